@@ -1,0 +1,48 @@
+# Everything that comes from elsewhere. `tools/setup/install` provides all of it.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)
+pkg_check_modules(lxc REQUIRED IMPORTED_TARGET lxc)
+pkg_check_modules(rocksdb REQUIRED IMPORTED_TARGET rocksdb)
+pkg_check_modules(nl_route REQUIRED IMPORTED_TARGET libnl-route-3.0)
+pkg_check_modules(grpcpp REQUIRED IMPORTED_TARGET grpc++)
+pkg_check_modules(protobuf REQUIRED IMPORTED_TARGET protobuf)
+find_program(STRATA_PROTOC protoc REQUIRED)
+find_program(STRATA_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+
+# libfuse >= 3.17 (passthrough API): a static library in a private prefix, because Debian 12 ships
+# 3.14. tools/setup/build-libfuse builds it from Debian's source package.
+set(STRATA_DEPS_PREFIX "/opt/strata/deps" CACHE PATH "Where tools/setup installs private builds")
+find_library(STRATA_FUSE3_LIBRARY libfuse3.a PATHS ${STRATA_DEPS_PREFIX}/fuse3/lib NO_DEFAULT_PATH)
+find_path(STRATA_FUSE3_INCLUDE fuse_lowlevel.h PATHS ${STRATA_DEPS_PREFIX}/fuse3/include/fuse3
+          NO_DEFAULT_PATH)
+if(NOT STRATA_FUSE3_LIBRARY OR NOT STRATA_FUSE3_INCLUDE)
+  message(FATAL_ERROR "libfuse >= 3.17 is not in ${STRATA_DEPS_PREFIX}/fuse3: "
+                      "run tools/setup/install as root")
+endif()
+add_library(strata_fuse3 INTERFACE)
+target_include_directories(strata_fuse3 SYSTEM INTERFACE ${STRATA_FUSE3_INCLUDE})
+target_compile_definitions(strata_fuse3 INTERFACE FUSE_USE_VERSION=317)
+target_link_libraries(strata_fuse3 INTERFACE ${STRATA_FUSE3_LIBRARY} Threads::Threads dl rt)
+
+# BLAKE3's official C and assembly files, as Debian's librust-blake3-dev installs them.
+file(GLOB STRATA_BLAKE3_DIRS /usr/share/cargo/registry/blake3-*/c)
+if(NOT STRATA_BLAKE3_DIRS)
+  message(FATAL_ERROR "BLAKE3's C files are missing: install librust-blake3-dev "
+                      "(tools/setup/install does it)")
+endif()
+list(GET STRATA_BLAKE3_DIRS 0 STRATA_BLAKE3_DIR)
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  set(STRATA_BLAKE3_SIMD blake3_sse2_x86-64_unix.S blake3_sse41_x86-64_unix.S
+                         blake3_avx2_x86-64_unix.S blake3_avx512_x86-64_unix.S)
+else()
+  message(FATAL_ERROR "only x86_64 is built and tested so far, this is ${CMAKE_SYSTEM_PROCESSOR}")
+endif()
+list(TRANSFORM STRATA_BLAKE3_SIMD PREPEND ${STRATA_BLAKE3_DIR}/)
+add_library(strata_blake3 STATIC ${STRATA_BLAKE3_DIR}/blake3.c ${STRATA_BLAKE3_DIR}/blake3_dispatch.c
+                                 ${STRATA_BLAKE3_DIR}/blake3_portable.c ${STRATA_BLAKE3_SIMD})
+target_include_directories(strata_blake3 SYSTEM PUBLIC ${STRATA_BLAKE3_DIR})
+target_compile_options(strata_blake3 PRIVATE -O3)

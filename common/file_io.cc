@@ -1,0 +1,206 @@
+#include "common/file_io.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+
+#include "common/log.h"
+
+namespace strata {
+
+Result<UniqueFd> OpenAt(int dir_fd, const std::string& path, int flags, mode_t mode) {
+  while (true) {
+    const int fd = ::openat(dir_fd, path.c_str(), flags | O_CLOEXEC, mode);
+    if (fd >= 0) return UniqueFd(fd);
+    if (errno != EINTR) return Errno("open " + path);
+  }
+}
+
+Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
+  return OpenAt(AT_FDCWD, path, flags, mode);
+}
+
+Status WriteAll(int fd, std::string_view data) {
+  while (!data.empty()) {
+    const ssize_t n = ::write(fd, data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno("write");
+    data.remove_prefix(static_cast<size_t>(n));
+  }
+  return Ok();
+}
+
+Status PWriteAll(int fd, std::string_view data, uint64_t offset) {
+  while (!data.empty()) {
+    const ssize_t n = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno("write");
+    data.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return Ok();
+}
+
+Status PReadExactly(int fd, void* buffer, size_t size, uint64_t offset) {
+  auto* out = static_cast<char*>(buffer);
+  while (size > 0) {
+    const ssize_t n = ::pread(fd, out, size, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno("read");
+    if (n == 0) return Error(Code::kCorrupt, "the file ends too early");
+    out += n;
+    size -= static_cast<size_t>(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return Ok();
+}
+
+Result<std::string> ReadAll(int fd, size_t limit_bytes) {
+  std::string data;
+  char buffer[64 * 1024];
+  while (true) {
+    const ssize_t n = ::read(fd, buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno("read");
+    if (n == 0) return data;
+    if (data.size() + static_cast<size_t>(n) > limit_bytes) {
+      return Error(Code::kResourceExhausted,
+                   "larger than the limit of " + std::to_string(limit_bytes) + " bytes");
+    }
+    data.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+Result<std::string> ReadFile(const std::string& path, size_t limit_bytes) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY));
+  auto data = ReadAll(fd.get(), limit_bytes);
+  if (!data.ok()) return data.error().Wrap(path);
+  return data;
+}
+
+namespace {
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Status ReplaceFile(const std::string& path, std::string_view data, mode_t mode, bool durable) {
+  std::string temporary = path + ".XXXXXX";
+  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd.valid()) return Errno("create " + temporary);
+  const auto write = [&]() -> Status {
+    RETURN_IF_ERROR(WriteAll(fd.get(), data), temporary);
+    if (::fchmod(fd.get(), mode) != 0) return Errno("chmod " + temporary);
+    if (durable && ::fsync(fd.get()) != 0) return Errno("fsync " + temporary);
+    RETURN_IF_ERROR(fd.Close(), temporary);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) return Errno("rename to " + path);
+    return Ok();
+  };
+  if (Status status = write(); !status.ok()) {
+    ::unlink(temporary.c_str());
+    return status;
+  }
+  return durable ? FsyncDirectory(ParentOf(path)) : Ok();
+}
+
+}  // namespace
+
+Status WriteFileDurably(const std::string& path, std::string_view data, mode_t mode) {
+  return ReplaceFile(path, data, mode, /*durable=*/true);
+}
+
+Status WriteFileAtomically(const std::string& path, std::string_view data, mode_t mode) {
+  return ReplaceFile(path, data, mode, /*durable=*/false);
+}
+
+Status FsyncDirectory(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY));
+  if (::fsync(fd.get()) != 0) return Errno("fsync " + path);
+  return Ok();
+}
+
+Status SyncFileSystem(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY));
+  if (::syncfs(fd.get()) != 0) return Errno("syncfs " + path);
+  return Ok();
+}
+
+Status MakeDirectories(const std::string& path, mode_t mode) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string prefix = path.substr(0, slash);
+    if (::mkdir(prefix.c_str(), mode) != 0 && errno != EEXIST) return Errno("mkdir " + prefix);
+    if (slash == std::string::npos) return Ok();
+  }
+}
+
+namespace {
+
+Status RemoveContents(UniqueFd directory, dev_t device, const std::string& path) {
+  const int fd = directory.get();
+  DIR* stream = ::fdopendir(directory.release());
+  if (stream == nullptr) {
+    ::close(fd);
+    return Errno("opendir " + path);
+  }
+  struct Closer {
+    DIR* stream;
+    ~Closer() { ::closedir(stream); }
+  } closer{stream};
+  while (true) {
+    errno = 0;
+    const dirent* entry = ::readdir(stream);
+    if (entry == nullptr) return errno == 0 ? Ok() : Status(Errno("readdir " + path));
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (::unlinkat(fd, name.c_str(), 0) == 0 || errno == ENOENT) continue;
+    const std::string child_path = path + "/" + name;
+    if (errno != EISDIR && errno != EPERM) return Errno("unlink " + child_path);
+    ASSIGN_OR_RETURN(UniqueFd child, OpenAt(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
+                     child_path);
+    struct stat st;
+    if (::fstat(child.get(), &st) != 0) return Errno("stat " + child_path);
+    if (st.st_dev != device) {
+      return Error(Code::kFailedPrecondition, child_path + ": is a mount point, not removed", EBUSY);
+    }
+    RETURN_IF_ERROR(RemoveContents(std::move(child), device, child_path));
+    if (::unlinkat(fd, name.c_str(), AT_REMOVEDIR) != 0) return Errno("rmdir " + child_path);
+  }
+}
+
+}  // namespace
+
+Status RemoveTree(const std::string& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return Ok();
+  if (errno != EISDIR && errno != EPERM) return Errno("unlink " + path);
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return Errno("stat " + path);
+  RETURN_IF_ERROR(RemoveContents(std::move(fd), st.st_dev, path));
+  if (::rmdir(path.c_str()) != 0) return Errno("rmdir " + path);
+  return Ok();
+}
+
+bool PathExists(const std::string& path) {
+  struct stat st;
+  return ::lstat(path.c_str(), &st) == 0;
+}
+
+Result<TemporaryDirectory> TemporaryDirectory::Create(const std::string& parent,
+                                                      const std::string& prefix) {
+  std::string path = parent + "/" + prefix + "XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) return Errno("mkdtemp " + path);
+  return TemporaryDirectory(std::move(path));
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  if (path_.empty()) return;
+  if (Status status = RemoveTree(path_); !status.ok()) {
+    LOG_WARNING("temporary directory stays behind: " + status.error().message());
+  }
+}
+
+}  // namespace strata

@@ -1,0 +1,150 @@
+#include "common/mount.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "common/file_io.h"
+
+// glibc's <sys/mount.h> and <linux/mount.h> clash on some releases, so the calls are made directly.
+extern "C" int umount2(const char* target, int flags) noexcept;
+
+namespace strata {
+namespace {
+
+constexpr int kDetach = 2;  // MNT_DETACH
+
+int FsOpen(const char* type) {
+  return static_cast<int>(::syscall(SYS_fsopen, type, FSOPEN_CLOEXEC));
+}
+int FsConfig(int fd, unsigned command, const char* key, const char* value) {
+  return static_cast<int>(::syscall(SYS_fsconfig, fd, command, key, value, 0));
+}
+
+// What the kernel wrote into the context's log, one message after another.
+std::string ContextMessages(int fd) {
+  std::string text;
+  char buffer[1024];
+  ssize_t n;
+  while ((n = ::read(fd, buffer, sizeof(buffer))) > 0) {
+    std::string_view message(buffer, static_cast<size_t>(n));
+    if (message.size() > 2 && message[1] == ' ') message.remove_prefix(2);  // "e message"
+    while (!message.empty() && message.back() == '\n') message.remove_suffix(1);
+    text += (text.empty() ? "" : "; ") + std::string(message);
+  }
+  return text;
+}
+
+Error ContextError(const std::string& what, int fd) {
+  const Error error = Errno(what);
+  const std::string messages = ContextMessages(fd);
+  if (messages.empty()) return error;
+  return Error(error.code(), error.message() + " (" + messages + ")", error.sys_errno());
+}
+
+// A user namespace that lives only as long as its descriptor: the child makes it and waits.
+Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
+  int pipe_fds[2];
+  if (::pipe2(pipe_fds, O_CLOEXEC) != 0) return Errno("pipe");
+  UniqueFd read_end(pipe_fds[0]);
+  UniqueFd write_end(pipe_fds[1]);
+  // clone(2) without a stack works like fork: the child runs only system calls.
+  const pid_t pid =
+      static_cast<pid_t>(::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, 0));
+  if (pid < 0) return Errno("clone a user namespace");
+  if (pid == 0) {
+    ::close(write_end.get());
+    char byte;
+    [[maybe_unused]] const ssize_t n = ::read(read_end.get(), &byte, 1);
+    ::_exit(0);
+  }
+  const std::string proc = "/proc/" + std::to_string(pid);
+  const std::string map = "0 " + std::to_string(first_id) + " " + std::to_string(count) + "\n";
+  const auto open_mapped = [&]() -> Result<UniqueFd> {
+    for (const char* file : {"/uid_map", "/gid_map"}) {
+      ASSIGN_OR_RETURN(UniqueFd fd, Open(proc + file, O_WRONLY));
+      RETURN_IF_ERROR(WriteAll(fd.get(), map), proc + file);
+    }
+    return Open(proc + "/ns/user", O_RDONLY);
+  };
+  Result<UniqueFd> ns = open_mapped();
+  write_end.reset();
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return ns;
+}
+
+Result<UniqueFd> CloneShifted(int dir_fd, const std::string& path, uint32_t first_id,
+                              uint32_t count) {
+  ASSIGN_OR_RETURN(UniqueFd user_ns, MakeUserNamespace(first_id, count));
+  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path.empty() ? AT_EMPTY_PATH : 0);
+  UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, dir_fd, path.c_str(), flags)));
+  if (!tree.valid()) return Errno("open_tree " + path);
+  mount_attr attributes = {};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<uint64_t>(user_ns.get());
+  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes,
+                sizeof(attributes)) != 0) {
+    return Errno("idmapped mount of " + (path.empty() ? "a detached mount" : path));
+  }
+  return tree;
+}
+
+}  // namespace
+
+Result<UniqueFd> CreateDetachedMount(const MountSpec& spec) {
+  UniqueFd context(FsOpen(spec.type.c_str()));
+  if (!context.valid()) return Errno("fsopen " + spec.type);
+  ::fcntl(context.get(), F_SETFL, O_NONBLOCK);
+  for (const MountOption& option : spec.options) {
+    const bool flag = option.value.empty();
+    if (FsConfig(context.get(), flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, option.key.c_str(),
+                 flag ? nullptr : option.value.c_str()) != 0) {
+      return ContextError(spec.type + " mount option " + option.key, context.get());
+    }
+  }
+  if (FsConfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) {
+    return ContextError("create " + spec.type + " mount", context.get());
+  }
+  UniqueFd mount(static_cast<int>(
+      ::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, spec.attributes)));
+  if (!mount.valid()) return ContextError("fsmount " + spec.type, context.get());
+  return mount;
+}
+
+Result<UniqueFd> CloneMountIdShifted(const std::string& path, uint32_t first_id, uint32_t count) {
+  return CloneShifted(AT_FDCWD, path, first_id, count);
+}
+
+Result<UniqueFd> CloneMountIdShifted(int mount_fd, uint32_t first_id, uint32_t count) {
+  return CloneShifted(mount_fd, "", first_id, count);
+}
+
+Status AttachMount(int mount_fd, const std::string& path) {
+  if (::syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return Errno("attach a mount at " + path);
+  }
+  return Ok();
+}
+
+Status Unmount(const std::string& path, bool lazy) {
+  if (::umount2(path.c_str(), lazy ? kDetach : 0) == 0) return Ok();
+  if (errno == EINVAL || errno == ENOENT) return Ok();
+  return Errno("unmount " + path);
+}
+
+Result<bool> IsMountPoint(const std::string& path) {
+  struct statx st;
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) != 0) {
+    return Errno("stat " + path);
+  }
+  return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+}  // namespace strata

@@ -1,0 +1,74 @@
+// What the host's own daemons (as root) ask of imaged: roots for containers, and saves.
+// Thread-safe. Errors are imaged's own, with its messages.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+
+namespace strata::imaged {
+
+struct AcquiredRoot {
+  std::string image_digest;
+  std::string reference;    // Complete: owner/name:tag.
+  std::string tree_path;    // The flattened tree, an EROFS image.
+  std::string objects_dir;
+  std::vector<std::string> command;
+  std::vector<std::string> env;
+};
+
+struct SaveParameters {
+  std::string lease;        // Holds the base image.
+  std::string upper_dir;
+  std::string work_dir;
+  uint32_t id_shift_first = 0;
+  uint32_t id_shift_count = 0;  // 0: ids are not shifted.
+  uint32_t on_behalf_of_uid = 0;
+  std::string reference;
+  std::string description;
+  bool is_public = false;
+  bool replace = false;
+  std::string origin;        // For the lineage: "node hpc/0".
+  std::string command_line;
+};
+
+struct SavedImage {
+  std::string reference;
+  std::string digest;
+  uint64_t entries = 0;
+  uint64_t layer_bytes = 0;
+  uint64_t new_bytes = 0;
+};
+
+// One save in progress. The steps are called in this order, each once; destroying the session
+// before Finish saves nothing. Used by one thread.
+class SaveSession {
+ public:
+  virtual ~SaveSession() = default;
+  // Copies the upper while the container runs.
+  virtual Status FirstRound() = 0;
+  // Takes what changed since. REQUIRES: the container is frozen.
+  virtual Status SecondRound() = 0;
+  // Publishes. The container may run again already.
+  virtual Result<SavedImage> Finish() = 0;
+};
+
+class HostImageClient {
+ public:
+  static Result<std::unique_ptr<HostImageClient>> Connect(const std::string& socket_path);
+  virtual ~HostImageClient() = default;
+
+  // The image's tree, ready to be mounted, kept until ReleaseRoot(lease). Taking a lease again with
+  // the same image is fine (after a restart).
+  virtual Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
+                                           const std::string& lease) = 0;
+  virtual Status ReleaseRoot(const std::string& lease) = 0;
+  virtual Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) = 0;
+};
+
+}  // namespace strata::imaged

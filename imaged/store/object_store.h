@@ -1,0 +1,131 @@
+// ObjectStore: the content of regular files, each named by its digest.
+//
+//   <root>/objects/ab/cdef…   one object, mode 0444, immutable; `ab` = first two hex digits
+//   <root>/staging/<op>/…     files of operations that have not been committed
+//
+// Life of an object: an Ingest stages content (hash, write unless the store has it), Commit makes
+// all staged data durable with one syncfs, then renames it into place and makes the directories
+// durable. An Ingest that dies without Commit leaves nothing: its staging directory is removed by
+// its destructor, or at the next start (ObjectStore::Open clears staging/).
+//
+// A staged object is private to its Ingest. Committing an object that meanwhile exists is fine: the
+// bytes are equal by definition.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "common/digest.h"
+#include "common/file_io.h"
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace strata::imaged {
+
+struct IngestStats {
+  uint64_t objects = 0;        // Distinct objects that were offered.
+  uint64_t new_objects = 0;    // … that the store did not have.
+  uint64_t bytes = 0;          // Content offered, inline files not counted.
+  uint64_t new_bytes = 0;      // … that the store did not have.
+};
+
+class Ingest;
+
+class ObjectStore {
+ public:
+  // Opens or creates the store below `root`. Removes what dead operations left in staging/.
+  static Result<std::unique_ptr<ObjectStore>> Open(const std::string& root);
+
+  const std::string& root() const { return root_; }
+  std::string objects_dir() const { return root_ + "/objects"; }
+  // "ab/cdef…": the object's path below objects_dir(), as manifests' redirects name it.
+  static std::string RelativePath(const Digest& digest);
+  std::string PathOf(const Digest& digest) const;
+
+  bool Has(const Digest& digest) const;
+  // Read-only. kNotFound names the digest.
+  Result<UniqueFd> OpenObject(const Digest& digest) const;
+  // Reads the object and compares: kCorrupt names the digest, kNotFound.
+  Status Verify(const Digest& digest) const;
+
+  // Starts an operation. The store must outlive it. While any Ingest lives, nothing is collected:
+  // an object that Add found present stays present until the operation ends.
+  Result<std::unique_ptr<Ingest>> StartIngest();
+
+  // Removes the objects for which `is_live` is false; kFailedPrecondition while an Ingest lives.
+  struct Collected {
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  Result<Collected> Collect(const std::function<bool(const Digest&)>& is_live);
+
+ private:
+  friend class Ingest;
+  explicit ObjectStore(std::string root) : root_(std::move(root)) {}
+
+  const std::string root_;
+  std::shared_mutex collect_mutex_;  // Shared by every Ingest, exclusive during Collect.
+};
+
+// One file's content on its way in, when it does not fit in memory. Used by one thread at a time.
+class ObjectWriter {
+ public:
+  virtual ~ObjectWriter() = default;
+  virtual Status Write(std::string_view data) = 0;
+  // A hole of `size` zero bytes: part of the content and of the digest, not of the disk.
+  virtual Status WriteHole(uint64_t size) = 0;
+  // Ends the file. After an error or without Finish, nothing stays staged.
+  virtual Result<Digest> Finish() = 0;
+};
+
+// One operation that brings objects into the store. Thread-safe: files may be added by several
+// threads at once (each ObjectWriter by one thread at a time).
+class Ingest {
+ public:
+  ~Ingest();
+  Ingest(const Ingest&) = delete;
+  Ingest& operator=(const Ingest&) = delete;
+
+  // Stages `content` unless the store has it, and answers its digest.
+  // kResourceExhausted: the disk is full.
+  Result<Digest> Add(std::string_view content);
+  // For files of any size, streamed.
+  Result<std::unique_ptr<ObjectWriter>> NewWriter();
+  // Stages a copy of the file behind `fd` (holes kept as holes; reflinked where the file system
+  // can). The file may change meanwhile: the digest is that of the bytes staged.
+  Result<Digest> AddFile(int fd);
+
+  // Staged data durable, then visible, then the directories durable (docs/formats.md, "commit
+  // order"). Called once, after all adding threads ended.
+  Status Commit();
+
+  IngestStats stats() const;
+  // A file in the staging directory, for manifests that are committed with the objects.
+  std::string StagingPath(const std::string& name) const { return staging_.path() + "/" + name; }
+
+ private:
+  friend class ObjectStore;
+  friend class StagedWriter;
+  Ingest(ObjectStore& store, std::shared_lock<std::shared_mutex> lock, TemporaryDirectory staging);
+  std::string NextStagingPath();
+  // Remembers the staged file under its digest, or drops it when it is a duplicate.
+  Status Adopt(const Digest& digest, uint64_t size, const std::string& staged_path);
+
+  ObjectStore& store_;
+  std::shared_lock<std::shared_mutex> lock_;
+  TemporaryDirectory staging_;
+  std::atomic<uint64_t> next_file_{0};
+  mutable std::mutex mutex_;  // Guards staged_, seen_ and stats_.
+  std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged path.
+  std::unordered_map<Digest, uint64_t, DigestHash> seen_;       // Present in the store already.
+  IngestStats stats_;
+};
+
+}  // namespace strata::imaged
