@@ -23,8 +23,15 @@ constexpr int kDetach = 2;  // MNT_DETACH
 int FsOpen(const char* type) {
   return static_cast<int>(::syscall(SYS_fsopen, type, FSOPEN_CLOEXEC));
 }
-int FsConfig(int fd, unsigned command, const char* key, const char* value) {
-  return static_cast<int>(::syscall(SYS_fsconfig, fd, command, key, value, 0));
+int FsConfig(int fd, unsigned command, const char* key, const char* value, int aux = 0) {
+  return static_cast<int>(::syscall(SYS_fsconfig, fd, command, key, value, aux));
+}
+
+int SetOption(int fd, const MountOption& option) {
+  const char* key = option.key.c_str();
+  if (option.fd >= 0) return FsConfig(fd, FSCONFIG_SET_FD, key, nullptr, option.fd);
+  if (option.value.empty()) return FsConfig(fd, FSCONFIG_SET_FLAG, key, nullptr);
+  return FsConfig(fd, FSCONFIG_SET_STRING, key, option.value.c_str());
 }
 
 // What the kernel wrote into the context's log, one message after another.
@@ -82,17 +89,11 @@ Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
 
 Result<UniqueFd> CloneShifted(int dir_fd, const std::string& path, uint32_t first_id,
                               uint32_t count) {
-  ASSIGN_OR_RETURN(UniqueFd user_ns, MakeUserNamespace(first_id, count));
   const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path.empty() ? AT_EMPTY_PATH : 0);
   UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, dir_fd, path.c_str(), flags)));
   if (!tree.valid()) return Errno("open_tree " + path);
-  mount_attr attributes = {};
-  attributes.attr_set = MOUNT_ATTR_IDMAP;
-  attributes.userns_fd = static_cast<uint64_t>(user_ns.get());
-  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes,
-                sizeof(attributes)) != 0) {
-    return Errno("idmapped mount of " + (path.empty() ? "a detached mount" : path));
-  }
+  RETURN_IF_ERROR(ShiftMountIds(tree.get(), first_id, count),
+                  path.empty() ? "a detached mount" : path);
   return tree;
 }
 
@@ -103,9 +104,7 @@ Result<UniqueFd> CreateDetachedMount(const MountSpec& spec) {
   if (!context.valid()) return Errno("fsopen " + spec.type);
   ::fcntl(context.get(), F_SETFL, O_NONBLOCK);
   for (const MountOption& option : spec.options) {
-    const bool flag = option.value.empty();
-    if (FsConfig(context.get(), flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, option.key.c_str(),
-                 flag ? nullptr : option.value.c_str()) != 0) {
+    if (SetOption(context.get(), option) != 0) {
       return ContextError(spec.type + " mount option " + option.key, context.get());
     }
   }
@@ -124,6 +123,18 @@ Result<UniqueFd> CloneMountIdShifted(const std::string& path, uint32_t first_id,
 
 Result<UniqueFd> CloneMountIdShifted(int mount_fd, uint32_t first_id, uint32_t count) {
   return CloneShifted(mount_fd, "", first_id, count);
+}
+
+Status ShiftMountIds(int mount_fd, uint32_t first_id, uint32_t count) {
+  ASSIGN_OR_RETURN(const UniqueFd user_ns, MakeUserNamespace(first_id, count));
+  mount_attr attributes = {};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<uint64_t>(user_ns.get());
+  if (::syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, &attributes,
+                sizeof(attributes)) != 0) {
+    return Errno("shift the ids of a mount");
+  }
+  return Ok();
 }
 
 Status AttachMount(int mount_fd, const std::string& path) {

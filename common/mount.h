@@ -17,6 +17,7 @@ namespace strata {
 struct MountOption {
   std::string key;
   std::string value;  // Empty: a flag.
+  int fd = -1;        // Instead of a value, where the file system takes a descriptor. Not owned.
 };
 
 struct MountSpec {
@@ -32,6 +33,9 @@ Result<UniqueFd> CreateDetachedMount(const MountSpec& spec);
 // as `first_id + N` for N < `count` (mount_setattr(2), "idmapped mounts").
 Result<UniqueFd> CloneMountIdShifted(const std::string& path, uint32_t first_id, uint32_t count);
 Result<UniqueFd> CloneMountIdShifted(int mount_fd, uint32_t first_id, uint32_t count);
+
+// The same shift on a detached mount itself, which nobody has used yet: no copy is made.
+Status ShiftMountIds(int mount_fd, uint32_t first_id, uint32_t count);
 
 // Makes the mount visible at `path`.
 Status AttachMount(int mount_fd, const std::string& path);

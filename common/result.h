@@ -61,7 +61,8 @@ using Status = Result<void>;
 
 inline Status Ok() { return Status(); }
 
-// Code and text for the current errno: Errno("open /a/b") -> "open /a/b: No such file or directory".
+// Code and text for the current errno: Errno("open /a/b") -> "open /a/b: No such file or
+// directory".
 Error Errno(std::string_view what);
 Error Errno(std::string_view what, int sys_errno);
 
@@ -71,16 +72,20 @@ Error Errno(std::string_view what, int sys_errno);
 #define STRATA_CONCAT(a, b) STRATA_CONCAT_INNER(a, b)
 
 // RETURN_IF_ERROR(expr) passes the error on; RETURN_IF_ERROR(expr, "context") wraps it.
-#define RETURN_IF_ERROR(expr, ...)                                                   \
-  do {                                                                               \
-    if (auto strata_status = (expr); !strata_status.ok())                            \
-      return ::strata::internal::MaybeWrap(strata_status.error() __VA_OPT__(, ) __VA_ARGS__); \
+#define RETURN_IF_ERROR(expr, ...)                                   \
+  STRATA_RETURN_IF_ERROR(STRATA_CONCAT(strata_status_, __COUNTER__), \
+                         expr __VA_OPT__(, ) __VA_ARGS__)
+#define STRATA_RETURN_IF_ERROR(tmp, expr, ...)                                      \
+  do {                                                                              \
+    if (auto tmp = (expr); !tmp.ok())                                               \
+      return ::strata::internal::MaybeWrap(tmp.error() __VA_OPT__(, ) __VA_ARGS__); \
   } while (false)
 
-#define ASSIGN_OR_RETURN(lhs, expr, ...) \
-  STRATA_ASSIGN_OR_RETURN(STRATA_CONCAT(strata_result_, __LINE__), lhs, expr __VA_OPT__(, ) __VA_ARGS__)
-#define STRATA_ASSIGN_OR_RETURN(tmp, lhs, expr, ...)                                     \
-  auto tmp = (expr);                                                                     \
+#define ASSIGN_OR_RETURN(lhs, expr, ...)                                   \
+  STRATA_ASSIGN_OR_RETURN(STRATA_CONCAT(strata_result_, __COUNTER__), lhs, \
+                          expr __VA_OPT__(, ) __VA_ARGS__)
+#define STRATA_ASSIGN_OR_RETURN(tmp, lhs, expr, ...)                                           \
+  auto tmp = (expr);                                                                           \
   if (!tmp.ok()) return ::strata::internal::MaybeWrap(tmp.error() __VA_OPT__(, ) __VA_ARGS__); \
   lhs = std::move(*tmp)
 

@@ -41,15 +41,21 @@ struct RootSpec {
   std::optional<IdShift> id_shift;  // Unprivileged containers; absent: ids as they are.
 };
 
-// Creates upper/ and work/ in `volume_dir` (0755, owned by the shifted root; the upper's mode,
-// owner and mtime are the tree root's) for a new root, and returns nothing that is already there.
+// Creates the upper (mode, owner, mtime and attributes of the tree's root directory, shifted) and
+// the work directory (0755, the shifted root's) of a new root. What is there already is left alone;
+// a directory of that name is always a finished one. Not durable by itself.
 Status PrepareUpper(const RootSpec& spec);
 
 // A detached mount of the union. kUnsupported when this kernel cannot (the message says what is
 // missing; see Probe), kFailedPrecondition when the upper is in use, kCorrupt for a bad tree.
-// kFuse starts the server process (`layerfs_binary` serve …), which ends with the mount; it is a
-// child of the caller in a session of its own, and survives it.
+// kFuse starts the server process (`layerfs_binary` serve …), which ends with the mount. It is in a
+// session of its own, no child of the caller (nothing to reap), and survives it. A mount soon after
+// an unmount of the same upper waits up to 5 s for the old server to end.
 Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec,
+                           const std::string& layerfs_binary = "layerfs");
+// The same for a process with many roots: the kernel driver shares the mounts of the trees.
+class TreeMounts;
+Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec, TreeMounts& trees,
                            const std::string& layerfs_binary = "layerfs");
 
 // The better driver that this kernel supports for `spec`-like roots on the file system of

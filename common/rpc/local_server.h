@@ -8,6 +8,7 @@
 // Thread-safe. Handlers run on gRPC's threads.
 #pragma once
 
+#include <grpcpp/impl/codegen/service_type.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -17,10 +18,6 @@
 #include <vector>
 
 #include "common/result.h"
-
-namespace grpc {
-class Service;
-}
 
 namespace strata::rpc {
 

@@ -1,14 +1,19 @@
 // Reads a manifest (see erofs_writer.h) through a memory map. Every offset and length in it is
 // checked before use: a corrupt or hostile image gives kCorrupt, never a fault or an endless loop.
 //
+// Errors: kCorrupt for bytes that are no manifest, kUnsupported for one of a later version,
+// kInvalidArgument (with the errno) for a call that does not fit the inode's type.
+//
 // The image must not be changed while it is open (manifests are immutable by construction).
-// Thread-safe after Open. Views into the map live as long as the reader.
+// Thread-safe after Open. Views into the map live as long as the reader. GetInode, Lookup,
+// ReadDirectory, ReadLink, GetObject, GetInlineData and IsOpaque allocate nothing unless they fail.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,7 +62,8 @@ class ErofsReader {
   Result<ErofsInode> GetInode(Nid nid) const;
   // The entry called `name`, by binary search; nullopt when there is none.
   Result<std::optional<ErofsDirEntry>> Lookup(Nid directory, std::string_view name) const;
-  // Entries from the `first`th on, in byte order of names, until `visit` returns false.
+  // Entries from the `first`th on, in byte order of names, until `visit` returns false. Going on
+  // where a call stopped is as fast as one long call.
   Status ReadDirectory(Nid directory, uint64_t first,
                        const std::function<bool(const ErofsDirEntry&)>& visit) const;
   // Canonical attributes: our own trusted.overlay.* left out, foreign ones unescaped.
@@ -72,12 +78,35 @@ class ErofsReader {
   Result<Tree> LoadTree(const TreeLimits& limits = {}) const;
 
  private:
+  struct Node;
+  struct DirBlock;
+  // Where a listing stopped: block `block` of a directory starts with entry `first`.
+  struct Bookmark {
+    Nid directory = 0;
+    uint64_t first = 0;
+    uint64_t block = 0;
+  };
+
   ErofsReader() = default;
+  Status CheckSuperBlock();
+  Result<Node> Parse(Nid nid) const;
+  Result<Node> ParseDirectory(Nid nid) const;
+  Result<std::string_view> Content(const Node& node) const;
+  Result<DirBlock> BlockOf(const Node& directory, uint64_t block) const;
+  Result<std::optional<ErofsDirEntry>> Search(const Node& directory, std::string_view name) const;
+  // kCorrupt unless "." and ".." name these.
+  Status CheckDots(Nid directory, Nid parent) const;
+  Bookmark FindBookmark(Nid directory, uint64_t first) const;
+  void KeepBookmark(const Bookmark& bookmark) const;
+
+  friend class ErofsLoader;
+
   std::string_view image_;
   bool mapped_ = false;
   Nid root_ = 0;
   std::array<uint8_t, 16> uuid_{};
-  // Private members of the implementation may be added here.
+  mutable std::mutex bookmarks_mutex_;            // Guards bookmarks_.
+  mutable std::array<Bookmark, 16> bookmarks_{};  // By the directory's number.
 };
 
 // The names under which a foreign `trusted.overlay.X` is stored, as overlayfs itself escapes it

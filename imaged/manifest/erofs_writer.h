@@ -1,6 +1,6 @@
 // Writes a Tree as an uncompressed EROFS metadata image (fs/erofs/erofs_fs.h; conventions of
-// composefs, https://github.com/composefs/composefs): the manifest of a layer, or the flattened tree
-// of an image. Three readers share the format: the kernel's mount, layerfs (ErofsReader), and
+// composefs, https://github.com/composefs/composefs): the manifest of a layer, or the flattened
+// tree of an image. Three readers share the format: the kernel's mount, layerfs (ErofsReader), and
 // fsck.erofs.
 //
 // Deterministic: equal trees give equal bytes, whatever the order in which they were built. The

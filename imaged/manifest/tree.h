@@ -7,8 +7,9 @@
 // foreign `trusted.overlay.*` that was imported is kept under its own name, uninterpreted (the
 // writer escapes it, the reader unescapes it).
 //
-// Ownership: the tree owns its inodes; an InodeIndex stays valid until the tree dies. A reference
-// to an Inode is valid until the next AddInode. Not thread-safe; const access may be concurrent.
+// Ownership: the tree owns its inodes; an InodeIndex stays valid until the tree dies or a layer is
+// applied to it. A reference to an Inode is valid as long as its index. Not thread-safe; const
+// access may be concurrent.
 // Memory: about 300 bytes per entry, bounded by TreeLimits.
 #pragma once
 
@@ -74,22 +75,29 @@ class Tree {
   Tree(Tree&&) = default;
   Tree& operator=(Tree&&) = default;
 
+  const TreeLimits& limits() const { return limits_; }
+  // Every inode ever added: also those that have no name (any more).
   size_t inode_count() const { return inodes_.size(); }
+  // Names, the root not counted.
   uint64_t entry_count() const { return entry_count_; }
   const Inode& inode(InodeIndex index) const { return inodes_[index]; }
   // The caller may change everything but nlink, children and the file type.
   Inode& mutable_inode(InodeIndex index) { return inodes_[index]; }
 
-  // Takes `inode` into the tree, with no name yet (`children` is made for a directory).
-  // kResourceExhausted beyond the limits, kInvalidArgument for attributes that are not possible.
+  // Takes `inode` into the tree, with no name yet; sorts its xattrs (`children` is made for a
+  // directory, nlink starts at 0). kResourceExhausted beyond the limits, kInvalidArgument for
+  // attributes that are not possible (CheckInode).
   Result<InodeIndex> AddInode(Inode inode);
 
   // Names `child` in `parent`. kInvalidArgument for a bad name ("", ".", "..", a '/' or NUL, more
-  // than 255 bytes) or a second name of a directory; kAlreadyExists when the name is taken;
-  // kResourceExhausted beyond the limits.
+  // than 255 bytes), a parent that is no directory, a second name of a directory or a directory
+  // below itself; kAlreadyExists when the name is taken; kResourceExhausted beyond the limits.
   Status Link(InodeIndex parent, std::string_view name, InodeIndex child);
-  // Removes the name (and for a directory everything below it). kNotFound.
+  // Removes the name (and for a directory everything below it). A non-directory that lost its last
+  // name keeps its attributes and may be linked again. kNotFound.
   Status Unlink(InodeIndex parent, std::string_view name);
+  // Gives a directory the mode, owner, time and xattrs of another. Errors as AddInode.
+  Status CopyAttributes(InodeIndex directory, const Inode& from);
 
   std::optional<InodeIndex> Lookup(InodeIndex parent, std::string_view name) const;
   // `path` is relative to the root: "" or "etc/passwd". Follows no symbolic links.
@@ -101,19 +109,33 @@ class Tree {
   Status Walk(const Visitor& visit) const;
 
  private:
+  friend Status ApplyLayer(const Tree& layer, Tree* base);
   Status Charge(uint64_t entries, uint64_t bytes);
+  // Sets the depth of `child` and of the directories below it. Changes nothing on error.
+  Status Descend(InodeIndex parent, InodeIndex child);
+  void Release(InodeIndex child);
+  // A tree of the inodes that have a name; this one is left empty.
+  Result<Tree> Compacted();
 
   TreeLimits limits_;
   std::deque<Inode> inodes_;
+  std::deque<uint32_t> depths_;  // Of directories, by InodeIndex; 0 for the rest.
   uint64_t entry_count_ = 0;
   uint64_t metadata_bytes_ = 0;
 };
 
 // kInvalidArgument with the reason when `name` cannot be a directory entry.
 Status CheckName(std::string_view name);
+// kInvalidArgument with the reason when a manifest cannot express the attributes: an unknown type,
+// content that contradicts size, an empty or over-long target, an xattr outside user., trusted.,
+// security. and the POSIX ACLs, a value past 65535 bytes, a device or time out of range.
+Status CheckInode(const Inode& inode);
+// Names and values of all attributes, as TreeLimits counts them.
+uint64_t XattrBytes(const Inode& inode);
 
 // Puts `layer` on top of `*base`: whiteouts and opaque directories take effect and are gone
-// afterwards. Hard links within a layer stay linked. `*base` is unspecified after an error.
+// afterwards. Hard links within a layer stay linked. `*base` may be renumbered, and is unspecified
+// after an error.
 Status ApplyLayer(const Tree& layer, Tree* base);
 
 }  // namespace strata::imaged

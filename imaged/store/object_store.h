@@ -2,25 +2,31 @@
 //
 //   <root>/objects/ab/cdef…   one object, mode 0444, immutable; `ab` = first two hex digits
 //   <root>/staging/<op>/…     files of operations that have not been committed
+//   <root>/lock               held (flock) by the process that has the store open
 //
 // Life of an object: an Ingest stages content (hash, write unless the store has it), Commit makes
 // all staged data durable with one syncfs, then renames it into place and makes the directories
 // durable. An Ingest that dies without Commit leaves nothing: its staging directory is removed by
 // its destructor, or at the next start (ObjectStore::Open clears staging/).
 //
+// Errors of the disk name the store; a full one is kResourceExhausted and leaves nothing staged.
+//
 // A staged object is private to its Ingest. Committing an object that meanwhile exists is fine: the
 // bytes are equal by definition.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <unordered_set>
 
 #include "common/digest.h"
 #include "common/file_io.h"
@@ -41,6 +47,7 @@ class Ingest;
 class ObjectStore {
  public:
   // Opens or creates the store below `root`. Removes what dead operations left in staging/.
+  // kFailedPrecondition: the store is open already, here or in another process.
   static Result<std::unique_ptr<ObjectStore>> Open(const std::string& root);
 
   const std::string& root() const { return root_; }
@@ -59,19 +66,46 @@ class ObjectStore {
   // an object that Add found present stays present until the operation ends.
   Result<std::unique_ptr<Ingest>> StartIngest();
 
-  // Removes the objects for which `is_live` is false; kFailedPrecondition while an Ingest lives.
+  // Keeps what is there from being collected while it lives, as an Ingest does.
+  class PinGuard {
+   public:
+    explicit PinGuard(ObjectStore* store) : store_(store) {}
+    PinGuard(PinGuard&& other) noexcept : store_(std::exchange(other.store_, nullptr)) {}
+    PinGuard& operator=(PinGuard&&) = delete;
+    ~PinGuard() {
+      if (store_ != nullptr) store_->EndOperation();
+    }
+
+   private:
+    ObjectStore* store_;
+  };
+  // Waits while a collection runs.
+  PinGuard Pin();
+
+  // Removes the objects that are not live; kFailedPrecondition while an Ingest or a PinGuard lives.
+  // `mark` is called when none is left and none can start, and answers what is live.
+  using LiveTest = std::function<bool(const Digest&)>;
   struct Collected {
     uint64_t objects = 0;
     uint64_t bytes = 0;
   };
-  Result<Collected> Collect(const std::function<bool(const Digest&)>& is_live);
+  Result<Collected> Collect(const std::function<Result<LiveTest>()>& mark);
 
  private:
   friend class Ingest;
   explicit ObjectStore(std::string root) : root_(std::move(root)) {}
+  // "store <root>: what", for errors.
+  std::string Context(std::string_view what) const;
+  Status CollectPrefix(const std::string& prefix, const LiveTest& is_live, Collected* collected);
+  void EndOperation();
 
   const std::string root_;
-  std::shared_mutex collect_mutex_;  // Shared by every Ingest, exclusive during Collect.
+  UniqueFd lock_;     // Holds the flock.
+  UniqueFd objects_;  // Directories, O_PATH.
+  std::mutex mutex_;  // Guards the next two.
+  std::condition_variable collected_;
+  uint64_t live_operations_ = 0;
+  bool collecting_ = false;
 };
 
 // One file's content on its way in, when it does not fit in memory. Used by one thread at a time.
@@ -99,8 +133,9 @@ class Ingest {
   // For files of any size, streamed.
   Result<std::unique_ptr<ObjectWriter>> NewWriter();
   // Stages a copy of the file behind `fd` (holes kept as holes; reflinked where the file system
-  // can). The file may change meanwhile: the digest is that of the bytes staged.
-  Result<Digest> AddFile(int fd);
+  // can). The file may change meanwhile: digest and `*size_bytes` are those of the bytes staged.
+  // Moves the file offset of `fd`.
+  Result<Digest> AddFile(int fd, uint64_t* size_bytes = nullptr);
 
   // Staged data durable, then visible, then the directories durable (docs/formats.md, "commit
   // order"). Called once, after all adding threads ended.
@@ -113,18 +148,27 @@ class Ingest {
  private:
   friend class ObjectStore;
   friend class StagedWriter;
-  Ingest(ObjectStore& store, std::shared_lock<std::shared_mutex> lock, TemporaryDirectory staging);
-  std::string NextStagingPath();
+  Ingest(ObjectStore::PinGuard pin, ObjectStore& store, TemporaryDirectory staging,
+         UniqueFd staging_fd);
+  // Counts the offer; true when the content need not be staged.
+  bool Offer(const Digest& digest, uint64_t size);
+  std::string NextStagedName() { return std::to_string(next_file_++); }
+  Result<UniqueFd> CreateStaged(const std::string& name);
+  // Ends a staged file: mode 0444, closed.
+  Status Seal(UniqueFd fd);
   // Remembers the staged file under its digest, or drops it when it is a duplicate.
-  Status Adopt(const Digest& digest, uint64_t size, const std::string& staged_path);
+  Status Adopt(const Digest& digest, uint64_t size, const std::string& staged_name);
+  Status PublishStaged(std::array<bool, 256>* touched);
+  Error Fail(const Error& error) const;
 
+  const ObjectStore::PinGuard pin_;  // First: what was found present stays until all else is gone.
   ObjectStore& store_;
-  std::shared_lock<std::shared_mutex> lock_;
   TemporaryDirectory staging_;
+  UniqueFd staging_fd_;
   std::atomic<uint64_t> next_file_{0};
   mutable std::mutex mutex_;  // Guards staged_, seen_ and stats_.
-  std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged path.
-  std::unordered_map<Digest, uint64_t, DigestHash> seen_;       // Present in the store already.
+  std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged name.
+  std::unordered_set<Digest, DigestHash> seen_;                 // Present in the store already.
   IngestStats stats_;
 };
 

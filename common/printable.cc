@@ -1,0 +1,48 @@
+#include "common/printable.h"
+
+#include <cstdint>
+
+namespace strata {
+namespace {
+
+// Bytes of the valid UTF-8 sequence at the start of `text`, 0 when there is none. Surrogates,
+// overlong forms and values past U+10FFFF are not valid (RFC 3629).
+size_t SequenceSize(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
+  if (lead == 0xed && byte(1) >= 0xa0) return 0;
+  if (lead == 0xf0 && byte(1) < 0x90) return 0;
+  if (lead == 0xf4 && byte(1) >= 0x90) return 0;
+  return size;
+}
+
+}  // namespace
+
+std::string Printable(std::string_view bytes, size_t size_max) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  while (!bytes.empty()) {
+    if (out.size() >= size_max) return out + "…";
+    const size_t size = SequenceSize(bytes);
+    const auto lead = static_cast<uint8_t>(bytes[0]);
+    // U+0080..U+009F are control characters too: terminals take U+009B as the start of a sequence.
+    const bool c1 = size == 2 && lead == 0xc2 && static_cast<uint8_t>(bytes[1]) < 0xa0;
+    if (size == 0 || lead < 0x20 || lead == 0x7f || c1) {
+      out += {'\\', 'x', kDigits[lead >> 4], kDigits[lead & 15]};
+      bytes.remove_prefix(1);
+    } else {
+      out += bytes.substr(0, size);
+      bytes.remove_prefix(size);
+    }
+  }
+  return out;
+}
+
+}  // namespace strata

@@ -1,0 +1,26 @@
+// Where a file has data and where holes (lseek(2), SEEK_DATA). Thread-safe.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "common/result.h"
+
+namespace strata::imaged {
+
+struct Extent {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  bool operator==(const Extent&) const = default;
+};
+
+// Whether holes are worth looking for: less is allocated than the size says.
+bool LooksSparse(const struct stat& st);
+
+// The data of the first `size` bytes, in order; one extent when the file system knows no holes.
+// Moves the file offset.
+Result<std::vector<Extent>> DataExtents(int fd, uint64_t size);
+
+}  // namespace strata::imaged

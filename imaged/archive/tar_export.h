@@ -1,0 +1,29 @@
+// Writes a Tree and its objects as a pax archive: hard links, attributes, ACLs, devices, holes.
+// Deterministic: entries in the order of Tree::Walk, no time of day. ImportTar reads back an equal
+// tree. Sockets are left out: tar has none.
+//
+// Every object is verified while it is streamed. kCorrupt names the path and the digest (the archive
+// is then cut off without an end mark), kNotFound an object that is gone, kCancelled, and errors of
+// the sink. kInvalidArgument: the tree cannot be written in this style.
+#pragma once
+
+#include "common/cancel.h"
+#include "common/result.h"
+#include "imaged/archive/pax_writer.h"
+#include "imaged/manifest/tree.h"
+#include "imaged/store/object_store.h"
+
+namespace strata::imaged {
+
+struct TarExportOptions {
+  // For a layer: whiteouts and opaque directories in OCI's spelling. A file that itself is called
+  // .wh.* is then refused. Without it a tree with whiteouts is refused.
+  bool oci_whiteouts = false;
+  bool sparse = true;  // GNU sparse entries for objects with holes.
+  const CancelToken* cancel = nullptr;
+};
+
+Status ExportTar(const Tree& tree, const ObjectStore& store, const ByteSink& sink,
+                 const TarExportOptions& options = {});
+
+}  // namespace strata::imaged

@@ -1,0 +1,155 @@
+#include "imaged/client/host_image_client.h"
+
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "imaged/api/imaged.grpc.pb.h"
+
+namespace strata::imaged {
+namespace {
+
+class GrpcSaveSession final : public SaveSession {
+ public:
+  explicit GrpcSaveSession(v1::HostImageService::Stub* stub) : stream_(stub->Save(&context_)) {}
+
+  ~GrpcSaveSession() override {
+    if (finished_) return;
+    context_.TryCancel();
+    Drain();
+  }
+
+  Status Begin(const v1::SaveStart& start) {
+    *request_.mutable_start() = start;
+    return Send();
+  }
+
+  Status FirstRound() override { return Await(v1::SaveResponse::kFirstRoundDone); }
+
+  Status SecondRound() override {
+    request_.mutable_frozen();
+    RETURN_IF_ERROR(Send());
+    return Await(v1::SaveResponse::kSecondRoundDone);
+  }
+
+  Result<SavedImage> Finish() override {
+    request_.mutable_thawed();
+    RETURN_IF_ERROR(Send());
+    RETURN_IF_ERROR(Await(v1::SaveResponse::kResult));
+    SavedImage saved;
+    const v1::Image& image = response_.result().image();
+    const v1::IngestSummary& summary = response_.result().summary();
+    saved.reference = image.owner() + "/" + image.name() + ":" + image.tag();
+    saved.digest = image.digest();
+    saved.entries = summary.entries();
+    saved.layer_bytes = summary.bytes();
+    saved.new_bytes = summary.new_bytes();
+    stream_->WritesDone();
+    const grpc::Status status = Drain();
+    if (!status.ok()) return rpc::FromGrpc(status);
+    return saved;
+  }
+
+ private:
+  grpc::Status Drain() {
+    finished_ = true;
+    v1::SaveResponse rest;
+    while (stream_->Read(&rest)) {
+    }
+    return stream_->Finish();
+  }
+
+  // Why the stream broke.
+  Status Broken() {
+    const grpc::Status status = Drain();
+    if (status.ok()) return Error(Code::kInternal, "imaged ended the save early");
+    return rpc::FromGrpc(status);
+  }
+
+  Status Send() { return stream_->Write(request_) ? Ok() : Broken(); }
+
+  Status Await(v1::SaveResponse::EventCase event) {
+    while (stream_->Read(&response_)) {
+      if (response_.event_case() == event) return Ok();
+      if (response_.event_case() != v1::SaveResponse::kProgress) {
+        return Error(Code::kInternal, "imaged answered the save out of order");
+      }
+    }
+    return Broken();
+  }
+
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::SaveRequest, v1::SaveResponse>> stream_;
+  v1::SaveRequest request_;
+  v1::SaveResponse response_;
+  bool finished_ = false;
+};
+
+v1::SaveStart ToMessage(const SaveParameters& parameters) {
+  v1::SaveStart start;
+  start.set_lease(parameters.lease);
+  start.set_upper_dir(parameters.upper_dir);
+  start.set_work_dir(parameters.work_dir);
+  start.set_id_shift_first(parameters.id_shift_first);
+  start.set_id_shift_count(parameters.id_shift_count);
+  start.set_on_behalf_of_uid(parameters.on_behalf_of_uid);
+  start.set_reference(parameters.reference);
+  start.set_description(parameters.description);
+  start.set_visibility(parameters.is_public ? v1::PUBLIC : v1::PRIVATE);
+  start.set_replace(parameters.replace);
+  start.mutable_lineage()->set_origin(parameters.origin);
+  start.mutable_lineage()->set_command(parameters.command_line);
+  return start;
+}
+
+class GrpcHostImageClient final : public HostImageClient {
+ public:
+  explicit GrpcHostImageClient(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::HostImageService::NewStub(channel)) {}
+
+  Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
+                                   const std::string& lease) override {
+    v1::AcquireRootRequest request;
+    request.set_reference(reference);
+    request.set_on_behalf_of_uid(on_behalf_of_uid);
+    request.set_lease(lease);
+    v1::AcquireRootResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->AcquireRoot(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpc(status);
+    AcquiredRoot root;
+    const v1::Image& image = response.image();
+    root.image_digest = image.digest();
+    root.reference = image.owner() + "/" + image.name() + ":" + image.tag();
+    root.tree_path = response.tree_path();
+    root.objects_dir = response.objects_dir();
+    root.command.assign(image.config().command().begin(), image.config().command().end());
+    root.env.assign(image.config().env().begin(), image.config().env().end());
+    return root;
+  }
+
+  Status ReleaseRoot(const std::string& lease) override {
+    v1::ReleaseRootRequest request;
+    request.set_lease(lease);
+    v1::ReleaseRootResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->ReleaseRoot(&context, request, &response);
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
+  }
+
+  Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) override {
+    auto session = std::make_unique<GrpcSaveSession>(stub_.get());
+    RETURN_IF_ERROR(session->Begin(ToMessage(parameters)));
+    return std::unique_ptr<SaveSession>(std::move(session));
+  }
+
+ private:
+  const std::unique_ptr<v1::HostImageService::Stub> stub_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<HostImageClient>> HostImageClient::Connect(const std::string& socket_path) {
+  ASSIGN_OR_RETURN(const auto channel, rpc::ConnectLocal(socket_path, "imaged"));
+  return std::unique_ptr<HostImageClient>(std::make_unique<GrpcHostImageClient>(channel));
+}
+
+}  // namespace strata::imaged

@@ -1,0 +1,69 @@
+// imaged: the image repository of one host. Parses, wires, runs.
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/paths.h"
+#include "common/rpc/local_server.h"
+#include "imaged/repository/repository.h"
+#include "imaged/service/image_service.h"
+
+namespace strata::imaged {
+namespace {
+
+Status Serve(const std::string& state_dir, const std::string& run_dir) {
+  RETURN_IF_ERROR(MakeDirectories(run_dir));
+  RETURN_IF_ERROR(MakeDirectories(state_dir));
+  ASSIGN_OR_RETURN(const auto repository, Repository::Open(state_dir + "/imaged"));
+  const std::string socket = ImagedSocket(run_dir);
+  ASSIGN_OR_RETURN(const auto server,
+                   rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
+                     return MakeServices(repository.get(), caller);
+                   }));
+  LOG_INFO("serves at " + socket + ", state in " + state_dir);
+  rpc::WaitForStopSignal();
+  LOG_INFO("stops");
+  server->Shutdown(std::chrono::seconds(5));
+  return Ok();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"imaged: stores, shares and saves the images of this host."};
+  std::string state_dir = DefaultStateDir();
+  std::string run_dir = DefaultRunDir();
+  bool verbose = false;
+  app.add_option("--state-dir", state_dir, "Durable state (STRATA_STATE_DIR)")
+      ->capture_default_str();
+  app.add_option("--run-dir", run_dir, "Sockets (STRATA_RUN_DIR)")->capture_default_str();
+  app.add_flag("-v,--verbose", verbose, "Log more");
+  app.footer("Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo);
+  ::umask(0022);
+  rpc::BlockStopSignals();
+  if (Status status = Serve(state_dir, run_dir); !status.ok()) {
+    LOG_ERROR(status.error().message());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace strata::imaged
+
+int main(int argc, char** argv) {
+  try {
+    return strata::imaged::Main(argc, argv);
+  } catch (const std::exception& e) {
+    std::cerr << "imaged: " << e.what() << "\n";
+    return 1;
+  }
+}

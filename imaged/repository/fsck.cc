@@ -1,0 +1,94 @@
+// Verification of what is on disk against its digests.
+#include <unordered_set>
+
+#include "common/parallel.h"
+#include "imaged/repository/repository.h"
+
+namespace strata::imaged {
+namespace {
+
+struct Checked {
+  Digest digest;
+  std::string path;
+  uint64_t size = 0;
+};
+
+// The objects of one layer that were not seen before.
+Result<std::vector<Checked>> NewObjects(const ErofsReader& reader,
+                                        std::unordered_set<Digest, DigestHash>* seen) {
+  ASSIGN_OR_RETURN(const Tree tree, reader.LoadTree());
+  std::vector<Checked> objects;
+  RETURN_IF_ERROR(tree.Walk([&](const std::string& path, InodeIndex index) -> Status {
+    const Inode& inode = tree.inode(index);
+    if (!inode.object.IsZero() && seen->insert(inode.object).second) {
+      objects.push_back({inode.object, path, inode.size});
+    }
+    return Ok();
+  }));
+  return objects;
+}
+
+}  // namespace
+
+Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& reference,
+                                        const CancelToken& cancel, const ProgressSink& progress,
+                                        const ProblemSink& problem) {
+  const auto pin = objects_->Pin();
+  std::vector<v1::Image> images;
+  if (reference.empty()) {
+    v1::ListRequest all;
+    all.set_all_visible(true);
+    ASSIGN_OR_RETURN(images, List(caller, all));
+  } else {
+    ASSIGN_OR_RETURN(v1::Image image, Find(caller, reference));
+    images.push_back(std::move(image));
+  }
+
+  v1::FsckResult result;
+  std::mutex mutex;  // Guards result and the calls of `problem`.
+  const auto report = [&](const std::string& text) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    result.set_problems(result.problems() + 1);
+    problem(text);
+  };
+  std::set<Digest> layers_seen;
+  std::unordered_set<Digest, DigestHash> objects_seen;
+  v1::Progress state;
+  state.set_stage("verify");
+  for (const v1::Image& image : images) {
+    const std::string name = DisplayName(image);
+    result.set_images(result.images() + 1);
+    ASSIGN_OR_RETURN(const std::vector<Digest> layers, LayerDigests(image));
+    bool manifests_good = true;
+    for (const Digest& layer : layers) {
+      if (!layers_seen.insert(layer).second) continue;
+      if (Status status = layers_->VerifyManifest(layer); !status.ok()) {
+        report(name + ": " + status.error().message());
+        manifests_good = false;
+        continue;
+      }
+      ASSIGN_OR_RETURN(const auto reader, layers_->OpenManifest(layer));
+      ASSIGN_OR_RETURN(const std::vector<Checked> objects, NewObjects(*reader, &objects_seen), name);
+      RETURN_IF_ERROR(ParallelFor(objects.size(), [&](size_t i) -> Status {
+        RETURN_IF_ERROR(cancel.Check());
+        if (Status status = objects_->Verify(objects[i].digest); !status.ok()) {
+          report(name + ": /" + objects[i].path + ": " + status.error().message());
+        }
+        const std::lock_guard<std::mutex> lock(mutex);
+        result.set_objects(result.objects() + 1);
+        result.set_bytes(result.bytes() + objects[i].size);
+        state.set_entries(result.objects());
+        state.set_bytes(result.bytes());
+        if (progress && result.objects() % 1024 == 0) progress(state);
+        return Ok();
+      }));
+    }
+    if (!manifests_good) continue;
+    if (Status status = layers_->VerifyFlattenedTree(layers); !status.ok()) {
+      report(name + ": " + status.error().message());
+    }
+  }
+  return result;
+}
+
+}  // namespace strata::imaged

@@ -1,0 +1,192 @@
+#include "imaged/repository/layer_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "common/log.h"
+
+namespace strata::imaged {
+namespace {
+
+// Opens a file that disappears unless it is renamed away from `path`.
+class ScratchFile {
+ public:
+  static Result<ScratchFile> Create(std::string path) {
+    ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDWR | O_CREAT | O_EXCL, 0444));
+    return ScratchFile(std::move(path), std::move(fd));
+  }
+  ScratchFile(ScratchFile&& other) noexcept
+      : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+  ~ScratchFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  int fd() const { return fd_.get(); }
+
+  // Durable data, then the name.
+  Status MoveTo(const std::string& target) {
+    if (::fsync(fd_.get()) != 0) return Errno("fsync " + path_);
+    RETURN_IF_ERROR(fd_.Close(), path_);
+    if (::rename(path_.c_str(), target.c_str()) != 0) return Errno("rename to " + target);
+    path_.clear();
+    return Ok();
+  }
+
+ private:
+  ScratchFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  std::string path_;
+  UniqueFd fd_;
+};
+
+// Names in `directory` that are no hidden files.
+Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
+  DIR* stream = ::opendir(directory.c_str());
+  if (stream == nullptr) return Errno("opendir " + directory);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream)) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  ::closedir(stream);
+  return names;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
+  RETURN_IF_ERROR(MakeDirectories(root + "/manifests"));
+  RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
+  // Trees that a dead process was building.
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".erofs")) ::unlink((root + "/trees/" + name).c_str());
+  }
+  return std::unique_ptr<LayerStore>(new LayerStore(root));
+}
+
+std::string LayerStore::ManifestPath(const Digest& layer) const {
+  return root_ + "/manifests/" + ObjectStore::RelativePath(layer);
+}
+
+Result<WrittenManifest> LayerStore::Commit(const Tree& tree, Ingest* ingest) {
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(ingest->StagingPath("manifest")));
+  ASSIGN_OR_RETURN(const WrittenManifest written, WriteErofs(tree, scratch.fd()), "manifest");
+  RETURN_IF_ERROR(ingest->Commit());
+  const std::string path = ManifestPath(written.digest);
+  if (PathExists(path)) return written;  // The same layer is there already.
+  const std::string directory = path.substr(0, path.rfind('/'));
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  RETURN_IF_ERROR(scratch.MoveTo(path));
+  RETURN_IF_ERROR(FsyncDirectory(directory));
+  RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
+  return written;
+}
+
+Result<std::unique_ptr<ErofsReader>> LayerStore::OpenManifest(const Digest& layer) const {
+  auto reader = ErofsReader::Open(ManifestPath(layer));
+  if (!reader.ok()) return reader.error().Wrap("layer " + layer.ToString());
+  return reader;
+}
+
+Status LayerStore::VerifyManifest(const Digest& layer) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, strata::Open(ManifestPath(layer), O_RDONLY),
+                   "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const Digest actual, HashFile(fd.get()));
+  if (actual == layer) return Ok();
+  return Error(Code::kCorrupt, "layer " + layer.ToString() + ": the manifest at " +
+                                   ManifestPath(layer) + " has the digest " + actual.ToString());
+}
+
+std::string LayerStore::TreePath(const std::vector<Digest>& layers, size_t count) const {
+  Hasher hasher;
+  for (size_t i = 0; i < count; ++i) hasher.Update(layers[i].bytes().data(), Digest::kSize);
+  return root_ + "/trees/" + hasher.Finish().Hex() + ".erofs";
+}
+
+Result<Tree> LayerStore::Flatten(const std::vector<Digest>& layers, bool use_cache) const {
+  Tree tree;
+  size_t done = 0;
+  // An image that was saved from another has all layers but the last in common with it.
+  for (size_t count = layers.size() - 1; use_cache && count > 0 && done == 0; --count) {
+    const std::string path = TreePath(layers, count);
+    if (!PathExists(path)) continue;
+    ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(path), path);
+    ASSIGN_OR_RETURN(tree, reader->LoadTree(), path);
+    done = count;
+  }
+  for (; done < layers.size(); ++done) {
+    ASSIGN_OR_RETURN(const auto reader, OpenManifest(layers[done]));
+    ASSIGN_OR_RETURN(const Tree layer, reader->LoadTree(), "layer " + layers[done].ToString());
+    RETURN_IF_ERROR(ApplyLayer(layer, &tree), "layer " + layers[done].ToString());
+  }
+  return tree;
+}
+
+Status LayerStore::WriteTree(const std::vector<Digest>& layers, const std::string& path) const {
+  ASSIGN_OR_RETURN(const Tree tree, Flatten(layers, /*use_cache=*/true));
+  ::unlink((path + ".new").c_str());
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(path + ".new"));
+  RETURN_IF_ERROR(WriteErofs(tree, scratch.fd()), path);
+  return scratch.MoveTo(path);
+}
+
+Result<std::string> LayerStore::FlattenedTree(const std::vector<Digest>& layers) {
+  CHECK(!layers.empty());
+  std::string path = TreePath(layers, layers.size());
+  if (PathExists(path)) return path;
+  std::shared_ptr<std::mutex> build;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::erase_if(building_, [](const auto& item) { return item.second.expired(); });
+    build = building_[path].lock();
+    if (build == nullptr) {
+      build = std::make_shared<std::mutex>();
+      building_[path] = build;
+    }
+  }
+  const std::lock_guard<std::mutex> lock(*build);
+  if (!PathExists(path)) RETURN_IF_ERROR(WriteTree(layers, path));
+  return path;
+}
+
+Status LayerStore::VerifyFlattenedTree(const std::vector<Digest>& layers) {
+  const std::string path = TreePath(layers, layers.size());
+  if (!PathExists(path)) return Ok();
+  ASSIGN_OR_RETURN(const UniqueFd fd, strata::Open(path, O_RDONLY));
+  ASSIGN_OR_RETURN(const Digest actual, HashFile(fd.get()), path);
+  ASSIGN_OR_RETURN(const Tree tree, Flatten(layers, /*use_cache=*/false));
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(path + ".check"));
+  ASSIGN_OR_RETURN(const WrittenManifest expected, WriteErofs(tree, scratch.fd()));
+  if (actual == expected.digest) return Ok();
+  if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+  return Error(Code::kCorrupt, "the cached tree " + path +
+                                   " differed from its layers; removed, it is built anew when a "
+                                   "container needs it");
+}
+
+Status LayerStore::Sweep(const std::set<Digest>& live_layers,
+                         const std::set<std::vector<Digest>>& live_stacks) {
+  std::set<std::string> live_trees;
+  for (const std::vector<Digest>& stack : live_stacks) {
+    live_trees.insert(TreePath(stack, stack.size()));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
+  for (const std::string& name : trees) {
+    const std::string path = root_ + "/trees/" + name;
+    if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root_ + "/manifests"));
+  for (const std::string& shard : shards) {
+    const std::string directory = root_ + "/manifests/" + shard;
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
+    for (const std::string& name : names) {
+      const auto digest = Digest::FromHex(shard + name);
+      if (digest.ok() && live_layers.contains(*digest)) continue;
+      const std::string path = directory + "/" + name;
+      if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+    }
+  }
+  return Ok();
+}
+
+}  // namespace strata::imaged

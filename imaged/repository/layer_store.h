@@ -1,0 +1,61 @@
+// LayerStore: the manifests of layers, and the flattened trees that containers are mounted from.
+//
+//   <root>/manifests/ab/cdef…   manifest of one layer, named by its digest, mode 0444, immutable
+//   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
+//                               list of their ids: a cache, rebuilt from the manifests when absent
+//
+// Thread-safe. A tree is built once, however many ask for it at the same time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/digest.h"
+#include "common/result.h"
+#include "imaged/manifest/erofs_reader.h"
+#include "imaged/manifest/erofs_writer.h"
+#include "imaged/manifest/tree.h"
+#include "imaged/store/object_store.h"
+
+namespace strata::imaged {
+
+class LayerStore {
+ public:
+  static Result<std::unique_ptr<LayerStore>> Open(const std::string& root);
+
+  // Makes the objects of `ingest` and then the manifest of `tree` durable and visible, in that
+  // order (docs/formats.md, "commit order").
+  Result<WrittenManifest> Commit(const Tree& tree, Ingest* ingest);
+
+  std::string ManifestPath(const Digest& layer) const;
+  Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;
+  // Compares the manifest's bytes with its name: kCorrupt, kNotFound.
+  Status VerifyManifest(const Digest& layer) const;
+
+  // The flattened tree of `layers` (bottom first), built if it is not there.
+  Result<std::string> FlattenedTree(const std::vector<Digest>& layers);
+  // Builds the tree anew and compares it with the cached one; a cached tree that differs is
+  // removed and reported as kCorrupt.
+  Status VerifyFlattenedTree(const std::vector<Digest>& layers);
+
+  // Removes the manifests that are not in `live_layers` and the trees that are not of one of
+  // `live_stacks`. REQUIRES: nothing is being committed or flattened.
+  Status Sweep(const std::set<Digest>& live_layers,
+               const std::set<std::vector<Digest>>& live_stacks);
+
+ private:
+  explicit LayerStore(std::string root) : root_(std::move(root)) {}
+  std::string TreePath(const std::vector<Digest>& layers, size_t count) const;
+  Result<Tree> Flatten(const std::vector<Digest>& layers, bool use_cache) const;
+  Status WriteTree(const std::vector<Digest>& layers, const std::string& path) const;
+
+  const std::string root_;
+  std::mutex mutex_;  // Guards building_ (the map, not the mutexes in it).
+  std::map<std::string, std::weak_ptr<std::mutex>> building_;  // By tree path.
+};
+
+}  // namespace strata::imaged

@@ -1,0 +1,92 @@
+#include "imaged/service/host_service.h"
+
+#include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/repository/save_operation.h"
+#include "imaged/service/call.h"
+
+namespace strata::imaged {
+namespace {
+
+class HostServiceImpl final : public v1::HostImageService::Service {
+ public:
+  HostServiceImpl(Repository* repository, const rpc::Caller& caller)
+      : repository_(repository), caller_(caller) {}
+
+  grpc::Status AcquireRoot(grpc::ServerContext*, const v1::AcquireRootRequest* request,
+                           v1::AcquireRootResponse* response) override {
+    return Guarded("acquire root", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      ASSIGN_OR_RETURN(*response, repository_->AcquireRoot(*request));
+      return Ok();
+    });
+  }
+
+  grpc::Status ReleaseRoot(grpc::ServerContext*, const v1::ReleaseRootRequest* request,
+                           v1::ReleaseRootResponse*) override {
+    return Guarded("release root", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      return repository_->ReleaseRoot(request->lease());
+    });
+  }
+
+  grpc::Status Save(grpc::ServerContext* context,
+                    grpc::ServerReaderWriter<v1::SaveResponse, v1::SaveRequest>* stream) override {
+    return Guarded("save", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      const CallCancellation cancellation(context);
+      v1::SaveRequest request;
+      RETURN_IF_ERROR(Expect(stream, v1::SaveRequest::kStart, &request));
+      RateLimit limit;
+      ASSIGN_OR_RETURN(const auto operation,
+                       SaveOperation::Start(repository_, request.start(), &cancellation.token(),
+                                            [&](const v1::Progress& state) {
+                                              if (!limit.Pass()) return;
+                                              v1::SaveResponse event;
+                                              *event.mutable_progress() = state;
+                                              stream->Write(event);
+                                            }));
+      v1::SaveResponse response;
+      ASSIGN_OR_RETURN(const RoundStats first, operation->FirstRound());
+      response.mutable_first_round_done()->set_entries(first.entries);
+      response.mutable_first_round_done()->set_bytes(first.captured_bytes);
+      stream->Write(response);
+
+      RETURN_IF_ERROR(Expect(stream, v1::SaveRequest::kFrozen, &request));
+      ASSIGN_OR_RETURN(const RoundStats second, operation->SecondRound());
+      response.mutable_second_round_done()->set_entries(second.captured);
+      response.mutable_second_round_done()->set_bytes(second.captured_bytes);
+      stream->Write(response);
+
+      RETURN_IF_ERROR(Expect(stream, v1::SaveRequest::kThawed, &request));
+      RETURN_IF_ERROR(cancellation.token().Check());
+      ASSIGN_OR_RETURN(*response.mutable_result(), operation->Finish());
+      stream->Write(response);
+      return Ok();
+    });
+  }
+
+ private:
+  using Stream = grpc::ServerReaderWriter<v1::SaveResponse, v1::SaveRequest>;
+
+  Status CheckRoot() const {
+    if (caller_.IsRoot()) return Ok();
+    return Error(Code::kPermissionDenied, "this call is for the host's daemons, as root");
+  }
+
+  static Status Expect(Stream* stream, v1::SaveRequest::StepCase step, v1::SaveRequest* request) {
+    if (!stream->Read(request)) return Error(Code::kCancelled, "the caller went away");
+    if (request->step_case() == step) return Ok();
+    return Error(Code::kInvalidArgument, "the steps of a save came out of order");
+  }
+
+  Repository* const repository_;
+  const rpc::Caller caller_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeHostService(Repository* repository, const rpc::Caller& caller) {
+  return std::make_unique<HostServiceImpl>(repository, caller);
+}
+
+}  // namespace strata::imaged

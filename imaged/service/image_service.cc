@@ -1,0 +1,156 @@
+#include "imaged/service/image_service.h"
+
+#include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/service/call.h"
+#include "imaged/service/host_service.h"
+
+namespace strata::imaged {
+namespace {
+
+class ImageServiceImpl final : public v1::ImageService::Service {
+ public:
+  ImageServiceImpl(Repository* repository, const rpc::Caller& caller)
+      : repository_(repository), uid_(caller.uid) {}
+
+  grpc::Status Import(grpc::ServerContext* context,
+                      grpc::ServerReaderWriter<v1::ImportEvent, v1::ImportRequest>* stream) override {
+    return Guarded("import", [&]() -> Status {
+      v1::ImportRequest request;
+      if (!stream->Read(&request) || !request.has_options()) {
+        return Error(Code::kInvalidArgument, "an import starts with its options");
+      }
+      const v1::ImportOptions options = request.options();
+      const CallCancellation cancellation(context);
+      const ByteSource source = [&]() -> Result<std::string_view> {
+        // A broken stream and a finished one both end Read; only the broken one is cancelled.
+        if (!stream->Read(&request)) {
+          if (context->IsCancelled()) return Error(Code::kCancelled, "cancelled by the caller");
+          return std::string_view();
+        }
+        if (!request.has_tar()) return Error(Code::kInvalidArgument, "expected bytes of the tar");
+        return std::string_view(request.tar());
+      };
+      RateLimit limit;
+      const ProgressSink progress = [&](const v1::Progress& state) {
+        if (!limit.Pass()) return;
+        v1::ImportEvent event;
+        *event.mutable_progress() = state;
+        stream->Write(event);
+      };
+      v1::ImportEvent event;
+      ASSIGN_OR_RETURN(*event.mutable_result(), repository_->Import(uid_, options, source,
+                                                                    cancellation.token(), progress));
+      stream->Write(event);
+      return Ok();
+    });
+  }
+
+  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
+                    v1::ListResponse* response) override {
+    return Guarded("list", [&]() -> Status {
+      ASSIGN_OR_RETURN(const std::vector<v1::Image> images, repository_->List(uid_, *request));
+      for (const v1::Image& image : images) *response->add_images() = image;
+      return Ok();
+    });
+  }
+
+  grpc::Status Show(grpc::ServerContext*, const v1::ShowRequest* request,
+                    v1::ShowResponse* response) override {
+    return Guarded("show", [&]() -> Status {
+      ASSIGN_OR_RETURN(*response, repository_->Show(uid_, request->reference()));
+      return Ok();
+    });
+  }
+
+  grpc::Status ListFiles(grpc::ServerContext*, const v1::ListFilesRequest* request,
+                         v1::ListFilesResponse* response) override {
+    return Guarded("ls", [&]() -> Status {
+      ASSIGN_OR_RETURN(*response, repository_->ListFiles(uid_, *request));
+      return Ok();
+    });
+  }
+
+  grpc::Status Share(grpc::ServerContext*, const v1::ShareRequest* request,
+                     v1::ShareResponse* response) override {
+    return Guarded("share", [&]() -> Status {
+      ASSIGN_OR_RETURN(*response->mutable_image(), repository_->Share(uid_, *request));
+      return Ok();
+    });
+  }
+
+  grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
+                      v1::DeleteResponse* response) override {
+    return Guarded("delete", [&]() -> Status {
+      ASSIGN_OR_RETURN(*response, repository_->Delete(uid_, request->reference()));
+      return Ok();
+    });
+  }
+
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                      grpc::ServerWriter<v1::ExportChunk>* writer) override {
+    return Guarded("export", [&]() -> Status {
+      const CallCancellation cancellation(context);
+      v1::ExportChunk chunk;
+      const auto flush = [&]() -> Status {
+        const bool sent = chunk.tar().empty() || writer->Write(chunk);
+        chunk.clear_tar();
+        return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
+      };
+      RETURN_IF_ERROR(repository_->Export(
+          uid_, request->reference(),
+          [&](std::string_view data) -> Status {
+            chunk.mutable_tar()->append(data);
+            return chunk.tar().size() < kChunkBytes ? Ok() : flush();
+          },
+          cancellation.token()));
+      return flush();
+    });
+  }
+
+  grpc::Status Fsck(grpc::ServerContext* context, const v1::FsckRequest* request,
+                    grpc::ServerWriter<v1::FsckEvent>* writer) override {
+    return Guarded("fsck", [&]() -> Status {
+      const CallCancellation cancellation(context);
+      RateLimit limit;
+      std::mutex mutex;  // One writer at a time; problems come from several threads.
+      v1::FsckEvent done;
+      ASSIGN_OR_RETURN(*done.mutable_result(),
+                       repository_->Fsck(
+                           uid_, request->reference(), cancellation.token(),
+                           [&](const v1::Progress& state) {
+                             const std::lock_guard<std::mutex> lock(mutex);
+                             if (!limit.Pass()) return;
+                             v1::FsckEvent event;
+                             *event.mutable_progress() = state;
+                             writer->Write(event);
+                           },
+                           [&](const std::string& problem) {
+                             LOG_ERROR("fsck: " + problem);
+                             const std::lock_guard<std::mutex> lock(mutex);
+                             v1::FsckEvent event;
+                             event.set_problem(problem);
+                             writer->Write(event);
+                           }));
+      writer->Write(done);
+      return Ok();
+    });
+  }
+
+ private:
+  static constexpr size_t kChunkBytes = 512 * 1024;
+
+  Repository* const repository_;
+  const uid_t uid_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<grpc::Service>> MakeServices(Repository* repository,
+                                                         const rpc::Caller& caller) {
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  services.push_back(std::make_unique<ImageServiceImpl>(repository, caller));
+  services.push_back(MakeHostService(repository, caller));
+  return services;
+}
+
+}  // namespace strata::imaged

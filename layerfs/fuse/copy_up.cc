@@ -1,0 +1,302 @@
+// Copy-up: a lower inode gets its counterpart in the upper.
+//
+// Order of one copy-up, so that a crash leaves either the lower inode or a complete upper one:
+// temporary in the work directory, data, fdatasync, owner, attributes, mode, times, rename. What a
+// crash leaves in the work directory is removed at the next start.
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/xattr.h"
+#include "layerfs/fuse/copy_data.h"
+#include "layerfs/fuse/overlay_format.h"
+#include "layerfs/fuse/rights.h"
+#include "layerfs/fuse/union_fs.h"
+
+namespace strata::layerfs {
+namespace {
+
+Status SetTimes(int fd, const struct stat& st) {
+  const timespec times[2] = {st.st_atim, st.st_mtim};
+  if (::utimensat(AT_FDCWD, ProcPath(fd).c_str(), times, 0) != 0) return Errno("set times");
+  return Ok();
+}
+
+// The mode comes after the owner and the data, both of which strip set-id bits.
+Status SetMode(int fd, mode_t mode) {
+  const FsetidScope fsetid;
+  if (::chmod(ProcPath(fd).c_str(), mode & 07777) != 0) return Errno("chmod");
+  return Ok();
+}
+
+Status CopyXattrs(const std::vector<Xattr>& xattrs, int fd) {
+  for (const Xattr& xattr : xattrs) {
+    RETURN_IF_ERROR(strata::SetXattr(fd, imaged::EscapeXattrName(xattr.name), xattr.value));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Status UnionFs::CopyUp(const InodePtr& inode, CopyUpMode mode) {
+  if (inode->IsDirectory()) {
+    if (RefOf(inode)) return Ok();
+    const std::shared_lock tree(tree_mutex_);
+    return CopyUpDirectoryLocked(inode);
+  }
+  bool has_upper;
+  {
+    const std::lock_guard lock(inode->mutex);
+    has_upper = static_cast<bool>(inode->upper);
+    if (has_upper && (!inode->metacopy || mode == CopyUpMode::kMetadata)) return Ok();
+  }
+  if (!has_upper) {
+    ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(*inode->lower));
+    if (st.st_nlink > 1) {
+      const std::unique_lock tree(tree_mutex_);
+      RETURN_IF_ERROR(CopyUpFileLocked(inode, CopyUpMode::kMetadata));
+      has_upper = true;
+    }
+  }
+  const std::shared_lock tree(tree_mutex_);
+  return CopyUpFileLocked(inode, mode);
+}
+
+Status UnionFs::CopyUpDirectoryLocked(const InodePtr& inode) {
+  if (RefOf(inode)) return Ok();
+  RETURN_IF_ERROR(CopyUpDirectoryLocked(inode->parent));
+  const std::lock_guard change(inode->change_mutex);
+  if (RefOf(inode)) return Ok();
+  return CopyUpOne(inode, CopyUpMode::kMetadata, {{inode->parent, inode->name}});
+}
+
+Status UnionFs::CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode) {
+  bool in_tree;
+  {
+    const std::lock_guard lock(inode->mutex);
+    in_tree = !inode->upper && !inode->unlinked;
+  }
+  std::vector<Alias> names;
+  if (in_tree) {
+    ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(*inode->lower));
+    if (st.st_nlink > 1) {
+      ASSIGN_OR_RETURN(names, VisibleNames(*inode->lower));
+    }
+    if (names.empty()) names.push_back({inode->parent, inode->name});
+    for (const Alias& alias : names) RETURN_IF_ERROR(CopyUpDirectoryLocked(alias.dir));
+  }
+  const std::lock_guard change(inode->change_mutex);
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->upper && (!inode->metacopy || mode == CopyUpMode::kMetadata)) return Ok();
+  }
+  if (RefOf(inode)) return CopyUpDataInPlace(inode, mode);
+  return CopyUpOne(inode, mode, names);
+}
+
+// Overlayfs resolves data of a file that is not at its lower place by the absolute lower path.
+Result<std::string> UnionFs::LowerPathOf(const Inode& inode) const {
+  if (inode.IsDirectory()) return inode.lower_path;
+  if (!inode.parent->lower) return Error(Code::kInternal, "no lower path", EIO);
+  return inode.parent->LowerPathOf(inode.name);
+}
+
+Status UnionFs::WriteContent(Nid nid, int fd) {
+  ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(nid));
+  ASSIGN_OR_RETURN(const LowerTree::Content content, lower_->OpenContent(nid, O_RDONLY));
+  if (content.fd.valid()) {
+    RETURN_IF_ERROR(CopyData(content.fd.get(), fd, static_cast<uint64_t>(st.st_size)));
+  } else {
+    RETURN_IF_ERROR(PWriteAll(fd, content.bytes, 0));
+  }
+  if (::fdatasync(fd) != 0) return Errno("fdatasync");
+  return Ok();
+}
+
+// The complete copy of `inode`, under `work_name` in the work directory.
+Result<UniqueFd> UnionFs::BuildCopy(const Inode& inode, CopyUpMode mode, bool redirect,
+                                    const std::string& work_name) {
+  const Nid nid = *inode.lower;
+  const int work = upper_->work_fd();
+  const char* name = work_name.c_str();
+  RETURN_IF_ERROR(lower_->CheckIds(nid));
+  ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(nid));
+  ASSIGN_OR_RETURN(const std::vector<Xattr> xattrs, lower_->GetXattrs(nid));
+  UniqueFd fd;
+  bool metacopy = false;
+  if (S_ISREG(st.st_mode)) {
+    ASSIGN_OR_RETURN(fd, OpenAt(work, work_name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    metacopy = mode == CopyUpMode::kMetadata && st.st_size > 0;
+    if (metacopy) {
+      if (::ftruncate(fd.get(), st.st_size) != 0) return Errno("truncate");
+    } else if (mode != CopyUpMode::kEmpty && st.st_size > 0) {
+      RETURN_IF_ERROR(WriteContent(nid, fd.get()));
+    }
+  } else {
+    int made;
+    if (S_ISDIR(st.st_mode)) {
+      made = ::mkdirat(work, name, 0700);
+    } else if (S_ISLNK(st.st_mode)) {
+      ASSIGN_OR_RETURN(const std::string target, lower_->ReadLink(nid));
+      made = ::symlinkat(target.c_str(), work, name);
+    } else {
+      made = ::mknodat(work, name, (st.st_mode & S_IFMT) | 0600, st.st_rdev);
+    }
+    if (made != 0) return Errno("create a copy");
+    ASSIGN_OR_RETURN(fd, OpenAt(work, work_name, O_PATH | O_NOFOLLOW));
+  }
+  if (::fchownat(fd.get(), "", st.st_uid, st.st_gid, AT_EMPTY_PATH) != 0) return Errno("chown");
+  RETURN_IF_ERROR(CopyXattrs(xattrs, fd.get()));
+  if (!S_ISLNK(st.st_mode)) RETURN_IF_ERROR(SetMode(fd.get(), st.st_mode));
+  // Symbolic links and devices of other file systems may take no trusted attribute: the origin is
+  // only for stable numbers.
+  if (Status status = strata::SetXattr(fd.get(), kOriginXattr, lower_->Origin(nid));
+      !status.ok() && status.error().sys_errno() != EOPNOTSUPP) {
+    return status.error();
+  }
+  if (metacopy) {
+    RETURN_IF_ERROR(strata::SetXattr(fd.get(), kMetacopyXattr, ""));
+    if (redirect) {
+      ASSIGN_OR_RETURN(const std::string path, LowerPathOf(inode));
+      RETURN_IF_ERROR(strata::SetXattr(fd.get(), kRedirectXattr, path));
+    }
+  }
+  RETURN_IF_ERROR(SetTimes(fd.get(), st));
+  return fd;
+}
+
+// REQUIRES: change_mutex held, the directories of `names` copied up.
+Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names) {
+  const std::string work_name = upper_->NewWorkName();
+  Result<UniqueFd> built = BuildCopy(*inode, mode, names.size() > 1, work_name);
+  if (!built.ok()) {
+    upper_->RemoveFromWork(work_name);
+    return built.error();
+  }
+  bool unlinked;
+  {
+    const std::lock_guard lock(inode->mutex);
+    unlinked = inode->unlinked;
+  }
+  std::vector<SharedFd> linked;  // Of names[0 .. linked.size() - 1].
+  const auto publish = [&]() -> Status {
+    struct stat st;
+    if (::fstat(built->get(), &st) != 0) return Errno("stat");
+    ASSIGN_OR_RETURN(UpperRef ref, upper_->MakeRef(built->get(), st.st_ino));
+    if (unlinked) {
+      if (::unlinkat(upper_->work_fd(), work_name.c_str(), 0) != 0) return Errno("unlink");
+      ref = UpperStore::Pin(ref, std::move(*built));
+    } else {
+      // From the rename on, lookups find the upper inode: they must end at this Inode.
+      inodes_.DropUpper(st.st_ino);
+      inodes_.AddUpper(inode, st.st_ino);
+      for (const Alias& alias : names) {
+        RETURN_IF_ERROR(MarkImpure(alias.dir));
+        ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
+        const bool only = names.size() == 1;
+        const int moved =
+            only ? ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
+                               alias.name.c_str(), RENAME_NOREPLACE)
+                 : ::linkat(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
+                            alias.name.c_str(), 0);
+        if (moved != 0) return Errno("copy up " + alias.name);
+        linked.push_back(dir_fd);
+      }
+      if (names.size() > 1) upper_->RemoveFromWork(work_name);
+    }
+    bool has_acl = false;
+    if (inode->IsDirectory()) {
+      has_acl = strata::GetXattr(built->get(), "system.posix_acl_default").ok();
+    }
+    const std::lock_guard lock(inode->mutex);
+    inode->upper = std::move(ref);
+    inode->metacopy = inode->IsRegular() && st.st_size > 0 && mode == CopyUpMode::kMetadata;
+    inode->has_default_acl = has_acl;
+    ReplaceData(inode.get());
+    return Ok();
+  };
+  if (Status status = publish(); !status.ok()) {
+    for (size_t i = 0; i < linked.size(); ++i) {
+      if (::unlinkat(linked[i]->get(), names[i].name.c_str(),
+                     inode->IsDirectory() ? AT_REMOVEDIR : 0) != 0) {
+        LOG_ERROR("cannot take back a copy-up: " + Errno(names[i].name).message());
+      }
+    }
+    upper_->RemoveFromWork(work_name);
+    struct stat st;
+    if (built->valid() && ::fstat(built->get(), &st) == 0) inodes_.DropUpper(st.st_ino);
+    return status;
+  }
+  for (const Alias& alias : names) alias.dir->changes.fetch_add(1, std::memory_order_release);
+  return Ok();
+}
+
+// Open files keep the lower data: whoever opens the file from now on needs another node.
+// REQUIRES: inode->mutex held since the data's place changed.
+void UnionFs::ReplaceData(Inode* inode) {
+  if (!inode->IsRegular() || inode->metacopy || inode->open_count == 0) return;
+  inode->epoch.fetch_add(1, std::memory_order_release);
+}
+
+// A metadata-only copy gets its data. The mark goes last: until then the data counts as lower.
+Status UnionFs::CopyUpDataInPlace(const InodePtr& inode, CopyUpMode mode) {
+  const UpperRef ref = RefOf(inode);
+  ASSIGN_OR_RETURN(const UniqueFd fd, upper_->OpenFile(ref, O_RDWR));
+  struct stat before;
+  if (::fstat(fd.get(), &before) != 0) return Errno("stat");
+  const auto capability = strata::GetXattr(fd.get(), "security.capability");
+  if (mode == CopyUpMode::kEmpty) {
+    if (::ftruncate(fd.get(), 0) != 0) return Errno("truncate");
+  } else {
+    RETURN_IF_ERROR(WriteContent(*inode->lower, fd.get()));
+    // Writing stripped what only the application's own write may strip.
+    if (capability.ok()) {
+      RETURN_IF_ERROR(strata::SetXattr(fd.get(), "security.capability", *capability));
+    }
+    RETURN_IF_ERROR(SetMode(fd.get(), before.st_mode));
+  }
+  RETURN_IF_ERROR(SetTimes(fd.get(), before));
+  RETURN_IF_ERROR(strata::RemoveXattr(fd.get(), kMetacopyXattr));
+  const std::lock_guard lock(inode->mutex);
+  inode->metacopy = false;
+  ReplaceData(inode.get());
+  return Ok();
+}
+
+// Before a metadata-only copy leaves its lower place or gets another name, it must say where its data
+// is, by the path from the tree's root.
+Status UnionFs::SetFileRedirect(const InodePtr& inode) {
+  UpperRef ref;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (!inode->metacopy) return Ok();
+    ref = inode->upper;
+  }
+  ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
+  auto redirect = strata::GetXattr(fd->get(), kRedirectXattr);
+  if (!redirect.ok() && redirect.error().code() != Code::kNotFound) return redirect.error();
+  if (redirect.ok() && redirect->starts_with('/')) return Ok();
+  std::string path;
+  if (redirect.ok()) {
+    path = inode->parent->LowerPathOf(*redirect);
+  } else {
+    ASSIGN_OR_RETURN(path, LowerPathOf(*inode));
+  }
+  return strata::SetXattr(fd->get(), kRedirectXattr, path);
+}
+
+// Overlayfs looks for entries with an origin only in directories that say so.
+Status UnionFs::MarkImpure(const InodePtr& dir) {
+  {
+    const std::lock_guard lock(dir->mutex);
+    if (dir->impure) return Ok();
+  }
+  ASSIGN_OR_RETURN(const SharedFd fd, UpperDirectory(dir));
+  RETURN_IF_ERROR(strata::SetXattr(fd->get(), kImpureXattr, "y"));
+  const std::lock_guard lock(dir->mutex);
+  dir->impure = true;
+  return Ok();
+}
+
+}  // namespace strata::layerfs

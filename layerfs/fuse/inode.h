@@ -1,0 +1,110 @@
+// Inode: one inode of the union, and the table in which there is one object per inode.
+//
+// An inode is a lower one, an upper one, or both (merged directory, copied-up file). It is found by
+// its nid and by its upper inode number, so that all names of a hard link meet in one Inode. It
+// lives as long as somebody holds it: the node table for the kernel, a child directory for its path.
+//
+// st_ino is the nid for everything that comes from the tree, before and after copy-up and across
+// remounts (trusted.overlay.origin), and above first_free_ino() for what is only in the upper.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "layerfs/fuse/lower.h"
+#include "layerfs/fuse/upper.h"
+
+namespace strata::layerfs {
+
+class Inode;
+class InodeTable;
+using InodePtr = std::shared_ptr<Inode>;
+
+class Inode {
+ public:
+  Inode(uint64_t number, uint32_t file_type, std::optional<Nid> lower_nid)
+      : st_ino(number), type(file_type), lower(lower_nid) {}
+  ~Inode();
+  Inode(const Inode&) = delete;
+
+  bool IsDirectory() const { return type == S_IFDIR; }
+  bool IsRegular() const { return type == S_IFREG; }
+  // The lower path of an entry of this directory, which has a lower one.
+  std::string LowerPathOf(const std::string& entry) const {
+    std::string path = lower_path;
+    if (path.size() > 1) path += '/';
+    path += entry;
+    return path;
+  }
+
+  const uint64_t st_ino;
+  const uint32_t type;  // S_IFMT bits.
+  // Directory: what is merged below it (absent when opaque or new). Others: the inode it was copied
+  // up from, which holds the data of a metadata-only copy-up.
+  const std::optional<Nid> lower;
+  std::string lower_path;  // Directory with `lower`: its absolute path in the tree; constant.
+
+  // Where it is in the union. Directories: guarded by UnionFs::tree_mutex_. Others: constant while
+  // there is no upper inode (before a rename comes a copy-up), and not used afterwards.
+  InodePtr parent;  // Null for the root.
+  std::string name;
+
+  // Held while the inode is copied up, changed or loses a name; taken before `mutex`.
+  std::mutex change_mutex;
+  // Guards what follows; held for moments only.
+  std::mutex mutex;
+  UpperRef upper;
+  bool metacopy = false;         // The upper inode has only the metadata; the data is `lower`'s.
+  bool unlinked = false;         // Has lost its last name.
+  bool has_default_acl = false;  // Upper directory: files created in it inherit.
+  bool impure = false;           // Upper directory that carries kImpureXattr.
+
+  // Counts changes of a directory's names by a copy-up, which the kernel's directory lock does not
+  // keep away from lookups.
+  std::atomic<uint64_t> changes{0};
+
+  // Counts replacements of the data under open files: a node of an older epoch cannot be opened.
+  std::atomic<uint32_t> epoch{0};
+
+  // Open files (guarded by `mutex`): one I/O mode and one backing id while any open lasts.
+  uint32_t open_count = 0;
+  int32_t backing_id = 0;  // 0: ordinary reads and writes through `io_fd` or the tree's bytes.
+  std::shared_ptr<const UniqueFd> io_fd;  // Opened when it is first needed.
+  bool io_writable = false;
+
+ private:
+  friend class InodeTable;
+  InodeTable* table_ = nullptr;
+  uint64_t table_upper_ino_ = 0;  // Keys under which the table knows it; guarded by its mutex.
+  bool table_has_lower_ = false;
+};
+
+class InodeTable {
+ public:
+  InodePtr FindLower(Nid nid) const;
+  InodePtr FindUpper(uint64_t ino) const;
+  // Enters `inode` under its nid (when `by_lower`) and upper number, unless another inode has one of
+  // them: then that one is the answer. Nobody else knows `inode` yet.
+  InodePtr Enter(const InodePtr& inode, bool by_lower);
+  // The copy-up of `inode` is about to get names under this number.
+  void AddUpper(const InodePtr& inode, uint64_t ino);
+  // The number will be used again by the file system.
+  void DropUpper(uint64_t ino);
+
+ private:
+  friend class Inode;
+  void Remove(const Inode* inode);
+
+  mutable std::mutex mutex_;  // Guards both maps; a leaf.
+  std::unordered_map<uint64_t, std::weak_ptr<Inode>> lower_;
+  std::unordered_map<uint64_t, std::weak_ptr<Inode>> upper_;
+};
+
+}  // namespace strata::layerfs

@@ -1,0 +1,211 @@
+// UnionFs: the union of one read-only tree and one upper directory (overlayfs's semantics and upper
+// format), without FUSE: inodes and names in, attributes and descriptors out. The FUSE callbacks
+// (ops_*.cc) and the tests stand on it.
+//
+// Names are single components, checked by the kernel. Permission checks are the caller's (the mount
+// has default_permissions); all work is done with this process's rights. Every Error carries the
+// errno for the application.
+//
+// Semantics that are not obvious:
+//  - Every change of a lower inode copies it up first; changes of metadata copy metadata only.
+//  - A lower inode with several names is copied up under all its visible names at once, so that
+//    links stay linked. Where overlayfs's index (index=on) already holds such an inode, its missing
+//    names are linked, and the index entry removed, when the union is opened.
+//  - A renamed directory carries a redirect to its lower path; nothing gives EXDEV.
+//  - RENAME_WHITEOUT and device 0:0 are refused (EINVAL, EPERM), as overlayfs does.
+//  - Copy-up is atomic: built in the work directory, data on disk before the rename.
+//
+// Thread-safe. Lock order: docs/locks.md.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <functional>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "layerfs/fuse/inode.h"
+#include "layerfs/fuse/lower.h"
+#include "layerfs/fuse/upper.h"
+#include "layerfs/root.h"
+
+namespace strata::layerfs {
+
+struct Entry {
+  InodePtr inode;  // Null: there is no such name.
+  struct stat attributes = {};
+};
+
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  mode_t umask = 0;
+};
+
+// What SetAttributes changes; absent is left alone.
+struct AttributeChange {
+  std::optional<mode_t> mode;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<uint64_t> size;
+  std::optional<timespec> atime;  // tv_nsec may be UTIME_NOW.
+  std::optional<timespec> mtime;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  uint32_t type = 0;      // DT_*
+  uint64_t lower_ino = 0; // st_ino of an entry that is only in the tree, otherwise 0.
+};
+
+enum class CopyUpMode {
+  kMetadata,  // The data of a regular file may stay below.
+  kData,
+  kEmpty,     // The data will be discarded: an empty file.
+};
+
+class UnionFs {
+ public:
+  // kCorrupt: bad tree. REQUIRES: nobody else works on the upper (layerfs/upper_lock.h).
+  static Result<std::unique_ptr<UnionFs>> Open(const RootSpec& spec);
+
+  const InodePtr& root() const { return root_; }
+  UpperStore& upper() { return *upper_; }
+  const LowerTree& lower() const { return *lower_; }
+
+  Result<Entry> Lookup(const InodePtr& dir, const std::string& name);
+  Result<struct stat> GetAttributes(const InodePtr& inode);
+  Result<struct stat> SetAttributes(const InodePtr& inode, const AttributeChange& change);
+  Result<std::string> ReadLink(const InodePtr& inode);
+  Result<struct statvfs> StatFileSystem();
+  // All names of the merged directory, without "." and "..".
+  Result<std::vector<DirectoryEntry>> ReadDirectory(const InodePtr& dir);
+
+  // Regular file, device, fifo, socket or directory, by the type in `mode`.
+  Result<Entry> MakeNode(const InodePtr& dir, const std::string& name, mode_t mode, dev_t rdev,
+                         const Caller& caller);
+  Result<Entry> MakeSymlink(const InodePtr& dir, const std::string& name, const std::string& target,
+                            const Caller& caller);
+  // O_TMPFILE: an inode without a name, to which Link may give one.
+  Result<Entry> MakeUnnamed(const InodePtr& dir, mode_t mode, const Caller& caller);
+  Result<Entry> Link(const InodePtr& inode, const InodePtr& dir, const std::string& name);
+  Status Unlink(const InodePtr& dir, const std::string& name);
+  Status RemoveDirectory(const InodePtr& dir, const std::string& name);
+  // `flags`: RENAME_NOREPLACE or RENAME_EXCHANGE.
+  Status Rename(const InodePtr& from_dir, const std::string& from, const InodePtr& to_dir,
+                const std::string& to, unsigned flags);
+
+  // Sees to it that `inode` is in the upper. Replacing the data of an open file begins a new epoch.
+  Status CopyUp(const InodePtr& inode, CopyUpMode mode);
+  // The bytes of a regular file: opened with `flags`, or in memory. Writing REQUIRES a CopyUp.
+  Result<LowerTree::Content> OpenContent(const InodePtr& inode, int flags);
+
+  // Extended attributes under the names that applications use.
+  Result<std::string> GetXattr(const InodePtr& inode, const std::string& name);
+  Result<std::vector<std::string>> ListXattrs(const InodePtr& inode);
+  Status SetXattr(const InodePtr& inode, const std::string& name, std::string_view value,
+                  int flags);
+  Status RemoveXattr(const InodePtr& inode, const std::string& name);
+
+ private:
+  struct Marks;
+  // Creates under (directory, name) and answers an O_PATH or better descriptor of it.
+  using Maker = std::function<Result<UniqueFd>(int dir_fd, const std::string& name)>;
+  struct Alias {
+    InodePtr dir;
+    std::string name;
+  };
+
+  UnionFs() = default;
+
+  // union_lookup.cc
+  Status LoadRoot();
+  static Result<Marks> ReadMarks(int fd, uint32_t type);
+  Result<Entry> LookUpper(const InodePtr& dir, const std::string& name, int dir_fd,
+                          const struct stat& st);
+  Result<std::optional<Nid>> LowerOfDirectory(const InodePtr& dir, const std::string& name,
+                                              const Marks& marks, std::string* path) const;
+  Result<std::optional<Nid>> LowerOfFile(const InodePtr& dir, const std::string& name,
+                                         const Marks& marks, uint32_t type) const;
+  Result<Entry> LookLower(const InodePtr& dir, const std::string& name);
+  Result<bool> LowerHas(const InodePtr& dir, const std::string& name) const;
+  void FillAttributes(const Inode& inode, bool metacopy, struct stat* st) const;
+  static UpperRef RefOf(const InodePtr& inode);
+  Result<SharedFd> UpperDirectory(const InodePtr& dir);  // REQUIRES: copied up.
+  Result<Entry> AdoptNew(const InodePtr& dir, const std::string& name, int fd);
+
+  // union_create.cc
+  Result<Entry> PlaceNew(const InodePtr& dir, const std::string& name, mode_t mode,
+                         const Caller& caller, const Maker& make);
+  Status ReplaceWhiteout(const InodePtr& dir, const std::string& name, int dir_fd, bool is_directory,
+                         const std::function<Status(int, const std::string&)>& make);
+  Status FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller);
+
+  // copy_up.cc; REQUIRES: tree_mutex_ held, shared or exclusively.
+  Status CopyUpDirectoryLocked(const InodePtr& inode);
+  Status CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode);
+  Status CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names);
+  Status CopyUpDataInPlace(const InodePtr& inode, CopyUpMode mode);
+  Result<UniqueFd> BuildCopy(const Inode& inode, CopyUpMode mode, bool redirect,
+                             const std::string& work_name);
+  Status WriteContent(Nid nid, int fd);
+  Status MarkImpure(const InodePtr& dir);
+  static void ReplaceData(Inode* inode);
+  Result<std::string> LowerPathOf(const Inode& inode) const;
+  // REQUIRES: inode->change_mutex held.
+  Status SetFileRedirect(const InodePtr& inode);
+
+  // aliases.cc; REQUIRES: tree_mutex_ held exclusively.
+  Status BuildAliasMap();
+  Status FindRedirects(const InodePtr& dir);
+  Result<std::vector<Alias>> VisibleNames(Nid nid);
+  Result<InodePtr> LocateLowerDirectory(Nid nid);
+  Status ConvertIndex(const std::string& index_dir);
+
+  // union_remove.cc
+  Status RemoveUpperName(const InodePtr& dir, const std::string& name, bool is_directory,
+                         bool needs_whiteout);
+  Status SwapForWhiteout(int dir_fd, const std::string& name);
+  Status MakeEmptyAndOpaque(const InodePtr& inode, int dir_fd, const std::string& name);
+  Status CheckEmpty(const InodePtr& dir);
+  Result<UniqueFd> HoldLastName(const InodePtr& inode, int dir_fd, const std::string& name) const;
+  void FinishRemoval(const InodePtr& inode, UniqueFd held);
+
+  // union_rename.cc
+  Status PrepareMove(const InodePtr& inode, const InodePtr& to_dir, const std::string& to);
+  struct Move {
+    InodePtr from_dir;
+    std::string from;
+    InodePtr to_dir;
+    std::string to;
+    unsigned flags = 0;
+  };
+  Status CheckMove(const Move& move, const Entry& source, const Entry& target);
+  Status RenameInUpper(const Move& move, const Entry& source, const Entry& target);
+  void Moved(const InodePtr& inode, const InodePtr& dir, const std::string& name);
+
+  std::unique_ptr<LowerTree> lower_;
+  std::unique_ptr<UpperStore> upper_;
+  InodeTable inodes_;  // Before root_: inodes leave the table when they die.
+  InodePtr root_;
+
+  // Guards the path of every directory: shared while a path is used, exclusive for renames of
+  // directories and for copy-ups of hard links.
+  std::shared_mutex tree_mutex_;
+  struct LowerName {
+    Nid dir = 0;
+    std::string name;
+  };
+  // The rest is built at the first use, under tree_mutex_ held exclusively.
+  bool alias_map_built_ = false;
+  std::unordered_multimap<Nid, LowerName> aliases_;     // Of inodes with several names.
+  std::unordered_map<Nid, LowerName> directory_names_;  // Of every directory of the tree.
+  std::unordered_map<Nid, InodePtr> redirected_;        // Lower directories that were renamed.
+};
+
+}  // namespace strata::layerfs

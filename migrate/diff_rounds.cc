@@ -1,0 +1,60 @@
+#include "migrate/diff_rounds.h"
+
+#include "common/log.h"
+
+namespace strata::migrate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Thaws on every path out; ThawNow reports what Thaw says.
+class ThawAtEnd {
+ public:
+  explicit ThawAtEnd(FreezableContainer& container) : container_(&container) {}
+  ThawAtEnd(const ThawAtEnd&) = delete;
+  ThawAtEnd& operator=(const ThawAtEnd&) = delete;
+  ~ThawAtEnd() {
+    if (container_ == nullptr) return;
+    if (Status status = container_->Thaw(); !status.ok()) {
+      LOG_ERROR("a container may still be frozen: " + status.error().message());
+    }
+  }
+  Status ThawNow() { return std::exchange(container_, nullptr)->Thaw(); }
+
+ private:
+  FreezableContainer* container_;
+};
+
+Status FrozenRound(FreezableContainer& container, const Rounds& rounds,
+                   std::chrono::nanoseconds* stall) {
+  const auto start = Clock::now();
+  // A Freeze that failed may have frozen part of the container.
+  ThawAtEnd thaw(container);
+  RETURN_IF_ERROR(container.Freeze(), "freeze");
+  RETURN_IF_ERROR(container.SyncUpper(), "sync while frozen");
+  RETURN_IF_ERROR(rounds.second());
+  RETURN_IF_ERROR(thaw.ThawNow(), "thaw");
+  *stall = Clock::now() - start;
+  return Ok();
+}
+
+}  // namespace
+
+Result<RoundTimes> RunDiffRounds(FreezableContainer& container, bool running,
+                                 const Rounds& rounds) {
+  RoundTimes times;
+  const auto start = Clock::now();
+  RETURN_IF_ERROR(container.SyncUpper(), "sync");
+  RETURN_IF_ERROR(rounds.first());
+  if (!running) {
+    times.first = Clock::now() - start;
+    RETURN_IF_ERROR(rounds.second());
+    return times;
+  }
+  RETURN_IF_ERROR(container.SyncUpper(), "sync");
+  times.first = Clock::now() - start;
+  RETURN_IF_ERROR(FrozenRound(container, rounds, &times.stall));
+  return times;
+}
+
+}  // namespace strata::migrate

@@ -1,0 +1,27 @@
+// Looks at the host's links and carries a NetworkPlan out, by netlink and nft, in the network
+// namespace of the calling thread. Thread-safe; calls that change the same links must not overlap
+// (vclusterd holds one mutex around observe, plan and apply).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "net/plan.h"
+
+namespace strata::net {
+
+// All links with their IPv4 addresses.
+Result<std::vector<ObservedLink>> ObserveLinks();
+
+// Carries out the plan. Repeating it after an error is fine.
+Status ApplyPlan(const NetworkPlan& plan);
+
+// Missing is Ok.
+Status DeleteLink(const std::string& name);
+
+// Turns IPv4 forwarding on. If it was off, `marker_path` is written, and RestoreForwarding turns it
+// off again and removes the marker; without a marker it does nothing.
+Status EnableForwarding(const std::string& marker_path);
+Status RestoreForwarding(const std::string& marker_path);
+
+}  // namespace strata::net

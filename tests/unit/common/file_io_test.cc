@@ -1,0 +1,136 @@
+#include "common/file_io.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "common/mount.h"
+#include "common/xattr.h"
+
+namespace strata {
+namespace {
+
+class FileIoTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto created = TemporaryDirectory::Create("/var/tmp", "strata-test.");
+    ASSERT_TRUE(created.ok()) << created.error().message();
+    directory_.emplace(std::move(*created));
+  }
+  std::string Path(const std::string& name) const { return directory_->path() + "/" + name; }
+  // The descriptor is gone at the end: it would keep the mount busy.
+  static void MountTmpfs(const std::string& path) {
+    auto mount = CreateDetachedMount({"tmpfs", {{"source", "test"}}, 0});
+    ASSERT_TRUE(mount.ok()) << mount.error().message();
+    ASSERT_TRUE(AttachMount(mount->get(), path).ok());
+  }
+  std::optional<TemporaryDirectory> directory_;
+};
+
+TEST_F(FileIoTest, AWrittenFileReadsBackWithItsMode) {
+  ASSERT_TRUE(WriteFileDurably(Path("f"), "hello", 0640).ok());
+  struct stat st;
+  ASSERT_EQ(::stat(Path("f").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0640u);
+  EXPECT_EQ(*ReadFile(Path("f")), "hello");
+}
+
+TEST_F(FileIoTest, AFailedReplacementLeavesTheOldFileAndNoTemporary) {
+  ASSERT_TRUE(MakeDirectories(Path("d/target")).ok());  // rename(2) onto a directory fails.
+  ASSERT_FALSE(WriteFileDurably(Path("d/target"), "x").ok());
+  EXPECT_TRUE(PathExists(Path("d/target")));
+  ASSERT_EQ(::rmdir(Path("d/target").c_str()), 0);
+  EXPECT_EQ(::rmdir(Path("d").c_str()), 0) << "a temporary file stayed";
+}
+
+TEST_F(FileIoTest, ReadingBeyondTheLimitIsRefused) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), std::string(1001, 'x')).ok());
+  const auto data = ReadFile(Path("f"), 1000);
+  ASSERT_FALSE(data.ok());
+  EXPECT_EQ(data.error().code(), Code::kResourceExhausted);
+}
+
+TEST_F(FileIoTest, AShortFileIsCorruptNotShort) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "1234").ok());
+  auto fd = Open(Path("f"), O_RDONLY);
+  ASSERT_TRUE(fd.ok());
+  char buffer[8];
+  EXPECT_TRUE(PReadExactly(fd->get(), buffer, 4, 0).ok());
+  EXPECT_EQ(PReadExactly(fd->get(), buffer, 5, 0).error().code(), Code::kCorrupt);
+}
+
+TEST_F(FileIoTest, RemoveTreeFollowsNoSymbolicLink) {
+  ASSERT_TRUE(MakeDirectories(Path("keep")).ok());
+  ASSERT_TRUE(WriteFileAtomically(Path("keep/file"), "x").ok());
+  ASSERT_TRUE(MakeDirectories(Path("gone/a/b")).ok());
+  ASSERT_EQ(::symlink(Path("keep").c_str(), Path("gone/a/link").c_str()), 0);
+  ASSERT_TRUE(RemoveTree(Path("gone")).ok());
+  EXPECT_FALSE(PathExists(Path("gone")));
+  EXPECT_TRUE(PathExists(Path("keep/file")));
+  EXPECT_TRUE(RemoveTree(Path("gone")).ok()) << "what is not there is fine";
+}
+
+TEST_F(FileIoTest, RemoveTreeStopsAtAMount) {
+  ASSERT_TRUE(MakeDirectories(Path("tree/mount")).ok());
+  MountTmpfs(Path("tree/mount"));
+  EXPECT_TRUE(*IsMountPoint(Path("tree/mount")));
+  ASSERT_TRUE(WriteFileAtomically(Path("tree/mount/file"), "x").ok());
+  const Status removed = RemoveTree(Path("tree"));
+  EXPECT_FALSE(removed.ok());
+  EXPECT_TRUE(PathExists(Path("tree/mount/file")));
+  ASSERT_TRUE(Unmount(Path("tree/mount")).ok());
+  EXPECT_TRUE(RemoveTree(Path("tree")).ok());
+}
+
+TEST_F(FileIoTest, AMountThatIsNeverAttachedLeavesNothing) {
+  const auto before = ReadFile("/proc/self/mounts");
+  { ASSERT_TRUE(CreateDetachedMount({"tmpfs", {{"source", "test"}}, 0}).ok()); }
+  EXPECT_EQ(*ReadFile("/proc/self/mounts"), *before);
+}
+
+TEST_F(FileIoTest, TheKernelsReasonIsInTheErrorOfAMount) {
+  const auto mount = CreateDetachedMount({"overlay", {{"lowerdir", "/nonexistent"}}, 0});
+  ASSERT_FALSE(mount.ok());
+  EXPECT_NE(mount.error().message().find("lowerdir"), std::string::npos);
+}
+
+TEST_F(FileIoTest, AnIdShiftedCloneShowsShiftedOwners) {
+  ASSERT_TRUE(MakeDirectories(Path("source")).ok());
+  ASSERT_TRUE(MakeDirectories(Path("view")).ok());
+  MountTmpfs(Path("source"));
+  ASSERT_TRUE(WriteFileAtomically(Path("source/f"), "x").ok());
+  ASSERT_EQ(::chown(Path("source/f").c_str(), 5, 6), 0);
+  {
+    auto clone = CloneMountIdShifted(Path("source"), 100'000, 65'536);
+    ASSERT_TRUE(clone.ok()) << clone.error().message();
+    ASSERT_TRUE(AttachMount(clone->get(), Path("view")).ok());
+  }
+  struct stat st;
+  ASSERT_EQ(::stat(Path("view/f").c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 100'005u);
+  EXPECT_EQ(st.st_gid, 100'006u);
+  EXPECT_TRUE(Unmount(Path("view")).ok());
+  EXPECT_TRUE(Unmount(Path("source")).ok());
+}
+
+TEST_F(FileIoTest, AttributesRoundTripOnFilesAndSymbolicLinks) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "x").ok());
+  ASSERT_EQ(::symlink("f", Path("link").c_str()), 0);
+  for (const char* name : {"f", "link"}) {
+    auto fd = Open(Path(name), O_PATH | O_NOFOLLOW);
+    ASSERT_TRUE(fd.ok());
+    ASSERT_TRUE(SetXattr(fd->get(), "trusted.b", std::string("v\0w", 3)).ok());
+    ASSERT_TRUE(SetXattr(fd->get(), "trusted.a", std::string(5000 / 2, 'y')).ok());
+    const auto xattrs = ReadXattrs(fd->get());
+    ASSERT_TRUE(xattrs.ok()) << xattrs.error().message();
+    ASSERT_EQ(xattrs->size(), 2u);
+    EXPECT_EQ((*xattrs)[0].name, "trusted.a");
+    EXPECT_EQ((*xattrs)[1].value, std::string("v\0w", 3));
+    EXPECT_EQ(GetXattr(fd->get(), "trusted.none").error().code(), Code::kNotFound);
+    EXPECT_TRUE(RemoveXattr(fd->get(), "trusted.a").ok());
+    EXPECT_TRUE(RemoveXattr(fd->get(), "trusted.a").ok()) << "absent is fine";
+  }
+}
+
+}  // namespace
+}  // namespace strata

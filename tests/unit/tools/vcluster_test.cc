@@ -1,0 +1,259 @@
+#include "tools/vcluster/vcluster.h"
+
+#include <poll.h>
+#include <pty.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "common/subprocess.h"
+#include "tests/unit/tools/fake_daemons.h"
+#include "tools/vsave/vsave.h"
+
+namespace strata::tools {
+namespace {
+
+class VclusterTest : public ToolTest {
+ protected:
+  ToolRun Vcluster(const std::vector<std::string>& words, const std::string& input = "") {
+    return Run(VclusterMain, words, input);
+  }
+
+  // Answers with what it got: the input on stdout, the words on stderr, and `exit_code`.
+  void Echo(int exit_code) {
+    service_.on_exec = [this, exit_code](grpc::ServerContext*,
+                                         FakeVclusterService::ExecStream* stream) {
+      vapi::ExecRequest request;
+      vapi::ExecEvent event;
+      bool more = true;
+      while (more && stream->Read(&request)) {
+        if (request.has_start()) {
+          start_ = request.start();
+          event.set_stderr_data("run " + start_.argv(0));
+          stream->Write(event);
+        }
+        if (request.has_stdin_data()) {
+          event.set_stdout_data(request.stdin_data());
+          stream->Write(event);
+        }
+        if (request.has_stdin_end()) more = false;
+      }
+      event.set_exit_code(exit_code);
+      stream->Write(event);
+      return grpc::Status::OK;
+    };
+    Serve(service_);
+  }
+
+  FakeVclusterService service_;
+  vapi::ExecStart start_;
+};
+
+TEST_F(VclusterTest, ExecRelaysOutputErrorsAndTheExitCode) {
+  Echo(42);
+  const ToolRun run = Vcluster({"exec", "hpc/0", "--env", "A=1", "--workdir", "/srv", "--user",
+                                "1000:100", "--", "sh", "-c", "[ -f x ]", "[a,b]", "--json"});
+  EXPECT_EQ(run.exit_code, 42);
+  EXPECT_EQ(run.raw_err, "run sh");
+  EXPECT_EQ(run.err, "");
+  EXPECT_EQ(start_.node(), "hpc/0");
+  ASSERT_EQ(start_.argv_size(), 5);
+  EXPECT_EQ(start_.argv(2), "[ -f x ]");
+  EXPECT_EQ(start_.argv(3), "[a,b]");
+  EXPECT_EQ(start_.argv(4), "--json");
+  EXPECT_EQ(start_.env(0), "A=1");
+  EXPECT_EQ(start_.working_directory(), "/srv");
+  EXPECT_EQ(start_.uid(), 1000u);
+  EXPECT_EQ(start_.gid(), 100u);
+  EXPECT_FALSE(start_.terminal());
+}
+
+TEST_F(VclusterTest, ExecPassesInputOnOnlyWhenAsked) {
+  Echo(0);
+  const std::string input(300'000, 'i');
+  EXPECT_EQ(Vcluster({"exec", "-i", "hpc/0", "--", "cat"}, input).raw_out, input);
+  EXPECT_EQ(Vcluster({"exec", "hpc/0", "--", "cat"}, input).raw_out, "");
+}
+
+TEST_F(VclusterTest, AnExecThatCouldNotBeRunExitsWith125) {
+  service_.on_exec = [](grpc::ServerContext*, FakeVclusterService::ExecStream*) {
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "node hpc/0 is stopped: start it");
+  };
+  Serve(service_);
+  const ToolRun run = Vcluster({"exec", "hpc/0", "--", "true"});
+  EXPECT_EQ(run.exit_code, 125);
+  EXPECT_EQ(run.err, "vcluster: node hpc/0 is stopped: start it\n");
+  EXPECT_EQ(Vcluster({"exec", "hpc/0"}).exit_code, 125);
+  EXPECT_EQ(Vcluster({"exec", "-t", "hpc/0", "--", "sh"}).exit_code, 125) << "input is no terminal";
+}
+
+TEST_F(VclusterTest, CreateSendsItsLimitsAndPrintsTheNodes) {
+  vapi::CreateRequest sent;
+  service_.on_create = [&](const vapi::CreateRequest& request,
+                           grpc::ServerWriter<vapi::ClustersEvent>* writer) {
+    sent = request;
+    vapi::ClustersEvent event;
+    event.mutable_progress()->set_stage("start");
+    writer->Write(event);
+    vapi::NodeInfo* node = event.mutable_result()->add_clusters()->add_nodes();
+    node->set_name("hpc/0");
+    node->set_state(vapi::BREAKDOWN);
+    node->set_problem("no memory\033[2J");
+    writer->Write(event);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  const ToolRun run = Vcluster({"create", "hpc", "--image", "debian", "--nodes", "3", "--cpus",
+                                "1.5", "--memory", "512M"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(sent.nodes(), 3u);
+  EXPECT_EQ(sent.limits().cpus(), 1.5);
+  EXPECT_EQ(sent.limits().memory_bytes(), 512u << 20);
+  EXPECT_NE(run.out.find("hpc/0  breakdown"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("no memory"), std::string::npos);
+  EXPECT_EQ(run.out.find('\033'), std::string::npos);
+  EXPECT_EQ(Vcluster({"create", "hpc", "--image", "debian", "--memory", "lots"}).exit_code, 2);
+}
+
+TEST_F(VclusterTest, VsavePrintsTheDiffAndTheStall) {
+  service_.on_save = [](const vapi::SaveRequest& request,
+                        grpc::ServerWriter<vapi::SaveEvent>* writer) {
+    EXPECT_TRUE(request.public_());
+    vapi::SaveEvent event;
+    vapi::SaveResult* result = event.mutable_result();
+    result->set_reference("root/tools:latest");
+    result->set_layer_bytes(3 << 20);
+    result->set_new_bytes(1 << 20);
+    result->set_stall_ms(4.2);
+    writer->Write(event);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  const ToolRun run = Run(VsaveMain, {"hpc/0", "tools", "--public"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("diff 3.0 MiB, 1.0 MiB of it new"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("stood still for 4.2 ms"), std::string::npos) << run.out;
+}
+
+// The real program on a pseudo-terminal.
+class TerminalTest : public VclusterTest {
+ protected:
+  void SetUp() override {
+    int controller = -1;
+    int terminal = -1;
+    const winsize size = {40, 120, 0, 0};
+    ASSERT_EQ(::openpty(&controller, &terminal, nullptr, nullptr, &size), 0);
+    controller_.reset(controller);
+    terminal_.reset(terminal);
+    ASSERT_EQ(::tcgetattr(terminal, &before_), 0);
+  }
+
+  Result<Subprocess> Start() {
+    SubprocessOptions options;
+    options.argv = {STRATA_VCLUSTER, "exec", "-t", "hpc/0", "--socket", socket(), "--", "sh"};
+    options.stdin_fd = terminal_.get();
+    options.stdout_fd = terminal_.get();
+    return Subprocess::Start(options);
+  }
+
+  bool IsRaw() const {
+    termios now = {};
+    EXPECT_EQ(::tcgetattr(terminal_.get(), &now), 0);
+    return (now.c_lflag & (ICANON | ECHO | ISIG)) == 0;
+  }
+
+  void ExpectRestored() const {
+    termios now = {};
+    ASSERT_EQ(::tcgetattr(terminal_.get(), &now), 0);
+    EXPECT_EQ(now.c_lflag, before_.c_lflag);
+    EXPECT_EQ(now.c_iflag, before_.c_iflag);
+    EXPECT_EQ(now.c_oflag, before_.c_oflag);
+  }
+
+  UniqueFd controller_;
+  UniqueFd terminal_;
+  termios before_ = {};
+};
+
+TEST_F(TerminalTest, KeysGoRawToTheNodeAndTheTerminalIsRestored) {
+  std::promise<void> begun;
+  std::string typed;
+  service_.on_exec = [&](grpc::ServerContext*, FakeVclusterService::ExecStream* stream) {
+    vapi::ExecRequest request;
+    stream->Read(&request);
+    start_ = request.start();
+    begun.set_value();
+    while (typed.find('q') == std::string::npos && stream->Read(&request)) {
+      typed += request.stdin_data();
+    }
+    vapi::ExecEvent event;
+    event.set_exit_code(7);
+    stream->Write(event);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  auto process = Start();
+  ASSERT_TRUE(process.ok());
+  begun.get_future().wait();
+  EXPECT_TRUE(IsRaw());
+  ASSERT_TRUE(WriteAll(controller_.get(), "\x03" "q").ok());  // Ctrl-C is a key like any other.
+  const auto exit_code = process->WaitFor(std::chrono::seconds(20));
+  ASSERT_TRUE(exit_code.ok());
+  EXPECT_EQ(*exit_code, 7);
+  EXPECT_EQ(typed, "\x03" "q");
+  EXPECT_EQ(start_.rows(), 40u);
+  EXPECT_EQ(start_.columns(), 120u);
+  ExpectRestored();
+}
+
+TEST_F(TerminalTest, ATerminatedExecCancelsAndRestoresTheTerminal) {
+  std::promise<void> begun;
+  service_.on_exec = [&](grpc::ServerContext*, FakeVclusterService::ExecStream* stream) {
+    vapi::ExecRequest request;
+    stream->Read(&request);
+    begun.set_value();
+    while (stream->Read(&request)) {
+    }
+    return grpc::Status::CANCELLED;
+  };
+  Serve(service_);
+  auto process = Start();
+  ASSERT_TRUE(process.ok());
+  begun.get_future().wait();
+  process->Kill(SIGTERM);
+  const auto exit_code = process->WaitFor(std::chrono::seconds(20));
+  ASSERT_TRUE(exit_code.ok());
+  EXPECT_EQ(*exit_code, 130);
+  ExpectRestored();
+}
+
+TEST_F(TerminalTest, ANewWindowSizeIsToldToTheNode) {
+  std::promise<void> begun;
+  vapi::WindowSize resized;
+  service_.on_exec = [&](grpc::ServerContext*, FakeVclusterService::ExecStream* stream) {
+    vapi::ExecRequest request;
+    stream->Read(&request);
+    begun.set_value();
+    while (stream->Read(&request) && !request.has_resize()) {
+    }
+    resized = request.resize();
+    vapi::ExecEvent event;
+    event.set_exit_code(0);
+    stream->Write(event);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  auto process = Start();
+  ASSERT_TRUE(process.ok());
+  begun.get_future().wait();
+  const winsize size = {50, 200, 0, 0};
+  ASSERT_EQ(::ioctl(terminal_.get(), TIOCSWINSZ, &size), 0);
+  process->Kill(SIGWINCH);  // The terminal is not its controlling one here.
+  const auto exit_code = process->WaitFor(std::chrono::seconds(20));
+  ASSERT_TRUE(exit_code.ok());
+  EXPECT_EQ(resized.rows(), 50u);
+  EXPECT_EQ(resized.columns(), 200u);
+}
+
+}  // namespace
+}  // namespace strata::tools

@@ -1,0 +1,308 @@
+// Real containers on the real kernel; only the root is a plain overlay instead of layerfs's.
+#include "vclusterd/runtime/node_runtime.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include "common/digest.h"
+#include "common/file_io.h"
+#include "net/apply.h"
+#include "net/plan.h"
+#include "tests/unit/vclusterd/busybox_root.h"
+#include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/node_config.h"
+#include "vclusterd/runtime/node_terminal.h"
+
+namespace strata::vcluster {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::string MountTable() { return ReadFile("/proc/self/mountinfo").value(); }
+
+class NodeRuntimeTest : public ::testing::Test {
+ protected:
+  static constexpr uint32_t kIdFirst = 2'000'000;
+
+  void SetUp() override {
+    mounts_before_ = MountTable();
+    dir_ = std::make_unique<TemporaryDirectory>(
+        TemporaryDirectory::Create("/tmp", "strata-runtime.").value());
+    ASSERT_EQ(::chmod(path().c_str(), 0755), 0);
+    ASSERT_TRUE(MakeDirectories(path() + "/run").ok());
+    ASSERT_TRUE(MakeBusyboxTree(path() + "/lower", kIdFirst).ok());
+    HostLayout host;
+    host.run_dir = path() + "/run";
+    host.instance = Hasher::Of(path()).Hex().substr(0, net::kInstanceDigits);
+    host.node_binary = std::string(STRATA_BIN_DIR) + "/strata-node";
+    host.vinit = std::string(STRATA_BIN_DIR) + "/vinit";
+    host.unified_cgroups = HasUnifiedCgroups();
+    auto runtime = NodeRuntime::Create(host);
+    ASSERT_TRUE(runtime.ok()) << runtime.error().message();
+    runtime_ = std::make_unique<NodeRuntime>(std::move(*runtime));
+    network_ = {host.instance, net::Ipv4Prefix::Parse("10.213.0.0/16").value(), {}, {}};
+    network_.bridges = {{net::BridgeName(host.instance, 1),
+                         net::Ipv4Prefix::Parse("10.213.1.0/24").value()}};
+    ApplyNetwork();
+  }
+
+  void TearDown() override {
+    for (const std::string& id : started_) {
+      auto record = runtime_->Find(id);
+      ASSERT_TRUE(record.ok()) << record.error().message();
+      Status stopped = runtime_->Stop(id, *record, seconds(2));
+      EXPECT_TRUE(stopped.ok()) << stopped.error().message();
+      EXPECT_FALSE(PathExists(runtime_->host().NodeDir(id)));
+      for (const char* hierarchy : {"freezer", "memory", "pids", "cpu"}) {
+        EXPECT_FALSE(PathExists(std::string("/sys/fs/cgroup/") + hierarchy + "/lxc.payload." +
+                                runtime_->host().ContainerName(id)));
+      }
+    }
+    network_.bridges.clear();
+    ApplyNetwork();
+    const auto links = net::ObserveLinks();
+    for (const net::ObservedLink& link : *links) {
+      EXPECT_FALSE(link.name.starts_with("s" + network_.instance)) << link.name;
+    }
+    EXPECT_EQ(MountTable(), mounts_before_);
+  }
+
+  void ApplyNetwork() {
+    const auto plan = net::MakePlan(network_, net::ObserveLinks().value(), true);
+    Status applied = net::ApplyPlan(plan);
+    ASSERT_TRUE(applied.ok()) << applied.error().message();
+  }
+
+  NodeSpec Spec(uint32_t index) {
+    NodeSpec spec;
+    spec.id = "1-" + std::to_string(index);
+    spec.prefix = network_.bridges[0].prefix;
+    spec.gateway = network_.bridges[0].gateway();
+    for (uint32_t i = 0; i < 3; ++i) {
+      spec.peers.push_back({"t-" + std::to_string(i), spec.prefix.Host(net::kFirstNodeHost + i)});
+    }
+    spec.self = spec.peers[index];
+    spec.bridge = network_.bridges[0].name;
+    spec.veth = net::VethName(network_.instance, 1, index);
+    spec.id_first = kIdFirst;
+    spec.machine_id = std::string(32, 'a');
+    spec.ssh = {std::string(32, 'l'), std::string(32, 'h')};
+    return spec;
+  }
+
+  Result<NodeRecord> Start(const NodeSpec& spec) {
+    const std::string volume = path() + "/volume-" + spec.id;
+    RETURN_IF_ERROR(MakeDirectories(volume));
+    ASSIGN_OR_RETURN(UniqueFd root, MountBusyboxRoot(path() + "/lower", volume, kIdFirst));
+    started_.push_back(spec.id);
+    return runtime_->Start(spec, std::move(root));
+  }
+
+  struct Output {
+    int code = -1;
+    std::string text;
+  };
+  Output Exec(const std::string& id, std::vector<std::string> argv, uid_t uid = 0) {
+    const std::string out_path = path() + "/out";
+    UniqueFd out = Open(out_path, O_RDWR | O_CREAT | O_TRUNC, 0600).value();
+    ExecNodeRequest request;
+    request.argv = std::move(argv);
+    request.env = NodeEnvironment({}, {});
+    request.uid = request.gid = uid;
+    auto process = runtime_->Exec(id, request, -1, out.get(), out.get());
+    EXPECT_TRUE(process.ok());
+    Output output;
+    output.code = process->WaitFor(seconds(20)).value();
+    output.text = ReadFile(out_path).value();
+    return output;
+  }
+
+  const std::string& path() const { return dir_->path(); }
+
+  std::string mounts_before_;
+  std::unique_ptr<TemporaryDirectory> dir_;
+  std::unique_ptr<NodeRuntime> runtime_;
+  net::DesiredNetwork network_;
+  std::vector<std::string> started_;
+};
+
+TEST_F(NodeRuntimeTest, RunsCommandsAsProcessesOfTheNodeWithItsNamesAndItsExitCodes) {
+  auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok()) << record.error().message();
+  EXPECT_EQ(Exec("1-0", {"hostname"}).text, "t-0\n");
+  EXPECT_EQ(Exec("1-0", {"sh", "-c", "exit 42"}).code, 42);
+  EXPECT_EQ(Exec("1-0", {"sh", "-c", "kill -9 $$"}).code, 137);
+  EXPECT_EQ(Exec("1-0", {"no-such-program"}).code, 127);
+  EXPECT_EQ(Exec("1-0", {"sh", "-c", "echo $HOME; pwd; id -u"}, 1000).text, "/tmp\n/tmp\n1000\n");
+  EXPECT_NE(Exec("1-0", {"cat", "/etc/hosts"}).text.find("10.213.1.3 t-1"), std::string::npos);
+}
+
+TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok()) << record.error().message();
+  const std::string status =
+      ReadFile("/proc/" + std::to_string(record->init.pid) + "/status").value();
+  EXPECT_NE(status.find("Uid:\t2000000\t"), std::string::npos);
+  EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos);
+}
+
+TEST_F(NodeRuntimeTest, NodesOfOneVclusterReachEachOtherByName) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  ASSERT_TRUE(Start(Spec(1)).ok());
+  const Output ping = Exec("1-0", {"ping", "-c", "1", "-W", "5", "t-1"});
+  EXPECT_EQ(ping.code, 0) << ping.text;
+}
+
+TEST_F(NodeRuntimeTest, LeavesNoKeyAndNoAddressInTheUpper) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  EXPECT_EQ(Exec("1-0", {"cat", "/etc/machine-id"}).text, std::string(32, 'a') + "\n");
+  const auto files =
+      RunChecked({"find", path() + "/volume-1-0/upper", "-type", "f", "-size", "+0"});
+  EXPECT_EQ(files.value(), "");
+}
+
+TEST_F(NodeRuntimeTest, TheMountOfTheRootIsNotVisibleOnTheHost) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  EXPECT_EQ(MountTable(), mounts_before_);
+}
+
+TEST_F(NodeRuntimeTest, LimitsHold) {
+  NodeSpec spec = Spec(0);
+  spec.limits = {.cpus = 0.5, .memory_bytes = 64u << 20, .processes = 50};
+  ASSERT_TRUE(Start(spec).ok());
+  if (HasUnifiedCgroups()) GTEST_SKIP() << "the files below are those of cgroup v1";
+  const std::string name = "/lxc.payload." + runtime_->host().ContainerName("1-0");
+  const auto read = [&](const std::string& hierarchy, const std::string& file) {
+    return ReadFile("/sys/fs/cgroup/" + hierarchy + name + "/" + file).value();
+  };
+  EXPECT_EQ(read("memory", "memory.limit_in_bytes"), "67108864\n");
+  EXPECT_EQ(read("pids", "pids.max"), "50\n");
+  EXPECT_EQ(read("cpu", "cpu.cfs_quota_us"), "50000\n");
+  // The command itself is inside the limit, too.
+  const Output forks = Exec("1-0", {"sh", "-c", "for i in $(seq 60); do sleep 9 & done; echo all"});
+  EXPECT_EQ(forks.text.find("all"), std::string::npos) << forks.text;
+}
+
+TEST_F(NodeRuntimeTest, SurvivesItsStarterAndIsFoundAgain) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  const auto other = NodeRuntime::Create(runtime_->host());
+  const auto found = other->Find("1-0");
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->init, record->init);
+  ASSERT_EQ(::kill(record->init.pid, SIGKILL), 0);
+  UniqueFd monitor = OpenProcess(record->monitor).value();
+  Status stopped = runtime_->Stop("1-0", *found, seconds(2));
+  EXPECT_TRUE(stopped.ok());
+  EXPECT_FALSE(other->Find("1-0")->has_value());
+}
+
+TEST_F(NodeRuntimeTest, SigtermEndsAnIdleNodeAtOnceAndAStubbornOneInTime) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  auto start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(runtime_->Stop("1-0", *record, seconds(10)).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));
+
+  NodeSpec stubborn = Spec(1);
+  stubborn.command = {"/bin/sh", "-c", "trap '' TERM; while true; do sleep 1; done"};
+  const auto second = Start(stubborn);
+  ASSERT_TRUE(second.ok());
+  start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(runtime_->Stop("1-1", *second, milliseconds(500)).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(4));
+}
+
+TEST_F(NodeRuntimeTest, NothingRunsBetweenFreezeAndThaw) {
+  NodeSpec spec = Spec(0);
+  spec.command = {"/bin/sh", "-c", "while true; do echo x >> /ticks; done"};
+  const auto record = Start(spec);
+  ASSERT_TRUE(record.ok());
+  const std::string ticks = path() + "/volume-1-0/upper/ticks";
+  const auto size = [&] {
+    struct stat st = {};
+    ::stat(ticks.c_str(), &st);
+    return st.st_size;
+  };
+  while (size() == 0) std::this_thread::yield();
+  ASSERT_TRUE(runtime_->Freeze(*record).ok());
+  const auto frozen = size();
+  const auto until = std::chrono::steady_clock::now() + milliseconds(100);
+  while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_EQ(size(), frozen);
+  ASSERT_TRUE(runtime_->Thaw(*record).ok());
+  while (size() == frozen) std::this_thread::yield();
+  // Stopping a frozen node works, too.
+  ASSERT_TRUE(runtime_->Freeze(*record).ok());
+  EXPECT_TRUE(runtime_->Stop("1-0", *record, seconds(5)).ok());
+}
+
+TEST_F(NodeRuntimeTest, ATerminalIsOneOfTheNodesOwn) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  auto terminal = OpenNodeTerminal(record->init.pid, kIdFirst, 40, 100);
+  ASSERT_TRUE(terminal.ok()) << terminal.error().message();
+  ExecNodeRequest request;
+  request.argv = {"sh", "-c", "tty; stty size"};
+  request.env = NodeEnvironment({}, {});
+  request.terminal = true;
+  const int fd = terminal->terminal.get();
+  auto process = runtime_->Exec("1-0", request, fd, fd, fd);
+  ASSERT_TRUE(process.ok());
+  EXPECT_EQ(process->WaitFor(seconds(20)).value(), 0);
+  char text[256] = {};
+  ASSERT_GT(::read(terminal->controller.get(), text, sizeof(text) - 1), 0);
+  EXPECT_STREQ(text, "/dev/pts/0\r\n40 100\r\n");
+}
+
+TEST_F(NodeRuntimeTest, ACommandEndsWhenItsClientIsGone) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  ExecNodeRequest request;
+  request.argv = {"sleep", "1000"};
+  request.env = NodeEnvironment({}, {});
+  const auto count = [&] {
+    const auto out = Exec("1-0", {"sh", "-c", "ps | grep -c '[s]leep 1000'"});
+    return out.text;
+  };
+  {
+    auto process = runtime_->Exec("1-0", request, -1, 2, 2);
+    ASSERT_TRUE(process.ok());
+    while (count() != "1\n") {
+    }
+  }
+  while (count() != "0\n") {
+  }
+}
+
+TEST_F(NodeRuntimeTest, AStartThatFailsSaysWhyAndLeavesNothing) {
+  NodeSpec spec = Spec(0);
+  spec.bridge = "s-no-such-br";
+  const auto record = Start(spec);
+  ASSERT_FALSE(record.ok());
+  EXPECT_NE(record.error().message().find("s-no-such-br"), std::string::npos)
+      << record.error().message();
+  EXPECT_FALSE(PathExists(runtime_->host().NodeDir("1-0")));
+}
+
+TEST_F(NodeRuntimeTest, AnIdleNodeTakesLessThanOneMebibyte) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  double total_kib = 0;
+  for (const pid_t pid : {record->init.pid, record->monitor.pid}) {
+    const std::string rollup =
+        ReadFile("/proc/" + std::to_string(pid) + "/smaps_rollup").value();
+    total_kib += std::stod(rollup.substr(rollup.find("\nPss:") + 5));
+  }
+  RecordProperty("pss_kib", static_cast<int>(total_kib));
+  EXPECT_LE(total_kib, 1024);
+}
+
+}  // namespace
+}  // namespace strata::vcluster

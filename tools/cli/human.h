@@ -1,0 +1,26 @@
+// Numbers as people read and write them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+
+namespace strata::tools {
+
+// 1536 -> "1.5 KiB".
+std::string HumanBytes(uint64_t bytes);
+// "512M", "1.5G", "64KiB", "1000": powers of 1024. kInvalidArgument for anything else.
+Result<uint64_t> ParseBytes(std::string_view text);
+
+// 12345 -> "12,345".
+std::string HumanCount(uint64_t count);
+
+// Milliseconds since the epoch as local time, "2026-01-31 12:00".
+std::string LocalTime(int64_t unix_ms);
+
+// "-rwxr-xr-x" from st_mode.
+std::string ModeString(uint32_t mode);
+
+}  // namespace strata::tools

@@ -1,0 +1,125 @@
+#include <optional>
+#include <ostream>
+
+#include "common/printable.h"
+#include "tools/cli/call.h"
+#include "tools/cli/exit_code.h"
+#include "tools/cli/human.h"
+#include "tools/cli/progress.h"
+#include "tools/vcluster/print_clusters.h"
+#include "tools/vcluster/vcluster.h"
+#include "vclusterd/api/vcluster.grpc.pb.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = vcluster::v1;
+
+struct CreateArguments {
+  api::CreateRequest request;
+  uint32_t nodes = 1;
+  double cpus = 0;
+  std::string memory = "0";
+  uint64_t processes = 0;
+};
+
+struct CloneArguments {
+  std::string source;
+  uint32_t count = 1;
+  std::string prefix;
+  std::string image;
+};
+
+using ClustersReader = grpc::ClientReader<api::ClustersEvent>;
+
+// Shows progress until the call ends, then the result.
+Result<int> Follow(Tool& tool, Call& call, ClustersReader& reader, const std::string& what) {
+  std::optional<api::Clusters> result;
+  {
+    ProgressLine progress(tool.console(), what, tool.json());
+    api::ClustersEvent event;
+    while (reader.Read(&event)) {
+      if (event.has_result()) {
+        result = std::move(*event.mutable_result());
+      } else {
+        const api::Progress& at = event.progress();
+        progress.Update({at.stage(), at.done(), at.total(), false, 0});
+      }
+    }
+  }
+  const grpc::Status status = reader.Finish();
+  if (call.interrupted() && !status.ok()) {
+    return Error(Code::kCancelled, "cancelled: what was begun is taken back");
+  }
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  if (!result) return Error(Code::kInternal, "vclusterd ended the call without a result");
+  RETURN_IF_ERROR(PrintClusters(tool, *result));
+  return kExitOk;
+}
+
+Result<int> Create(Tool& tool, CreateArguments& arguments) {
+  api::CreateRequest& request = arguments.request;
+  ASSIGN_OR_RETURN(const uint64_t memory_bytes, ParseBytes(arguments.memory), "--memory");
+  request.set_nodes(arguments.nodes);
+  request.mutable_limits()->set_cpus(arguments.cpus);
+  request.mutable_limits()->set_memory_bytes(memory_bytes);
+  request.mutable_limits()->set_processes(arguments.processes);
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  const auto reader = api::VclusterService::NewStub(channel)->Create(call.context(), request);
+  return Follow(tool, call, *reader, "create " + Printable(request.name()));
+}
+
+Result<int> Clone(Tool& tool, const CloneArguments& arguments) {
+  api::CloneRequest request;
+  request.set_source(arguments.source);
+  request.set_count(arguments.count);
+  request.set_prefix(arguments.prefix);
+  request.set_image(arguments.image);
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  const auto reader = api::VclusterService::NewStub(channel)->Clone(call.context(), request);
+  return Follow(tool, call, *reader, "clone " + Printable(arguments.source));
+}
+
+}  // namespace
+
+void AddMakeCommands(Tool& tool) {
+  auto create_arguments = std::make_shared<CreateArguments>();
+  CLI::App* create = tool.AddCommand(
+      "create", "Make a Vcluster and start its nodes",
+      "  vcluster create hpc --image debian --nodes 3\n"
+      "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M",
+      [&tool, create_arguments] { return Create(tool, *create_arguments); });
+  CreateArguments& made = *create_arguments;
+  create->add_option("NAME", *made.request.mutable_name(), "What it is called")->required();
+  create->add_option("--image", *made.request.mutable_image(), "[OWNER/]NAME[:TAG]")->required();
+  create->add_option("--nodes", made.nodes, "How many")->capture_default_str();
+  create->add_option("--cpus", made.cpus, "Of each node, such as 1.5; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  create->add_option("--memory", made.memory, "Of each node, such as 512M; 0: no limit")
+      ->capture_default_str();
+  create->add_option("--processes", made.processes, "Of each node; 0: the host's default")
+      ->capture_default_str();
+  create->add_option("--driver", *made.request.mutable_driver(),
+                     "kernel or fuse; the host's best when not given")
+      ->check(CLI::IsMember({"kernel", "fuse"}));
+
+  auto clone_arguments = std::make_shared<CloneArguments>();
+  CLI::App* clone = tool.AddCommand(
+      "clone", "Make copies of a Vcluster that share everything they do not change",
+      "  vcluster clone lab --count 30 --prefix student-\n"
+      "  vcluster clone hpc --count 10 --image tools:v2",
+      [&tool, clone_arguments] { return Clone(tool, *clone_arguments); });
+  clone->add_option("NAME", clone_arguments->source, "The Vcluster to copy")->required();
+  clone->add_option("--count", clone_arguments->count, "How many copies")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  clone->add_option("--prefix", clone_arguments->prefix,
+                    "Copies are PREFIX1, PREFIX2, …; NAME- when not given");
+  clone->add_option("--image", clone_arguments->image,
+                    "Start from this image, not from those of the nodes");
+}
+
+}  // namespace strata::tools

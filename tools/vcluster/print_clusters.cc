@@ -1,0 +1,90 @@
+#include "tools/vcluster/print_clusters.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <ostream>
+
+#include "common/printable.h"
+#include "tools/cli/human.h"
+#include "tools/cli/json.h"
+#include "tools/cli/table.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = vcluster::v1;
+
+std::string LimitsText(const api::Limits& limits) {
+  std::string text;
+  if (limits.cpus() > 0) {
+    char cpus[32];
+    std::snprintf(cpus, sizeof(cpus), "%g cpus", limits.cpus());
+    text = cpus;
+  }
+  if (limits.memory_bytes() > 0) {
+    text += (text.empty() ? "" : ", ") + HumanBytes(limits.memory_bytes());
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::string Milliseconds(double ms) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.0f ms", ms);
+  return text;
+}
+
+}  // namespace
+
+const char* NodeStateName(api::NodeState state) {
+  switch (state) {
+    case api::CREATING: return "creating";
+    case api::RUNNING: return "running";
+    case api::STOPPED: return "stopped";
+    case api::BREAKDOWN: return "breakdown";
+    default: return "unknown";
+  }
+}
+
+void PrintClusterTable(const api::Clusters& clusters, std::ostream& out) {
+  Table table({"VCLUSTER", "OWNER", ">NODES", ">RUNNING", "SUBNET", ">DISK", "IMAGE", "MADE"});
+  for (const api::VclusterInfo& cluster : clusters.clusters()) {
+    const auto running = std::count_if(
+        cluster.nodes().begin(), cluster.nodes().end(),
+        [](const api::NodeInfo& node) { return node.state() == api::RUNNING; });
+    uint64_t disk_bytes = 0;
+    for (const api::NodeInfo& node : cluster.nodes()) disk_bytes += node.upper_bytes();
+    table.Add({cluster.name(), cluster.owner(), std::to_string(cluster.nodes_size()),
+               std::to_string(running), cluster.subnet(), HumanBytes(disk_bytes),
+               cluster.nodes().empty() ? "" : cluster.nodes(0).image(),
+               LocalTime(cluster.created_unix_ms())});
+  }
+  table.Print(out);
+}
+
+void PrintNodeTable(const api::Clusters& clusters, std::ostream& out) {
+  Table table({"NODE", "STATE", "ADDRESS", "LIMITS", ">DISK", "DRIVER", ">PID", ">STARTED IN",
+               "IMAGE"});
+  for (const api::VclusterInfo& cluster : clusters.clusters()) {
+    for (const api::NodeInfo& node : cluster.nodes()) {
+      table.Add({node.name(), NodeStateName(node.state()), node.address(),
+                 LimitsText(node.limits()), HumanBytes(node.upper_bytes()), node.driver(),
+                 node.init_pid() == 0 ? "-" : std::to_string(node.init_pid()),
+                 Milliseconds(node.start_ms()), node.image()});
+    }
+  }
+  table.Print(out);
+  for (const api::VclusterInfo& cluster : clusters.clusters()) {
+    for (const api::NodeInfo& node : cluster.nodes()) {
+      if (node.problem().empty()) continue;
+      out << Printable(node.name()) << ": " << Printable(node.problem()) << '\n';
+    }
+  }
+}
+
+Status PrintClusters(Tool& tool, const api::Clusters& clusters) {
+  if (tool.json()) return PrintJson(clusters, tool.console().out);
+  PrintNodeTable(clusters, tool.console().out);
+  return Ok();
+}
+
+}  // namespace strata::tools

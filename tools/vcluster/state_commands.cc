@@ -1,0 +1,115 @@
+#include <ostream>
+
+#include "common/printable.h"
+#include "tools/cli/call.h"
+#include "tools/cli/exit_code.h"
+#include "tools/cli/json.h"
+#include "tools/vcluster/print_clusters.h"
+#include "tools/vcluster/vcluster.h"
+#include "vclusterd/api/vcluster.grpc.pb.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = vcluster::v1;
+
+Result<int> List(Tool& tool, const std::string& name, bool by_node) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::ListRequest request;
+  request.set_name(name);
+  api::Clusters clusters;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->List(call.context(), request, &clusters);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  if (tool.json()) {
+    RETURN_IF_ERROR(PrintJson(clusters, tool.console().out));
+  } else if (by_node) {
+    PrintNodeTable(clusters, tool.console().out);
+  } else {
+    PrintClusterTable(clusters, tool.console().out);
+  }
+  return kExitOk;
+}
+
+Result<int> Start(Tool& tool, const std::string& target) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::StartRequest request;
+  request.set_target(target);
+  api::Clusters clusters;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->Start(call.context(), request, &clusters);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  RETURN_IF_ERROR(PrintClusters(tool, clusters));
+  return kExitOk;
+}
+
+Result<int> Stop(Tool& tool, const std::string& target, uint32_t timeout_s) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::StopRequest request;
+  request.set_target(target);
+  request.set_timeout_s(timeout_s);
+  api::Clusters clusters;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->Stop(call.context(), request, &clusters);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  RETURN_IF_ERROR(PrintClusters(tool, clusters));
+  return kExitOk;
+}
+
+Result<int> Delete(Tool& tool, const std::vector<std::string>& names) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  const auto stub = api::VclusterService::NewStub(channel);
+  for (const std::string& name : names) {
+    Call call;
+    api::DeleteRequest request;
+    request.set_name(name);
+    api::DeleteResponse response;
+    const grpc::Status status = stub->Delete(call.context(), request, &response);
+    if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+    if (!tool.json()) tool.console().out << Printable(name) << " deleted" << std::endl;
+  }
+  if (tool.json()) RETURN_IF_ERROR(PrintJson(api::DeleteResponse(), tool.console().out));
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddStateCommands(Tool& tool) {
+  auto name = std::make_shared<std::string>();
+  auto by_node = std::make_shared<bool>(false);
+  CLI::App* list = tool.AddCommand(
+      "list", "Your Vclusters (root: everybody's)",
+      "  vcluster list\n  vcluster list hpc -l\n"
+      "  vcluster list --json | jq -r '.clusters[].nodes[].address'",
+      [&tool, name, by_node] { return List(tool, *name, *by_node); });
+  list->add_option("NAME", *name, "Only this one");
+  list->add_flag("-l,--long", *by_node, "A line for each node: state, address, limits, disk");
+
+  auto target = std::make_shared<std::string>();
+  CLI::App* start = tool.AddCommand("start", "Start a Vcluster, or one node of it",
+                                    "  vcluster start hpc\n  vcluster start hpc/2",
+                                    [&tool, target] { return Start(tool, *target); });
+  start->add_option("TARGET", *target, "NAME or NAME/NUMBER")->required();
+
+  auto timeout_s = std::make_shared<uint32_t>(10);
+  CLI::App* stop = tool.AddCommand(
+      "stop", "Stop a Vcluster, or one node of it; its files stay",
+      "  vcluster stop hpc\n  vcluster stop hpc/2 --timeout 30",
+      [&tool, target, timeout_s] { return Stop(tool, *target, *timeout_s); });
+  stop->add_option("TARGET", *target, "NAME or NAME/NUMBER")->required();
+  stop->add_option("--timeout", *timeout_s, "Seconds until what does not end is killed")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+
+  auto names = std::make_shared<std::vector<std::string>>();
+  CLI::App* remove = tool.AddCommand(
+      "delete", "Stop Vclusters and delete them with all that their nodes wrote",
+      "  vcluster delete hpc\n  vcluster delete hpc-1 hpc-2",
+      [&tool, names] { return Delete(tool, *names); });
+  remove->add_option("NAME", *names, "Which")->required();
+}
+
+}  // namespace strata::tools

@@ -1,0 +1,17 @@
+#include "tools/vcluster/vcluster.h"
+
+namespace strata::tools {
+
+int VclusterMain(int argc, const char* const* argv, Console& console) {
+  Tool tool("vcluster",
+            "Vclusters: groups of containers on a network of their own, made from an image.\n"
+            "A Vcluster is called [OWNER/]NAME, its nodes NAME/0, NAME/1, …; inside it they reach\n"
+            "each other as NAME-0, NAME-1, …",
+            Daemon::kVclusterd, console);
+  AddMakeCommands(tool);
+  AddStateCommands(tool);
+  AddExecCommand(tool);
+  return tool.Run(argc, argv);
+}
+
+}  // namespace strata::tools

@@ -1,0 +1,17 @@
+// vcluster: Vclusters and their nodes from the command line. See docs/cli.md.
+#pragma once
+
+#include "tools/cli/console.h"
+#include "tools/cli/tool.h"
+
+namespace strata::tools {
+
+// The whole program. Returns the exit code.
+int VclusterMain(int argc, const char* const* argv, Console& console);
+
+// Each adds its subcommands to `tool`, which keeps what they hold.
+void AddMakeCommands(Tool& tool);   // create, clone
+void AddStateCommands(Tool& tool);  // list, start, stop, delete
+void AddExecCommand(Tool& tool);
+
+}  // namespace strata::tools

@@ -1,0 +1,168 @@
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <ostream>
+#include <sstream>
+
+#include "common/printable.h"
+#include "imaged/api/imaged.grpc.pb.h"
+#include "tools/cli/call.h"
+#include "tools/cli/exit_code.h"
+#include "tools/cli/json.h"
+#include "tools/cli/progress.h"
+#include "tools/vimage/command_words.h"
+#include "tools/vimage/describe.h"
+#include "tools/vimage/tar_source.h"
+#include "tools/vimage/upload.h"
+#include "tools/vimage/vimage.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = imaged::v1;
+
+struct ImportArguments {
+  SourceArguments source;
+  std::string name;
+  std::string description;
+  std::string base;
+  std::string command;
+  std::vector<std::string> env;
+  bool is_public = false;
+  bool replace = false;
+};
+
+Result<api::ImportOptions> MakeOptions(const Tool& tool, const ImportArguments& arguments) {
+  api::ImportOptions options;
+  options.set_reference(arguments.name);
+  options.set_description(arguments.description);
+  options.set_visibility(arguments.is_public ? api::PUBLIC : api::PRIVATE);
+  options.set_base(arguments.base);
+  options.set_replace(arguments.replace);
+  options.mutable_lineage()->set_origin("import " + arguments.source.source);
+  options.mutable_lineage()->set_command(tool.command_line());
+  ASSIGN_OR_RETURN(const std::vector<std::string> words, CommandWords(arguments.command));
+  for (const std::string& word : words) options.mutable_config()->add_command(word);
+  for (const std::string& entry : arguments.env) {
+    if (entry.find('=') == std::string::npos || entry.front() == '=') {
+      return Error(Code::kInvalidArgument, "--env " + entry + ": write NAME=value");
+    }
+    options.mutable_config()->add_env(entry);
+  }
+  return options;
+}
+
+// Reads the daemon's events until the call ends.
+std::optional<api::ImportResult> ReadEvents(Upload::Stream& stream, ProgressLine& progress) {
+  std::optional<api::ImportResult> result;
+  api::ImportEvent event;
+  while (stream.Read(&event)) {
+    if (event.has_result()) {
+      result = std::move(*event.mutable_result());
+    } else {
+      const api::Progress& at = event.progress();
+      progress.Update({at.stage(), at.bytes(), at.bytes_total(), true, at.entries()});
+    }
+  }
+  return result;
+}
+
+Result<api::ImportResult> ImportStream(Tool& tool, TarSource& source,
+                                       const api::ImportOptions& options) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  const auto stub = api::ImageService::NewStub(channel);
+  Call call;
+  const auto stream = stub->Import(call.context());
+  ProgressLine progress(tool.console(), "import " + Printable(options.reference()), tool.json());
+  std::optional<api::ImportResult> result;
+  Status source_status;
+  {
+    Upload upload(*stream, *call.context(), source, options);
+    result = ReadEvents(*stream, progress);
+    source_status = upload.Stop();
+  }
+  const grpc::Status status = stream->Finish();
+  if (call.interrupted() && !status.ok()) {
+    return Error(Code::kCancelled, "cancelled: no image was made");
+  }
+  if (!source_status.ok()) return source_status.error();
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  if (!result) return Error(Code::kInternal, "imaged ended the import without a result");
+  return std::move(*result);
+}
+
+Result<int> Import(Tool& tool, const ImportArguments& arguments) {
+  ASSIGN_OR_RETURN(api::ImportOptions options, MakeOptions(tool, arguments));
+  ASSIGN_OR_RETURN(const auto source, OpenTarSource(arguments.source, tool.console().stdin_fd));
+  options.set_bytes_total(source->size_bytes());
+  ASSIGN_OR_RETURN(api::ImportResult result, ImportStream(tool, *source, options));
+  for (const std::string& warning : source->warnings()) {
+    result.mutable_summary()->add_warnings(warning);
+  }
+  if (tool.json()) {
+    RETURN_IF_ERROR(PrintJson(result, tool.console().out));
+    return kExitOk;
+  }
+  for (const std::string& warning : result.summary().warnings()) {
+    tool.Complain("warning: " + warning);
+  }
+  tool.console().out << Printable(FullName(result.image())) << ": "
+                     << DescribeIngest(result.summary()) << '\n';
+  return kExitOk;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> CommandWords(const std::string& text) {
+  std::vector<std::string> words;
+  if (text.starts_with('[')) {
+    google::protobuf::ListValue list;
+    bool good = google::protobuf::util::JsonStringToMessage(text, &list).ok();
+    for (const auto& value : list.values()) {
+      good = good && value.kind_case() == google::protobuf::Value::kStringValue;
+      words.push_back(value.string_value());
+    }
+    if (!good) {
+      return Error(Code::kInvalidArgument, "--command " + text + ": write [\"word\", \"word\", …]");
+    }
+    return words;
+  }
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+void AddImportCommand(Tool& tool) {
+  auto arguments = std::make_shared<ImportArguments>();
+  CLI::App* command = tool.AddCommand(
+      "import", "Make an image of a tar archive, a directory or a Debian suite",
+      "  vimage import debian:bookworm debian --packages python3,openssh-server --public\n"
+      "  vimage import rootfs.tar.zst tools:v2 --description 'compilers' --replace\n"
+      "  vimage import ./site web --base debian --command 'python3 -m http.server'\n"
+      "  docker export c1 | vimage import - fromdocker",
+      [&tool, arguments] { return Import(tool, *arguments); });
+  SourceArguments& source = arguments->source;
+  command
+      ->add_option("SOURCE", source.source,
+                   "A tar file (plain, gzip, zstd, xz, bzip2), - for standard input, a directory, "
+                   "or debian:SUITE")
+      ->required();
+  command->add_option("NAME", arguments->name, "What the image is called: NAME[:TAG]")->required();
+  command->add_option("--description", arguments->description, "One line for those who browse");
+  command->add_flag("--public", arguments->is_public, "Every user of this host may use it");
+  command->add_option("--base", arguments->base, "Put the archive on top of this image");
+  command->add_option("--command", arguments->command,
+                      "What a node runs: words, or a JSON list when a word holds blanks");
+  command->add_option("--env", arguments->env, "NAME=value for the node; may be repeated")
+      ->allow_extra_args(false);
+  command->add_flag("--replace", arguments->replace, "Give NAME to the new image if it is taken");
+  command->add_option("--packages", source.packages, "debian:SUITE only: also these, a,b,c")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command->add_option("--variant", source.variant, "debian:SUITE only: mmdebstrap's variant")
+      ->capture_default_str();
+  command->add_option("--mirror", source.mirrors, "debian:SUITE only: instead of this host's")
+      ->allow_extra_args(false);
+}
+
+}  // namespace strata::tools

@@ -1,0 +1,144 @@
+#include <google/protobuf/struct.pb.h>
+#include <unistd.h>
+
+#include <optional>
+#include <ostream>
+
+#include "common/printable.h"
+#include "imaged/api/imaged.grpc.pb.h"
+#include "tools/cli/call.h"
+#include "tools/cli/exit_code.h"
+#include "tools/cli/human.h"
+#include "tools/cli/json.h"
+#include "tools/cli/progress.h"
+#include "tools/vimage/output_file.h"
+#include "tools/vimage/vimage.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = imaged::v1;
+
+struct ExportArguments {
+  std::string reference;
+  std::string path = "-";
+};
+
+// Bytes written.
+Result<uint64_t> ExportTo(Tool& tool, const ExportArguments& arguments, OutputFile& output) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::ExportRequest request;
+  request.set_reference(arguments.reference);
+  const auto reader = api::ImageService::NewStub(channel)->Export(call.context(), request);
+  ProgressLine progress(tool.console(), "export " + Printable(arguments.reference), tool.json());
+  uint64_t bytes = 0;
+  Status written;
+  api::ExportChunk chunk;
+  while (written.ok() && reader->Read(&chunk)) {
+    written = output.Write(chunk.tar());
+    bytes += chunk.tar().size();
+    progress.Update({"write", bytes, 0, true, 0});
+  }
+  if (!written.ok()) call.context()->TryCancel();
+  const grpc::Status status = reader->Finish();
+  RETURN_IF_ERROR(written);
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  return bytes;
+}
+
+Result<int> Export(Tool& tool, const ExportArguments& arguments) {
+  const bool to_stdout = arguments.path == "-";
+  if (to_stdout && tool.json()) {
+    return Error(Code::kInvalidArgument,
+                 "--json prints on standard output, where the archive goes: name a file");
+  }
+  if (to_stdout && ::isatty(tool.console().stdout_fd) == 1) {
+    return Error(Code::kInvalidArgument,
+                 "standard output is a terminal: name a file, or pipe the archive somewhere");
+  }
+  ASSIGN_OR_RETURN(OutputFile output, to_stdout ? OutputFile::Of(tool.console().stdout_fd)
+                                                : OutputFile::Create(arguments.path));
+  ASSIGN_OR_RETURN(const uint64_t bytes, ExportTo(tool, arguments, output));
+  RETURN_IF_ERROR(output.Publish());
+  if (to_stdout) return kExitOk;
+  if (tool.json()) {
+    google::protobuf::Struct result;
+    (*result.mutable_fields())["reference"].set_string_value(arguments.reference);
+    (*result.mutable_fields())["path"].set_string_value(arguments.path);
+    (*result.mutable_fields())["bytes"].set_string_value(std::to_string(bytes));
+    RETURN_IF_ERROR(PrintJson(result, tool.console().out));
+  } else {
+    tool.console().out << Printable(arguments.path) << ": " << HumanBytes(bytes) << '\n';
+  }
+  return kExitOk;
+}
+
+Status PrintFsckJson(const api::FsckResult& result, const google::protobuf::ListValue& problems,
+                     std::ostream& out) {
+  google::protobuf::Struct json;
+  auto& fields = *json.mutable_fields();
+  fields["images"].set_string_value(std::to_string(result.images()));
+  fields["objects"].set_string_value(std::to_string(result.objects()));
+  fields["bytes"].set_string_value(std::to_string(result.bytes()));
+  *fields["problems"].mutable_list_value() = problems;
+  return PrintJson(json, out);
+}
+
+Result<int> Fsck(Tool& tool, const std::string& reference) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::FsckRequest request;
+  request.set_reference(reference);
+  const auto reader = api::ImageService::NewStub(channel)->Fsck(call.context(), request);
+  ProgressLine progress(tool.console(), "fsck", tool.json());
+  google::protobuf::ListValue problems;
+  std::optional<api::FsckResult> result;
+  api::FsckEvent event;
+  while (reader->Read(&event)) {
+    if (event.has_progress()) {
+      const api::Progress& at = event.progress();
+      progress.Update({at.stage(), at.bytes(), at.bytes_total(), true, at.entries()});
+    } else if (event.has_result()) {
+      result = event.result();
+    } else {
+      progress.Clear();
+      problems.add_values()->set_string_value(event.problem());
+      if (!tool.json()) tool.console().out << "problem: " << Printable(event.problem()) << '\n';
+    }
+  }
+  const grpc::Status status = reader->Finish();
+  progress.Clear();
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  if (!result) return Error(Code::kInternal, "imaged ended the check without a result");
+  if (tool.json()) {
+    RETURN_IF_ERROR(PrintFsckJson(*result, problems, tool.console().out));
+  } else {
+    tool.console().out << HumanCount(result->images()) << " images, "
+                       << HumanCount(result->objects()) << " objects, "
+                       << HumanBytes(result->bytes()) << " read: " << HumanCount(result->problems())
+                       << " problems\n";
+  }
+  return result->problems() == 0 ? kExitOk : kExitCorrupt;
+}
+
+}  // namespace
+
+void AddTransferCommands(Tool& tool) {
+  auto arguments = std::make_shared<ExportArguments>();
+  CLI::App* save = tool.AddCommand(
+      "export", "Write an image's files as one tar archive",
+      "  vimage export tools tools.tar\n  vimage export tools | zstd > tools.tar.zst",
+      [&tool, arguments] { return Export(tool, *arguments); });
+  save->add_option("IMAGE", arguments->reference, "[OWNER/]NAME[:TAG]")->required();
+  save->add_option("FILE", arguments->path, "Where to; standard output when not given");
+
+  auto reference = std::make_shared<std::string>();
+  CLI::App* fsck = tool.AddCommand(
+      "fsck", "Check that every stored byte is what it should be",
+      "  vimage fsck\n  vimage fsck tools\nExit code 8 when a problem was found.",
+      [&tool, reference] { return Fsck(tool, *reference); });
+  fsck->add_option("IMAGE", *reference, "Only this one; all that you may read when not given");
+}
+
+}  // namespace strata::tools

@@ -1,0 +1,18 @@
+// vimage: the images of this host from the command line. See docs/cli.md.
+#pragma once
+
+#include "tools/cli/console.h"
+#include "tools/cli/tool.h"
+
+namespace strata::tools {
+
+// The whole program. Returns the exit code.
+int VimageMain(int argc, const char* const* argv, Console& console);
+
+// Each adds its subcommands to `tool`, which keeps what they hold.
+void AddImportCommand(Tool& tool);
+void AddQueryCommands(Tool& tool);    // list, browse, show, ls
+void AddChangeCommands(Tool& tool);   // share, delete
+void AddTransferCommands(Tool& tool);  // export, fsck
+
+}  // namespace strata::tools

@@ -1,0 +1,195 @@
+// vinit: process 1 of a node.
+//
+//   vinit [--grace SECONDS] [--dir PATH]... [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
+//
+// Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, SIGKILL
+// after SECONDS (5), and ends. --dir makes a directory that programs expect at run time. --listen
+// accepts TCP connections and runs PROGRAM with the connection as its 0 and 1, as inetd did: an idle
+// node has no sshd in memory. A PROGRAM that the node does not have is not listened for. PROGRAM and
+// COMMAND are absolute paths. COMMAND, the image's own, is started once; the node outlives it.
+//
+// One of these stays in memory per node: static, allocates nothing, no C or C++ library.
+#include "vclusterd/init/bare_linux.h"
+
+namespace {
+
+using bare::Call;
+using bare::Pointer;
+
+constexpr int kListenersMax = 8;
+constexpr int kConnectionsMax = 256;  // Programs started for connections that may run at once.
+constexpr long kShutdownPollNs = 10'000'000;
+constexpr bare::SignalMask kAllSignals = ~0ull;
+constexpr bare::SignalMask kNoSignals = 0;
+
+// From headers of the C library, which are not used here.
+constexpr int kAfInet = 2, kSockStream = 1, kCloexec = 02000000, kNonblock = 04000;
+constexpr int kSolSocket = 1, kSoReuseAddr = 2, kWNoHang = 1, kClockMonotonic = 1, kXOk = 1;
+
+struct Listener {
+  int fd;
+  char** argv;
+};
+
+Listener listeners[kListenersMax];
+int listener_count = 0;
+int connections[kConnectionsMax];
+int connection_count = 0;
+volatile bool stop_requested = false;
+long grace_s = 5;
+char** environment = nullptr;
+
+void OnStop(int) { stop_requested = true; }
+void OnChild(int) {}  // Only there to end Poll.
+
+[[noreturn]] void Die(const char* what) {
+  Call(__NR_write, 2, Pointer(what), static_cast<long>(bare::Length(what)));
+  bare::Exit(1);
+}
+
+[[noreturn]] void Exec(char** argv, int in_out) {
+  for (int number = 1; number < 32; ++number) bare::Handle(number, SIG_DFL);
+  bare::SetMask(kNoSignals);
+  Call(__NR_setsid);
+  if (in_out >= 0) {
+    Call(__NR_dup2, in_out, 0);
+    Call(__NR_dup2, in_out, 1);
+  }
+  Call(__NR_execve, Pointer(argv[0]), Pointer(argv), Pointer(environment));
+  bare::Exit(127);
+}
+
+int Spawn(char** argv, int in_out) {
+  const long pid = Call(__NR_fork);
+  if (pid == 0) Exec(argv, in_out);
+  return static_cast<int>(pid);
+}
+
+void AddListener(long port, char** argv) {
+  if (Call(__NR_access, Pointer(argv[0]), kXOk) != 0) return;
+  if (listener_count == kListenersMax) Die("vinit: too many --listen\n");
+  const long fd = Call(__NR_socket, kAfInet, kSockStream | kCloexec | kNonblock, 0);
+  sockaddr_in address = {};
+  address.sin_family = kAfInet;
+  address.sin_port = __builtin_bswap16(static_cast<uint16_t>(port));
+  const int on = 1;
+  if (fd < 0 || Call(__NR_setsockopt, fd, kSolSocket, kSoReuseAddr, Pointer(&on), sizeof(on)) != 0 ||
+      Call(__NR_bind, fd, Pointer(&address), sizeof(address)) != 0 ||
+      Call(__NR_listen, fd, 64) != 0) {
+    Die("vinit: cannot listen\n");
+  }
+  listeners[listener_count++] = {static_cast<int>(fd), argv};
+}
+
+void Accept(const Listener& listener) {
+  const long fd = Call(__NR_accept4, listener.fd, 0, 0, kCloexec);
+  if (fd < 0) return;  // The peer went away, or memory is short: Poll tells again.
+  const int pid = Spawn(listener.argv, static_cast<int>(fd));
+  if (pid > 0) connections[connection_count++] = pid;
+  Call(__NR_close, fd);
+}
+
+void Reap() {
+  int pid;
+  while ((pid = static_cast<int>(Call(__NR_wait4, -1, 0, kWNoHang, 0))) > 0) {
+    for (int i = 0; i < connection_count; ++i) {
+      if (connections[i] != pid) continue;
+      connections[i] = connections[--connection_count];
+      break;
+    }
+  }
+}
+
+int64_t NowMs() {
+  __kernel_timespec now;
+  Call(__NR_clock_gettime, kClockMonotonic, Pointer(&now));
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// Processes that were attached from outside are not our children and tell us nothing when they end,
+// so this looks again every few milliseconds until nobody is left.
+bool WaitUntilAlone(int64_t deadline_ms) {
+  while (true) {
+    Reap();
+    if (Call(__NR_kill, -1, 0) == -ESRCH) return true;
+    if (NowMs() >= deadline_ms) return false;
+    const __kernel_timespec pause = {0, kShutdownPollNs};
+    bare::Poll(nullptr, 0, &pause, kNoSignals);
+  }
+}
+
+[[noreturn]] void Shutdown() {
+  for (int i = 0; i < listener_count; ++i) Call(__NR_close, listeners[i].fd);
+  Call(__NR_kill, -1, SIGTERM);
+  Call(__NR_kill, -1, SIGCONT);
+  if (!WaitUntilAlone(NowMs() + grace_s * 1000)) {
+    Call(__NR_kill, -1, SIGKILL);
+    WaitUntilAlone(NowMs() + 1000);
+  }
+  bare::Exit(0);
+}
+
+[[noreturn]] void Serve() {
+  while (true) {
+    Reap();
+    if (stop_requested) Shutdown();
+    pollfd fds[kListenersMax];
+    // With all places taken, connections wait in the backlog until a child ends.
+    const int count = connection_count < kConnectionsMax ? listener_count : 0;
+    for (int i = 0; i < count; ++i) fds[i] = {listeners[i].fd, POLLIN, 0};
+    if (bare::Poll(fds, count, nullptr, kNoSignals) <= 0) continue;
+    for (int i = 0; i < count; ++i) {
+      if (fds[i].revents != 0 && connection_count < kConnectionsMax) Accept(listeners[i]);
+    }
+  }
+}
+
+char** ParseListen(char** arg) {
+  if (arg[0] == nullptr || arg[1] == nullptr) Die("vinit: --listen PORT PROGRAM [ARG...] ';'\n");
+  const long port = bare::ParseNumber(arg[0], 65535);
+  if (port < 1) Die("vinit: bad port\n");
+  char** const argv = ++arg;
+  while (*arg != nullptr && !bare::Equal(*arg, ";")) ++arg;
+  if (*arg == nullptr || arg == argv) Die("vinit: --listen PORT PROGRAM [ARG...] ';'\n");
+  *arg = nullptr;
+  AddListener(port, argv);
+  return arg + 1;
+}
+
+// Returns the command, or null.
+char** Parse(char** arg) {
+  while (*arg != nullptr) {
+    if (bare::Equal(*arg, "--")) return arg[1] != nullptr ? arg + 1 : nullptr;
+    if (bare::Equal(*arg, "--listen")) {
+      arg = ParseListen(arg + 1);
+    } else if (bare::Equal(*arg, "--dir") && arg[1] != nullptr) {
+      Call(__NR_mkdir, Pointer(arg[1]), 0755);  // There already, or it is missed where it is needed.
+      arg += 2;
+    } else if (bare::Equal(*arg, "--grace") && arg[1] != nullptr) {
+      grace_s = bare::ParseNumber(arg[1], 3600);
+      if (grace_s < 0) Die("vinit: bad --grace\n");
+      arg += 2;
+    } else {
+      Die("vinit: unknown argument\n");
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+extern "C" int VinitMain(char** argv) {
+  // kill(-1) anywhere else would take the host down.
+  if (Call(__NR_getpid) != 1) Die("vinit: is only for process 1 of a node\n");
+  environment = argv;
+  while (*environment != nullptr) ++environment;
+  ++environment;
+  Call(__NR_umask, 022);
+  bare::SetMask(kAllSignals);  // Delivered only inside Poll: nothing is missed.
+  for (const int number : {SIGTERM, SIGINT, SIGPWR}) bare::Handle(number, OnStop);
+  bare::Handle(SIGCHLD, OnChild);
+  bare::Handle(SIGPIPE, SIG_IGN);
+  char** const command = Parse(argv + 1);
+  if (command != nullptr) Spawn(command, -1);
+  Serve();
+}

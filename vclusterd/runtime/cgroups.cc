@@ -1,0 +1,190 @@
+#include "vclusterd/runtime/cgroups.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "common/file_io.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr char kRoot[] = "/sys/fs/cgroup";
+constexpr std::chrono::seconds kFreezeTimeout(10);
+constexpr std::chrono::seconds kKillTimeout(10);
+// cgroup v1 has no event for "frozen" nor for "empty": these states are looked at again.
+constexpr std::chrono::microseconds kPollPause(200);
+
+Status WriteControl(const std::string& path, std::string_view value) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_WRONLY));
+  RETURN_IF_ERROR(WriteAll(fd.get(), value), path);
+  return fd.Close();
+}
+
+struct Freezer {
+  std::string directory;
+  bool unified = false;
+};
+
+// The freezer of a process: from lines "N:controllers:/path" of /proc/<pid>/cgroup.
+Result<Freezer> FreezerOf(pid_t pid) {
+  const std::string source = "/proc/" + std::to_string(pid) + "/cgroup";
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(source, 64 * 1024));
+  std::string unified_path;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) continue;
+    const std::string_view controllers = line.substr(first + 1, second - first - 1);
+    const std::string path(line.substr(second + 1));
+    if (controllers == "freezer") return Freezer{std::string(kRoot) + "/freezer" + path, false};
+    if (controllers.empty()) unified_path = path;
+  }
+  if (HasUnifiedCgroups() && !unified_path.empty() && unified_path != "/") {
+    return Freezer{kRoot + unified_path, true};
+  }
+  return Error(Code::kUnsupported, source + ": this host has no cgroup freezer");
+}
+
+Status WaitFrozenUnified(const std::string& directory) {
+  ASSIGN_OR_RETURN(UniqueFd events, Open(directory + "/cgroup.events", O_RDONLY));
+  const auto deadline = Clock::now() + kFreezeTimeout;
+  while (true) {
+    if (::lseek(events.get(), 0, SEEK_SET) < 0) return Errno("seek cgroup.events");
+    ASSIGN_OR_RETURN(const std::string text, ReadAll(events.get(), 4096));
+    if (text.find("frozen 1") != std::string::npos) return Ok();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    if (left.count() <= 0) return Error(Code::kDeadlineExceeded, "the node does not freeze");
+    pollfd fd{events.get(), POLLPRI, 0};
+    if (::poll(&fd, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) return Errno("poll");
+  }
+}
+
+Status WaitFrozenV1(const std::string& directory) {
+  const auto deadline = Clock::now() + kFreezeTimeout;
+  while (true) {
+    // Reading makes the kernel look again whether all tasks have stopped.
+    ASSIGN_OR_RETURN(const std::string state, ReadFile(directory + "/freezer.state", 64));
+    if (state.starts_with("FROZEN")) return Ok();
+    if (Clock::now() >= deadline) {
+      return Error(Code::kDeadlineExceeded, "the node does not freeze");
+    }
+    std::this_thread::sleep_for(kPollPause);
+  }
+}
+
+Status Thaw(const Freezer& freezer) {
+  return freezer.unified ? WriteControl(freezer.directory + "/cgroup.freeze", "0")
+                         : WriteControl(freezer.directory + "/freezer.state", "THAWED");
+}
+
+std::vector<std::string> Subdirectories(const std::string& path) {
+  std::vector<std::string> names;
+  struct Close {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  const std::unique_ptr<DIR, Close> dir(::opendir(path.c_str()));
+  if (dir == nullptr) return names;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") names.push_back(name);
+  }
+  return names;
+}
+
+void KillAll(const std::string& cgroup) {
+  const auto text = ReadFile(cgroup + "/cgroup.procs");
+  if (!text.ok()) return;
+  const char* at = text->data();
+  const char* const end = at + text->size();
+  while (at < end) {
+    pid_t pid = 0;
+    const auto parsed = std::from_chars(at, end, pid);
+    if (parsed.ec != std::errc()) return;
+    if (pid > 1) ::kill(pid, SIGKILL);
+    at = parsed.ptr + 1;
+  }
+}
+
+Status RemoveCgroup(const std::string& path) {
+  const auto deadline = Clock::now() + kKillTimeout;
+  for (const std::string& name : Subdirectories(path)) {
+    RETURN_IF_ERROR(RemoveCgroup(path + "/" + name));
+  }
+  while (::rmdir(path.c_str()) != 0) {
+    if (errno == ENOENT) return Ok();
+    if (errno != EBUSY || Clock::now() >= deadline) return Errno("rmdir " + path);
+    if (PathExists(path + "/cgroup.freeze")) {
+      RETURN_IF_ERROR(WriteControl(path + "/cgroup.freeze", "0"));
+    }
+    KillAll(path);
+    std::this_thread::sleep_for(kPollPause);
+  }
+  return Ok();
+}
+
+}  // namespace
+
+bool HasUnifiedCgroups() {
+  struct statfs fs;
+  return ::statfs(kRoot, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+Status FreezeCgroupOf(pid_t init) {
+  ASSIGN_OR_RETURN(const Freezer freezer, FreezerOf(init));
+  RETURN_IF_ERROR(freezer.unified ? WriteControl(freezer.directory + "/cgroup.freeze", "1")
+                                  : WriteControl(freezer.directory + "/freezer.state", "FROZEN"));
+  Status frozen =
+      freezer.unified ? WaitFrozenUnified(freezer.directory) : WaitFrozenV1(freezer.directory);
+  if (!frozen.ok()) RETURN_IF_ERROR(Thaw(freezer));
+  return frozen;
+}
+
+Status ThawCgroupOf(pid_t init) {
+  ASSIGN_OR_RETURN(const Freezer freezer, FreezerOf(init));
+  return Thaw(freezer);
+}
+
+Status RemoveContainerCgroups(const std::string& container) {
+  std::vector<std::string> hierarchies = {kRoot};
+  if (!HasUnifiedCgroups()) {
+    hierarchies.clear();
+    for (const std::string& name : Subdirectories(kRoot)) {
+      hierarchies.push_back(std::string(kRoot) + "/" + name);
+    }
+  }
+  // Under v1 the freezer is a hierarchy of its own, and a frozen process does not die.
+  const std::string state =
+      std::string(kRoot) + "/freezer/lxc.payload." + container + "/freezer.state";
+  if (Status thawed = WriteControl(state, "THAWED");
+      !thawed.ok() && thawed.error().sys_errno() != ENOENT &&
+      thawed.error().sys_errno() != ENODEV) {  // liblxc is removing it.
+    return thawed;
+  }
+  for (const std::string& hierarchy : hierarchies) {
+    for (const char* part : {"/lxc.payload.", "/lxc.monitor."}) {
+      const std::string path = hierarchy + part + container;
+      if (PathExists(path)) RETURN_IF_ERROR(RemoveCgroup(path));
+    }
+  }
+  return Ok();
+}
+
+}  // namespace strata::vcluster

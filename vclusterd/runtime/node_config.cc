@@ -1,0 +1,134 @@
+#include "vclusterd/runtime/node_config.h"
+
+#include <cmath>
+#include <map>
+
+#include "net/plan.h"
+#include "vclusterd/runtime/node_files.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Items = std::vector<std::pair<std::string, std::string>>;
+
+constexpr uint64_t kCpuPeriodUs = 100'000;
+constexpr uint64_t kCpuQuotaMinUs = 1'000;  // The kernel's own least quota.
+constexpr int kStopGraceSeconds = 5;
+
+void AddLimits(const NodeLimits& limits, bool unified, Items* items) {
+  const std::string prefix = unified ? "lxc.cgroup2." : "lxc.cgroup.";
+  const uint64_t processes = limits.processes != 0 ? limits.processes : kDefaultProcessesMax;
+  items->emplace_back(prefix + "pids.max", std::to_string(processes));
+  if (limits.memory_bytes != 0) {
+    items->emplace_back(prefix + (unified ? "memory.max" : "memory.limit_in_bytes"),
+                        std::to_string(limits.memory_bytes));
+  }
+  if (limits.cpus <= 0) return;
+  const uint64_t quota =
+      std::max(kCpuQuotaMinUs, static_cast<uint64_t>(std::llround(limits.cpus * kCpuPeriodUs)));
+  if (unified) {
+    items->emplace_back(prefix + "cpu.max",
+                        std::to_string(quota) + " " + std::to_string(kCpuPeriodUs));
+  } else {
+    items->emplace_back(prefix + "cpu.cfs_period_us", std::to_string(kCpuPeriodUs));
+    items->emplace_back(prefix + "cpu.cfs_quota_us", std::to_string(quota));
+  }
+}
+
+void AddNetwork(const NodeSpec& spec, const HostLayout& host, Items* items) {
+  const std::string net = "lxc.net.0.";
+  items->emplace_back(net + "type", "veth");
+  items->emplace_back(net + "link", spec.bridge);
+  items->emplace_back(net + "veth.pair", spec.veth);
+  items->emplace_back(net + "name", "eth0");
+  items->emplace_back(net + "hwaddr", net::ToString(net::MacFor(host.ContainerName(spec.id))));
+  items->emplace_back(net + "flags", "up");
+  items->emplace_back(net + "ipv4.address", spec.self.address.ToString() + "/" +
+                                                std::to_string(spec.prefix.length));
+  items->emplace_back(net + "ipv4.gateway", spec.gateway.ToString());
+}
+
+// sshd as vinit starts it: one process per connection, with this Vcluster's keys.
+std::vector<std::string> SshdArguments() {
+  const std::string dir = kStrataDirInNode;
+  return {"--dir", "/run/sshd", "--listen", "22", "/usr/sbin/sshd", "-i",
+          "-o", "HostKey=" + dir + "/host_key",
+          "-o", "AuthorizedKeysFile=" + dir + "/authorized_keys .ssh/authorized_keys",
+          "-o", "UseDNS=no", ";"};
+}
+
+}  // namespace
+
+StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host) {
+  const std::string dir = host.NodeDir(spec.id);
+  StartNodeRequest request;
+  request.name = host.ContainerName(spec.id);
+  request.lxc_path = host.NodesDir();
+  request.root_dir = dir + "/root";
+  request.lock_path = dir + "/lock";
+  request.record_path = dir + "/record";
+  request.needed_paths = {dir, host.vinit, "/usr/share/lxc/config", "/usr/lib", "/etc", "/run/lxc"};
+
+  Items& items = request.items;
+  const std::string ids = " 0 " + std::to_string(spec.id_first) + " " + std::to_string(kIdCount);
+  items = {
+      {"lxc.log.file", dir + "/lxc.log"},
+      {"lxc.log.level", "ERROR"},
+      {"lxc.uts.name", spec.self.hostname},
+      {"lxc.rootfs.path", "dir:" + request.root_dir},
+      {"lxc.idmap", "u" + ids},
+      {"lxc.idmap", "g" + ids},
+      // No console and no ttys: CRIU cannot dump them, and nobody logs in there.
+      {"lxc.console.path", "none"},
+      {"lxc.tty.max", "0"},
+      {"lxc.pty.max", "1024"},
+      {"lxc.autodev", "1"},
+      // Writable, as CRIU needs them; the user namespace is what protects the host.
+      {"lxc.mount.auto", "proc:rw sys:rw"},
+      {"lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio"},
+      {"lxc.seccomp.profile", "/usr/share/lxc/config/common.seccomp"},
+      {"lxc.signal.halt", "SIGTERM"},
+  };
+  AddNetwork(spec, host, &items);
+  AddLimits(spec.limits, host.unified_cgroups, &items);
+  for (const std::string& entry : NodeFileEntries(dir, host.vinit)) {
+    items.emplace_back("lxc.mount.entry", entry);
+  }
+  for (const std::string& variable : NodeEnvironment(spec.env, {})) {
+    items.emplace_back("lxc.environment", variable);
+  }
+  request.entries_if_directory = OptionalFileEntries(dir);
+
+  request.argv = {kVinitInNode, "--grace", std::to_string(kStopGraceSeconds)};
+  const std::vector<std::string> sshd = SshdArguments();
+  request.argv.insert(request.argv.end(), sshd.begin(), sshd.end());
+  if (!spec.command.empty()) {
+    request.argv.push_back("--");
+    // vinit takes absolute paths; env(1) looks a bare name up in the image's PATH.
+    if (spec.command[0].front() != '/') request.argv.push_back("/usr/bin/env");
+    request.argv.insert(request.argv.end(), spec.command.begin(), spec.command.end());
+  }
+  return request;
+}
+
+std::vector<std::string> NodeEnvironment(const std::vector<std::string>& image_env,
+                                         const std::vector<std::string>& extra) {
+  std::map<std::string, std::string> variables = {
+      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      {"LANG", "C.UTF-8"},
+      {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+  };
+  for (const auto* list : {&image_env, &extra}) {
+    for (const std::string& entry : *list) {
+      const size_t equals = entry.find('=');
+      if (equals == std::string::npos || equals == 0) continue;
+      variables[entry.substr(0, equals)] = entry.substr(equals + 1);
+    }
+  }
+  std::vector<std::string> env;
+  for (const auto& [name, value] : variables) env.push_back(name + "=" + value);
+  return env;
+}
+
+}  // namespace strata::vcluster

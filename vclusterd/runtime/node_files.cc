@@ -1,0 +1,125 @@
+#include "vclusterd/runtime/node_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "common/file_io.h"
+#include "vclusterd/runtime/ssh_keys.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr char kHostResolvConf[] = "/etc/resolv.conf";
+
+// Written in place: nobody reads a node's files before it starts.
+Status Put(int dir, const std::string& name, std::string_view text, mode_t mode, uid_t owner) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenAt(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  RETURN_IF_ERROR(WriteAll(fd.get(), text), name);
+  if (::fchown(fd.get(), owner, owner) != 0) return Errno("chown " + name);
+  if (::fchmod(fd.get(), mode) != 0) return Errno("chmod " + name);
+  return fd.Close();
+}
+
+Result<UniqueFd> MakeDirectory(const std::string& path, mode_t mode, uid_t owner) {
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return Errno("mkdir " + path);
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (::fchown(fd.get(), owner, owner) != 0) return Errno("chown " + path);
+  if (::fchmod(fd.get(), mode) != 0) return Errno("chmod " + path);
+  return fd;
+}
+
+// "    nameserver 127.0.0.53" -> true
+bool IsLoopbackServer(std::string_view line) {
+  if (!line.starts_with("nameserver")) return false;
+  line.remove_prefix(std::min(line.find_first_of("0123456789:"), line.size()));
+  return line.starts_with("127.") || line.starts_with("::1");
+}
+
+}  // namespace
+
+std::string HostsFile(const NodeSpec& spec) {
+  std::string text = "127.0.0.1 localhost\n";
+  for (const NodeAddress& peer : spec.peers) {
+    text += peer.address.ToString() + " " + peer.hostname + "\n";
+  }
+  return text;
+}
+
+std::string SshClientConfig(const NodeSpec& spec) {
+  std::string hosts;
+  for (const NodeAddress& peer : spec.peers) {
+    hosts += " " + peer.hostname + " " + peer.address.ToString();
+  }
+  const std::string dir = kStrataDirInNode;
+  return "# Made by Strata: the nodes of this Vcluster reach each other without a password.\n"
+         "Host" + hosts + "\n"
+         "  IdentityFile " + dir + "/login_key\n"
+         "  GlobalKnownHostsFile " + dir + "/known_hosts /etc/ssh/ssh_known_hosts\n"
+         "  LogLevel ERROR\n";
+}
+
+std::string KnownHosts(const NodeSpec& spec, const std::string& host_public_line) {
+  std::string names;
+  for (const NodeAddress& peer : spec.peers) {
+    names += (names.empty() ? "" : ",") + peer.hostname + "," + peer.address.ToString();
+  }
+  return names + " " + host_public_line;
+}
+
+std::string ResolvConf(const std::string& host_resolv_conf) {
+  std::string text;
+  std::string_view rest = host_resolv_conf;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    if (!IsLoopbackServer(line)) text.append(line).push_back('\n');
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return text;
+}
+
+Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir) {
+  ASSIGN_OR_RETURN(const UniqueFd node, MakeDirectory(node_dir, 0711, 0));
+  ASSIGN_OR_RETURN(const UniqueFd root, MakeDirectory(node_dir + "/root", 0711, 0));
+  ASSIGN_OR_RETURN(const UniqueFd etc, MakeDirectory(node_dir + "/etc", 0755, 0));
+  ASSIGN_OR_RETURN(const UniqueFd strata, MakeDirectory(node_dir + "/strata", 0755, spec.id_first));
+  const auto resolv = ReadFile(kHostResolvConf, 1u << 20);
+  const uid_t owner = spec.id_first;
+  RETURN_IF_ERROR(Put(etc.get(), "hosts", HostsFile(spec), 0644, owner));
+  RETURN_IF_ERROR(Put(etc.get(), "hostname", spec.self.hostname + "\n", 0644, owner));
+  RETURN_IF_ERROR(Put(etc.get(), "machine-id", spec.machine_id + "\n", 0444, owner));
+  RETURN_IF_ERROR(
+      Put(etc.get(), "resolv.conf", resolv.ok() ? ResolvConf(*resolv) : "", 0644, owner));
+  RETURN_IF_ERROR(Put(etc.get(), "ssh.conf", SshClientConfig(spec), 0644, owner));
+
+  ASSIGN_OR_RETURN(const SshKeyPair login, MakeSshKeyPair(spec.ssh.login_seed, "strata-login"));
+  ASSIGN_OR_RETURN(const SshKeyPair host, MakeSshKeyPair(spec.ssh.host_seed, "strata-host"));
+  RETURN_IF_ERROR(Put(strata.get(), "login_key", login.private_file, 0600, owner));
+  RETURN_IF_ERROR(Put(strata.get(), "authorized_keys", login.public_line, 0644, owner));
+  RETURN_IF_ERROR(Put(strata.get(), "host_key", host.private_file, 0600, owner));
+  return Put(strata.get(), "known_hosts", KnownHosts(spec, host.public_line), 0644, owner);
+}
+
+std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit) {
+  std::vector<std::string> entries = {
+      "shm dev/shm tmpfs rw,nosuid,nodev,mode=1777,create=dir 0 0",
+      vinit + " dev/.vinit none bind,ro,create=file 0 0",
+      node_dir + "/strata dev/.strata none bind,ro,create=dir 0 0",
+  };
+  for (const char* name : {"hosts", "hostname", "resolv.conf", "machine-id"}) {
+    entries.push_back(node_dir + "/etc/" + name + " etc/" + name +
+                      " none bind,ro,create=file 0 0");
+  }
+  return entries;
+}
+
+std::vector<std::pair<std::string, std::string>> OptionalFileEntries(const std::string& node_dir) {
+  return {{"etc/ssh/ssh_config.d",
+           node_dir + "/etc/ssh.conf etc/ssh/ssh_config.d/strata.conf none "
+                      "bind,ro,create=file 0 0"}};
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,202 @@
+#include "vclusterd/runtime/node_runtime.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <csignal>
+#include <thread>
+
+#include "common/file_io.h"
+#include "common/log.h"
+#include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/node_config.h"
+#include "vclusterd/runtime/node_files.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kStartTimeout(60);
+constexpr std::chrono::seconds kMonitorTimeout(10);
+constexpr std::chrono::seconds kKillTimeout(10);
+constexpr milliseconds kLockPause(20);
+constexpr char kLxcLockDir[] = "/run/lxc/lock";
+
+// Waits until the process behind a pidfd has ended.
+Status WaitEnd(int pid_fd, milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  while (true) {
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    pollfd fd{pid_fd, POLLIN, 0};
+    const int n = ::poll(&fd, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
+    if (n > 0) return Ok();
+    if (n == 0) return Error(Code::kDeadlineExceeded, "a process of the node does not end");
+    if (errno != EINTR) return Errno("poll");
+  }
+}
+
+Status Signal(int pid_fd, int number) {
+  if (::syscall(SYS_pidfd_send_signal, pid_fd, number, nullptr, 0) != 0 && errno != ESRCH) {
+    return Errno("pidfd_send_signal");
+  }
+  return Ok();
+}
+
+// The last lines of liblxc's log say why a start failed; the first of them is the cause.
+std::string FirstLogLine(const std::string& path) {
+  const auto text = ReadFile(path, 1u << 20);
+  if (!text.ok() || text->empty()) return {};
+  std::string line = text->substr(0, text->find('\n'));
+  const size_t source = line.find(" - ");  // "lxc NAME TIME LEVEL part - file:function:line - text"
+  return source == std::string::npos ? line : line.substr(source + 3);
+}
+
+Status CheckPassable(const std::string& path) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string prefix = path.substr(0, slash);
+    struct stat st;
+    if (::stat(prefix.c_str(), &st) != 0) return Errno(prefix);
+    if ((st.st_mode & S_IXOTH) == 0) {
+      return Error(Code::kFailedPrecondition,
+                   prefix + " cannot be passed by everybody (chmod o+x), and containers have to: "
+                            "choose another --run-dir");
+    }
+    if (slash == std::string::npos) return Ok();
+  }
+}
+
+// Waits until no strata-node is starting this node.
+Status WaitForStarter(const std::string& lock_path) {
+  auto lock = Open(lock_path, O_RDWR);
+  if (!lock.ok()) return lock.error().sys_errno() == ENOENT ? Ok() : Status(lock.error());
+  const auto deadline = Clock::now() + kStartTimeout;
+  while (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return Errno("lock " + lock_path);
+    if (Clock::now() >= deadline) {
+      return Error(Code::kDeadlineExceeded, lock_path + ": a start does not end");
+    }
+    std::this_thread::sleep_for(kLockPause);  // flock(2) has no timeout.
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
+  RETURN_IF_ERROR(MakeDirectories(host.NodesDir()));
+  RETURN_IF_ERROR(CheckPassable(host.NodesDir()));
+  RETURN_IF_ERROR(CheckPassable(host.vinit));
+  if (::access(host.node_binary.c_str(), X_OK) != 0) return Errno(host.node_binary);
+  return NodeRuntime(std::move(host));
+}
+
+Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root) const {
+  const std::string dir = host_.NodeDir(spec.id);
+  RETURN_IF_ERROR(WriteNodeFiles(spec, dir));
+  ASSIGN_OR_RETURN(const std::string request, Encode(MakeStartRequest(spec, host_)));
+  ASSIGN_OR_RETURN(const UniqueFd request_fd, RequestFile(request));
+  ASSIGN_OR_RETURN(const UniqueFd errors, Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
+  SubprocessOptions options;
+  options.argv = {host_.node_binary, "start"};
+  options.stdout_fd = options.stderr_fd = errors.get();
+  options.extra_fds = {request_fd.get(), root.get()};
+  options.new_session = true;
+  const auto start = [&]() -> Result<NodeRecord> {
+    ASSIGN_OR_RETURN(Subprocess process, Subprocess::Start(options));
+    ASSIGN_OR_RETURN(const int code, process.WaitFor(kStartTimeout));
+    if (code != 0) {
+      ASSIGN_OR_RETURN(std::string message, ReadFile(dir + "/start.log", 1u << 20));
+      while (message.ends_with('\n')) message.pop_back();
+      const std::string cause = FirstLogLine(dir + "/lxc.log");
+      if (!cause.empty()) message += " (" + cause + ")";
+      return Error(Code::kInternal, message);
+    }
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(dir + "/record", 4096));
+    return ParseRecord(text);
+  };
+  Result<NodeRecord> record = start();
+  root.reset();
+  if (!record.ok()) {
+    if (Status cleared = Clear(spec.id); !cleared.ok()) LOG_WARNING(cleared.error().message());
+  }
+  return record;
+}
+
+bool NodeRuntime::IsRunning(const NodeRecord& record) { return OpenProcess(record.init).ok(); }
+
+Result<std::optional<NodeRecord>> NodeRuntime::Find(const std::string& id) const {
+  const std::string dir = host_.NodeDir(id);
+  RETURN_IF_ERROR(WaitForStarter(dir + "/lock"));
+  const auto text = ReadFile(dir + "/record", 4096);
+  if (!text.ok()) {
+    if (text.error().sys_errno() == ENOENT) return std::optional<NodeRecord>();
+    return text.error();
+  }
+  ASSIGN_OR_RETURN(const NodeRecord record, ParseRecord(*text), dir + "/record");
+  if (!IsRunning(record)) return std::optional<NodeRecord>();
+  return std::optional<NodeRecord>(record);
+}
+
+Status NodeRuntime::Stop(const std::string& id, const std::optional<NodeRecord>& record,
+                         milliseconds grace) const {
+  if (record.has_value()) {
+    // Opened before init is told to end, so that it surely is the monitor that is waited for.
+    const auto monitor = OpenProcess(record->monitor);
+    if (const auto init = OpenProcess(record->init); init.ok()) {
+      RETURN_IF_ERROR(ThawCgroupOf(record->init.pid));
+      RETURN_IF_ERROR(Signal(init->get(), SIGTERM));
+      if (!WaitEnd(init->get(), grace).ok()) {
+        RETURN_IF_ERROR(Signal(init->get(), SIGKILL));
+        RETURN_IF_ERROR(WaitEnd(init->get(), kKillTimeout));
+      }
+    }
+    // A monitor that hangs is killed with its cgroup.
+    if (monitor.ok() && !WaitEnd(monitor->get(), kMonitorTimeout).ok()) {
+      LOG_WARNING("node " + id + ": liblxc's monitor does not end and is killed");
+    }
+  }
+  return Clear(id);
+}
+
+Status NodeRuntime::Clear(const std::string& id) const {
+  const std::string name = host_.ContainerName(id);
+  RETURN_IF_ERROR(WaitForStarter(host_.NodeDir(id) + "/lock"));
+  RETURN_IF_ERROR(RemoveContainerCgroups(name));
+  // liblxc keeps a lock file per container that it never removes.
+  std::string lock_dir = kLxcLockDir + host_.NodesDir();
+  if (::unlink((lock_dir + "/." + name).c_str()) != 0 && errno != ENOENT) {
+    return Errno("unlink the lock of " + name);
+  }
+  while (lock_dir.size() > sizeof(kLxcLockDir) - 1 && ::rmdir(lock_dir.c_str()) == 0) {
+    lock_dir.resize(lock_dir.rfind('/'));
+  }
+  return RemoveTree(host_.NodeDir(id));
+}
+
+Status NodeRuntime::Freeze(const NodeRecord& record) const {
+  return FreezeCgroupOf(record.init.pid);
+}
+Status NodeRuntime::Thaw(const NodeRecord& record) const { return ThawCgroupOf(record.init.pid); }
+
+Result<Subprocess> NodeRuntime::Exec(const std::string& id, ExecNodeRequest request, int in,
+                                     int out, int err) const {
+  request.name = host_.ContainerName(id);
+  request.lxc_path = host_.NodesDir();
+  ASSIGN_OR_RETURN(const std::string bytes, Encode(request));
+  ASSIGN_OR_RETURN(const UniqueFd file, RequestFile(bytes));
+  SubprocessOptions options;
+  options.argv = {host_.node_binary, "exec"};
+  options.stdin_fd = in;
+  options.stdout_fd = out;
+  options.stderr_fd = err;
+  options.extra_fds = {file.get()};
+  options.new_session = true;
+  return Subprocess::Start(options);
+}
+
+}  // namespace strata::vcluster

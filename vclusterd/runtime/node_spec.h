@@ -1,0 +1,63 @@
+// One node as the runtime needs it, and where the runtime keeps things on this host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "net/ipv4.h"
+
+namespace strata::vcluster {
+
+inline constexpr uint32_t kIdCount = 65536;             // Ids that every container has.
+inline constexpr uint64_t kDefaultProcessesMax = 4096;  // Where the user asks for no limit.
+
+struct NodeLimits {
+  double cpus = 0;            // 0: no limit.
+  uint64_t memory_bytes = 0;  // 0: no limit.
+  uint64_t processes = 0;     // 0: kDefaultProcessesMax.
+  bool operator==(const NodeLimits&) const = default;
+};
+
+// Everything that other nodes of the Vcluster can see of a node.
+struct NodeAddress {
+  std::string hostname;
+  net::Ipv4 address;
+};
+
+// Keys of one Vcluster: one for logging in, one by which its nodes know each other.
+struct SshKeys {
+  std::string login_seed;  // 32 bytes each: an Ed25519 private key.
+  std::string host_seed;
+};
+
+struct NodeSpec {
+  std::string id;  // "<cluster>-<node>", unique on this host.
+  NodeAddress self;
+  std::vector<NodeAddress> peers;  // All nodes of the Vcluster, itself included.
+  net::Ipv4Prefix prefix;
+  net::Ipv4 gateway;
+  std::string bridge;
+  std::string veth;
+  uint32_t id_first = 0;  // Root of the container on the host.
+  NodeLimits limits;
+  std::string machine_id;  // 32 hex digits.
+  SshKeys ssh;
+  std::vector<std::string> command;  // The image's; may be empty.
+  std::vector<std::string> env;
+};
+
+struct HostLayout {
+  std::string run_dir;      // Every directory on the way can be passed by everybody (o+x).
+  std::string instance;     // kInstanceDigits hex digits.
+  std::string node_binary;  // strata-node
+  std::string vinit;        // Readable by everybody.
+  bool unified_cgroups = false;
+
+  std::string NodesDir() const { return run_dir + "/nodes"; }
+  // Also liblxc's name of the container, so that its cgroups say whose they are.
+  std::string ContainerName(const std::string& id) const { return "s" + instance + "-" + id; }
+  std::string NodeDir(const std::string& id) const { return NodesDir() + "/" + ContainerName(id); }
+};
+
+}  // namespace strata::vcluster

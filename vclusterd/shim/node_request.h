@@ -1,0 +1,60 @@
+// What vclusterd asks of strata-node, as a file of NUL-ended strings that is passed as descriptor 3.
+// A file and not the command line, because environments hold secrets and ps shows command lines.
+// Both programs come from one build, so the format has no version.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace strata::vcluster {
+
+// Starts a container as a daemon of its own. The detached mount of its root is descriptor 4.
+struct StartNodeRequest {
+  std::string name;         // Of the container, as liblxc knows it.
+  std::string lxc_path;     // liblxc's directory for it; its command socket is named after both.
+  std::string root_dir;     // Where the root is attached, in a mount namespace of its own.
+  std::string lock_path;    // Held (flock) from start to end, so that another can wait for us.
+  std::string record_path;  // A NodeRecord is written here once the container runs.
+  std::vector<std::string> needed_paths;  // On the host; other mounts are not kept in the namespace.
+  std::vector<std::pair<std::string, std::string>> items;  // liblxc configuration, in order.
+  // Mount entries for which a directory inside the root (first) has to exist.
+  std::vector<std::pair<std::string, std::string>> entries_if_directory;
+  std::vector<std::string> argv;  // Process 1.
+};
+
+// Runs a command in a container; its 0, 1 and 2 are those of strata-node, and so is its exit code.
+struct ExecNodeRequest {
+  std::string name;
+  std::string lxc_path;
+  std::string working_directory;  // Empty: the user's home, or "/".
+  uid_t uid = 0;                  // Inside the container.
+  gid_t gid = 0;
+  bool terminal = false;          // Descriptor 0 becomes the controlling terminal.
+  std::vector<std::string> env;
+  std::vector<std::string> argv;
+};
+
+// kInvalidArgument: a string holds a NUL.
+Result<std::string> Encode(const StartNodeRequest& request);
+Result<std::string> Encode(const ExecNodeRequest& request);
+// kInvalidArgument for anything that Encode does not write.
+Result<StartNodeRequest> DecodeStart(std::string_view bytes);
+Result<ExecNodeRequest> DecodeExec(std::string_view bytes);
+
+// `bytes` as an anonymous file, read from its start.
+Result<UniqueFd> RequestFile(std::string_view bytes);
+
+inline constexpr size_t kRequestBytesMax = 4u << 20;
+inline constexpr int kRequestFd = 3;
+inline constexpr int kRootFd = 4;
+// The exit code of `strata-node exec` when the command could not be run in the container at all.
+inline constexpr int kExecFailed = 125;
+
+}  // namespace strata::vcluster

@@ -1,0 +1,24 @@
+// A mount namespace for one container's monitor process.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+
+namespace strata::vcluster {
+
+// The mount points of a /proc/<pid>/mountinfo text, in its order, unescaped.
+std::vector<std::string> ParseMountPoints(std::string_view mountinfo);
+
+// True when a mount at `mount_point` is part of a system (/, /proc, /sys, /dev) or on the way to one
+// of `needed`.
+bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>& needed);
+
+// Moves this (single-threaded) process into a mount namespace of its own and drops every mount that
+// is not needed there: a copy that stayed would keep the host's file systems busy for as long as
+// the container runs.
+Status EnterPrivateMounts(const std::vector<std::string>& needed);
+
+}  // namespace strata::vcluster

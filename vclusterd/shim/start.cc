@@ -1,0 +1,86 @@
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <lxc/lxccontainer.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "common/file_io.h"
+#include "common/mount.h"
+#include "vclusterd/shim/node_record.h"
+#include "vclusterd/shim/private_mounts.h"
+#include "vclusterd/shim/start_exec.h"
+
+namespace strata::vcluster {
+namespace {
+
+struct PutContainer {
+  void operator()(lxc_container* container) const { lxc_container_put(container); }
+};
+
+// The root is an image's: its symbolic links must not lead out of it.
+bool IsDirectoryInRoot(int root, const std::string& path) {
+  open_how how = {};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
+  return fd.valid();
+}
+
+Status SetItem(lxc_container* container, const std::string& key, const std::string& value) {
+  if (container->set_config_item(container, key.c_str(), value.c_str())) return Ok();
+  return Error(Code::kInternal, "liblxc refuses " + key + " = " + value);
+}
+
+Status WriteRecord(lxc_container* container, const std::string& path) {
+  NodeRecord record;
+  const pid_t init = container->init_pid(container);
+  if (init <= 1) return Error(Code::kFailedPrecondition, "the node's init ended at once");
+  ASSIGN_OR_RETURN(record.init, IdentifyProcess(init));
+  ASSIGN_OR_RETURN(const ProcessStat stat, ReadProcessStat(init));
+  ASSIGN_OR_RETURN(record.monitor, IdentifyProcess(stat.parent));
+  return WriteFileAtomically(path, FormatRecord(record), 0600);
+}
+
+}  // namespace
+
+Status StartNode(const StartNodeRequest& request, UniqueFd root) {
+  ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
+  RETURN_IF_ERROR(EnterPrivateMounts(request.needed_paths));
+  RETURN_IF_ERROR(AttachMount(root.get(), request.root_dir));
+
+  const std::unique_ptr<lxc_container, PutContainer> container(
+      lxc_container_new(request.name.c_str(), request.lxc_path.c_str()));
+  if (container == nullptr) return Error(Code::kInternal, "liblxc cannot make a container");
+  for (const auto& [key, value] : request.items) {
+    RETURN_IF_ERROR(SetItem(container.get(), key, value));
+  }
+  for (const auto& [directory, entry] : request.entries_if_directory) {
+    if (!IsDirectoryInRoot(root.get(), directory)) continue;
+    RETURN_IF_ERROR(SetItem(container.get(), "lxc.mount.entry", entry));
+  }
+  root.reset();
+  // liblxc would call newuidmap, which wants our ids in /etc/subuid; root may write the map itself,
+  // and does so when it finds no newuidmap in PATH. Nothing else is looked for there.
+  ::unsetenv("PATH");
+  container->want_daemonize(container.get(), true);
+  container->want_close_all_fds(container.get(), true);
+  std::vector<char*> argv;
+  for (const std::string& argument : request.argv) {
+    argv.push_back(const_cast<char*>(argument.c_str()));
+  }
+  argv.push_back(nullptr);
+  if (!container->start(container.get(), 0, argv.data())) {
+    return Error(Code::kInternal, "liblxc could not start the node");
+  }
+  if (Status status = WriteRecord(container.get(), request.record_path); !status.ok()) {
+    container->stop(container.get());
+    return status;
+  }
+  return Ok();
+}
+
+}  // namespace strata::vcluster
