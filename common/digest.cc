@@ -21,8 +21,8 @@ int HexValue(char c) {
 
 Result<Digest> Digest::FromHex(std::string_view hex) {
   if (hex.size() != 2 * kSize) {
-    return Error(Code::kInvalidArgument, "a digest has 64 hex digits, not " +
-                                             std::to_string(hex.size()) + " characters");
+    return Error(Code::kInvalidArgument,
+                 "a digest has 64 hex digits, not " + std::to_string(hex.size()) + " characters");
   }
   Bytes bytes;
   for (size_t i = 0; i < kSize; ++i) {

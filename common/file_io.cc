@@ -164,7 +164,8 @@ Status RemoveContents(UniqueFd directory, dev_t device, const std::string& path)
     struct stat st;
     if (::fstat(child.get(), &st) != 0) return Errno("stat " + child_path);
     if (st.st_dev != device) {
-      return Error(Code::kFailedPrecondition, child_path + ": is a mount point, not removed", EBUSY);
+      return Error(Code::kFailedPrecondition, child_path + ": is a mount point, not removed",
+                   EBUSY);
     }
     RETURN_IF_ERROR(RemoveContents(std::move(child), device, child_path));
     if (::unlinkat(fd, name.c_str(), AT_REMOVEDIR) != 0) return Errno("rmdir " + child_path);

@@ -20,10 +20,14 @@ std::atomic<LogLevel> least_level{LogLevel::kInfo};
 
 const char* LevelName(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return "debug";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kWarning: return "warning";
-    case LogLevel::kError: return "error";
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
   }
   return "?";
 }
@@ -51,8 +55,8 @@ void Log(LogLevel level, std::string_view message) {
 }
 
 void CheckFailed(const char* file, int line, const char* expression) {
-  Log(LogLevel::kError, std::string("CHECK failed: ") + expression + " at " + file + ":" +
-                            std::to_string(line));
+  Log(LogLevel::kError,
+      std::string("CHECK failed: ") + expression + " at " + file + ":" + std::to_string(line));
   std::abort();
 }
 

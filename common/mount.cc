@@ -62,8 +62,8 @@ Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
   UniqueFd read_end(pipe_fds[0]);
   UniqueFd write_end(pipe_fds[1]);
   // clone(2) without a stack works like fork: the child runs only system calls.
-  const pid_t pid =
-      static_cast<pid_t>(::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, 0));
+  const pid_t pid = static_cast<pid_t>(
+      ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, 0));
   if (pid < 0) return Errno("clone a user namespace");
   if (pid == 0) {
     ::close(write_end.get());
@@ -111,8 +111,8 @@ Result<UniqueFd> CreateDetachedMount(const MountSpec& spec) {
   if (FsConfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) {
     return ContextError("create " + spec.type + " mount", context.get());
   }
-  UniqueFd mount(static_cast<int>(
-      ::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, spec.attributes)));
+  UniqueFd mount(
+      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, spec.attributes)));
   if (!mount.valid()) return ContextError("fsmount " + spec.type, context.get());
   return mount;
 }
@@ -130,15 +130,16 @@ Status ShiftMountIds(int mount_fd, uint32_t first_id, uint32_t count) {
   mount_attr attributes = {};
   attributes.attr_set = MOUNT_ATTR_IDMAP;
   attributes.userns_fd = static_cast<uint64_t>(user_ns.get());
-  if (::syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, &attributes,
-                sizeof(attributes)) != 0) {
+  if (::syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) !=
+      0) {
     return Errno("shift the ids of a mount");
   }
   return Ok();
 }
 
 Status AttachMount(int mount_fd, const std::string& path) {
-  if (::syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+  if (::syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
+      0) {
     return Errno("attach a mount at " + path);
   }
   return Ok();

@@ -13,7 +13,9 @@ inline std::string EnvironmentOr(const char* name, const char* fallback) {
 }
 
 // Durable state: store, catalog, Vclusters, volumes.
-inline std::string DefaultStateDir() { return EnvironmentOr("STRATA_STATE_DIR", "/var/lib/strata"); }
+inline std::string DefaultStateDir() {
+  return EnvironmentOr("STRATA_STATE_DIR", "/var/lib/strata");
+}
 // Sockets, pid files and whatever a reboot may forget.
 inline std::string DefaultRunDir() { return EnvironmentOr("STRATA_RUN_DIR", "/run/strata"); }
 

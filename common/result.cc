@@ -7,18 +7,30 @@ namespace strata {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "invalid argument";
-    case Code::kNotFound: return "not found";
-    case Code::kAlreadyExists: return "already exists";
-    case Code::kPermissionDenied: return "permission denied";
-    case Code::kFailedPrecondition: return "failed precondition";
-    case Code::kResourceExhausted: return "resource exhausted";
-    case Code::kCorrupt: return "corrupt";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kCancelled: return "cancelled";
-    case Code::kDeadlineExceeded: return "deadline exceeded";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kInternal: return "internal";
+    case Code::kInvalidArgument:
+      return "invalid argument";
+    case Code::kNotFound:
+      return "not found";
+    case Code::kAlreadyExists:
+      return "already exists";
+    case Code::kPermissionDenied:
+      return "permission denied";
+    case Code::kFailedPrecondition:
+      return "failed precondition";
+    case Code::kResourceExhausted:
+      return "resource exhausted";
+    case Code::kCorrupt:
+      return "corrupt";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kDeadlineExceeded:
+      return "deadline exceeded";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kInternal:
+      return "internal";
   }
   return "unknown";
 }
@@ -32,28 +44,39 @@ namespace {
 Code CodeFromErrno(int sys_errno) {
   switch (sys_errno) {
     case ENOENT:
-    case ENOTDIR: return Code::kNotFound;
-    case EEXIST: return Code::kAlreadyExists;
+    case ENOTDIR:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kAlreadyExists;
     case EACCES:
-    case EPERM: return Code::kPermissionDenied;
+    case EPERM:
+      return Code::kPermissionDenied;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
-    case ENOMEM: return Code::kResourceExhausted;
+    case ENOMEM:
+      return Code::kResourceExhausted;
     case EINVAL:
     case ENAMETOOLONG:
-    case ELOOP: return Code::kInvalidArgument;
+    case ELOOP:
+      return Code::kInvalidArgument;
     case EBUSY:
     case ENOTEMPTY:
-    case EROFS: return Code::kFailedPrecondition;
-    case ECANCELED: return Code::kCancelled;
-    case ETIMEDOUT: return Code::kDeadlineExceeded;
+    case EROFS:
+      return Code::kFailedPrecondition;
+    case ECANCELED:
+      return Code::kCancelled;
+    case ETIMEDOUT:
+      return Code::kDeadlineExceeded;
     case ECONNREFUSED:
-    case EPIPE: return Code::kUnavailable;
+    case EPIPE:
+      return Code::kUnavailable;
     case EOPNOTSUPP:
-    case ENOSYS: return Code::kUnsupported;
-    default: return Code::kInternal;
+    case ENOSYS:
+      return Code::kUnsupported;
+    default:
+      return Code::kInternal;
   }
 }
 

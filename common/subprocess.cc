@@ -82,9 +82,8 @@ Result<Subprocess> Subprocess::Start(const SubprocessOptions& options) {
   std::vector<std::string> environment = options.extra_env;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   pid_t pid = -1;
-  const int error =
-      ::posix_spawnp(&pid, options.argv[0].c_str(), &spawn.actions, &spawn.attributes,
-                     Pointers(options.argv).data(), Pointers(environment).data());
+  const int error = ::posix_spawnp(&pid, options.argv[0].c_str(), &spawn.actions, &spawn.attributes,
+                                   Pointers(options.argv).data(), Pointers(environment).data());
   if (error != 0) return Errno("run " + options.argv[0], error);
   return Subprocess(pid);
 }
@@ -175,8 +174,8 @@ Result<CommandOutput> Run(const std::vector<std::string>& argv, std::string_view
   CommandOutput output;
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (out.read.valid() || err.read.valid()) {
-    pollfd fds[3] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0},
-                     {in.write.get(), POLLOUT, 0}};
+    pollfd fds[3] = {
+        {out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}, {in.write.get(), POLLOUT, 0}};
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) {

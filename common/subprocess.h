@@ -22,9 +22,9 @@ struct SubprocessOptions {
   int stdin_fd = -1;
   int stdout_fd = 2;
   int stderr_fd = 2;
-  std::vector<int> extra_fds;            // Become 3, 4, … in the child.
-  std::vector<std::string> extra_env;    // "NAME=value", added to this process's environment.
-  bool new_session = false;              // setsid(2): the child outlives our terminal.
+  std::vector<int> extra_fds;          // Become 3, 4, … in the child.
+  std::vector<std::string> extra_env;  // "NAME=value", added to this process's environment.
+  bool new_session = false;            // setsid(2): the child outlives our terminal.
 };
 
 // A started child. Wait() must be called, or the destructor kills (SIGKILL) and reaps it.

@@ -47,9 +47,8 @@ Result<std::string> GetXattr(int fd, const std::string& name) {
 
 Result<std::vector<Xattr>> ReadXattrs(int fd) {
   const std::string path = ProcPath(fd);
-  auto names = ReadGrowing("listxattr", [&](char* data, size_t size) {
-    return ::listxattr(path.c_str(), data, size);
-  });
+  auto names = ReadGrowing(
+      "listxattr", [&](char* data, size_t size) { return ::listxattr(path.c_str(), data, size); });
   if (!names.ok()) {
     if (names.error().sys_errno() == EOPNOTSUPP) return std::vector<Xattr>();
     return names.error();

@@ -1,6 +1,6 @@
-// Diff rounds: copy a container's writable layer while it runs, stop it for a moment, copy only what
-// changed meanwhile. One engine for saving (rounds into the local store) and, later, for migration
-// and backup (the same rounds into a remote one).
+// Diff rounds: copy a container's writable layer while it runs, stop it for a moment, copy only
+// what changed meanwhile. One engine for saving (rounds into the local store) and, later, for
+// migration and backup (the same rounds into a remote one).
 //
 //   syncfs          later stores to mapped files fault and change ctime, so round 2 sees them
 //   round 1         everything; the container runs

@@ -23,7 +23,8 @@ Status CheckReachable(const std::string& socket_path, const std::string& daemon)
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return Errno("socket");
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) return Ok();
-  if (errno == EACCES || errno == EPERM) return Errno("connect to " + daemon + " at " + socket_path);
+  if (errno == EACCES || errno == EPERM)
+    return Errno("connect to " + daemon + " at " + socket_path);
   return Error(Code::kUnavailable, daemon + " does not answer at " + socket_path +
                                        ": is it running? (tools/quickstart starts it)");
 }
@@ -38,7 +39,8 @@ Result<std::shared_ptr<grpc::Channel>> ConnectLocal(const std::string& socket_pa
   auto channel = grpc::CreateCustomChannel("unix:" + socket_path,
                                            grpc::InsecureChannelCredentials(), arguments);
   if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(2))) {
-    return Error(Code::kUnavailable, daemon + " accepts at " + socket_path + " but does not answer");
+    return Error(Code::kUnavailable,
+                 daemon + " accepts at " + socket_path + " but does not answer");
   }
   return channel;
 }

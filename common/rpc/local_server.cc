@@ -68,8 +68,11 @@ Result<UniqueFd> Listen(const std::string& path) {
 class LocalServerImpl final : public LocalServer {
  public:
   LocalServerImpl(std::string path, UniqueFd listener, UniqueFd stop, ServiceFactory factory)
-      : path_(std::move(path)), listener_(std::move(listener)), stop_(std::move(stop)),
-        factory_(std::move(factory)), acceptor_([this] { AcceptLoop(); }) {}
+      : path_(std::move(path)),
+        listener_(std::move(listener)),
+        stop_(std::move(stop)),
+        factory_(std::move(factory)),
+        acceptor_([this] { AcceptLoop(); }) {}
 
   ~LocalServerImpl() override { Shutdown(std::chrono::milliseconds(0)); }
 
@@ -83,7 +86,8 @@ class LocalServerImpl final : public LocalServer {
     const auto deadline = std::chrono::system_clock::now() + grace;
     std::vector<std::thread> stopping;
     for (auto& [uid, entry] : servers_) {
-      stopping.emplace_back([server = entry.server.get(), deadline] { server->Shutdown(deadline); });
+      stopping.emplace_back(
+          [server = entry.server.get(), deadline] { server->Shutdown(deadline); });
     }
     for (std::thread& thread : stopping) thread.join();
     servers_.clear();
@@ -99,7 +103,8 @@ class LocalServerImpl final : public LocalServer {
       }
       if (fds[1].revents != 0) return;
       if (fds[0].revents == 0) continue;
-      UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      UniqueFd connection(
+          ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (connection.valid()) {
         if (Status status = Serve(std::move(connection)); !status.ok()) {
           LOG_WARNING("connection refused: " + status.error().message());

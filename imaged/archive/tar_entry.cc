@@ -146,6 +146,11 @@ Result<Inode> InodeFromEntry(archive_entry* entry, const std::string& name, bool
   inode.mtime_s = ::archive_entry_mtime(entry);
   inode.mtime_ns = static_cast<uint32_t>(
       std::clamp<int64_t>(::archive_entry_mtime_nsec(entry), 0, 999'999'999));
+  if (inode.mtime_s < 0 && inode.mtime_ns > 0) {
+    // libarchive splits "-1.25" into -1 and .25; struct timespec counts the fraction upwards.
+    --inode.mtime_s;
+    inode.mtime_ns = 1'000'000'000 - inode.mtime_ns;
+  }
   if (inode.IsWhiteout()) {
     inode.mode = S_IFCHR;
     return inode;

@@ -27,9 +27,10 @@ class CLocale {
   locale_t previous_;
 };
 
-constexpr std::array<std::string_view, 4> kCompressionMagics = {
-    std::string_view("\x1f\x8b", 2), std::string_view("\x28\xb5\x2f\xfd", 4),
-    std::string_view("\xfd" "7zXZ\0", 6), std::string_view("BZh", 3)};
+constexpr std::string_view kGzipMagic("\x1f\x8b", 2);
+constexpr std::array<std::string_view, 3> kOtherMagics = {
+    std::string_view("\x28\xb5\x2f\xfd", 4), std::string_view("\xfd" "7zXZ\0", 6),
+    std::string_view("BZh", 3)};
 constexpr size_t kMagicMax = 6;
 
 // ARCHIVE_RETRY is what libarchive says of a header with a bad checksum: no entry is skipped here.
@@ -94,71 +95,78 @@ class TarReader::Stage {
 TarReader::TarReader(ByteSource source) : source_(std::move(source)) {}
 TarReader::~TarReader() = default;
 
-// Reads the first bytes into head_ and tells whether they are a compressed stream's.
-Result<bool> TarReader::DetectCompression() {
+// Reads the first bytes into head_ and tells what they are.
+Result<TarReader::Compression> TarReader::DetectCompression() {
   while (head_.size() < kMagicMax) {
     ASSIGN_OR_RETURN(const std::string_view data, source_());
     if (data.empty()) break;
     head_ += data;
   }
-  for (const std::string_view magic : kCompressionMagics) {
-    if (head_.starts_with(magic)) return true;
+  if (head_.empty()) return Error(Code::kCorrupt, "the archive is empty");
+  if (head_.starts_with(kGzipMagic)) return Compression::kGzip;
+  for (const std::string_view magic : kOtherMagics) {
+    if (head_.starts_with(magic)) return Compression::kOther;
   }
-  return false;
+  return Compression::kNone;
+}
+
+Status TarReader::StartFilter(ByteSource bytes) {
+  filter_ = std::make_unique<Stage>(std::move(bytes));
+  archive* handle = filter_->handle();
+  if (::archive_read_support_filter_zstd(handle) != ARCHIVE_OK ||
+      ::archive_read_support_filter_xz(handle) != ARCHIVE_OK ||
+      ::archive_read_support_filter_bzip2(handle) != ARCHIVE_OK ||
+      ::archive_read_support_format_raw(handle) != ARCHIVE_OK) {
+    return Error(Code::kUnsupported, "libarchive was built without zstd, xz or bzip2");
+  }
+  archive_entry* entry = nullptr;
+  if (filter_->Open() != ARCHIVE_OK || !Usable(::archive_read_next_header(handle, &entry))) {
+    return filter_->Failure().Wrap("decompress");
+  }
+  return Ok();
+}
+
+Result<std::string_view> TarReader::ReadFiltered() {
+  const void* data = nullptr;
+  size_t size = 0;
+  la_int64_t offset = 0;
+  while (size == 0) {  // An empty block is not the end.
+    const int status = ::archive_read_data_block(filter_->handle(), &data, &size, &offset);
+    if (status == ARCHIVE_EOF) return std::string_view();
+    if (!Usable(status)) return filter_->Failure();
+  }
+  return std::string_view(static_cast<const char*>(data), size);
 }
 
 Status TarReader::Start() {
-  ASSIGN_OR_RETURN(const bool compressed, DetectCompression());
-  if (head_.empty()) return Error(Code::kCorrupt, "the archive is empty");
+  ASSIGN_OR_RETURN(const Compression compression, DetectCompression());
   ByteSource bytes = [this, first = true]() mutable -> Result<std::string_view> {
     if (std::exchange(first, false)) return std::string_view(head_);
     return source_();
   };
-  if (compressed) {
-    filter_ = std::make_unique<Stage>(std::move(bytes));
-    archive* handle = filter_->handle();
-    if (::archive_read_support_filter_gzip(handle) != ARCHIVE_OK ||
-        ::archive_read_support_filter_zstd(handle) != ARCHIVE_OK ||
-        ::archive_read_support_filter_xz(handle) != ARCHIVE_OK ||
-        ::archive_read_support_filter_bzip2(handle) != ARCHIVE_OK ||
-        ::archive_read_support_format_raw(handle) != ARCHIVE_OK) {
-      return Error(Code::kUnsupported, "libarchive was built without gzip, zstd, xz or bzip2");
-    }
-    archive_entry* entry = nullptr;
-    if (filter_->Open() != ARCHIVE_OK ||
-        ::archive_read_next_header(handle, &entry) != ARCHIVE_OK) {
-      return filter_->Failure().Wrap("decompress");
-    }
-    bytes = [this]() -> Result<std::string_view> {
-      const void* data = nullptr;
-      size_t size = 0;
-      la_int64_t offset = 0;
-      while (size == 0) {
-        const int status = ::archive_read_data_block(filter_->handle(), &data, &size, &offset);
-        if (status == ARCHIVE_EOF) return std::string_view();
-        if (!Usable(status)) return filter_->Failure().Wrap("decompress");
-      }
-      return std::string_view(static_cast<const char*>(data), size);
-    };
+  if (compression == Compression::kGzip) {
+    gzip_ = std::make_unique<GzipSource>(std::move(bytes));
+    bytes = [this] { return gzip_->Next(); };
+  } else if (compression == Compression::kOther) {
+    RETURN_IF_ERROR(StartFilter(std::move(bytes)));
+    bytes = [this] { return ReadFiltered(); };
   }
   tar_ = std::make_unique<Stage>(std::move(bytes));
   ::archive_read_support_format_tar(tar_->handle());
   ::archive_read_set_option(tar_->handle(), "tar", "hdrcharset", "BINARY");
-  if (tar_->Open() != ARCHIVE_OK) return Fail("open");
+  if (tar_->Open() != ARCHIVE_OK) return Fail();
   return Ok();
 }
 
-Error TarReader::Fail(const char* doing) const {
-  if (tar_->source_error()) {
-    // A compressed stream that is cut off fails in the filter.
-    if (filter_ == nullptr || filter_->source_error() || !filter_->source_ended()) {
-      return *tar_->source_error();
-    }
-  } else if (!tar_->source_ended()) {
-    const std::string where = entry_name_.empty() ? "" : " of or after '" + entry_name_ + "'";
-    return tar_->Failure().Wrap("the archive is damaged in the " + std::string(doing) + where);
+// What went wrong, told by where: the source, the compression, the end of the stream, the archive.
+Error TarReader::Fail() const {
+  const std::string where = entry_name_.empty() ? "at its start" : "in or after " + entry_name_;
+  if (const auto& error = tar_->source_error()) {
+    if (error->code() != Code::kCorrupt) return *error;
+    return error->Wrap("the compressed archive is damaged or cut off, " + where);
   }
-  if (entry_name_.empty()) return Error(Code::kCorrupt, "this is not a tar archive");
+  if (entry_name_.empty()) return tar_->Failure().Wrap("this is not a tar archive");
+  if (!tar_->source_ended()) return tar_->Failure().Wrap("the archive is damaged, " + where);
   return Error(Code::kCorrupt, "the archive ends in the middle of " + entry_name_);
 }
 
@@ -179,7 +187,7 @@ Result<archive_entry*> TarReader::Next() {
   archive_entry* entry = nullptr;
   const int status = ::archive_read_next_header(tar_->handle(), &entry);
   if (status == ARCHIVE_EOF) return End();
-  if (!Usable(status)) return Fail("header");
+  if (!Usable(status)) return Fail();
   const char* name = ::archive_entry_pathname(entry);
   if (name == nullptr) return Error(Code::kCorrupt, "an entry without a name after " + entry_name_);
   entry_name_ = Printable(name);
@@ -199,7 +207,7 @@ Result<std::optional<TarBlock>> TarReader::ReadBlock() {
   la_int64_t offset = 0;
   const int status = ::archive_read_data_block(tar_->handle(), &data, &size, &offset);
   if (status == ARCHIVE_EOF) return std::optional<TarBlock>();
-  if (!Usable(status) || offset < 0) return Fail("content");
+  if (!Usable(status) || offset < 0) return Fail();
   return TarBlock{static_cast<uint64_t>(offset), {static_cast<const char*>(data), size}};
 }
 

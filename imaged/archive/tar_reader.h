@@ -1,6 +1,7 @@
 // TarReader: the entries of a tar stream, through libarchive, limited to tar formats (ustar, pax,
 // GNU) as they are or compressed as a whole with gzip, zstd, xz or bzip2.
 //
+// gzip is decompressed here, because libarchive does not check its CRC.
 // libarchive converts names between charsets by the thread's locale. Here names are bytes: every
 // call runs under the "C" locale, where a pax name that is not ASCII cannot be converted and
 // libarchive hands out its bytes.
@@ -16,14 +17,12 @@
 #include <string_view>
 
 #include "common/result.h"
+#include "imaged/archive/gzip_source.h"
 
 struct archive;
 struct archive_entry;
 
 namespace strata::imaged {
-
-// The next bytes of a stream; empty: its end. They stay valid until the next call.
-using ByteSource = std::function<Result<std::string_view>()>;
 
 // A piece of an entry's content; what lies between pieces is a hole.
 struct TarBlock {
@@ -48,14 +47,19 @@ class TarReader {
 
  private:
   class Stage;
+  enum class Compression { kNone, kGzip, kOther };
   Status Start();
-  Result<bool> DetectCompression();
+  Result<Compression> DetectCompression();
+  Status StartFilter(ByteSource bytes);
+  Result<std::string_view> ReadFiltered();
   Result<archive_entry*> End();
-  Error Fail(const char* doing) const;
+  Error Fail() const;
 
   ByteSource source_;
   std::string head_;  // What DetectCompression read.
-  std::unique_ptr<Stage> filter_;  // Decompresses; null when the stream is plain.
+  // One of them decompresses; both are null when the stream is plain.
+  std::unique_ptr<GzipSource> gzip_;
+  std::unique_ptr<Stage> filter_;
   std::unique_ptr<Stage> tar_;
   std::string entry_name_;  // For errors.
   std::string warning_;

@@ -105,8 +105,7 @@ class RocksCatalog final : public Catalog {
   }
 
   Status ForEach(rocksdb::ColumnFamilyHandle* family, const Visitor& visit) {
-    const std::unique_ptr<rocksdb::Iterator> it(
-        db_->NewIterator(rocksdb::ReadOptions(), family));
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions(), family));
     for (it->SeekToFirst(); it->Valid(); it->Next()) {
       RETURN_IF_ERROR(visit(it->key().ToString(), it->value().ToString()));
     }

@@ -17,11 +17,10 @@
 
 namespace strata::imaged {
 
-
 // A container or an operation that uses an image: its layers must stay.
 struct Lease {
-  std::string image_key;      // Name at the time; for people.
-  std::string image_record;   // The Image, serialised: the name may move or go while it is used.
+  std::string image_key;     // Name at the time; for people.
+  std::string image_record;  // The Image, serialised: the name may move or go while it is used.
 };
 
 class Catalog {

@@ -15,15 +15,15 @@ namespace strata::imaged {
 
 struct AcquiredRoot {
   std::string image_digest;
-  std::string reference;    // Complete: owner/name:tag.
-  std::string tree_path;    // The flattened tree, an EROFS image.
+  std::string reference;  // Complete: owner/name:tag.
+  std::string tree_path;  // The flattened tree, an EROFS image.
   std::string objects_dir;
   std::vector<std::string> command;
   std::vector<std::string> env;
 };
 
 struct SaveParameters {
-  std::string lease;        // Holds the base image.
+  std::string lease;  // Holds the base image.
   std::string upper_dir;
   std::string work_dir;
   uint32_t id_shift_first = 0;
@@ -33,7 +33,7 @@ struct SaveParameters {
   std::string description;
   bool is_public = false;
   bool replace = false;
-  std::string origin;        // For the lineage: "node hpc/0".
+  std::string origin;  // For the lineage: "node hpc/0".
   std::string command_line;
 };
 

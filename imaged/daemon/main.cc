@@ -40,7 +40,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--run-dir", run_dir, "Sockets (STRATA_RUN_DIR)")->capture_default_str();
   app.add_flag("-v,--verbose", verbose, "Log more");
-  app.footer("Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
+  app.footer(
+      "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -68,7 +68,8 @@ Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& referen
         continue;
       }
       ASSIGN_OR_RETURN(const auto reader, layers_->OpenManifest(layer));
-      ASSIGN_OR_RETURN(const std::vector<Checked> objects, NewObjects(*reader, &objects_seen), name);
+      ASSIGN_OR_RETURN(const std::vector<Checked> objects, NewObjects(*reader, &objects_seen),
+                       name);
       RETURN_IF_ERROR(ParallelFor(objects.size(), [&](size_t i) -> Status {
         RETURN_IF_ERROR(cancel.Check());
         if (Status status = objects_->Verify(objects[i].digest); !status.ok()) {

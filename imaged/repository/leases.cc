@@ -21,11 +21,12 @@ Result<v1::Image> ParseLease(const std::string& name, const Lease& lease) {
 
 Result<std::vector<std::string>> Repository::LeasesOf(const std::string& image_digest) {
   std::vector<std::string> names;
-  RETURN_IF_ERROR(catalog_->ForEachLease([&](const std::string& name, const Lease& lease) -> Status {
-    ASSIGN_OR_RETURN(const v1::Image image, ParseLease(name, lease));
-    if (image.digest() == image_digest) names.push_back(name);
-    return Ok();
-  }));
+  RETURN_IF_ERROR(
+      catalog_->ForEachLease([&](const std::string& name, const Lease& lease) -> Status {
+        ASSIGN_OR_RETURN(const v1::Image image, ParseLease(name, lease));
+        if (image.digest() == image_digest) names.push_back(name);
+        return Ok();
+      }));
   return names;
 }
 
@@ -40,8 +41,8 @@ Result<v1::AcquireRootResponse> Repository::AcquireRoot(const v1::AcquireRootReq
   if (held) {
     ASSIGN_OR_RETURN(const v1::Image other, ParseLease(request.lease(), *held));
     if (other.digest() != image.digest()) {
-      return Error(Code::kAlreadyExists, "the lease " + request.lease() + " holds another image, " +
-                                             DisplayName(other));
+      return Error(Code::kAlreadyExists,
+                   "the lease " + request.lease() + " holds another image, " + DisplayName(other));
     }
   }
   ASSIGN_OR_RETURN(const std::vector<Digest> digests, LayerDigests(image));
@@ -74,15 +75,18 @@ Result<std::function<bool(const Digest&)>> Repository::MarkLive() {
     live_stacks.insert(std::move(layers));
     return Ok();
   };
-  RETURN_IF_ERROR(catalog_->ForEachImage([&](const std::string& key, const std::string& record) -> Status {
-    v1::Image image;
-    if (!image.ParseFromString(record)) return Error(Code::kCorrupt, "catalog: record of " + key);
-    return add(image);
-  }));
-  RETURN_IF_ERROR(catalog_->ForEachLease([&](const std::string& name, const Lease& lease) -> Status {
-    ASSIGN_OR_RETURN(const v1::Image image, ParseLease(name, lease));
-    return add(image);
-  }));
+  RETURN_IF_ERROR(
+      catalog_->ForEachImage([&](const std::string& key, const std::string& record) -> Status {
+        v1::Image image;
+        if (!image.ParseFromString(record))
+          return Error(Code::kCorrupt, "catalog: record of " + key);
+        return add(image);
+      }));
+  RETURN_IF_ERROR(
+      catalog_->ForEachLease([&](const std::string& name, const Lease& lease) -> Status {
+        ASSIGN_OR_RETURN(const v1::Image image, ParseLease(name, lease));
+        return add(image);
+      }));
   auto live = std::make_shared<std::unordered_set<Digest, DigestHash>>();
   for (const Digest& layer : live_layers) {
     ASSIGN_OR_RETURN(const auto reader, layers_->OpenManifest(layer));

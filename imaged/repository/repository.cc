@@ -105,10 +105,11 @@ Result<v1::Image> Repository::FindOwned(uid_t caller, const std::string& text, R
 Result<std::vector<v1::Image>> Repository::List(uid_t caller, const v1::ListRequest& request) {
   const std::string query = Lower(request.query());
   std::vector<v1::Image> images;
-  RETURN_IF_ERROR(catalog_->ForEachImage([&](const std::string& key, const std::string& record) -> Status {
+  RETURN_IF_ERROR(catalog_->ForEachImage([&](const std::string& key,
+                                             const std::string& record) -> Status {
     ASSIGN_OR_RETURN(v1::Image image, ParseImage(key, record));
-    const bool wanted = request.all_visible() ? MayRead(caller, image)
-                                              : caller == 0 || caller == image.owner_uid();
+    const bool wanted =
+        request.all_visible() ? MayRead(caller, image) : caller == 0 || caller == image.owner_uid();
     if (wanted && (query.empty() || Lower(DisplayName(image)).find(query) != std::string::npos ||
                    Lower(image.description()).find(query) != std::string::npos)) {
       images.push_back(std::move(image));
@@ -272,9 +273,8 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
   draft.set_description(options.description());
   draft.set_visibility(options.visibility());
   *draft.mutable_config() = options.config();
-  draft.mutable_lineage()->set_origin(options.lineage().origin().empty()
-                                          ? "import"
-                                          : options.lineage().origin());
+  draft.mutable_lineage()->set_origin(
+      options.lineage().origin().empty() ? "import" : options.lineage().origin());
   draft.mutable_lineage()->set_command(options.lineage().command());
 
   TarImportOptions import;

@@ -20,9 +20,9 @@
 
 #include "common/cancel.h"
 #include "common/result.h"
+#include "imaged/api/imaged.pb.h"
 #include "imaged/archive/pax_writer.h"
 #include "imaged/archive/tar_reader.h"
-#include "imaged/api/imaged.pb.h"
 #include "imaged/catalog/catalog.h"
 #include "imaged/catalog/reference.h"
 #include "imaged/repository/layer_store.h"
@@ -106,8 +106,8 @@ class Repository {
   const std::unique_ptr<ObjectStore> objects_;
   const std::unique_ptr<LayerStore> layers_;
   const std::unique_ptr<Catalog> catalog_;
-  std::mutex mutex_;                  // Guards reserved_.
-  std::set<std::string> reserved_;    // Keys being written.
+  std::mutex mutex_;                // Guards reserved_.
+  std::set<std::string> reserved_;  // Keys being written.
 };
 
 // The digests of an image's layers, bottom first. kCorrupt for a damaged record.

@@ -8,8 +8,8 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
                                                             const v1::SaveStart& start,
                                                             const CancelToken* cancel,
                                                             ProgressSink progress) {
-  ASSIGN_OR_RETURN(auto name, repository->Reserve(start.on_behalf_of_uid(), start.reference(),
-                                                  start.replace()));
+  ASSIGN_OR_RETURN(
+      auto name, repository->Reserve(start.on_behalf_of_uid(), start.reference(), start.replace()));
   ASSIGN_OR_RETURN(auto ingest, repository->objects().StartIngest());
   ASSIGN_OR_RETURN(v1::Image base, repository->LeasedImage(start.lease()));
   ASSIGN_OR_RETURN(const std::vector<Digest> layers, LayerDigests(base));

@@ -155,8 +155,7 @@ class Builder {
 
   // The tree's inode for an upper file: one for all its names.
   Result<InodeIndex> FileInode(const CapturedInode& captured, const Below& below,
-                               const std::optional<ErofsDirEntry>& lower,
-                               const std::string& path) {
+                               const std::optional<ErofsDirEntry>& lower, const std::string& path) {
     if (const auto it = by_number_.find(captured.number); it != by_number_.end()) return it->second;
     Inode inode = Metadata(captured, path);
     if (captured.marks.metacopy) {
@@ -239,8 +238,8 @@ class Builder {
     return inode.nlink > 1;
   }
 
-  // Names of the base whose inode is in the layer under another name, and which nothing in the upper
-  // hides: in the merged view they are one file, so the layer names it there too.
+  // Names of the base whose inode is in the layer under another name, and which nothing in the
+  // upper hides: in the merged view they are one file, so the layer names it there too.
   Status LinkUntouchedAliases() {
     if (snapshot_.index.empty() && copied_.empty()) return Ok();
     struct Alias {
@@ -268,7 +267,8 @@ class Builder {
       }));
       RETURN_IF_ERROR(inner);
     }
-    for (const Alias& alias : aliases) RETURN_IF_ERROR(LinkAlias(alias.path, alias.nid), alias.path);
+    for (const Alias& alias : aliases)
+      RETURN_IF_ERROR(LinkAlias(alias.path, alias.nid), alias.path);
     return Ok();
   }
 

@@ -21,8 +21,8 @@ namespace strata::imaged {
 
 struct BuiltLayer {
   Tree tree;
-  uint64_t content_bytes = 0;          // Of the regular files in the layer.
-  std::vector<std::string> warnings;   // At most 100.
+  uint64_t content_bytes = 0;         // Of the regular files in the layer.
+  std::vector<std::string> warnings;  // At most 100.
 };
 
 // `base` is the tree that was the container's lower. kCorrupt names the path when the upper refers

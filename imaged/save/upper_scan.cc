@@ -54,9 +54,8 @@ Result<std::unique_ptr<UpperScan>> UpperScan::Open(const std::string& upper_dir,
   ASSIGN_OR_RETURN(UniqueFd upper, strata::Open(upper_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   auto index = strata::Open(work_dir + "/index", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!index.ok() && index.error().code() != Code::kNotFound) return index.error();
-  return std::unique_ptr<UpperScan>(
-      new UpperScan(std::move(upper), index.ok() ? std::move(*index) : UniqueFd(), ingest,
-                    std::move(options)));
+  return std::unique_ptr<UpperScan>(new UpperScan(
+      std::move(upper), index.ok() ? std::move(*index) : UniqueFd(), ingest, std::move(options)));
 }
 
 UpperScan::UpperScan(UniqueFd upper, UniqueFd index, Ingest* ingest, Options options)

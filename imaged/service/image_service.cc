@@ -12,8 +12,9 @@ class ImageServiceImpl final : public v1::ImageService::Service {
   ImageServiceImpl(Repository* repository, const rpc::Caller& caller)
       : repository_(repository), uid_(caller.uid) {}
 
-  grpc::Status Import(grpc::ServerContext* context,
-                      grpc::ServerReaderWriter<v1::ImportEvent, v1::ImportRequest>* stream) override {
+  grpc::Status Import(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::ImportEvent, v1::ImportRequest>* stream) override {
     return Guarded("import", [&]() -> Status {
       v1::ImportRequest request;
       if (!stream->Read(&request) || !request.has_options()) {
@@ -38,8 +39,8 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         stream->Write(event);
       };
       v1::ImportEvent event;
-      ASSIGN_OR_RETURN(*event.mutable_result(), repository_->Import(uid_, options, source,
-                                                                    cancellation.token(), progress));
+      ASSIGN_OR_RETURN(*event.mutable_result(),
+                       repository_->Import(uid_, options, source, cancellation.token(), progress));
       stream->Write(event);
       return Ok();
     });
@@ -114,23 +115,22 @@ class ImageServiceImpl final : public v1::ImageService::Service {
       RateLimit limit;
       std::mutex mutex;  // One writer at a time; problems come from several threads.
       v1::FsckEvent done;
-      ASSIGN_OR_RETURN(*done.mutable_result(),
-                       repository_->Fsck(
-                           uid_, request->reference(), cancellation.token(),
-                           [&](const v1::Progress& state) {
-                             const std::lock_guard<std::mutex> lock(mutex);
-                             if (!limit.Pass()) return;
-                             v1::FsckEvent event;
-                             *event.mutable_progress() = state;
-                             writer->Write(event);
-                           },
-                           [&](const std::string& problem) {
-                             LOG_ERROR("fsck: " + problem);
-                             const std::lock_guard<std::mutex> lock(mutex);
-                             v1::FsckEvent event;
-                             event.set_problem(problem);
-                             writer->Write(event);
-                           }));
+      ASSIGN_OR_RETURN(*done.mutable_result(), repository_->Fsck(
+                                                   uid_, request->reference(), cancellation.token(),
+                                                   [&](const v1::Progress& state) {
+                                                     const std::lock_guard<std::mutex> lock(mutex);
+                                                     if (!limit.Pass()) return;
+                                                     v1::FsckEvent event;
+                                                     *event.mutable_progress() = state;
+                                                     writer->Write(event);
+                                                   },
+                                                   [&](const std::string& problem) {
+                                                     LOG_ERROR("fsck: " + problem);
+                                                     const std::lock_guard<std::mutex> lock(mutex);
+                                                     v1::FsckEvent event;
+                                                     event.set_problem(problem);
+                                                     writer->Write(event);
+                                                   }));
       writer->Write(done);
       return Ok();
     });

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <vector>
 
@@ -225,10 +226,11 @@ Result<Digest> Ingest::AddFile(int fd, uint64_t* size_bytes) {
   return digest;
 }
 
-Status Ingest::PublishStaged(std::array<bool, 256>* touched) {
+Status Ingest::PublishStaged() {
+  std::array<bool, 256> made{};
   for (const auto& [digest, name] : staged_) {
     const std::string path = ObjectStore::RelativePath(digest);
-    bool& known = (*touched)[digest.bytes()[0]];
+    bool& known = made[digest.bytes()[0]];
     if (!known && ::mkdirat(store_.objects_.get(), path.substr(0, 2).c_str(), 0755) != 0 &&
         errno != EEXIST) {
       return Errno("mkdir objects/" + path.substr(0, 2));
@@ -249,14 +251,10 @@ Status Ingest::Commit() {
   // Also covers what was found present: another operation may have renamed it a moment ago.
   RETURN_IF_ERROR(SyncFileSystem(staging_.path()), store_.Context("commit"));
   if (staged_.empty()) return Ok();
-  std::array<bool, 256> touched{};
-  RETURN_IF_ERROR(PublishStaged(&touched), store_.Context("commit"));
-  RETURN_IF_ERROR(FsyncDirectory(store_.objects_dir()), store_.Context("commit"));
-  for (size_t i = 0; i < touched.size(); ++i) {
-    if (!touched[i]) continue;
-    const std::string prefix = Digest({static_cast<uint8_t>(i)}).Hex().substr(0, 2);
-    RETURN_IF_ERROR(FsyncDirectory(store_.objects_dir() + "/" + prefix), store_.Context("commit"));
-  }
+  RETURN_IF_ERROR(PublishStaged(), store_.Context("commit"));
+  // One more syncfs, not an fsync of each directory: on ext4 every fsync flushes the disk's cache,
+  // even when the journal has been committed (140 directories: 1.4 s against 10 ms).
+  RETURN_IF_ERROR(SyncFileSystem(staging_.path()), store_.Context("commit"));
   return Ok();
 }
 

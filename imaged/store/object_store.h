@@ -15,7 +15,6 @@
 // bytes are equal by definition.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -158,7 +157,7 @@ class Ingest {
   Status Seal(UniqueFd fd);
   // Remembers the staged file under its digest, or drops it when it is a duplicate.
   Status Adopt(const Digest& digest, uint64_t size, const std::string& staged_name);
-  Status PublishStaged(std::array<bool, 256>* touched);
+  Status PublishStaged();
   Error Fail(const Error& error) const;
 
   const ObjectStore::PinGuard pin_;  // First: what was found present stays until all else is gone.

@@ -235,7 +235,8 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
 // Open files keep the lower data: whoever opens the file from now on needs another node.
 // REQUIRES: inode->mutex held since the data's place changed.
 void UnionFs::ReplaceData(Inode* inode) {
-  if (!inode->IsRegular() || inode->metacopy || inode->open_count == 0) return;
+  if (!inode->IsRegular() || inode->metacopy || inode->open == nullptr) return;
+  inode->open.reset();  // Its files keep it.
   inode->epoch.fetch_add(1, std::memory_order_release);
 }
 

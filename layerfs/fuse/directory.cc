@@ -69,4 +69,17 @@ Result<std::vector<DirectoryEntry>> UnionFs::ReadDirectory(const InodePtr& dir) 
   return entries;
 }
 
+InodePtr UnionFs::ParentOf(const InodePtr& inode) {
+  const std::shared_lock tree(tree_mutex_);
+  return inode->parent == nullptr ? root_ : inode->parent;
+}
+
+Status UnionFs::SyncDirectory(const InodePtr& dir, bool data_only) {
+  const UpperRef ref = RefOf(dir);
+  if (!ref) return Ok();  // Nothing of the tree can be dirty.
+  ASSIGN_OR_RETURN(const UniqueFd fd, upper_->OpenFile(ref, O_RDONLY | O_DIRECTORY));
+  if ((data_only ? ::fdatasync(fd.get()) : ::fsync(fd.get())) != 0) return Errno("fsync");
+  return Ok();
+}
+
 }  // namespace strata::layerfs

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "layerfs/fuse/lower.h"
@@ -26,6 +27,15 @@ namespace strata::layerfs {
 class Inode;
 class InodeTable;
 using InodePtr = std::shared_ptr<Inode>;
+
+// What all open files of an inode share: one way of reading and writing while any of them lasts.
+// Guarded by the inode's mutex.
+struct OpenState {
+  uint32_t count = 0;
+  int32_t backing_id = 0;   // Not 0: the kernel passes reads and writes through.
+  std::string_view bytes;   // The content, when it is in the tree itself.
+  UniqueFd fd;              // Otherwise; with passthrough, opened when it is first needed.
+};
 
 class Inode {
  public:
@@ -73,11 +83,12 @@ class Inode {
   // Counts replacements of the data under open files: a node of an older epoch cannot be opened.
   std::atomic<uint32_t> epoch{0};
 
-  // Open files (guarded by `mutex`): one I/O mode and one backing id while any open lasts.
-  uint32_t open_count = 0;
-  int32_t backing_id = 0;  // 0: ordinary reads and writes through `io_fd` or the tree's bytes.
-  std::shared_ptr<const UniqueFd> io_fd;  // Opened when it is first needed.
-  bool io_writable = false;
+  // The open files of the current epoch; null when there are none.
+  std::shared_ptr<OpenState> open;
+
+  // The kernel's number for it; guarded by NodeTable.
+  uint64_t nodeid = 0;
+  uint32_t nodeid_epoch = 0;
 
  private:
   friend class InodeTable;

@@ -20,6 +20,8 @@ Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const Attribut
   const ProcPath path(fd->get());
   if (change.size) {
     ASSIGN_OR_RETURN(const UniqueFd file, upper_->OpenFile(ref, O_WRONLY));
+    std::optional<FsetidScope> fsetid;
+    if (change.keep_setid) fsetid.emplace();
     if (::ftruncate(file.get(), static_cast<off_t>(*change.size)) != 0) return Errno("truncate");
   }
   if (change.uid || change.gid) {

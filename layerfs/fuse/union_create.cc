@@ -81,7 +81,7 @@ Status UnionFs::ReplaceWhiteout(const InodePtr& dir, const std::string& name, in
 }
 
 Result<Entry> UnionFs::PlaceNew(const InodePtr& dir, const std::string& name, mode_t mode,
-                                const Caller& caller, const Maker& make) {
+                                const Caller& caller, const Maker& make, UniqueFd* opened) {
   if (name.size() > 255) return Errno("create", ENAMETOOLONG);
   RETURN_IF_ERROR(CopyUp(dir, CopyUpMode::kMetadata));
   ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(dir));
@@ -93,9 +93,14 @@ Result<Entry> UnionFs::PlaceNew(const InodePtr& dir, const std::string& name, mo
     return Ok();
   };
   Result<UniqueFd> fd = make(dir_fd->get(), name);
+  const auto adopt = [&]() {
+    Result<Entry> entry = AdoptNew(dir, name, fd->get());
+    if (opened != nullptr) *opened = std::move(*fd);
+    return entry;
+  };
   if (fd.ok()) {
     RETURN_IF_ERROR(finish(fd, dir_fd->get(), name));
-    return AdoptNew(dir, name, fd->get());
+    return adopt();
   }
   if (fd.error().sys_errno() != EEXIST) return fd.error();
   struct stat st;
@@ -107,11 +112,11 @@ Result<Entry> UnionFs::PlaceNew(const InodePtr& dir, const std::string& name, mo
                                     if (!fd.ok()) return fd.error();
                                     return finish(fd, at, made);
                                   }));
-  return AdoptNew(dir, name, fd->get());
+  return adopt();
 }
 
 Result<Entry> UnionFs::MakeNode(const InodePtr& dir, const std::string& name, mode_t mode,
-                                dev_t rdev, const Caller& caller) {
+                                dev_t rdev, const Caller& caller, UniqueFd* opened) {
   if (S_ISCHR(mode) && rdev == makedev(0, 0)) return Errno("mknod " + name, EPERM);
   RETURN_IF_ERROR(CopyUp(dir, CopyUpMode::kMetadata));
   mode_t masked = mode;
@@ -131,7 +136,8 @@ Result<Entry> UnionFs::MakeNode(const InodePtr& dir, const std::string& name, mo
                                            : ::mknodat(at, made.c_str(), masked, rdev);
                     if (result != 0) return Errno("create " + made);
                     return OpenMade(at, made);
-                  });
+                  },
+                  opened);
 }
 
 Result<Entry> UnionFs::MakeSymlink(const InodePtr& dir, const std::string& name,

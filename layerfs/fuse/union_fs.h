@@ -55,6 +55,7 @@ struct AttributeChange {
   std::optional<uint64_t> size;
   std::optional<timespec> atime;  // tv_nsec may be UTIME_NOW.
   std::optional<timespec> mtime;
+  bool keep_setid = true;  // A change of size leaves the set-id bits: the caller may (CAP_FSETID).
 };
 
 struct DirectoryEntry {
@@ -83,12 +84,16 @@ class UnionFs {
   Result<struct stat> SetAttributes(const InodePtr& inode, const AttributeChange& change);
   Result<std::string> ReadLink(const InodePtr& inode);
   Result<struct statvfs> StatFileSystem();
+  // The directory that holds a directory; the root is its own. Others: one that held it.
+  InodePtr ParentOf(const InodePtr& inode);
+  Status SyncDirectory(const InodePtr& dir, bool data_only);
   // All names of the merged directory, without "." and "..".
   Result<std::vector<DirectoryEntry>> ReadDirectory(const InodePtr& dir);
 
-  // Regular file, device, fifo, socket or directory, by the type in `mode`.
+  // Regular file, device, fifo, socket or directory, by the type in `mode`. `*opened`, when given,
+  // becomes a descriptor of it: for reading and writing when it is a regular file, otherwise O_PATH.
   Result<Entry> MakeNode(const InodePtr& dir, const std::string& name, mode_t mode, dev_t rdev,
-                         const Caller& caller);
+                         const Caller& caller, UniqueFd* opened = nullptr);
   Result<Entry> MakeSymlink(const InodePtr& dir, const std::string& name, const std::string& target,
                             const Caller& caller);
   // O_TMPFILE: an inode without a name, to which Link may give one.
@@ -102,8 +107,9 @@ class UnionFs {
 
   // Sees to it that `inode` is in the upper. Replacing the data of an open file begins a new epoch.
   Status CopyUp(const InodePtr& inode, CopyUpMode mode);
-  // The bytes of a regular file: opened with `flags`, or in memory. Writing REQUIRES a CopyUp.
-  Result<LowerTree::Content> OpenContent(const InodePtr& inode, int flags);
+  // The bytes of a regular file: opened with `flags` (O_PATH too), or in memory.
+  // REQUIRES: inode.mutex held; for writing, a CopyUp before.
+  Result<LowerTree::Content> OpenContentLocked(const Inode& inode, int flags) const;
 
   // Extended attributes under the names that applications use.
   Result<std::string> GetXattr(const InodePtr& inode, const std::string& name);
@@ -141,7 +147,7 @@ class UnionFs {
 
   // union_create.cc
   Result<Entry> PlaceNew(const InodePtr& dir, const std::string& name, mode_t mode,
-                         const Caller& caller, const Maker& make);
+                         const Caller& caller, const Maker& make, UniqueFd* opened = nullptr);
   Status ReplaceWhiteout(const InodePtr& dir, const std::string& name, int dir_fd, bool is_directory,
                          const std::function<Status(int, const std::string&)>& make);
   Status FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller);

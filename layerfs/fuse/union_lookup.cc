@@ -36,7 +36,7 @@ Status UnionFs::LoadRoot() {
   std::optional<Nid> nid;
   if (!marks.opaque) nid = lower_->root();
   root_ = std::make_shared<Inode>(lower_->root(), S_IFDIR, nid);
-  root_->lower_path = "/";
+  root_->lower_path.assign(1, '/');
   ASSIGN_OR_RETURN(root_->upper, upper_->MakeRef(upper_->root_fd(), st.st_ino));
   root_->has_default_acl = marks.has_default_acl;
   root_->impure = marks.impure;
@@ -285,20 +285,13 @@ Result<struct statvfs> UnionFs::StatFileSystem() {
   return st;
 }
 
-Result<LowerTree::Content> UnionFs::OpenContent(const InodePtr& inode, int flags) {
-  UpperRef ref;
-  bool metacopy;
-  {
-    const std::lock_guard lock(inode->mutex);
-    ref = inode->upper;
-    metacopy = inode->metacopy;
-  }
-  if (!ref || metacopy) return lower_->OpenContent(*inode->lower, flags);
+Result<LowerTree::Content> UnionFs::OpenContentLocked(const Inode& inode, int flags) const {
+  if (!inode.upper || inode.metacopy) return lower_->OpenContent(*inode.lower, flags);
   LowerTree::Content content;
-  if ((flags & O_PATH) != 0 && ref.pinned) {
-    ASSIGN_OR_RETURN(content.fd, strata::Open(ProcPath(ref.pinned->get()).c_str(), flags));
+  if ((flags & O_PATH) != 0 && inode.upper.pinned) {
+    ASSIGN_OR_RETURN(content.fd, strata::Open(ProcPath(inode.upper.pinned->get()).c_str(), flags));
   } else {
-    ASSIGN_OR_RETURN(content.fd, upper_->OpenFile(ref, flags));
+    ASSIGN_OR_RETURN(content.fd, upper_->OpenFile(inode.upper, flags));
   }
   return content;
 }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "common/result.h"
@@ -57,6 +58,10 @@ class Env {
   static std::string Text(const T& value) {
     if constexpr (std::is_arithmetic_v<T>) {
       return std::to_string(value);
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      std::string text;
+      for (const std::string& one : value) text += " " + one;
+      return "[" + text + " ]";
     } else {
       return "'" + std::string(value).substr(0, 80) + "'";
     }

@@ -7,9 +7,7 @@
 
 namespace strata::tools {
 
-Console StandardConsole() {
-  return Console{std::cout, std::cerr, 0, 1, 2, ::isatty(2) == 1};
-}
+Console StandardConsole() { return Console{std::cout, std::cerr, 0, 1, 2, ::isatty(2) == 1}; }
 
 int TerminalColumns(int fd) {
   winsize size = {};

@@ -4,18 +4,27 @@ namespace strata::tools {
 
 int ExitCodeOf(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return kExitUsage;
-    case Code::kNotFound: return kExitNotFound;
-    case Code::kAlreadyExists: return kExitAlreadyExists;
-    case Code::kPermissionDenied: return kExitPermissionDenied;
+    case Code::kInvalidArgument:
+      return kExitUsage;
+    case Code::kNotFound:
+      return kExitNotFound;
+    case Code::kAlreadyExists:
+      return kExitAlreadyExists;
+    case Code::kPermissionDenied:
+      return kExitPermissionDenied;
     case Code::kFailedPrecondition:
-    case Code::kResourceExhausted: return kExitNotNow;
-    case Code::kCorrupt: return kExitCorrupt;
-    case Code::kUnavailable: return kExitUnreachable;
-    case Code::kCancelled: return kExitCancelled;
+    case Code::kResourceExhausted:
+      return kExitNotNow;
+    case Code::kCorrupt:
+      return kExitCorrupt;
+    case Code::kUnavailable:
+      return kExitUnreachable;
+    case Code::kCancelled:
+      return kExitCancelled;
     case Code::kDeadlineExceeded:
     case Code::kUnsupported:
-    case Code::kInternal: return kExitFailed;
+    case Code::kInternal:
+      return kExitFailed;
   }
   return kExitFailed;
 }

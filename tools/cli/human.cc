@@ -30,8 +30,8 @@ Result<uint64_t> ParseBytes(std::string_view text) {
   const Error wrong(Code::kInvalidArgument,
                     "'" + std::string(text) + "' is not a size: write 512M, 1.5G or 1048576");
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (error != std::errc() || !std::isfinite(value) || value < 0) return wrong;
   std::string unit(end, text.data() + text.size());
   std::transform(unit.begin(), unit.end(), unit.begin(),
@@ -66,14 +66,29 @@ std::string LocalTime(int64_t unix_ms) {
 std::string ModeString(uint32_t mode) {
   std::string text = "?rwxrwxrwx";
   switch (mode & S_IFMT) {
-    case S_IFREG: text[0] = '-'; break;
-    case S_IFDIR: text[0] = 'd'; break;
-    case S_IFLNK: text[0] = 'l'; break;
-    case S_IFCHR: text[0] = 'c'; break;
-    case S_IFBLK: text[0] = 'b'; break;
-    case S_IFIFO: text[0] = 'p'; break;
-    case S_IFSOCK: text[0] = 's'; break;
-    default: break;
+    case S_IFREG:
+      text[0] = '-';
+      break;
+    case S_IFDIR:
+      text[0] = 'd';
+      break;
+    case S_IFLNK:
+      text[0] = 'l';
+      break;
+    case S_IFCHR:
+      text[0] = 'c';
+      break;
+    case S_IFBLK:
+      text[0] = 'b';
+      break;
+    case S_IFIFO:
+      text[0] = 'p';
+      break;
+    case S_IFSOCK:
+      text[0] = 's';
+      break;
+    default:
+      break;
   }
   for (int bit = 0; bit < 9; ++bit) {
     if ((mode & (0400u >> bit)) == 0) text[static_cast<size_t>(1 + bit)] = '-';

@@ -41,7 +41,8 @@ void ProgressLine::Update(const ProgressState& state, Time now) {
   started_ = true;
   last_shown_ = now;
   const double seconds = std::chrono::duration<double>(now - stage_start_).count();
-  const std::string text = Text(state, seconds < 0.5 ? 0 : static_cast<double>(state.done) / seconds);
+  const std::string text =
+      Text(state, seconds < 0.5 ? 0 : static_cast<double>(state.done) / seconds);
   if (console_.err_is_terminal) {
     // Cut by bytes: the line is ASCII but for the name, and a wrapped line could not be redrawn.
     const auto columns = static_cast<size_t>(TerminalColumns(console_.stderr_fd));

@@ -13,9 +13,9 @@ namespace strata::tools {
 struct ProgressState {
   std::string stage;
   uint64_t done = 0;
-  uint64_t total = 0;      // 0: not known.
-  bool in_bytes = false;   // How `done` and `total` are shown.
-  uint64_t entries = 0;    // Shown when not 0.
+  uint64_t total = 0;     // 0: not known.
+  bool in_bytes = false;  // How `done` and `total` are shown.
+  uint64_t entries = 0;   // Shown when not 0.
 };
 
 class ProgressLine {

@@ -18,9 +18,7 @@ namespace {
 
 constexpr size_t kLineBytes = 4096;
 
-const char* DaemonName(Daemon daemon) {
-  return daemon == Daemon::kImaged ? "imaged" : "vclusterd";
-}
+const char* DaemonName(Daemon daemon) { return daemon == Daemon::kImaged ? "imaged" : "vclusterd"; }
 
 std::string DefaultSocket(Daemon daemon) {
   return daemon == Daemon::kImaged ? ImagedSocket(DefaultRunDir())

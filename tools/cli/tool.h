@@ -43,7 +43,8 @@ class Tool {
   // For a tool without subcommands.
   CLI::App* SetOnlyCommand(const std::string& examples, Action action);
 
-  // Words after the first "--" are not parsed but kept in trailing(); only such a command takes them.
+  // Words after the first "--" are not parsed but kept in trailing(); only such a command takes
+  // them.
   void AllowTrailing(CLI::App* command);
 
   // Parses and acts.

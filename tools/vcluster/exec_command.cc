@@ -81,10 +81,10 @@ Result<std::optional<int>> CopyOutput(InputForwarder::Stream& stream, const Cons
 Result<int> Exec(Tool& tool, const ExecArguments& arguments) {
   const Console& console = tool.console();
   if (tool.json()) {
-    return Error(Code::kInvalidArgument, "--json does not go with exec: its output is the command's");
+    return Error(Code::kInvalidArgument,
+                 "--json does not go with exec: its output is the command's");
   }
-  ASSIGN_OR_RETURN(api::ExecStart start,
-                   MakeStart(arguments, tool.trailing(), console.stdin_fd));
+  ASSIGN_OR_RETURN(api::ExecStart start, MakeStart(arguments, tool.trailing(), console.stdin_fd));
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   const auto stub = api::VclusterService::NewStub(channel);
 
@@ -94,7 +94,9 @@ Result<int> Exec(Tool& tool, const ExecArguments& arguments) {
   }
   grpc::ClientContext context;
   InterruptWatcher watcher([&] { context.TryCancel(); },
-                           [&] { if (terminal) terminal->Restore(); });
+                           [&] {
+                             if (terminal) terminal->Restore();
+                           });
   const auto stream = stub->Exec(&context);
   api::ExecRequest request;
   *request.mutable_start() = std::move(start);
@@ -134,12 +136,14 @@ void AddExecCommand(Tool& tool) {
       "Exits as the command does; 125 when it could not be run (the codes below do not apply).",
       [&tool, arguments] { return ExecApart(tool, *arguments); });
   tool.AllowTrailing(exec);
-  exec->add_option("NODE", arguments->node, "NAME/NUMBER; the command follows after --")->required();
+  exec->add_option("NODE", arguments->node, "NAME/NUMBER; the command follows after --")
+      ->required();
   exec->add_flag("-i,--interactive", arguments->input, "Pass standard input on");
   exec->add_flag("-t,--terminal", arguments->terminal, "Give it this terminal (and its input)");
   exec->add_option("--env", arguments->env, "NAME=value; may be repeated")->allow_extra_args(false);
   exec->add_option("--workdir", arguments->directory, "Where it starts; / when not given");
-  exec->add_option("--user", arguments->user, "UID or UID:GID inside the node; root when not given");
+  exec->add_option("--user", arguments->user,
+                   "UID or UID:GID inside the node; root when not given");
 }
 
 }  // namespace strata::tools

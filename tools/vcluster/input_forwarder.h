@@ -14,8 +14,7 @@ namespace strata::tools {
 
 class InputForwarder {
  public:
-  using Stream =
-      grpc::ClientReaderWriter<vcluster::v1::ExecRequest, vcluster::v1::ExecEvent>;
+  using Stream = grpc::ClientReaderWriter<vcluster::v1::ExecRequest, vcluster::v1::ExecEvent>;
 
   // Forwards `input_fd` until its end when it is not -1, otherwise tells the program at once that
   // there is no input; and window sizes when `terminal_fd` is not -1 (REQUIRES: SIGWINCH blocked in

@@ -102,16 +102,17 @@ void AddMakeCommands(Tool& tool) {
       ->capture_default_str();
   create->add_option("--processes", made.processes, "Of each node; 0: the host's default")
       ->capture_default_str();
-  create->add_option("--driver", *made.request.mutable_driver(),
-                     "kernel or fuse; the host's best when not given")
+  create
+      ->add_option("--driver", *made.request.mutable_driver(),
+                   "kernel or fuse; the host's best when not given")
       ->check(CLI::IsMember({"kernel", "fuse"}));
 
   auto clone_arguments = std::make_shared<CloneArguments>();
-  CLI::App* clone = tool.AddCommand(
-      "clone", "Make copies of a Vcluster that share everything they do not change",
-      "  vcluster clone lab --count 30 --prefix student-\n"
-      "  vcluster clone hpc --count 10 --image tools:v2",
-      [&tool, clone_arguments] { return Clone(tool, *clone_arguments); });
+  CLI::App* clone =
+      tool.AddCommand("clone", "Make copies of a Vcluster that share everything they do not change",
+                      "  vcluster clone lab --count 30 --prefix student-\n"
+                      "  vcluster clone hpc --count 10 --image tools:v2",
+                      [&tool, clone_arguments] { return Clone(tool, *clone_arguments); });
   clone->add_option("NAME", clone_arguments->source, "The Vcluster to copy")->required();
   clone->add_option("--count", clone_arguments->count, "How many copies")
       ->check(CLI::PositiveNumber)

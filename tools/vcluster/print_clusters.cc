@@ -37,20 +37,25 @@ std::string Milliseconds(double ms) {
 
 const char* NodeStateName(api::NodeState state) {
   switch (state) {
-    case api::CREATING: return "creating";
-    case api::RUNNING: return "running";
-    case api::STOPPED: return "stopped";
-    case api::BREAKDOWN: return "breakdown";
-    default: return "unknown";
+    case api::CREATING:
+      return "creating";
+    case api::RUNNING:
+      return "running";
+    case api::STOPPED:
+      return "stopped";
+    case api::BREAKDOWN:
+      return "breakdown";
+    default:
+      return "unknown";
   }
 }
 
 void PrintClusterTable(const api::Clusters& clusters, std::ostream& out) {
   Table table({"VCLUSTER", "OWNER", ">NODES", ">RUNNING", "SUBNET", ">DISK", "IMAGE", "MADE"});
   for (const api::VclusterInfo& cluster : clusters.clusters()) {
-    const auto running = std::count_if(
-        cluster.nodes().begin(), cluster.nodes().end(),
-        [](const api::NodeInfo& node) { return node.state() == api::RUNNING; });
+    const auto running =
+        std::count_if(cluster.nodes().begin(), cluster.nodes().end(),
+                      [](const api::NodeInfo& node) { return node.state() == api::RUNNING; });
     uint64_t disk_bytes = 0;
     for (const api::NodeInfo& node : cluster.nodes()) disk_bytes += node.upper_bytes();
     table.Add({cluster.name(), cluster.owner(), std::to_string(cluster.nodes_size()),
@@ -62,8 +67,8 @@ void PrintClusterTable(const api::Clusters& clusters, std::ostream& out) {
 }
 
 void PrintNodeTable(const api::Clusters& clusters, std::ostream& out) {
-  Table table({"NODE", "STATE", "ADDRESS", "LIMITS", ">DISK", "DRIVER", ">PID", ">STARTED IN",
-               "IMAGE"});
+  Table table(
+      {"NODE", "STATE", "ADDRESS", "LIMITS", ">DISK", "DRIVER", ">PID", ">STARTED IN", "IMAGE"});
   for (const api::VclusterInfo& cluster : clusters.clusters()) {
     for (const api::NodeInfo& node : cluster.nodes()) {
       table.Add({node.name(), NodeStateName(node.state()), node.address(),

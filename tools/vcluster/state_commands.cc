@@ -80,11 +80,10 @@ Result<int> Delete(Tool& tool, const std::vector<std::string>& names) {
 void AddStateCommands(Tool& tool) {
   auto name = std::make_shared<std::string>();
   auto by_node = std::make_shared<bool>(false);
-  CLI::App* list = tool.AddCommand(
-      "list", "Your Vclusters (root: everybody's)",
-      "  vcluster list\n  vcluster list hpc -l\n"
-      "  vcluster list --json | jq -r '.clusters[].nodes[].address'",
-      [&tool, name, by_node] { return List(tool, *name, *by_node); });
+  CLI::App* list = tool.AddCommand("list", "Your Vclusters (root: everybody's)",
+                                   "  vcluster list\n  vcluster list hpc -l\n"
+                                   "  vcluster list --json | jq -r '.clusters[].nodes[].address'",
+                                   [&tool, name, by_node] { return List(tool, *name, *by_node); });
   list->add_option("NAME", *name, "Only this one");
   list->add_flag("-l,--long", *by_node, "A line for each node: state, address, limits, disk");
 
@@ -95,20 +94,20 @@ void AddStateCommands(Tool& tool) {
   start->add_option("TARGET", *target, "NAME or NAME/NUMBER")->required();
 
   auto timeout_s = std::make_shared<uint32_t>(10);
-  CLI::App* stop = tool.AddCommand(
-      "stop", "Stop a Vcluster, or one node of it; its files stay",
-      "  vcluster stop hpc\n  vcluster stop hpc/2 --timeout 30",
-      [&tool, target, timeout_s] { return Stop(tool, *target, *timeout_s); });
+  CLI::App* stop =
+      tool.AddCommand("stop", "Stop a Vcluster, or one node of it; its files stay",
+                      "  vcluster stop hpc\n  vcluster stop hpc/2 --timeout 30",
+                      [&tool, target, timeout_s] { return Stop(tool, *target, *timeout_s); });
   stop->add_option("TARGET", *target, "NAME or NAME/NUMBER")->required();
   stop->add_option("--timeout", *timeout_s, "Seconds until what does not end is killed")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 
   auto names = std::make_shared<std::vector<std::string>>();
-  CLI::App* remove = tool.AddCommand(
-      "delete", "Stop Vclusters and delete them with all that their nodes wrote",
-      "  vcluster delete hpc\n  vcluster delete hpc-1 hpc-2",
-      [&tool, names] { return Delete(tool, *names); });
+  CLI::App* remove =
+      tool.AddCommand("delete", "Stop Vclusters and delete them with all that their nodes wrote",
+                      "  vcluster delete hpc\n  vcluster delete hpc-1 hpc-2",
+                      [&tool, names] { return Delete(tool, *names); });
   remove->add_option("NAME", *names, "Which")->required();
 }
 

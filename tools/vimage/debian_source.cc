@@ -17,8 +17,7 @@
 namespace strata::tools {
 namespace {
 
-constexpr const char* kIndexFormat =
-    "$(REPO_URI) $(ORIGIN) $(RELEASE) $(COMPONENT) $(CREATED_BY)";
+constexpr const char* kIndexFormat = "$(REPO_URI) $(ORIGIN) $(RELEASE) $(COMPONENT) $(CREATED_BY)";
 constexpr size_t kMessagesLimitBytes = 1 << 20;
 constexpr const char* kDefaultEpoch = "1735689600";  // 2025-01-01.
 constexpr int kPipeBytes = 1 << 20;
@@ -27,14 +26,15 @@ constexpr auto kCleanUpTime = std::chrono::seconds(20);
 bool IsName(const std::string& text) {
   return !text.empty() && text[0] != '-' &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '+' || c == '_' || c == ':' ||
-                  c == '/' || c == '~';
+           return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '+' || c == '_' ||
+                  c == ':' || c == '/' || c == '~';
          });
 }
 
 Status CheckNames(const std::string& suite, const SourceArguments& arguments) {
   if (!IsName(suite)) {
-    return Error(Code::kInvalidArgument, "'" + suite + "' is not a Debian suite: try debian:bookworm");
+    return Error(Code::kInvalidArgument,
+                 "'" + suite + "' is not a Debian suite: try debian:bookworm");
   }
   for (const std::string& package : arguments.packages) {
     if (!IsName(package)) {
@@ -109,8 +109,8 @@ std::vector<std::string> MirrorLines(std::string_view index_targets, const std::
     std::istringstream words(line);
     std::string uri, origin, release, component, kind;
     words >> uri >> origin >> release >> component >> kind;
-    const bool wanted = release == suite || release == suite + "-updates" ||
-                        release == suite + "-security";
+    const bool wanted =
+        release == suite || release == suite + "-updates" || release == suite + "-security";
     if (origin != "Debian" || kind != "Packages" || !wanted) continue;
     std::string mirror = "deb " + uri + " " + release + " " + component;
     if (std::find(lines.begin(), lines.end(), mirror) == lines.end()) {
@@ -126,7 +126,8 @@ std::vector<std::string> MirrorLines(std::string_view index_targets, const std::
 
 std::vector<std::string> MmdebstrapCommand(const std::string& suite,
                                            const SourceArguments& arguments) {
-  std::vector<std::string> command = {"mmdebstrap", "--format=tar", "--variant=" + arguments.variant};
+  std::vector<std::string> command = {"mmdebstrap", "--format=tar",
+                                      "--variant=" + arguments.variant};
   std::string packages;
   for (const std::string& package : arguments.packages) {
     packages += (packages.empty() ? "" : ",") + package;
@@ -157,12 +158,14 @@ Result<std::unique_ptr<TarSource>> StartDebianSource(const std::string& suite,
   options.stderr_fd = messages.get();
   // Files that the installation makes get this time or an earlier one, so that the same packages
   // give the same layer. The installed ones keep their own.
-  options.extra_env = {"SOURCE_DATE_EPOCH=" + EnvironmentOr("SOURCE_DATE_EPOCH", kDefaultEpoch), "LC_ALL=C"};
+  options.extra_env = {"SOURCE_DATE_EPOCH=" + EnvironmentOr("SOURCE_DATE_EPOCH", kDefaultEpoch),
+                       "LC_ALL=C"};
   Result<Subprocess> process = Subprocess::Start(options);
   if (!process.ok()) {
     if (process.error().sys_errno() != ENOENT) return process.error();
-    return Error(Code::kUnsupported,
-                 "mmdebstrap is not installed: run tools/setup/install, or apt-get install mmdebstrap");
+    return Error(
+        Code::kUnsupported,
+        "mmdebstrap is not installed: run tools/setup/install, or apt-get install mmdebstrap");
   }
   return std::unique_ptr<TarSource>(std::make_unique<MmdebstrapSource>(
       std::move(*process), std::move(read_end), std::move(messages)));

@@ -11,8 +11,8 @@
 
 namespace strata::tools {
 
-// Starts mmdebstrap; its archive is streamed, not stored. Its messages are part of Finish()'s error.
-// kUnsupported when mmdebstrap is not installed.
+// Starts mmdebstrap; its archive is streamed, not stored. Its messages are part of Finish()'s
+// error. kUnsupported when mmdebstrap is not installed.
 Result<std::unique_ptr<TarSource>> StartDebianSource(const std::string& suite,
                                                      const SourceArguments& arguments);
 

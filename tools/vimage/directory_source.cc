@@ -76,8 +76,8 @@ Result<std::unique_ptr<TarSource>> StartDirectorySource(const std::string& direc
   UniqueFd read_end(fds[0]);
   UniqueFd write_end(fds[1]);
   ::fcntl(read_end.get(), F_SETPIPE_SZ, kPipeBytes);  // Fewer switches; the default works too.
-  return std::unique_ptr<TarSource>(std::make_unique<DirectorySource>(
-      directory, std::move(read_end), std::move(write_end)));
+  return std::unique_ptr<TarSource>(
+      std::make_unique<DirectorySource>(directory, std::move(read_end), std::move(write_end)));
 }
 
 }  // namespace strata::tools

@@ -122,11 +122,10 @@ void PrintFiles(const api::ListFilesResponse& files, std::ostream& out) {
   Table table({"MODE", ">OWNER", ">SIZE", "CHANGED", "OBJECT", "NAME"});
   for (const api::FileInfo& file : files.files()) {
     const std::string arrow = file.target().empty() ? "" : " -> " + file.target();
-    table.Add({ModeString(file.mode()),
-               std::to_string(file.uid()) + ":" + std::to_string(file.gid()),
-               std::to_string(file.size()), LocalTime(file.mtime_s() * 1000),
-               file.object().substr(0, file.object().find(':') + 1 + kDigestShown),
-               file.name() + arrow});
+    table.Add(
+        {ModeString(file.mode()), std::to_string(file.uid()) + ":" + std::to_string(file.gid()),
+         std::to_string(file.size()), LocalTime(file.mtime_s() * 1000),
+         file.object().substr(0, file.object().find(':') + 1 + kDigestShown), file.name() + arrow});
   }
   table.Print(out);
 }
@@ -157,10 +156,9 @@ void AddQueryCommands(Tool& tool) {
                                    "  vimage list\n  vimage list --json | jq -r '.images[].name'",
                                    [&tool, words] { return List(tool, false, *words); });
   list->add_option("WORDS", *words, "Only those that hold all of these words");
-  CLI::App* browse = tool.AddCommand(
-      "browse", "Your images, and those that others share",
-      "  vimage browse\n  vimage browse python mpi",
-      [&tool, words] { return List(tool, true, *words); });
+  CLI::App* browse = tool.AddCommand("browse", "Your images, and those that others share",
+                                     "  vimage browse\n  vimage browse python mpi",
+                                     [&tool, words] { return List(tool, true, *words); });
   browse->add_option("WORDS", *words, "Only those that hold all of these words");
 
   auto reference = std::make_shared<std::string>();
@@ -170,10 +168,10 @@ void AddQueryCommands(Tool& tool) {
   show->add_option("IMAGE", *reference, "[OWNER/]NAME[:TAG]")->required();
 
   auto path = std::make_shared<std::string>();
-  CLI::App* ls = tool.AddCommand(
-      "ls", "The files of an image, without running it",
-      "  vimage ls debian /etc\n  vimage ls debian /usr/bin/python3",
-      [&tool, reference, path] { return ListFiles(tool, *reference, *path); });
+  CLI::App* ls =
+      tool.AddCommand("ls", "The files of an image, without running it",
+                      "  vimage ls debian /etc\n  vimage ls debian /usr/bin/python3",
+                      [&tool, reference, path] { return ListFiles(tool, *reference, *path); });
   ls->add_option("IMAGE", *reference, "[OWNER/]NAME[:TAG]")->required();
   ls->add_option("PATH", *path, "A directory, or anything else; the root when not given");
 }

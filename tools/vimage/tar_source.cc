@@ -49,7 +49,8 @@ Result<std::unique_ptr<TarSource>> OpenTarSource(const SourceArguments& argument
   RETURN_IF_ERROR(CheckDebianOptions(arguments));
   if (arguments.source == "-") {
     if (::isatty(stdin_fd) == 1) {
-      return Error(Code::kInvalidArgument, "standard input is a terminal: pipe a tar archive into it");
+      return Error(Code::kInvalidArgument,
+                   "standard input is a terminal: pipe a tar archive into it");
     }
     return std::unique_ptr<TarSource>(std::make_unique<StdinSource>(stdin_fd));
   }

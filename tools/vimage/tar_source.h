@@ -25,10 +25,10 @@ class TarSource {
 };
 
 struct SourceArguments {
-  std::string source;  // A tar file, "-", a directory, or "debian:SUITE".
+  std::string source;                 // A tar file, "-", a directory, or "debian:SUITE".
   std::vector<std::string> packages;  // For "debian:SUITE" only, as the variant.
   std::string variant = "minbase";
-  std::vector<std::string> mirrors;   // Empty: those of this machine's apt.
+  std::vector<std::string> mirrors;  // Empty: those of this machine's apt.
 };
 
 // `stdin_fd` is what "-" reads. kInvalidArgument or kNotFound name the source.

@@ -134,10 +134,10 @@ void AddTransferCommands(Tool& tool) {
   save->add_option("FILE", arguments->path, "Where to; standard output when not given");
 
   auto reference = std::make_shared<std::string>();
-  CLI::App* fsck = tool.AddCommand(
-      "fsck", "Check that every stored byte is what it should be",
-      "  vimage fsck\n  vimage fsck tools\nExit code 8 when a problem was found.",
-      [&tool, reference] { return Fsck(tool, *reference); });
+  CLI::App* fsck =
+      tool.AddCommand("fsck", "Check that every stored byte is what it should be",
+                      "  vimage fsck\n  vimage fsck tools\nExit code 8 when a problem was found.",
+                      [&tool, reference] { return Fsck(tool, *reference); });
   fsck->add_option("IMAGE", *reference, "Only this one; all that you may read when not given");
 }
 

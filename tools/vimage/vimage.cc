@@ -3,10 +3,11 @@
 namespace strata::tools {
 
 int VimageMain(int argc, const char* const* argv, Console& console) {
-  Tool tool("vimage",
-            "Images of this host: layers of files that Vclusters run from.\n"
-            "An image is called [OWNER/]NAME[:TAG]; the owner is you unless given, the tag is latest.",
-            Daemon::kImaged, console);
+  Tool tool(
+      "vimage",
+      "Images of this host: layers of files that Vclusters run from.\n"
+      "An image is called [OWNER/]NAME[:TAG]; the owner is you unless given, the tag is latest.",
+      Daemon::kImaged, console);
   AddImportCommand(tool);
   AddQueryCommands(tool);
   AddChangeCommands(tool);

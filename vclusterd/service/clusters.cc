@@ -220,9 +220,9 @@ Status Clusters::UpdateNetwork(bool at_start) {
       }
     }
   }
-  if (!desired.bridges.empty()) {
-    RETURN_IF_ERROR(net::EnableForwarding(config_.host.run_dir + "/ip_forward.was_off"));
-  }
+  const std::string marker = config_.host.run_dir + "/ip_forward.was_off";
+  RETURN_IF_ERROR(desired.bridges.empty() ? net::RestoreForwarding(marker)
+                                          : net::EnableForwarding(marker));
   ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
   return net::ApplyPlan(net::MakePlan(desired, links, /*delete_veths=*/at_start));
 }

@@ -6,7 +6,6 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/parallel.h"
-#include "net/apply.h"
 #include "vclusterd/runtime/ssh_keys.h"
 #include "vclusterd/service/clusters.h"
 
@@ -236,8 +235,7 @@ Status Clusters::DeleteAll(bool force) {
     const std::lock_guard change(all[i]->change);
     return Remove(all[i], force);
   }));
-  RETURN_IF_ERROR(UpdateNetwork(/*at_start=*/true));
-  return net::RestoreForwarding(config_.host.run_dir + "/ip_forward.was_off");
+  return UpdateNetwork(/*at_start=*/true);
 }
 
 Result<ClusterView> Clusters::Start(uid_t caller, const std::string& text) {

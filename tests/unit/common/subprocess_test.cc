@@ -28,7 +28,8 @@ TEST(Subprocess, InputAndBothOutputsPassAtOnceBeyondAPipesCapacity) {
 }
 
 TEST(Subprocess, OutputIsKeptOnlyUpToTheLimit) {
-  const auto output = strata::Run({"head", "-c", "1000000", "/dev/zero"}, "", std::chrono::minutes(1), 1000);
+  const auto output =
+      strata::Run({"head", "-c", "1000000", "/dev/zero"}, "", std::chrono::minutes(1), 1000);
   ASSERT_TRUE(output.ok());
   EXPECT_EQ(output->out.size(), 1000u);
   EXPECT_EQ(output->exit_code, 0);

@@ -1,6 +1,6 @@
 // A save must give an image whose root shows exactly what the container's root showed. Every case
-// changes a real kernel-overlayfs root (the product's own mount), saves its upper, puts the layer on
-// the base, mounts that as a fresh root, and compares the two views entry by entry.
+// changes a real kernel-overlayfs root (the product's own mount), saves its upper, puts the layer
+// on the base, mounts that as a fresh root, and compares the two views entry by entry.
 #include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -30,9 +30,9 @@ namespace {
 
 constexpr uint32_t kShiftFirst = 500'000;
 
-#define ASSERT_OK(expr) \
-  do { \
-    const auto& ok_result = (expr); \
+#define ASSERT_OK(expr)                                         \
+  do {                                                          \
+    const auto& ok_result = (expr);                             \
     ASSERT_TRUE(ok_result.ok()) << ok_result.error().message(); \
   } while (false)
 
@@ -133,9 +133,12 @@ const Case kCases[] = {
     {"NewHardLinksToLower", "ln big big-link; ln d/y y-link; echo more >> y-link"},
     {"HardLinkOfMetacopy", "chmod 0600 big; ln big big-link; mv big-link d/deep/bl"},
     {"Symlinks", "ln -s /etc/passwd s; rm link; ln -s elsewhere link; ln -s x d/s"},
-    {"Attributes", "setfattr -n user.a -v b big; setfattr -n user.c -v d d; setfattr -x user.q small"},
+    {"Attributes",
+     "setfattr -n user.a -v b big; setfattr -n user.c -v d d; setfattr -x user.q small"},
     // overlayfs refuses setfacl on what is still in an EROFS lower (docs/overview.md, limits).
-    {"AccessLists", "touch -d @2 small d; setfacl -m u:$((first+12)):r small; setfacl -d -m g:$((first+34)):rwx d"},
+    {"AccessLists",
+     "touch -d @2 small d; setfacl -m u:$((first+12)):r small; setfacl -d -m g:$((first+34)):rwx "
+     "d"},
     {"SparseFile", "truncate -s 5000000 sparse; echo tail >> sparse"},
     {"FifosAndModes", "mkfifo p; chmod 01777 d2; chmod 06755 small"},
     {"StrangeNames", "touch 'a b' \"$(printf 'new\\nline')\" \"$(printf '\\377')\" -- -n"},
@@ -265,8 +268,8 @@ TEST_P(SaveTest, TheImageShowsWhatTheContainerShowed) {
   ASSERT_OK(MountAt(spec, Path("root")));
   // Owners that the script gives are the container's: with a shift, numbers as the host sees them.
   const auto output =
-      strata::Run({"sh", "-ec", "cd \"$0\"; first=$1; " + std::string(test_case.script), Path("root"),
-           std::to_string(shifted ? kShiftFirst : 0)});
+      strata::Run({"sh", "-ec", "cd \"$0\"; first=$1; " + std::string(test_case.script),
+                   Path("root"), std::to_string(shifted ? kShiftFirst : 0)});
   ASSERT_OK(output);
   if (shifted) {  // A container cannot make files of the host's ids: give it what the host made.
     ASSERT_OK(RunChecked({"find", Path("root"), "-uid", "-1000", "-exec", "chown", "-h",
@@ -350,8 +353,8 @@ TEST_F(SaveRoundsTest, AStoreThroughAMappingAfterASyncIsSeen) {
   Write(Path("root/m"), std::string(8192, 'a'));
   auto fd = Open(Path("root/m"), O_RDWR);
   ASSERT_OK(fd);
-  auto* map = static_cast<char*>(
-      ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0));
+  auto* map =
+      static_cast<char*>(::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0));
   ASSERT_NE(map, MAP_FAILED);
   map[0] = 'x';
   WaitUntilCtimesSettle();

@@ -65,6 +65,8 @@ struct Case {
   std::vector<std::string> expected;
 };
 
+void PrintTo(const Case& shown, std::ostream* out) { *out << shown.name; }
+
 class ApplyLayerCase : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ApplyLayerCase, GivesTheUnion) {

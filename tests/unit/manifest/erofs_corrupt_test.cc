@@ -147,6 +147,15 @@ TEST_F(Forged, EntryOfAnotherTypeThanItsInodeIsCorrupt) {
   EXPECT_EQ(LoadCode(image_), Code::kCorrupt);
 }
 
+TEST_F(Forged, ContentOutsideTheImageIsCorrupt) {
+  const uint64_t inode = Find("d/inline") * 32;
+  Patch<uint16_t>(inode, 1);                               // Plain: the content is in a block…
+  for (const uint32_t block : {1u, 1000u, 0xffffffffu}) {  // … of a one-block image.
+    Patch<uint32_t>(inode + offsetof(erofs::ExtendedInode, u), block);
+    EXPECT_EQ(LoadCode(image_), Code::kCorrupt) << block;
+  }
+}
+
 TEST_F(Forged, UntouchedImageLoads) { EXPECT_EQ(LoadCode(image_), Code::kInternal); }
 
 }  // namespace

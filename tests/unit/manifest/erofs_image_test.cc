@@ -36,6 +36,17 @@ TEST(ErofsImage, GivesBackTheTreeItWasWrittenFrom) {
   }
 }
 
+TEST(ErofsImage, KeepsApartWhatWaitsForTheSameBlockBoundary) {
+  Tree tree;  // Targets too long for their inode's block, from inodes next to each other.
+  for (char name = 'a'; name < 'g'; ++name) {
+    Put(&tree, std::string(1, name), Symlink(std::string(4095, name)));
+  }
+  const std::string image = ImageOf(tree);
+  EXPECT_EQ(image.size(), 7u * 4096);
+  const Tree loaded = Must(Must(ErofsReader::FromMemory(image))->LoadTree());
+  EXPECT_THAT(Describe(loaded), ElementsAreArray(Describe(tree)));
+}
+
 TEST(ErofsImage, OfAnEmptyTreeIsOneBlock) {
   const std::string image = ImageOf(Tree());
   EXPECT_EQ(image.size(), 4096u);

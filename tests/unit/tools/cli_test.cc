@@ -56,7 +56,9 @@ TEST(TableTest, ColumnsAreAsWideAsTheirContentAndNumbersStandRight) {
 
 TEST(TableTest, ADescriptionCannotSendEscapesToTheTerminal) {
   Table table({"DESCRIPTION"});
-  table.Add({"\033[2Jgone\xc2\x9b" "31m\n"});
+  table.Add(
+      {"\033[2Jgone\xc2\x9b"
+       "31m\n"});
   std::ostringstream out;
   table.Print(out);
   const std::string text = out.str();

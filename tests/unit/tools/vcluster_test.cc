@@ -103,8 +103,8 @@ TEST_F(VclusterTest, CreateSendsItsLimitsAndPrintsTheNodes) {
     return grpc::Status::OK;
   };
   Serve(service_);
-  const ToolRun run = Vcluster({"create", "hpc", "--image", "debian", "--nodes", "3", "--cpus",
-                                "1.5", "--memory", "512M"});
+  const ToolRun run = Vcluster(
+      {"create", "hpc", "--image", "debian", "--nodes", "3", "--cpus", "1.5", "--memory", "512M"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(sent.nodes(), 3u);
   EXPECT_EQ(sent.limits().cpus(), 1.5);
@@ -196,11 +196,16 @@ TEST_F(TerminalTest, KeysGoRawToTheNodeAndTheTerminalIsRestored) {
   ASSERT_TRUE(process.ok());
   begun.get_future().wait();
   EXPECT_TRUE(IsRaw());
-  ASSERT_TRUE(WriteAll(controller_.get(), "\x03" "q").ok());  // Ctrl-C is a key like any other.
+  ASSERT_TRUE(WriteAll(controller_.get(),
+                       "\x03"
+                       "q")
+                  .ok());  // Ctrl-C is a key like any other.
   const auto exit_code = process->WaitFor(std::chrono::seconds(20));
   ASSERT_TRUE(exit_code.ok());
   EXPECT_EQ(*exit_code, 7);
-  EXPECT_EQ(typed, "\x03" "q");
+  EXPECT_EQ(typed,
+            "\x03"
+            "q");
   EXPECT_EQ(start_.rows(), 40u);
   EXPECT_EQ(start_.columns(), 120u);
   ExpectRestored();

@@ -1,0 +1,110 @@
+#include "layerfs/fuse/open_file.h"
+
+#include <fcntl.h>
+
+namespace strata::layerfs {
+namespace {
+
+bool IsUpperData(const Inode& inode) { return inode.upper && !inode.metacopy; }
+
+// Read-write for upper data, whatever the first opener asked for: the others share it. Immutable and
+// append-only files, and file systems that are read-only, allow less.
+Result<UniqueFd> OpenForIo(const UnionFs& fs, const Inode& inode) {
+  if (IsUpperData(inode)) {
+    auto content = fs.OpenContentLocked(inode, O_RDWR);
+    if (content.ok()) return std::move(content->fd);
+    const int number = content.error().sys_errno();
+    if (number != EPERM && number != EACCES && number != EROFS) return content.error();
+  }
+  ASSIGN_OR_RETURN(LowerTree::Content content, fs.OpenContentLocked(inode, O_RDONLY));
+  return std::move(content.fd);
+}
+
+// Registers a backing file. False: ordinary reads and writes, because the kernel cannot.
+bool TryPassthrough(fuse_req_t req, Session& session, int fd, OpenState* state) {
+  state->backing_id = fuse_passthrough_open(req, fd);
+  if (state->backing_id > 0) return true;
+  state->backing_id = 0;
+  if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) return false;
+  if (session.passthrough.exchange(false)) {
+    LOG_WARNING(Errno("no passthrough on this file system, files go through the daemon").message());
+  }
+  return false;
+}
+
+Status StartState(fuse_req_t req, Session& session, const Inode& inode, UniqueFd made,
+                  OpenState* state) {
+  if (session.passthrough.load(std::memory_order_relaxed)) {
+    if (!made.valid()) {
+      ASSIGN_OR_RETURN(LowerTree::Content content, session.fs->OpenContentLocked(inode, O_PATH));
+      if (!content.fd.valid()) {
+        state->bytes = content.bytes;
+        return Ok();
+      }
+      made = std::move(content.fd);
+    }
+    if (TryPassthrough(req, session, made.get(), state)) return Ok();
+  }
+  if (!IsUpperData(inode)) {
+    ASSIGN_OR_RETURN(LowerTree::Content content, session.fs->OpenContentLocked(inode, O_RDONLY));
+    state->bytes = content.bytes;
+    state->fd = std::move(content.fd);
+    return Ok();
+  }
+  ASSIGN_OR_RETURN(state->fd, OpenForIo(*session.fs, inode));
+  return Ok();
+}
+
+}  // namespace
+
+Status AttachFile(fuse_req_t req, const InodePtr& inode, uint32_t epoch, UniqueFd made,
+                  fuse_file_info* fi) {
+  Session& session = SessionOf(req);
+  auto file = std::make_unique<OpenFile>();
+  const std::lock_guard lock(inode->mutex);
+  if (inode->epoch.load(std::memory_order_acquire) != epoch) return Errno("open", ESTALE);
+  if (inode->open == nullptr) {
+    auto state = std::make_shared<OpenState>();
+    RETURN_IF_ERROR(StartState(req, session, *inode, std::move(made), state.get()));
+    inode->open = std::move(state);
+  }
+  file->inode = inode;
+  file->state = inode->open;
+  ++file->state->count;
+  fi->backing_id = file->state->backing_id;
+  // Pages that were cached before an inode's first passthrough open may be old; the tree's are not.
+  fi->keep_cache = file->state->bytes.data() != nullptr || !session.options.passthrough ? 1 : 0;
+  fi->noflush = 1;  // Nothing is buffered here.
+  fi->parallel_direct_writes = 1;
+  fi->fh = reinterpret_cast<uint64_t>(file.release());
+  return Ok();
+}
+
+void DetachFile(fuse_req_t req, uint64_t handle) {
+  const std::unique_ptr<OpenFile> file(reinterpret_cast<OpenFile*>(handle));
+  const std::lock_guard lock(file->inode->mutex);
+  OpenState& state = *file->state;
+  if (--state.count > 0) return;
+  if (state.backing_id > 0 && fuse_passthrough_close(req, state.backing_id) < 0) {
+    LOG_WARNING(Errno("close a backing file").message());
+  }
+  if (file->inode->open == file->state) file->inode->open.reset();
+}
+
+Result<int> FileDescriptor(Session& session, const OpenFile& file) {
+  const std::lock_guard lock(file.inode->mutex);
+  OpenState& state = *file.state;
+  if (state.fd.valid()) return state.fd.get();
+  if (state.bytes.data() != nullptr) return -1;
+  if (file.inode->open != file.state) {
+    // The data was replaced since, by a copy-up: what this file reads is the lower data.
+    ASSIGN_OR_RETURN(LowerTree::Content content,
+                     session.fs->lower().OpenContent(*file.inode->lower, O_RDONLY));
+    state.fd = std::move(content.fd);
+  } else {
+    ASSIGN_OR_RETURN(state.fd, OpenForIo(*session.fs, *file.inode));
+  }
+  return state.fd.get();
+}
+
+}  // namespace strata::layerfs

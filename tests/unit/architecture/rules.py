@@ -1,0 +1,64 @@
+"""What the architecture test demands: the one place where the allowed edges are written."""
+
+# A folder may include from itself and from these (docs/overview.md). An entry with a slash is
+# stricter than its top folder and replaces that rule.
+ALLOWED_INCLUDES = {
+    "common": set(),
+    "imaged": {"common"},
+    "net": {"common"},
+    "layerfs": {"common", "imaged"},
+    "migrate": {"common", "imaged"},
+    "vclusterd": {"common", "imaged", "net", "layerfs", "migrate"},
+    # Tools use APIs and client libraries only.
+    "tools": {"common", "imaged/api", "imaged/client", "imaged/archive/directory_tar.h",
+              "vclusterd/api"},
+    "tests": {"common", "imaged", "net", "layerfs", "migrate", "vclusterd", "tools"},
+    # The .proto files and what is made of them are contracts: they know nobody.
+    "imaged/api": set(),
+    "vclusterd/api": set(),
+    # A client's library must not pull the store in.
+    "imaged/client": {"common", "imaged/api"},
+}
+
+TOP_LEVEL = {
+    "CMakeLists.txt", "CMakePresets.json", "cmake", "common", "layerfs", "imaged", "vclusterd",
+    "net", "migrate", "tests", "tools", "docs", "README.md", "CHANGELOG.md", "LICENSE",
+}
+NOT_OURS = {"build"}  # Made by tools, ignored by git. Names that start with a dot are fine too.
+
+FILE_LINES_MAX = 600
+LINE_COLUMNS_MAX = 120  # .clang-format aims at 100; this is where a line is too long to be let be.
+SOURCE_SUFFIXES = (".cc", ".h", ".c", ".proto")
+
+SLEEP = r"\b(sleep|usleep)\s*\(|\bsleep_for\s*\("
+SKIP = r"\bGTEST_SKIP\b|\bDISABLED_"
+# (pattern, why), matched on code without comments and string literals.
+FORBIDDEN_CODE = [
+    (r"\bsystem\s*\(", "runs a shell: use common/subprocess.h"),
+    (r"\bpopen\s*\(", "runs a shell: use common/subprocess.h"),
+    (r"\b(sprintf|vsprintf|strcpy|strcat|gets)\s*\(", "has no bound"),
+    (SLEEP, "wait for the event instead of sleeping"),
+    (SKIP, "no test may be skipped"),
+]
+# The same, but tests may: a forked child of a test, a fixture's constructor.
+FORBIDDEN_CODE_OUTSIDE_TESTS = [
+    (r"\bexecl[pe]?\s*\(", "use common/subprocess.h"),
+    (r"\bthrow\s+[A-Za-z_:]", "errors are Result<T> (common/result.h)"),
+]
+# Matched on the whole text, comments included.
+FORBIDDEN_TEXT = [
+    (r"\b(TODO|FIXME|XXX|HACK)\b", "finish it, or open an issue"),
+]
+# path -> patterns that it may use, and why.
+EXCEPTIONS = {
+    # The kernel has no event for a frozen or emptied cgroup v1; bounded by a deadline.
+    "vclusterd/runtime/cgroups.cc": {SLEEP},
+    # flock(2) has no timeout.
+    "vclusterd/runtime/node_runtime.cc": {SLEEP},
+    # gRPC's synchronous server has no event for a caller that gave up.
+    "vclusterd/service/vcluster_service.cc": {SLEEP},
+    # Files of cgroup v1 are looked at where the host has v1 (CI's has).
+    "tests/unit/vclusterd/node_runtime_test.cc": {SKIP},
+}
+
+FORBIDDEN_FILE_NAMES = [r"(^|/)(utils?|helpers?|misc)\.(h|cc)$"]

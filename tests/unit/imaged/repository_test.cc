@@ -1,0 +1,431 @@
+// What the repository promises its users: rights, names, nothing half-published, nothing lost.
+#include "imaged/repository/repository.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <future>
+
+#include "common/file_io.h"
+#include "imaged/archive/tar_export.h"
+
+namespace strata::imaged {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uid_t kAlice = 50'001;
+constexpr uid_t kBob = 50'002;
+
+#define ASSERT_OK(expr)                                         \
+  do {                                                          \
+    const auto& ok_result = (expr);                             \
+    ASSERT_TRUE(ok_result.ok()) << ok_result.error().message(); \
+  } while (false)
+
+struct File {
+  std::string path;  // Below the root, directories are made.
+  std::string content;
+};
+
+// A tar of these files, made by the exporter from a tree of its own store.
+std::string MakeTar(const std::string& scratch, const std::vector<File>& files) {
+  auto store = ObjectStore::Open(scratch);
+  EXPECT_TRUE(store.ok());
+  auto ingest = (*store)->StartIngest();
+  Tree tree;
+  for (const File& file : files) {
+    Inode inode;
+    inode.mode = S_IFREG | 0644;
+    inode.size = file.content.size();
+    if (file.content.size() <= kInlineSizeMax) {
+      inode.data = file.content;
+    } else {
+      inode.object = *(*ingest)->Add(file.content);
+    }
+    auto index = tree.AddInode(std::move(inode));
+    EXPECT_TRUE(tree.Link(Tree::kRoot, file.path, *index).ok());
+  }
+  EXPECT_TRUE((*ingest)->Commit().ok());
+  std::string tar;
+  EXPECT_TRUE(ExportTar(tree, **store, [&](std::string_view data) -> Status {
+                tar += data;
+                return Ok();
+              }).ok());
+  ingest->reset();
+  store->reset();
+  EXPECT_TRUE(RemoveTree(scratch).ok());
+  return tar;
+}
+
+ByteSource SourceOf(const std::string& data, size_t piece = 4096) {
+  return [&data, piece, at = size_t{0}]() mutable -> Result<std::string_view> {
+    const std::string_view next = std::string_view(data).substr(at, piece);
+    at += next.size();
+    return next;
+  };
+}
+
+size_t CountFiles(const std::string& directory) {
+  size_t count = 0;
+  DIR* stream = ::opendir(directory.c_str());
+  if (stream == nullptr) return 0;
+  while (const dirent* entry = ::readdir(stream)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    count += entry->d_type == DT_DIR ? CountFiles(directory + "/" + name) : 1;
+  }
+  ::closedir(stream);
+  return count;
+}
+
+class RepositoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto created = TemporaryDirectory::Create("/var/tmp", "strata-repo.");
+    ASSERT_OK(created);
+    directory_.emplace(std::move(*created));
+    tar_ = MakeTar(
+        directory_->path() + "/scratch",
+        {{"big", std::string(70'000, 'b')}, {"small", "s"}, {"other", std::string(9000, 'o')}});
+    Reopen();
+  }
+  void TearDown() override {
+    EXPECT_EQ(CountFiles(Store("staging")), 0u) << "staging is not empty";
+  }
+
+  void Reopen() {
+    repository_.reset();
+    auto opened = Repository::Open(State());
+    ASSERT_OK(opened);
+    repository_ = std::move(*opened);
+  }
+  std::string State() const { return directory_->path() + "/state"; }
+  std::string Store(const std::string& name) const { return State() + "/store/" + name; }
+
+  Result<v1::ImportResult> Import(uid_t caller, const std::string& reference,
+                                  const std::string& tar,
+                                  const std::function<void(v1::ImportOptions*)>& more = {}) {
+    v1::ImportOptions options;
+    options.set_reference(reference);
+    if (more) more(&options);
+    return repository_->Import(caller, options, SourceOf(tar), cancel_, {});
+  }
+  std::vector<std::string> Names(uid_t caller, bool all) {
+    v1::ListRequest request;
+    request.set_all_visible(all);
+    std::vector<std::string> names;
+    auto images = repository_->List(caller, request);
+    EXPECT_TRUE(images.ok());
+    for (const v1::Image& image : *images) names.push_back(DisplayName(image));
+    return names;
+  }
+  Status Share(uid_t caller, const std::string& reference, v1::Visibility visibility) {
+    v1::ShareRequest request;
+    request.set_reference(reference);
+    request.set_visibility(visibility);
+    auto shared = repository_->Share(caller, request);
+    return shared.ok() ? Ok() : Status(shared.error());
+  }
+  Result<v1::AcquireRootResponse> Acquire(uid_t uid, const std::string& reference,
+                                          const std::string& lease) {
+    v1::AcquireRootRequest request;
+    request.set_reference(reference);
+    request.set_on_behalf_of_uid(uid);
+    request.set_lease(lease);
+    return repository_->AcquireRoot(request);
+  }
+  struct Report {
+    v1::FsckResult result;
+    std::vector<std::string> problems;
+  };
+  Report Fsck() {
+    Report report;
+    auto result = repository_->Fsck(0, "", cancel_, {}, [&](const std::string& problem) {
+      report.problems.push_back(problem);
+    });
+    EXPECT_TRUE(result.ok());
+    if (result.ok()) report.result = *result;
+    return report;
+  }
+  // The first object file on disk.
+  std::string AnObject(const Digest& digest) const {
+    return Store("objects/") + ObjectStore::RelativePath(digest);
+  }
+
+  std::optional<TemporaryDirectory> directory_;
+  std::string tar_;
+  std::unique_ptr<Repository> repository_;
+  CancelToken cancel_;
+};
+
+void Overwrite(const std::string& path) {
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  auto fd = Open(path, O_WRONLY);
+  ASSERT_OK(fd);
+  ASSERT_OK(PWriteAll(fd->get(), "X", 100));
+}
+
+TEST_F(RepositoryTest, AnImportedImageIsThereAfterARestart) {
+  const auto imported = Import(kAlice, "spark:v1", tar_);
+  ASSERT_OK(imported);
+  EXPECT_EQ(imported->summary().new_objects(), 2u);
+  EXPECT_EQ(imported->summary().new_bytes(), 79'000u);
+  Reopen();
+  const auto found = repository_->Find(kAlice, "spark:v1");
+  ASSERT_OK(found);
+  EXPECT_EQ(found->digest(), imported->image().digest());
+  EXPECT_EQ(Fsck().result.problems(), 0u);
+}
+
+TEST_F(RepositoryTest, TheSameContentIsStoredOnceAndHasOneLayer) {
+  const auto first = Import(kAlice, "a", tar_);
+  const auto second = Import(kBob, "b", tar_);
+  ASSERT_OK(first);
+  ASSERT_OK(second);
+  EXPECT_EQ(second->summary().new_objects(), 0u);
+  EXPECT_EQ(first->image().layers(0).digest(), second->image().layers(0).digest());
+}
+
+TEST_F(RepositoryTest, APrivateImageDoesNotExistForOthers) {
+  ASSERT_OK(Import(kAlice, "secret", tar_));
+  const std::string reference = std::to_string(kAlice) + "/secret";
+  EXPECT_EQ(repository_->Find(kBob, reference).error().code(), Code::kNotFound);
+  // What is hidden and what is not there look the same.
+  std::string hidden = repository_->Find(kBob, reference).error().message();
+  const std::string absent =
+      repository_->Find(kBob, std::to_string(kAlice) + "/absent").error().message();
+  hidden.replace(hidden.find("secret"), 6, "absent");
+  EXPECT_EQ(hidden, absent);
+  EXPECT_TRUE(Names(kBob, true).empty());
+  EXPECT_EQ(Names(0, false).size(), 1u) << "root sees all";
+}
+
+TEST_F(RepositoryTest, APublicImageMayBeUsedAndNotChangedByOthers) {
+  ASSERT_OK(Import(kAlice, "shared", tar_));
+  ASSERT_OK(Share(kAlice, "shared", v1::PUBLIC));
+  const std::string reference = std::to_string(kAlice) + "/shared";
+  EXPECT_THAT(Names(kBob, true), testing::ElementsAre(reference + ":latest"));
+  EXPECT_TRUE(Names(kBob, false).empty());
+  EXPECT_TRUE(Acquire(kBob, reference, "node/b").ok());
+  EXPECT_EQ(Share(kBob, reference, v1::PRIVATE).error().code(), Code::kPermissionDenied);
+  EXPECT_EQ(repository_->Delete(kBob, reference).error().code(), Code::kPermissionDenied);
+  EXPECT_EQ(Import(kBob, reference, tar_).error().code(), Code::kPermissionDenied);
+  ASSERT_OK(Share(kAlice, "shared", v1::PRIVATE));
+  EXPECT_EQ(Acquire(kBob, reference, "node/c").error().code(), Code::kNotFound);
+}
+
+TEST_F(RepositoryTest, ATakenNameIsRefusedAndReplacedOnlyOnRequest) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const std::string other = MakeTar(directory_->path() + "/scratch", {{"else", "e"}});
+  const auto refused = Import(kAlice, "x", other);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kAlreadyExists);
+  EXPECT_THAT(refused.error().message(), HasSubstr("x:latest"));
+  EXPECT_EQ(repository_->Show(kAlice, "x")->entries(), 3u);
+  ASSERT_OK(Import(kAlice, "x", other, [](v1::ImportOptions* o) { o->set_replace(true); }));
+  EXPECT_EQ(repository_->Show(kAlice, "x")->entries(), 1u);
+}
+
+TEST_F(RepositoryTest, BadReferencesAreRefusedWithTheirReason) {
+  for (const char* bad :
+       {"", "a b", "a/b/c", "-x", "x:", ":y", "x:y:z", "../x", "no-such-user-here/x"}) {
+    const auto refused = Import(kAlice, bad, tar_);
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_TRUE(refused.error().code() == Code::kInvalidArgument ||
+                refused.error().code() == Code::kNotFound)
+        << bad << ": " << refused.error().message();
+  }
+  EXPECT_TRUE(Names(0, true).empty());
+}
+
+TEST_F(RepositoryTest, ATruncatedArchivePublishesNothingAndLeavesNothing) {
+  for (const size_t size : {size_t{0}, size_t{100}, size_t{3000}, tar_.size() - 2000}) {
+    const std::string cut = tar_.substr(0, size);
+    EXPECT_FALSE(Import(kAlice, "cut", cut).ok()) << size;
+  }
+  EXPECT_TRUE(Names(0, true).empty());
+  EXPECT_EQ(CountFiles(Store("objects")), 0u);
+  EXPECT_EQ(CountFiles(Store("manifests")), 0u);
+  EXPECT_EQ(CountFiles(Store("staging")), 0u);
+}
+
+TEST_F(RepositoryTest, ACancelledImportPublishesNothing) {
+  CancelToken cancel;
+  v1::ImportOptions options;
+  options.set_reference("x");
+  int pieces = 0;
+  ByteSource inner = SourceOf(tar_, 512);
+  const auto result = repository_->Import(kAlice, options,
+                                          [&]() -> Result<std::string_view> {
+                                            if (++pieces == 20) cancel.Cancel();
+                                            return inner();
+                                          },
+                                          cancel, {});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code(), Code::kCancelled);
+  EXPECT_EQ(CountFiles(Store("objects")), 0u);
+}
+
+TEST_F(RepositoryTest, TwoWritersOfOneNameTheSecondIsRefused) {
+  std::promise<void> started;
+  std::promise<void> go_on;
+  std::future<void> may_go_on = go_on.get_future();
+  ByteSource inner = SourceOf(tar_);
+  bool first_call = true;
+  auto first = std::async(std::launch::async, [&] {
+    v1::ImportOptions options;
+    options.set_reference("x");
+    return repository_->Import(kAlice, options,
+                               [&]() -> Result<std::string_view> {
+                                 if (first_call) {
+                                   started.set_value();
+                                   may_go_on.wait();
+                                   first_call = false;
+                                 }
+                                 return inner();
+                               },
+                               cancel_, {});
+  });
+  started.get_future().wait();
+  EXPECT_EQ(Import(kAlice, "x", tar_).error().code(), Code::kFailedPrecondition);
+  // And nothing is collected meanwhile.
+  ASSERT_OK(Import(kAlice, "y", tar_));
+  const auto deleted = repository_->Delete(kAlice, "y");
+  ASSERT_OK(deleted);
+  EXPECT_TRUE(deleted->collection_deferred());
+  go_on.set_value();
+  ASSERT_OK(first.get());
+  EXPECT_EQ(Fsck().result.problems(), 0u);
+}
+
+TEST_F(RepositoryTest, DeletingFreesWhatNobodyElseNeeds) {
+  ASSERT_OK(Import(kAlice, "one", tar_));
+  const std::string other =
+      MakeTar(directory_->path() + "/scratch",
+              {{"big", std::string(70'000, 'b')}, {"own", std::string(5000, 'p')}});
+  ASSERT_OK(Import(kBob, "two", other));
+  const auto deleted = repository_->Delete(kAlice, "one");
+  ASSERT_OK(deleted);
+  EXPECT_FALSE(deleted->collection_deferred());
+  EXPECT_EQ(deleted->freed_objects(), 1u) << "'big' belongs to the other image too";
+  EXPECT_EQ(deleted->freed_bytes(), 9000u);
+  EXPECT_EQ(CountFiles(Store("manifests")), 1u);
+  EXPECT_EQ(Fsck().result.problems(), 0u);
+}
+
+TEST_F(RepositoryTest, AnImageInUseIsNotDeleted) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const auto root = Acquire(kAlice, "x", "node/hpc-0");
+  ASSERT_OK(root);
+  EXPECT_TRUE(PathExists(root->tree_path()));
+  Reopen();  // Leases survive a restart.
+  const auto refused = repository_->Delete(kAlice, "x");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message(), HasSubstr("node/hpc-0"));
+  EXPECT_EQ(repository_->Show(kAlice, "x")->leases(), 1u);
+  ASSERT_OK(repository_->ReleaseRoot("node/hpc-0"));
+  ASSERT_OK(repository_->ReleaseRoot("node/hpc-0"));
+  ASSERT_OK(repository_->Delete(kAlice, "x"));
+  EXPECT_FALSE(PathExists(root->tree_path()));
+}
+
+TEST_F(RepositoryTest, AReplacedImageLivesOnWhereItIsUsed) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  ASSERT_OK(Acquire(kAlice, "x", "node/1"));
+  const std::string other = MakeTar(directory_->path() + "/scratch", {{"else", "e"}});
+  ASSERT_OK(Import(kAlice, "x", other, [](v1::ImportOptions* o) { o->set_replace(true); }));
+  ASSERT_OK(repository_->Delete(kAlice, "x"));
+  const auto leased = repository_->LeasedImage("node/1");
+  ASSERT_OK(leased);
+  EXPECT_TRUE(
+      repository_->layers().VerifyManifest(*Digest::Parse(leased->layers(0).digest())).ok());
+  EXPECT_TRUE(repository_->objects().Has(Hasher::Of(std::string(70'000, 'b'))));
+}
+
+TEST_F(RepositoryTest, ALayerOnABaseShowsBoth) {
+  ASSERT_OK(Import(kAlice, "base", tar_));
+  const std::string more =
+      MakeTar(directory_->path() + "/scratch", {{"more", "m"}, {"small", "new"}});
+  ASSERT_OK(Import(kAlice, "top", more, [](v1::ImportOptions* o) { o->set_base("base"); }));
+  v1::ListFilesRequest request;
+  request.set_reference("top");
+  const auto files = repository_->ListFiles(kAlice, request);
+  ASSERT_OK(files);
+  std::vector<std::string> names;
+  for (const v1::FileInfo& file : files->files()) names.push_back(file.name());
+  EXPECT_THAT(names, testing::ElementsAre("big", "more", "other", "small"));
+  EXPECT_EQ(files->files(3).size(), 3u);
+  EXPECT_EQ(repository_->Find(kAlice, "top")->lineage().parent_reference(),
+            std::to_string(kAlice) + "/base:latest");
+}
+
+TEST_F(RepositoryTest, AnExportImportsToTheSameLayer) {
+  const auto first = Import(kAlice, "x", tar_);
+  ASSERT_OK(first);
+  std::string exported;
+  ASSERT_OK(repository_->Export(
+      kAlice, "x",
+      [&](std::string_view data) -> Status {
+        exported += data;
+        return Ok();
+      },
+      cancel_));
+  const auto second = Import(kAlice, "y", exported);
+  ASSERT_OK(second);
+  EXPECT_EQ(first->image().layers(0).digest(), second->image().layers(0).digest());
+}
+
+TEST_F(RepositoryTest, FsckNamesEveryDamage) {
+  const auto imported = Import(kAlice, "x", tar_);
+  ASSERT_OK(imported);
+  ASSERT_OK(Acquire(kAlice, "x", "node/1"));
+  const Digest big = Hasher::Of(std::string(70'000, 'b'));
+  const Digest other = Hasher::Of(std::string(9000, 'o'));
+  Overwrite(AnObject(big));
+  ASSERT_EQ(::unlink(AnObject(other).c_str()), 0);
+  Overwrite(Acquire(kAlice, "x", "node/1")->tree_path());
+  Report report = Fsck();
+  EXPECT_EQ(report.result.problems(), 3u);
+  EXPECT_THAT(report.problems,
+              testing::Contains(testing::AllOf(HasSubstr("/big"), HasSubstr(big.Hex()))));
+  EXPECT_THAT(report.problems,
+              testing::Contains(testing::AllOf(HasSubstr("/other"), HasSubstr(other.Hex()))));
+  EXPECT_THAT(report.problems, testing::Contains(HasSubstr("cached tree")));
+  // The tree was only a cache: it is gone and built anew.
+  ASSERT_OK(Acquire(kAlice, "x", "node/1"));
+
+  Overwrite(
+      repository_->layers().ManifestPath(*Digest::Parse(imported->image().layers(0).digest())));
+  report = Fsck();
+  EXPECT_THAT(report.problems, testing::Contains(HasSubstr("manifest")));
+}
+
+TEST_F(RepositoryTest, AnExportOfADamagedImageFailsAndNamesThePath) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  Overwrite(AnObject(Hasher::Of(std::string(70'000, 'b'))));
+  const Status exported = repository_->Export(
+      kAlice, "x", [](std::string_view) -> Status { return Ok(); }, cancel_);
+  ASSERT_FALSE(exported.ok());
+  EXPECT_EQ(exported.error().code(), Code::kCorrupt);
+  EXPECT_THAT(exported.error().message(), HasSubstr("big"));
+}
+
+TEST_F(RepositoryTest, StrangersCannotReadTheStoreOnDisk) {
+  struct stat st;
+  ASSERT_EQ(::stat(State().c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 077, 0u);
+}
+
+TEST_F(RepositoryTest, ASecondProcessIsRefusedTheStore) {
+  const auto second = Repository::Open(State());
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code(), Code::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace strata::imaged

@@ -1,0 +1,162 @@
+// vclusterd: the Vclusters of one host. Parses its flags, wires, serves.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "common/digest.h"
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/paths.h"
+#include "common/rpc/local_server.h"
+#include "imaged/client/host_image_client.h"
+#include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/service/clusters.h"
+#include "vclusterd/service/vcluster_service.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr std::chrono::seconds kShutdownGrace(2);
+
+struct Flags {
+  std::string state_dir = DefaultStateDir();
+  std::string run_dir = DefaultRunDir();
+  std::string imaged_socket;  // Empty: in run_dir.
+  std::string subnet_pool = "10.90.0.0/16";
+  uint32_t id_base = 1'000'000;
+  std::string driver;  // Empty: the better one.
+  bool down = false;
+};
+
+// The other programs lie beside this one.
+Result<std::string> ProgramDirectory() {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  if (n <= 0 || n == sizeof(path)) return Errno("readlink /proc/self/exe");
+  const std::string program(path, static_cast<size_t>(n));
+  return program.substr(0, program.rfind('/'));
+}
+
+// Containers must be able to reach the file, wherever this program was installed: the run directory
+// is passable, a build directory may not be.
+Result<std::string> ProvideVinit(const std::string& from, const std::string& run_dir) {
+  ASSIGN_OR_RETURN(const std::string program, ReadFile(from + "/vinit"));
+  const std::string path = run_dir + "/vinit";
+  const auto present = ReadFile(path);
+  // Left alone when it is the same: running nodes have it mounted, and all share its one page.
+  if (!present.ok() || *present != program) {
+    RETURN_IF_ERROR(WriteFileAtomically(path, program, 0755));
+  }
+  return path;
+}
+
+// One vclusterd per state directory. Held until the process ends.
+Result<UniqueFd> LockState(const std::string& state_dir) {
+  const std::string path = state_dir + "/vclusterd/lock";
+  RETURN_IF_ERROR(MakeDirectories(state_dir + "/vclusterd"));
+  ASSIGN_OR_RETURN(UniqueFd lock, Open(path, O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Errno("lock " + path);
+    return Error(Code::kFailedPrecondition, "another vclusterd serves " + state_dir);
+  }
+  return lock;
+}
+
+Result<ClustersConfig> MakeConfig(const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
+  ClustersConfig config;
+  config.state_dir = flags.state_dir;
+  config.id_first = flags.id_base;
+  config.layerfs_binary = programs + "/layerfs";
+  ASSIGN_OR_RETURN(config.pool, net::Ipv4Prefix::Parse(flags.subnet_pool));
+  if (config.pool.length > net::kClusterPrefixLength || config.pool.length < 8) {
+    return Error(Code::kInvalidArgument, "--subnet-pool is a /8 to /24");
+  }
+  if (flags.id_base < kIdCount) {
+    return Error(Code::kInvalidArgument, "--id-base is at least 65536");
+  }
+  RETURN_IF_ERROR(MakeDirectories(flags.run_dir));
+  config.host.run_dir = flags.run_dir;
+  config.host.instance = Hasher::Of(flags.state_dir).Hex().substr(0, net::kInstanceDigits);
+  config.host.node_binary = programs + "/strata-node";
+  config.host.unified_cgroups = HasUnifiedCgroups();
+  ASSIGN_OR_RETURN(config.host.vinit, ProvideVinit(programs, flags.run_dir));
+  if (flags.driver.empty()) {
+    ASSIGN_OR_RETURN(config.driver, layerfs::PickDriver(flags.state_dir));
+  } else {
+    ASSIGN_OR_RETURN(config.driver, layerfs::ParseDriver(flags.driver));
+  }
+  return config;
+}
+
+// A path that stays the same whatever the working directory is, without symbolic links: the
+// instance's name is made from it.
+Result<std::string> Canonical(const std::string& path) {
+  RETURN_IF_ERROR(MakeDirectories(path));
+  char* const resolved = ::realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return Errno(path);
+  std::string text = resolved;
+  ::free(resolved);
+  return text;
+}
+
+Status Serve(Flags flags) {
+  if (::geteuid() != 0) return Error(Code::kPermissionDenied, "vclusterd runs as root");
+  ASSIGN_OR_RETURN(flags.state_dir, Canonical(flags.state_dir));
+  ASSIGN_OR_RETURN(flags.run_dir, Canonical(flags.run_dir));
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockState(flags.state_dir));
+  ASSIGN_OR_RETURN(const ClustersConfig config, MakeConfig(flags));
+  ASSIGN_OR_RETURN(const auto images,
+                   imaged::HostImageClient::Connect(flags.imaged_socket.empty()
+                                                        ? ImagedSocket(flags.run_dir)
+                                                        : flags.imaged_socket));
+  ASSIGN_OR_RETURN(const auto clusters, Clusters::Open(config, *images));
+  if (flags.down) return clusters->DeleteAll(/*force=*/true);
+  ASSIGN_OR_RETURN(const auto server,
+                   rpc::LocalServer::Start(VclusterdSocket(flags.run_dir),
+                                           [&](const rpc::Caller& caller) {
+                                             std::vector<std::unique_ptr<grpc::Service>> services;
+                                             services.push_back(
+                                                 MakeVclusterService(*clusters, caller));
+                                             return services;
+                                           }));
+  LOG_INFO("serves " + VclusterdSocket(flags.run_dir) + ", driver " +
+           std::string(layerfs::DriverName(config.driver)));
+  rpc::WaitForStopSignal();
+  server->Shutdown(kShutdownGrace);
+  LOG_INFO("ends; the nodes run on");
+  return Ok();
+}
+
+}  // namespace
+}  // namespace strata::vcluster
+
+int main(int argc, char** argv) {
+  strata::vcluster::Flags flags;
+  CLI::App app("Runs the Vclusters of this host");
+  app.add_option("--state-dir", flags.state_dir, "Durable state")->capture_default_str();
+  app.add_option("--run-dir", flags.run_dir, "Sockets and what a reboot may forget")
+      ->capture_default_str();
+  app.add_option("--imaged", flags.imaged_socket, "imaged's socket (RUN_DIR/imaged.sock)");
+  app.add_option("--subnet-pool", flags.subnet_pool, "Each Vcluster gets a /24 of it")
+      ->capture_default_str();
+  app.add_option("--id-base", flags.id_base, "First user id for containers")->capture_default_str();
+  app.add_option("--driver", flags.driver, "kernel or fuse (the better one that works here)");
+  app.add_flag("--down", flags.down, "Stop and delete everything of this state directory, and end");
+  CLI11_PARSE(app, argc, argv);
+  strata::InitLog("vclusterd", strata::LogLevel::kInfo);
+  ::signal(SIGPIPE, SIG_IGN);
+  strata::rpc::BlockStopSignals();
+  try {
+    const strata::Status status = strata::vcluster::Serve(flags);
+    if (status.ok()) return 0;
+    LOG_ERROR(status.error().message());
+  } catch (const std::exception& error) {
+    LOG_ERROR(std::string("unexpected: ") + error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,147 @@
+#include "vclusterd/service/exec_reactor.h"
+
+#include <condition_variable>
+#include <mutex>
+
+#include "common/rpc/status.h"
+#include "vclusterd/service/exec_session.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Base = grpc::ServerBidiReactor<v1::ExecRequest, v1::ExecEvent>;
+
+ExecParameters FromProto(const v1::ExecStart& start) {
+  ExecParameters parameters;
+  parameters.node = start.node();
+  parameters.argv.assign(start.argv().begin(), start.argv().end());
+  parameters.env.assign(start.env().begin(), start.env().end());
+  parameters.working_directory = start.working_directory();
+  parameters.uid = start.uid();
+  parameters.gid = start.gid();
+  parameters.terminal = start.terminal();
+  return parameters;
+}
+
+class ExecReactor final : public Base, private ExecListener {
+ public:
+  ExecReactor(Clusters& clusters, uid_t caller) : clusters_(clusters), caller_(caller) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      if (session_ != nullptr) {
+        session_->EndInput();
+      } else {
+        FinishOnce(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call has no start"));
+      }
+      return;
+    }
+    if (session_ == nullptr) {
+      StartCommand();
+      return;
+    }
+    bool read_on = true;
+    if (request_.has_stdin_data()) {
+      session_->Input(std::move(*request_.mutable_stdin_data()));
+      read_on = false;  // InputTaken reads on: the client cannot flood us.
+    } else if (request_.has_resize()) {
+      session_->Resize(request_.resize().rows(), request_.resize().columns());
+    } else if (request_.has_stdin_end()) {
+      session_->EndInput();
+    }
+    if (read_on) StartRead(&request_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    write_ok_ = ok;
+    written_.notify_all();
+  }
+
+  void OnCancel() override {
+    if (started_.load()) session_->Kill();
+  }
+
+  // The session's thread may be the one that finished the call and be on its way out still: it is
+  // joined here, on a thread of gRPC.
+  void OnDone() override {
+    session_.reset();
+    delete this;
+  }
+
+ private:
+  void StartCommand() {
+    if (!request_.has_start()) {
+      FinishOnce(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the first message is the start"));
+      return;
+    }
+    const ExecParameters parameters = FromProto(request_.start());
+    const auto target = clusters_.FindForExec(caller_, parameters.node);
+    if (!target.ok()) return FinishOnce(rpc::ToGrpc(target.error()));
+    ExecSession::Terminal size;
+    if (request_.start().rows() != 0) size.rows = request_.start().rows();
+    if (request_.start().columns() != 0) size.columns = request_.start().columns();
+    auto session = ExecSession::Start(clusters_, *target, parameters, size, *this);
+    if (!session.ok()) return FinishOnce(rpc::ToGrpc(session.error()));
+    session_ = std::move(*session);
+    started_ = true;
+    StartRead(&request_);
+  }
+
+  bool Output(bool is_stderr, std::string_view data) override {
+    v1::ExecEvent event;
+    (is_stderr ? event.mutable_stderr_data() : event.mutable_stdout_data())->assign(data);
+    return Send(std::move(event));
+  }
+
+  void InputTaken() override { StartRead(&request_); }
+
+  void Ended(Result<int> exit_code) override {
+    if (!exit_code.ok()) return FinishOnce(rpc::ToGrpc(exit_code.error()));
+    v1::ExecEvent event;
+    event.set_exit_code(*exit_code);
+    Send(std::move(event));
+    FinishOnce(grpc::Status::OK);
+  }
+
+  // Waits until the message is gone: one write may be under way.
+  bool Send(v1::ExecEvent event) {
+    std::unique_lock lock(mutex_);
+    if (finished_ || !write_ok_) return false;
+    event_ = std::move(event);
+    writing_ = true;
+    StartWrite(&event_);
+    written_.wait(lock, [&] { return !writing_; });
+    return write_ok_;
+  }
+
+  void FinishOnce(const grpc::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_) return;
+      finished_ = true;
+    }
+    Finish(status);
+  }
+
+  Clusters& clusters_;
+  const uid_t caller_;
+  v1::ExecRequest request_;
+  v1::ExecEvent event_;
+  std::unique_ptr<ExecSession> session_;
+  std::atomic<bool> started_{false};  // session_ may be used by OnCancel.
+  std::mutex mutex_;                  // Guards what follows.
+  std::condition_variable written_;
+  bool writing_ = false;
+  bool write_ok_ = true;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+Base* NewExecReactor(Clusters& clusters, uid_t caller) { return new ExecReactor(clusters, caller); }
+
+}  // namespace strata::vcluster
