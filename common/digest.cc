@@ -58,7 +58,19 @@ struct Hasher::State {
   blake3_hasher hasher;
 };
 
-Hasher::Hasher() : state_(std::make_unique<State>()) { blake3_hasher_init(&state_->hasher); }
+Hasher::Hasher() : state_(std::make_unique<State>()) {
+  // BLAKE3 looks at the CPU on its first use and keeps what it saw without a lock
+  // (blake3_dispatch.c), so the first use must not be that of several threads.
+  static const bool cpu_known = [] {
+    blake3_hasher first;
+    uint8_t out[Digest::kSize];
+    blake3_hasher_init(&first);
+    blake3_hasher_finalize(&first, out, sizeof(out));
+    return true;
+  }();
+  (void)cpu_known;
+  blake3_hasher_init(&state_->hasher);
+}
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;

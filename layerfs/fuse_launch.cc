@@ -80,9 +80,13 @@ Status StartServer(const RootSpec& spec, const std::string& binary, UniqueFd fus
   if (::pipe2(pipe_fds, O_CLOEXEC) != 0) return Errno("pipe");
   const UniqueFd read_end(pipe_fds[0]);
   UniqueFd write_end(pipe_fds[1]);
+  // Not our standard error: the server outlives us, and whoever reads from us waits for its end.
+  ASSIGN_OR_RETURN(const UniqueFd log,
+                   Open(spec.upper_dir + ".log", O_WRONLY | O_CREAT | O_APPEND, 0640));
   SubprocessOptions options;
   options.argv = ServerCommand(spec, binary);
   options.stdout_fd = -1;
+  options.stderr_fd = log.get();
   options.extra_fds = {fuse_fd.get(), write_end.get(), lock.get()};
   options.new_session = true;
   ASSIGN_OR_RETURN(Subprocess server, Subprocess::Start(options), "fuse driver");

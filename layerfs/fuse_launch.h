@@ -5,6 +5,7 @@
 //   descriptor 3  the /dev/fuse connection
 //   descriptor 4  the readiness pipe: kServerReady once it serves; anything else is the reason why
 //                 it does not, up to the end of file
+//   descriptor 2  <upper>.log, appended to
 //   descriptor 5  the lock on the upper (layerfs/upper_lock.h), to be kept until it ends
 #pragma once
 

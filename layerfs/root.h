@@ -49,8 +49,9 @@ Status PrepareUpper(const RootSpec& spec);
 // A detached mount of the union. kUnsupported when this kernel cannot (the message says what is
 // missing; see Probe), kFailedPrecondition when the upper is in use, kCorrupt for a bad tree.
 // kFuse starts the server process (`layerfs_binary` serve …), which ends with the mount. It is in a
-// session of its own, no child of the caller (nothing to reap), and survives it. A mount soon after
-// an unmount of the same upper waits up to 5 s for the old server to end.
+// session of its own, no child of the caller (nothing to reap), survives it, and logs to
+// <upper_dir>.log. A mount soon after an unmount of the same upper waits up to 5 s for the old
+// server to end.
 Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec,
                            const std::string& layerfs_binary = "layerfs");
 // The same for a process with many roots: the kernel driver shares the mounts of the trees.

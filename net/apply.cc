@@ -121,8 +121,8 @@ Result<std::vector<ObservedLink>> ObserveLinks() {
     const nl_addr* local = rtnl_addr_get_local(address);
     if (rtnl_addr_get_family(address) != AF_INET || local == nullptr) continue;
     const auto* bytes = static_cast<const uint8_t*>(nl_addr_get_binary_addr(local));
-    const uint32_t value = static_cast<uint32_t>(bytes[0]) << 24 | bytes[1] << 16 | bytes[2] << 8 |
-                           bytes[3];
+    const uint32_t value =
+        static_cast<uint32_t>(bytes[0]) << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
     by_index[rtnl_addr_get_ifindex(address)].addresses.push_back({{value}, 32});
   }
   std::vector<ObservedLink> result;
@@ -172,7 +172,9 @@ Status EnableForwarding(const std::string& marker_path) {
 
 Status RestoreForwarding(const std::string& marker_path) {
   if (!PathExists(marker_path)) return Ok();
-  RETURN_IF_ERROR(WriteForwarding("0\n"));
+  ASSIGN_OR_RETURN(const std::string tables,
+                   RunChecked({"nft", "list", "tables"}, {}, kNftTimeout));
+  if (tables.find(kTablePrefix) == std::string::npos) RETURN_IF_ERROR(WriteForwarding("0\n"));
   if (::unlink(marker_path.c_str()) != 0) return Errno("unlink " + marker_path);
   return Ok();
 }

@@ -41,7 +41,7 @@ std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node)
   return VethPrefix(instance) + Base36(cluster * 256 + node);
 }
 
-std::string TableName(std::string_view instance) { return "strata_" + std::string(instance); }
+std::string TableName(std::string_view instance) { return kTablePrefix + std::string(instance); }
 
 Mac MacFor(std::string_view seed) {
   const Digest digest = Hasher::Of(seed);
@@ -96,8 +96,8 @@ std::string MakeRuleset(const DesiredNetwork& desired) {
     const std::string name = "\"" + bridge.name + "\"";
     within += (within.empty() ? "" : ", ") + name + " . " + name;
     anti_spoof += "    " + name + " : jump " + bridge.name + ",\n";
-    text += table + " {\n  chain " + bridge.name + " {\n    ip saddr != " +
-            bridge.prefix.ToString() + " drop\n  }\n}\n";
+    text += table + " {\n  chain " + bridge.name +
+            " {\n    ip saddr != " + bridge.prefix.ToString() + " drop\n  }\n}\n";
   }
   text += table + " {\n  set within {\n    type ifname . ifname\n    elements = { " + within +
           " }\n  }\n  map sources {\n    type ifname : verdict\n    elements = {\n" + anti_spoof +
@@ -107,21 +107,39 @@ std::string MakeRuleset(const DesiredNetwork& desired) {
       "    type filter hook forward priority filter; policy accept;\n"
       // Bridged frames come here too when br_netfilter is on.
       "    iifname . oifname @within accept\n"
-      "    iifname " + ours + " oifname " + ours + " drop\n"
-      "    oifname " + ours + " ct state established,related accept\n"
-      "    oifname " + ours + " drop\n"
-      "    iifname " + ours + " meta nfproto ipv6 drop\n"
+      "    iifname " +
+      ours + " oifname " + ours +
+      " drop\n"
+      "    oifname " +
+      ours +
+      " ct state established,related accept\n"
+      "    oifname " +
+      ours +
+      " drop\n"
+      "    iifname " +
+      ours +
+      " meta nfproto ipv6 drop\n"
       "    iifname vmap @sources\n"
       "  }\n"
       "  chain input {\n"
       "    type filter hook input priority filter; policy accept;\n"
-      "    iifname " + ours + " ct state established,related accept\n"
-      "    iifname " + ours + " icmp type echo-request accept\n"
-      "    iifname " + ours + " drop\n"
+      "    iifname " +
+      ours +
+      " ct state established,related accept\n"
+      "    iifname " +
+      ours +
+      " icmp type echo-request accept\n"
+      "    iifname " +
+      ours +
+      " drop\n"
       "  }\n"
       "  chain postrouting {\n"
       "    type nat hook postrouting priority srcnat; policy accept;\n"
-      "    ip saddr " + desired.pool.ToString() + " oifname != " + ours + " masquerade\n"
+      // The pool is left alone: with br_netfilter on, another Strata's bridged frames come here
+      // too.
+      "    ip saddr " +
+      desired.pool.ToString() + " ip daddr != " + desired.pool.ToString() + " oifname != " + ours +
+      " masquerade\n"
       "  }\n"
       "}\n";
   return text;

@@ -3,8 +3,8 @@
 //
 // One bridge and one prefix per Vcluster; the bridge has the prefix's first address and is the
 // nodes' gateway. One nftables table per instance of Strata, always replaced as a whole, so that it
-// cannot drift: no traffic between Vclusters, none from the outside into one (answers excepted), none
-// from nodes to the host itself (ping excepted), masqueraded traffic to the outside.
+// cannot drift: no traffic between Vclusters, none from the outside into one (answers excepted),
+// none from nodes to the host itself (ping excepted), masqueraded traffic to the outside.
 //
 // Names start with 's' and five hex digits of the instance (a hash of its state directory), so that
 // several Stratas on one machine stay apart: "s1a2b3b7" is a bridge, "s1a2b3v7k" a node's veth,
@@ -22,6 +22,7 @@
 namespace strata::net {
 
 inline constexpr size_t kInstanceDigits = 5;
+inline constexpr char kTablePrefix[] = "strata_";
 inline constexpr int kClusterPrefixLength = 24;
 inline constexpr uint32_t kGatewayHost = 1;
 inline constexpr uint32_t kFirstNodeHost = 2;
@@ -72,8 +73,8 @@ NetworkPlan MakePlan(const DesiredNetwork& desired, const std::vector<ObservedLi
 // The table of `desired`, or its removal when there is no bridge.
 std::string MakeRuleset(const DesiredNetwork& desired);
 
-// The lowest prefix of the pool (its first is left out) that overlaps neither `taken` nor an address
-// of the host. kResourceExhausted names the remedy.
+// The lowest prefix of the pool (its first is left out) that overlaps neither `taken` nor an
+// address of the host. kResourceExhausted names the remedy.
 Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,
                                 const std::vector<ObservedLink>& observed);
 

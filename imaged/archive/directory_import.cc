@@ -1,11 +1,15 @@
 #include "imaged/archive/directory_import.h"
 
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
-#include "common/parallel.h"
 #include "common/printable.h"
 #include "imaged/archive/directory_walk.h"
 #include "imaged/archive/file_access.h"
@@ -14,19 +18,35 @@
 namespace strata::imaged {
 namespace {
 
-// Files that are captured together: enough to keep the cores busy, few enough descriptors.
-constexpr size_t kBatchMax = 256;
+// Files that are captured at once or wait for it, one descriptor each.
+constexpr size_t kWindowMax = 256;
+constexpr uint64_t kProgressEntries = 256;
 
+// The calling thread walks the directory and places what was captured into the tree, in the order
+// of the walk; a window of files between the two is captured by the other threads.
 class DirectoryImport {
  public:
   DirectoryImport(Ingest& ingest, const DirectoryImportOptions& options,
                   const ImportControl& control)
-      : ingest_(ingest), options_(options), control_(control), tree_(options.limits.tree) {}
+      : ingest_(ingest), options_(options), control_(control), tree_(options.limits.tree) {
+    const unsigned threads = std::max(1u, std::thread::hardware_concurrency());
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { CaptureLoop(); });
+  }
+  ~DirectoryImport() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    queued_.notify_all();
+  }
+  DirectoryImport(const DirectoryImport&) = delete;
+  DirectoryImport& operator=(const DirectoryImport&) = delete;
 
   Result<ImportedLayer> Run(const std::string& directory) {
     RETURN_IF_ERROR(
         WalkDirectory(directory, [this](WalkedFile file) { return Take(std::move(file)); }));
-    RETURN_IF_ERROR(Flush());
+    while (!window_.empty()) RETURN_IF_ERROR(PlaceOldest());
+    if (control_.progress) control_.progress(entries_, content_bytes_);
     return ImportedLayer{std::move(tree_), entries_, content_bytes_, std::move(warnings_)};
   }
 
@@ -35,6 +55,8 @@ class DirectoryImport {
     WalkedFile file;
     bool hard_link = false;  // Another name of a file that was taken before.
     Inode inode;
+    std::optional<Error> error;
+    bool captured = false;  // Guarded by mutex_; the rest is the capturing thread's until then.
   };
 
   Status Take(WalkedFile file) {
@@ -59,13 +81,37 @@ class DirectoryImport {
       pending.hard_link =
           !linked_.try_emplace({pending.file.st.st_dev, pending.file.st.st_ino}, Tree::kRoot).second;
     }
-    if (pending.hard_link) pending.file.fd.reset();
-    batch_.push_back(std::move(pending));
-    return batch_.size() < kBatchMax ? Ok() : Flush();
+    if (pending.hard_link) {
+      pending.file.fd.reset();
+      pending.captured = true;
+    }
+    window_.push_back(std::move(pending));
+    if (!window_.back().captured) {
+      std::lock_guard lock(mutex_);
+      queue_.push_back(&window_.back());
+      queued_.notify_one();
+    }
+    return window_.size() < kWindowMax ? Ok() : PlaceOldest();
+  }
+
+  void CaptureLoop() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return;
+      Pending* pending = queue_.front();
+      queue_.pop_front();
+      lock.unlock();
+      Status status = Capture(pending);
+      if (!status.ok()) pending->error = status.error();
+      pending->file.fd.reset();
+      lock.lock();
+      pending->captured = true;
+      captured_.notify_one();
+    }
   }
 
   Status Capture(Pending* pending) const {
-    if (pending->hard_link) return Ok();
     RETURN_IF_ERROR(control_.Check());
     const WalkedFile& file = pending->file;
     const auto capture = [&]() -> Status {
@@ -77,14 +123,18 @@ class DirectoryImport {
     return Ok();
   }
 
-  Status Flush() {
-    std::vector<Pending> batch = std::exchange(batch_, {});
-    RETURN_IF_ERROR(
-        ParallelFor(batch.size(), [&](size_t i) { return Capture(&batch[i]); }));
-    for (Pending& pending : batch) {
-      RETURN_IF_ERROR(Place(&pending), "/" + Printable(pending.file.path));
+  Status PlaceOldest() {
+    {
+      std::unique_lock lock(mutex_);
+      captured_.wait(lock, [this] { return window_.front().captured; });
     }
-    if (control_.progress) control_.progress(entries_, content_bytes_);
+    Pending pending = std::move(window_.front());
+    window_.pop_front();
+    if (pending.error) return *pending.error;
+    RETURN_IF_ERROR(Place(&pending), "/" + Printable(pending.file.path));
+    if (entries_ % kProgressEntries == 0 && control_.progress) {
+      control_.progress(entries_, content_bytes_);
+    }
     return Ok();
   }
 
@@ -133,13 +183,19 @@ class DirectoryImport {
   const DirectoryImportOptions& options_;
   const ImportControl& control_;
   Tree tree_;
-  std::vector<Pending> batch_;
+  std::deque<Pending> window_;  // In the order of the walk. References stay valid.
   std::map<std::pair<dev_t, ino_t>, InodeIndex> linked_;  // Files with several names.
   std::optional<InodeIndex> parent_;                      // Of the entry placed last.
   std::string parent_path_;
   ImportWarnings warnings_;
   uint64_t entries_ = 0;
   uint64_t content_bytes_ = 0;
+
+  std::mutex mutex_;  // Guards queue_, stopping_ and Pending::captured.
+  std::deque<Pending*> queue_;
+  std::condition_variable queued_, captured_;
+  bool stopping_ = false;
+  std::vector<std::jthread> threads_;  // Last: joined before the rest goes.
 };
 
 }  // namespace

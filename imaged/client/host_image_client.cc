@@ -9,7 +9,10 @@ namespace {
 
 class GrpcSaveSession final : public SaveSession {
  public:
-  explicit GrpcSaveSession(v1::HostImageService::Stub* stub) : stream_(stub->Save(&context_)) {}
+  GrpcSaveSession(v1::HostImageService::Stub* stub, const v1::SaveStart& start)
+      : stream_(stub->Save(&context_)) {
+    *request_.mutable_start() = start;
+  }
 
   ~GrpcSaveSession() override {
     if (finished_) return;
@@ -17,12 +20,11 @@ class GrpcSaveSession final : public SaveSession {
     Drain();
   }
 
-  Status Begin(const v1::SaveStart& start) {
-    *request_.mutable_start() = start;
-    return Send();
+  // imaged begins the round at once, so the start waits for this call.
+  Status FirstRound() override {
+    RETURN_IF_ERROR(Send());
+    return Await(v1::SaveResponse::kFirstRoundDone);
   }
-
-  Status FirstRound() override { return Await(v1::SaveResponse::kFirstRoundDone); }
 
   Status SecondRound() override {
     request_.mutable_frozen();
@@ -136,9 +138,8 @@ class GrpcHostImageClient final : public HostImageClient {
   }
 
   Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) override {
-    auto session = std::make_unique<GrpcSaveSession>(stub_.get());
-    RETURN_IF_ERROR(session->Begin(ToMessage(parameters)));
-    return std::unique_ptr<SaveSession>(std::move(session));
+    return std::unique_ptr<SaveSession>(
+        std::make_unique<GrpcSaveSession>(stub_.get(), ToMessage(parameters)));
   }
 
  private:

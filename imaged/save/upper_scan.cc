@@ -77,6 +77,7 @@ Result<RoundStats> UpperScan::Round(bool frozen) {
   ++round_;
   stats_ = {};
   settled_before_ns_ = NowNs() - kGranularityNs;
+  if (!frozen && ::syncfs(upper_.get()) != 0) return Errno("syncfs of the upper directory");
   snapshot_ = {};
 
   struct stat st;

@@ -6,8 +6,10 @@
 // The upper is written by a container and trusted in nothing: symbolic links are not followed, only
 // regular files are opened, names are bytes.
 //
-// A change within the clock's granularity before a capture would leave ctime as it was, so what
-// was touched just before it was captured counts as changed in the next round.
+// Two changes would leave ctime as it was: one within the clock's granularity of the capture, and a
+// store through a mapping whose page was dirty already (only the first store faults). Therefore a
+// running round begins with syncfs, which cleans pages so that the next store faults again, and
+// what was touched after that began counts as changed in the next round.
 //
 // Used by one thread; captures contents on several of its own.
 #pragma once
@@ -84,7 +86,7 @@ class UpperScan {
   };
   struct Known {
     Stamp stamp;
-    bool settled = false;  // Not touched just before it was captured.
+    bool settled = false;  // Not touched since shortly before the sync.
     std::shared_ptr<CapturedInode> captured;
     std::vector<std::string> names;  // Directories: sorted.
     uint64_t round = 0;              // The last round that saw it.
@@ -115,7 +117,7 @@ class UpperScan {
   std::vector<PendingContent> pending_;
   bool frozen_ = false;
   uint64_t round_ = 0;
-  int64_t settled_before_ns_ = 0;  // ctime before this is out of the clock's granularity.
+  int64_t settled_before_ns_ = 0;  // A ctime before this tells every later change.
   RoundStats stats_;
 };
 

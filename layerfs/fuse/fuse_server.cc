@@ -42,7 +42,6 @@ void Init(void* userdata, fuse_conn_info* conn) {
   conn->max_write = kMaxWriteBytes;
   conn->no_interrupt = 1;
   NegotiatePassthrough(session, conn);
-  if (session->options.on_ready) session->options.on_ready();
 }
 
 fuse_lowlevel_ops Operations() {
@@ -106,6 +105,7 @@ Result<int> ServeFuse(const FuseServerOptions& options) {
   }
   [[maybe_unused]] const int taken_over = connection.release();
   session.fuse = fuse.get();
+  if (options.on_ready) options.on_ready();
   return Loop(fuse.get(), options.threads_max);
 }
 

@@ -16,8 +16,8 @@ struct FuseServerOptions {
   unsigned threads_max = 4;
   bool passthrough = true;   // Used when the kernel and the file systems below can.
   bool debug = false;        // Every request on standard error.
-  // Called once, from a serving thread, when the kernel has been answered for the first time: the
-  // mount can be used.
+  // Called once, by the calling thread, when everything is open and requests are about to be served:
+  // the mount can be used.
   std::function<void()> on_ready;
 };
 

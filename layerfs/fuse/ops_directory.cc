@@ -85,35 +85,40 @@ Result<bool> AddWithAttributes(Filler* filler, Session& session, const InodePtr&
   return false;
 }
 
+Status Fill(Filler* filler, Session& session, const InodePtr& dir, OpenDirectory* directory,
+            off_t offset, bool plus) {
+  const std::lock_guard lock(directory->mutex);
+  if (offset == 0 || !directory->listed) {
+    ASSIGN_OR_RETURN(directory->entries, session.fs->ReadDirectory(dir));
+    directory->listed = true;
+  }
+  bool room = AddDots(filler, session, dir, offset, plus);
+  size_t i = offset < 2 ? 0 : static_cast<size_t>(offset - 2);
+  for (; room && i < directory->entries.size(); ++i) {
+    const auto add = plus ? AddWithAttributes : AddPlain;
+    const Result<bool> added =
+        add(filler, session, dir, directory->entries[i], static_cast<off_t>(i + 3));
+    if (!added.ok()) {
+      // One bad entry must not hide the others; whoever looks it up is told.
+      LOG_ERROR("listing a directory: " + added.error().message());
+      continue;
+    }
+    room = *added;
+  }
+  return Ok();
+}
+
 void ReadEntries(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi,
                  bool plus) {
   Guarded(req, number, [&](Session& session, const Node& node) {
-    OpenDirectory& directory = DirectoryOf(fi);
-    const std::lock_guard lock(directory.mutex);
-    if (offset == 0 || !directory.listed) {
-      auto entries = session.fs->ReadDirectory(node.inode);
-      if (!entries.ok()) {
-        ReplyError(req, entries.error());
-        return;
-      }
-      directory.entries = std::move(*entries);
-      directory.listed = true;
-    }
     Filler filler(req, size);
-    bool room = AddDots(&filler, session, node.inode, offset, plus);
-    size_t i = offset < 2 ? 0 : static_cast<size_t>(offset - 2);
-    for (; room && i < directory.entries.size(); ++i) {
-      const auto add = plus ? AddWithAttributes : AddPlain;
-      const Result<bool> added = add(&filler, session, node.inode, directory.entries[i],
-                                     static_cast<off_t>(i + 3));
-      if (!added.ok()) {
-        // One bad entry must not hide the others; whoever looks it up is told.
-        LOG_ERROR("listing a directory: " + added.error().message());
-        continue;
-      }
-      room = *added;
+    const Status filled = Fill(&filler, session, node.inode, &DirectoryOf(fi), offset, plus);
+    // With the answer the directory may be closed, and *fi's object gone.
+    if (filled.ok()) {
+      filler.Reply();
+    } else {
+      ReplyError(req, filled.error());
     }
-    filler.Reply();
   });
 }
 

@@ -33,12 +33,13 @@ std::vector<Case> AllCases();
 //   file (0644, "lower file\n")  private (0600)  user_file (1000:1000)  empty  small  run (0755)
 //   suid (06755, 1000:1000)  big (1 MiB + 1)  sparse-able big2 (200,000 bytes)
 //   l1 l2 sub/l3: one file with three names ("linked\n")
-//   dir/{a,b,sub/x}  empty_dir  deep/d1/d2/f  many/000…299  sticky (01777)/{of1000,of1001}
+//   dir/{a,b,sub/x}  empty_dir  deep/d1/d2/f  many/000…119  sticky (01777)/{of1000,of1001}
 //   sgid_dir (02775, gid 1000)  user_dir (1000:1000)/inner
 //   to_file to_dir dangling: symbolic links   fifo sock null (1:3) blk (7:200)
 //   attrs: user.k=v, trusted.t=v, security.s=v   acl: user 1000 may write   acl_dir: default ACL
 void DescribeLowerContent(const std::string& directory, testing::TestImage* image);
 
+inline constexpr int kMany = 120;
 inline constexpr const char* kLowerFile = "lower file\n";
 inline constexpr const char* kLinked = "linked\n";
 inline constexpr off_t kBigSize = (1 << 20) + 1;

@@ -7,8 +7,23 @@ using enum BackendKind;
 
 const Difference kDifferences[] = {
     {"AReaderOpenBeforeCopyUpSeesTheWrite",
-     {kOverlay, kKernel, kFuse},
-     "overlayfs: a descriptor opened for reading before copy-up keeps the lower file"},
+     {kFuse},
+     "a passthrough descriptor opened before copy-up keeps the lower file"},
+    {"ARemovedDirectoryThatIsOpenIsEmptyAndTakesNothing",
+     {kOverlay, kKernel},
+     "overlayfs: an open directory that was removed still tells a link count of 2"},
+    {"ListedInodeNumbersAreThoseOfStat",
+     {kKernel},
+     "overlayfs without xino, layers on two file systems: d_ino of a changed entry is the upper's"},
+    {"RemovingAnAclLeavesTheMode",
+     {kKernel},
+     "overlayfs asks the lower for set_acl, which EROFS has not: EOPNOTSUPP until a copy-up"},
+    {"AnAclCanBeSetOnALowerFile",
+     {kKernel},
+     "overlayfs asks the lower for set_acl, which EROFS has not: EOPNOTSUPP until a copy-up"},
+    {"AWriteByRootKeepsSetuid",
+     {kFuse},
+     "KILLPRIV_V2: a passthrough write clears setuid whoever writes"},
 };
 
 }  // namespace

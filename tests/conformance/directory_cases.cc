@@ -38,10 +38,10 @@ const Case kCases[] = {
     {"AListingHoldsEveryLowerNameOnce",
      [](Env& e) {
        const auto names = Rest(Open(e, e.p("many")).get());
-       SAME(names.size(), 302u);
+       SAME(names.size(), 122u);
        SAME(names.count("."), 1u);
        SAME(names.count(".."), 1u);
-       SAME(names.count("299"), 1u);
+       SAME(names.count("119"), 1u);
      }},
     {"AListingMergesNewAndLowerNames",
      [](Env& e) {
@@ -79,7 +79,7 @@ const Case kCases[] = {
      [](Env& e) {
        const Stream stream = Open(e, e.p("many"));
        if (!stream) return;
-       for (int i = 0; i < 100; ++i) ::readdir(stream.get());
+       for (int i = 0; i < 60; ++i) ::readdir(stream.get());
        const long place = ::telldir(stream.get());
        const dirent* entry = ::readdir(stream.get());
        const std::string next = entry == nullptr ? "" : entry->d_name;
@@ -110,7 +110,7 @@ const Case kCases[] = {
          OK(::unlink(e.p("many/" + name)));
          ++deleted;
        }
-       SAME(deleted, 300u);
+       SAME(deleted, static_cast<size_t>(kMany));
        SAME(LIST("many").size(), 0u);
      }},
     {"CreatingWhileListingRepeatsNothing",
@@ -123,7 +123,7 @@ const Case kCases[] = {
          if (made < 50) WRITE("many/new" + std::to_string(made++), "");
        }
        for (const std::string& name : seen) SAME(seen.count(name), 1u);
-       SAME(LIST("many").size(), 350u);
+       SAME(LIST("many").size(), 170u);
      }},
     {"AListingOfALargeNewDirectory",
      [](Env& e) {

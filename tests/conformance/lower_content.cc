@@ -60,7 +60,7 @@ void DescribeLowerContent(const std::string& directory, testing::TestImage* imag
   image->Directory(at("deep/d1/d2"));
   image->File(at("deep/d1/d2/f"), "deep\n");
   image->Directory(at("many"));
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < kMany; ++i) {
     image->File(at("many/" + std::to_string(1000 + i).substr(1)), "");
   }
   image->Directory(at("sticky"), {.mode = 01777});

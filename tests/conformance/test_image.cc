@@ -135,7 +135,8 @@ Status TestImage::WriteInode(const std::string& path, imaged::InodeIndex index,
   if (inode.IsDirectory()) {
     made_it = index == imaged::Tree::kRoot ? 0 : ::mkdir(path.c_str(), 0700);
   } else if (inode.IsRegular()) {
-    RETURN_IF_ERROR(WriteFileAtomically(path, contents_[index]));
+    ASSIGN_OR_RETURN(const UniqueFd file, Open(path, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    RETURN_IF_ERROR(WriteAll(file.get(), contents_[index]), path);
   } else if (S_ISLNK(inode.mode)) {
     made_it = ::symlink(inode.data.c_str(), path.c_str());
   } else {

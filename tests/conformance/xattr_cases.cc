@@ -141,7 +141,7 @@ const Case kCases[] = {
     {"ADefaultAclIsInherited",
      [](Env& e) {
        OK(::mkdir(e.p("acl_dir/d"), 0777));
-       WRITE("acl_dir/f", "");
+       UniqueFd fd = e.Open(e.p("acl_dir/f"), O_CREAT | O_WRONLY, 0666, __LINE__);
        SAME(XATTR("acl_dir/d", kDefault), XATTR("acl_dir", kDefault));
        HOLDS(Lists(e, e.p("acl_dir/f"), kAccess));
        const char* file = e.p("acl_dir/f");
@@ -172,7 +172,12 @@ const Case kCases[] = {
        const char* path = e.p("private");
        SAME(e.As(1000, [&] { return ErrnoOf(::open(path, O_WRONLY)); }), 0);
      }},
-    {"AMalformedAclIsRefused", [](Env& e) { FAILS(EINVAL, Set(e.p("file"), kAccess, "nonsense")); }},
+    {"AMalformedAclIsRefused",
+     [](Env& e) {
+       const std::string_view bad_tag("\x02\0\0\0\x77\x77\x06\0\xff\xff\xff\xff", 12);
+       FAILS(EINVAL, Set(e.p("file"), kAccess, bad_tag));
+       FAILS(EOPNOTSUPP, Set(e.p("file"), kAccess, "of another version"));
+     }},
     {"ADefaultAclOnAFileIsRefused",
      [](Env& e) { FAILS(EACCES, Set(e.p("file"), kDefault, XATTR("acl", kAccess))); }},
     {"CapabilitiesAreDroppedByAWrite",

@@ -43,18 +43,27 @@ void AddNetwork(const NodeSpec& spec, const HostLayout& host, Items* items) {
   items->emplace_back(net + "name", "eth0");
   items->emplace_back(net + "hwaddr", net::ToString(net::MacFor(host.ContainerName(spec.id))));
   items->emplace_back(net + "flags", "up");
-  items->emplace_back(net + "ipv4.address", spec.self.address.ToString() + "/" +
-                                                std::to_string(spec.prefix.length));
+  items->emplace_back(net + "ipv4.address",
+                      spec.self.address.ToString() + "/" + std::to_string(spec.prefix.length));
   items->emplace_back(net + "ipv4.gateway", spec.gateway.ToString());
 }
 
 // sshd as vinit starts it: one process per connection, with this Vcluster's keys.
 std::vector<std::string> SshdArguments() {
   const std::string dir = kStrataDirInNode;
-  return {"--dir", "/run/sshd", "--listen", "22", "/usr/sbin/sshd", "-i",
-          "-o", "HostKey=" + dir + "/host_key",
-          "-o", "AuthorizedKeysFile=" + dir + "/authorized_keys .ssh/authorized_keys",
-          "-o", "UseDNS=no", ";"};
+  return {"--dir",
+          "/run/sshd",
+          "--listen",
+          "22",
+          "/usr/sbin/sshd",
+          "-i",
+          "-o",
+          "HostKey=" + dir + "/host_key",
+          "-o",
+          "AuthorizedKeysFile=" + dir + "/authorized_keys .ssh/authorized_keys",
+          "-o",
+          "UseDNS=no",
+          ";"};
 }
 
 }  // namespace
@@ -97,6 +106,8 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host) 
   for (const std::string& variable : NodeEnvironment(spec.env, {})) {
     items.emplace_back("lxc.environment", variable);
   }
+  request.mount_point_files = NodeFileMountPoints();
+  request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);
 
   request.argv = {kVinitInNode, "--grace", std::to_string(kStopGraceSeconds)};

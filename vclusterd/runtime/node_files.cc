@@ -55,9 +55,15 @@ std::string SshClientConfig(const NodeSpec& spec) {
   }
   const std::string dir = kStrataDirInNode;
   return "# Made by Strata: the nodes of this Vcluster reach each other without a password.\n"
-         "Host" + hosts + "\n"
-         "  IdentityFile " + dir + "/login_key\n"
-         "  GlobalKnownHostsFile " + dir + "/known_hosts /etc/ssh/ssh_known_hosts\n"
+         "Host" +
+         hosts +
+         "\n"
+         "  IdentityFile " +
+         dir +
+         "/login_key\n"
+         "  GlobalKnownHostsFile " +
+         dir +
+         "/known_hosts /etc/ssh/ssh_known_hosts\n"
          "  LogLevel ERROR\n";
 }
 
@@ -109,17 +115,19 @@ std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std:
       vinit + " dev/.vinit none bind,ro,create=file 0 0",
       node_dir + "/strata dev/.strata none bind,ro,create=dir 0 0",
   };
-  for (const char* name : {"hosts", "hostname", "resolv.conf", "machine-id"}) {
-    entries.push_back(node_dir + "/etc/" + name + " etc/" + name +
-                      " none bind,ro,create=file 0 0");
+  for (const std::string& path : NodeFileMountPoints()) {
+    entries.push_back(node_dir + "/" + path + " " + path + " none bind,ro,create=file 0 0");
   }
   return entries;
 }
 
+std::vector<std::string> NodeFileMountPoints() {
+  return {"etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/machine-id"};
+}
+
 std::vector<std::pair<std::string, std::string>> OptionalFileEntries(const std::string& node_dir) {
-  return {{"etc/ssh/ssh_config.d",
-           node_dir + "/etc/ssh.conf etc/ssh/ssh_config.d/strata.conf none "
-                      "bind,ro,create=file 0 0"}};
+  return {{"etc/ssh/ssh_config.d", node_dir + "/etc/ssh.conf etc/ssh/ssh_config.d/strata.conf none "
+                                              "bind,ro,create=file 0 0"}};
 }
 
 }  // namespace strata::vcluster

@@ -36,6 +36,8 @@ Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir);
 
 // liblxc mount entries for them; the second list holds those that need a directory in the root.
 std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit);
+// The same files of /etc, relative to the root.
+std::vector<std::string> NodeFileMountPoints();
 std::vector<std::pair<std::string, std::string>> OptionalFileEntries(const std::string& node_dir);
 
 }  // namespace strata::vcluster

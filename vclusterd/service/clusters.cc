@@ -46,8 +46,11 @@ ParsedTarget ParseTarget(std::string_view text) {
 
 Clusters::Clusters(ClustersConfig config, imaged::HostImageClient& images, NodeRuntime runtime,
                    OwnerIds owners)
-    : config_(std::move(config)), images_(images), runtime_(std::move(runtime)),
-      store_(config_.state_dir + "/vclusterd/clusters"), owners_(std::move(owners)) {}
+    : config_(std::move(config)),
+      images_(images),
+      runtime_(std::move(runtime)),
+      store_(config_.state_dir + "/vclusterd/clusters"),
+      owners_(std::move(owners)) {}
 
 Result<std::unique_ptr<Clusters>> Clusters::Open(ClustersConfig config,
                                                  imaged::HostImageClient& images) {
@@ -55,8 +58,8 @@ Result<std::unique_ptr<Clusters>> Clusters::Open(ClustersConfig config,
   RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd/nodes", 0700));
   RETURN_IF_ERROR(MakeDirectories(config.host.run_dir));
   ASSIGN_OR_RETURN(NodeRuntime runtime, NodeRuntime::Create(config.host));
-  ASSIGN_OR_RETURN(OwnerIds owners, OwnerIds::Load(config.state_dir + "/vclusterd/owners.json",
-                                                   config.id_first));
+  ASSIGN_OR_RETURN(OwnerIds owners,
+                   OwnerIds::Load(config.state_dir + "/vclusterd/owners.json", config.id_first));
   std::unique_ptr<Clusters> clusters(
       new Clusters(std::move(config), images, std::move(runtime), std::move(owners)));
   RETURN_IF_ERROR(clusters->Recover());
@@ -99,10 +102,17 @@ Result<Clusters::Target> Clusters::FindTarget(uid_t caller, const std::string& t
   if (target.cluster == nullptr) return not_found;
   target.node = parsed.node;
   if (target.node.has_value() && *target.node >= target.cluster->nodes.size()) {
-    return Error(Code::kNotFound, "Vcluster " + parsed.name + " has no node " +
-                                      std::to_string(*target.node));
+    return Error(Code::kNotFound,
+                 "Vcluster " + parsed.name + " has no node " + std::to_string(*target.node));
   }
   return target;
+}
+
+Status Clusters::CheckExists(const ClusterPtr& cluster) {
+  const std::lock_guard lock(mutex_);
+  const auto found = clusters_.find(cluster->state.number);
+  if (found != clusters_.end() && found->second == cluster) return Ok();
+  return Error(Code::kNotFound, "Vcluster " + cluster->state.name + " was just deleted");
 }
 
 Status Clusters::CheckNameIsFree(uid_t owner, const std::string& name) {
@@ -221,10 +231,10 @@ Status Clusters::UpdateNetwork(bool at_start) {
     }
   }
   const std::string marker = config_.host.run_dir + "/ip_forward.was_off";
-  RETURN_IF_ERROR(desired.bridges.empty() ? net::RestoreForwarding(marker)
-                                          : net::EnableForwarding(marker));
+  if (!desired.bridges.empty()) RETURN_IF_ERROR(net::EnableForwarding(marker));
   ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
-  return net::ApplyPlan(net::MakePlan(desired, links, /*delete_veths=*/at_start));
+  RETURN_IF_ERROR(net::ApplyPlan(net::MakePlan(desired, links, /*delete_veths=*/at_start)));
+  return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
 }
 
 Result<ExecTarget> Clusters::FindForExec(uid_t caller, const std::string& node) {

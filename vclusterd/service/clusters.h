@@ -7,7 +7,7 @@
 // before anything of it is taken away, so whatever a crash leaves, the next Open finds the file and
 // removes the rest. Containers are not children of this process and run on without it.
 //
-// Lock order: Cluster::change, then mutex_, then network_mutex_, then Cluster::mutex.
+// Lock order: Cluster::change, Node::saving, network_mutex_, mutex_, Cluster::mutex.
 #pragma once
 
 #include <atomic>
@@ -137,11 +137,13 @@ class Clusters {
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClusterView>> List(uid_t caller, const std::string& name);
   Result<ClusterView> Start(uid_t caller, const std::string& target);
-  Result<ClusterView> Stop(uid_t caller, const std::string& target, std::chrono::milliseconds grace);
+  Result<ClusterView> Stop(uid_t caller, const std::string& target,
+                           std::chrono::milliseconds grace);
   Status Delete(uid_t caller, const std::string& name);
 
+  // Cancelled before it is published, a save leaves nothing.
   Result<SaveNodeResult> Save(uid_t caller, const SaveNodeParameters& parameters,
-                              const ProgressFn& progress);
+                              const ProgressFn& progress, const CancelToken& cancel);
 
   Result<ExecTarget> FindForExec(uid_t caller, const std::string& node);
   Result<Subprocess> Exec(const ExecTarget& target, const ExecParameters& parameters, int in,
@@ -155,7 +157,7 @@ class Clusters {
     std::optional<NodeRecord> record;
     std::string problem;
     double start_ms = 0;
-    std::mutex saving;  // A node is frozen by one save at a time.
+    std::mutex saving;  // A node is frozen by one save at a time, and not stopped during it.
   };
   struct Cluster {
     std::mutex change;  // Held by operations that start, stop or delete.
@@ -180,6 +182,9 @@ class Clusters {
   // Names and numbers.
   Result<Target> FindTarget(uid_t caller, const std::string& text);
   Result<ClusterPtr> Reserve(ClusterState state);
+  // kNotFound once the Vcluster was deleted. REQUIRES: `cluster->change` is held, so that a deleted
+  // one's number, which may belong to another by now, is not used.
+  Status CheckExists(const ClusterPtr& cluster);
   Status CheckNameIsFree(uid_t owner, const std::string& name);
 
   // One node.
@@ -205,10 +210,10 @@ class Clusters {
   layerfs::TreeMounts trees_;
   ClusterStore store_;
   OwnerIds owners_;
-  std::mutex mutex_;                          // Guards clusters_ and reserved_.
-  std::map<uint32_t, ClusterPtr> clusters_;   // By number.
-  std::vector<uint32_t> reserved_;            // Numbers of files that could not be read.
-  std::mutex network_mutex_;                  // Held around observe, plan and apply.
+  std::mutex mutex_;                         // Guards clusters_ and reserved_.
+  std::map<uint32_t, ClusterPtr> clusters_;  // By number.
+  std::vector<uint32_t> reserved_;           // Numbers of files that could not be read.
+  std::mutex network_mutex_;                 // Held around observe, plan and apply.
 };
 
 // The name of a user, or the number where the host knows no name; and back (kNotFound).

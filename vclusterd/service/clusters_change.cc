@@ -35,7 +35,8 @@ Status GiveIdentity(ClusterState* state) {
   return Ok();
 }
 
-// A job on several nodes that goes on after an error, because it clears up; answers the first error.
+// A job on several nodes that goes on after an error, because it clears up; answers the first
+// error.
 template <typename Job>
 Status ForAll(size_t count, Job job) {
   std::mutex mutex;  // Guards first.
@@ -62,8 +63,8 @@ Result<ClusterView> Clusters::Create(uid_t caller, const CreateParameters& param
   RETURN_IF_ERROR(CheckLimits(parameters.limits));
   if (parameters.image.empty()) return Error(Code::kInvalidArgument, "say which image");
   if (parameters.nodes == 0 || parameters.nodes > net::kNodesMaxPerCluster) {
-    return Error(Code::kInvalidArgument, "a Vcluster has 1 to " +
-                                             std::to_string(net::kNodesMaxPerCluster) + " nodes");
+    return Error(Code::kInvalidArgument,
+                 "a Vcluster has 1 to " + std::to_string(net::kNodesMaxPerCluster) + " nodes");
   }
   ClusterState state;
   state.name = parameters.name;
@@ -191,6 +192,7 @@ void Clusters::RollBack(const std::vector<ClusterPtr>& clusters) {
 
 // REQUIRES: `cluster->change` is held.
 Status Clusters::Remove(const ClusterPtr& cluster, bool force) {
+  RETURN_IF_ERROR(CheckExists(cluster));
   ClusterState state;
   {
     const std::lock_guard lock(cluster->mutex);
@@ -242,6 +244,7 @@ Result<ClusterView> Clusters::Start(uid_t caller, const std::string& text) {
   ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
   const ClusterPtr& cluster = target.cluster;
   const std::lock_guard change(cluster->change);
+  RETURN_IF_ERROR(CheckExists(cluster));
   std::vector<size_t> nodes;
   ClusterState state;
   {
@@ -271,6 +274,7 @@ Result<ClusterView> Clusters::Stop(uid_t caller, const std::string& text,
   ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
   const ClusterPtr& cluster = target.cluster;
   const std::lock_guard change(cluster->change);
+  RETURN_IF_ERROR(CheckExists(cluster));
   std::vector<size_t> nodes;
   ClusterState state;
   {

@@ -118,6 +118,7 @@ Status Clusters::StartNode(const ClusterPtr& cluster, size_t node) {
 }
 
 Status Clusters::StopNode(const ClusterPtr& cluster, size_t node, std::chrono::milliseconds grace) {
+  const std::lock_guard saving(cluster->nodes[node]->saving);
   std::optional<NodeRecord> record;
   std::string id;
   {
@@ -131,8 +132,8 @@ Status Clusters::StopNode(const ClusterPtr& cluster, size_t node, std::chrono::m
   return Ok();
 }
 
-Result<Subprocess> Clusters::Exec(const ExecTarget& target, const ExecParameters& parameters, int in,
-                                  int out, int err) {
+Result<Subprocess> Clusters::Exec(const ExecTarget& target, const ExecParameters& parameters,
+                                  int in, int out, int err) {
   ExecNodeRequest request;
   request.argv = parameters.argv;
   request.env = NodeEnvironment(target.image_env, parameters.env);
@@ -144,7 +145,7 @@ Result<Subprocess> Clusters::Exec(const ExecTarget& target, const ExecParameters
 }
 
 Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& parameters,
-                                      const ProgressFn& progress) {
+                                      const ProgressFn& progress, const CancelToken& cancel) {
   const auto start = Clock::now();
   ASSIGN_OR_RETURN(const Target target, FindTarget(caller, parameters.node));
   if (!target.node.has_value()) {
@@ -184,9 +185,13 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
     progress("copy", 0, 3);
     return session->FirstRound();
   };
-  rounds.second = [&] { return session->SecondRound(); };
+  rounds.second = [&]() -> Status {
+    RETURN_IF_ERROR(cancel.Check());
+    return session->SecondRound();
+  };
   ASSIGN_OR_RETURN(const migrate::RoundTimes times,
                    migrate::RunDiffRounds(container, running, rounds));
+  RETURN_IF_ERROR(cancel.Check());
   progress("publish", 2, 3);
   SaveNodeResult result;
   ASSIGN_OR_RETURN(result.image, session->Finish());

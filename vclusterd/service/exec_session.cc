@@ -34,10 +34,14 @@ Status MakeNonBlocking(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<ExecSession>> ExecSession::Start(Clusters& clusters, const ExecTarget& target,
+Result<std::unique_ptr<ExecSession>> ExecSession::Start(Clusters& clusters,
+                                                        const ExecTarget& target,
                                                         const ExecParameters& parameters,
                                                         Terminal terminal, ExecListener& listener) {
   if (parameters.argv.empty()) return Error(Code::kInvalidArgument, "no command");
+  if (parameters.uid >= kIdCount || parameters.gid >= kIdCount) {
+    return Error(Code::kInvalidArgument, "users and groups of a node are below 65536");
+  }
   std::unique_ptr<ExecSession> session(new ExecSession(listener));
   RETURN_IF_ERROR(session->Open(clusters, target, parameters, terminal));
   session->thread_ = std::thread([raw = session.get()] { raw->Run(); });
@@ -66,9 +70,8 @@ Status ExecSession::Open(Clusters& clusters, const ExecTarget& target,
     ASSIGN_OR_RETURN(in, MakePipe());
     ASSIGN_OR_RETURN(out, MakePipe());
     ASSIGN_OR_RETURN(err, MakePipe());
-    ASSIGN_OR_RETURN(Subprocess process,
-                     clusters.Exec(target, parameters, in.read.get(), out.write.get(),
-                                   err.write.get()));
+    ASSIGN_OR_RETURN(Subprocess process, clusters.Exec(target, parameters, in.read.get(),
+                                                       out.write.get(), err.write.get()));
     process_.emplace(std::move(process));
     in_ = std::move(in.write);
     out_ = std::move(out.read);

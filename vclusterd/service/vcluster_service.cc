@@ -23,10 +23,14 @@ double Milliseconds(std::chrono::nanoseconds time) {
 
 v1::NodeState ToProto(NodeCondition condition) {
   switch (condition) {
-    case NodeCondition::kCreating: return v1::CREATING;
-    case NodeCondition::kRunning: return v1::RUNNING;
-    case NodeCondition::kStopped: return v1::STOPPED;
-    case NodeCondition::kBreakdown: return v1::BREAKDOWN;
+    case NodeCondition::kCreating:
+      return v1::CREATING;
+    case NodeCondition::kRunning:
+      return v1::RUNNING;
+    case NodeCondition::kStopped:
+      return v1::STOPPED;
+    case NodeCondition::kBreakdown:
+      return v1::BREAKDOWN;
   }
   return v1::NODE_STATE_UNSPECIFIED;
 }
@@ -151,7 +155,8 @@ class VclusterServiceImpl final : public Base {
   grpc::Status Stop(grpc::ServerContext*, const v1::StopRequest* request,
                     v1::Clusters* response) override {
     const std::chrono::seconds asked(request->timeout_s());
-    const std::chrono::seconds grace = asked.count() == 0 ? kDefaultGrace : std::min(asked, kGraceMax);
+    const std::chrono::seconds grace =
+        asked.count() == 0 ? kDefaultGrace : std::min(asked, kGraceMax);
     return Answer(clusters_.Stop(caller_, request->target(), grace), response);
   }
 
@@ -160,13 +165,15 @@ class VclusterServiceImpl final : public Base {
     return rpc::ToGrpc(clusters_.Delete(caller_, request->name()));
   }
 
-  grpc::Status Save(grpc::ServerContext*, const v1::SaveRequest* request,
+  grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
-    const SaveNodeParameters parameters{request->node(),   request->reference(),
+    const SaveNodeParameters parameters{request->node(),        request->reference(),
                                         request->description(), request->public_(),
-                                        request->replace(), request->command_line()};
+                                        request->replace(),     request->command_line()};
     std::mutex mutex;
-    const auto saved = clusters_.Save(caller_, parameters, SendProgress(writer, &mutex));
+    const CancelWatch watch(context);
+    const auto saved =
+        clusters_.Save(caller_, parameters, SendProgress(writer, &mutex), watch.token());
     if (!saved.ok()) return rpc::ToGrpc(saved.error());
     v1::SaveEvent event;
     v1::SaveResult* result = event.mutable_result();

@@ -90,6 +90,8 @@ Result<std::string> Encode(const StartNodeRequest& request) {
   }
   writer.Put(request.needed_paths);
   writer.Put(request.items);
+  writer.Put(request.mount_point_files);
+  writer.Put(std::to_string(request.id_first));
   writer.Put(request.entries_if_directory);
   writer.Put(request.argv);
   return writer.Finish();
@@ -104,6 +106,8 @@ Result<StartNodeRequest> DecodeStart(std::string_view bytes) {
   }
   reader.Get(&request.needed_paths);
   reader.Get(&request.items);
+  reader.Get(&request.mount_point_files);
+  request.id_first = reader.Number();
   reader.Get(&request.entries_if_directory);
   reader.Get(&request.argv);
   RETURN_IF_ERROR(reader.Finish());

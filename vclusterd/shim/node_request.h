@@ -1,6 +1,6 @@
-// What vclusterd asks of strata-node, as a file of NUL-ended strings that is passed as descriptor 3.
-// A file and not the command line, because environments hold secrets and ps shows command lines.
-// Both programs come from one build, so the format has no version.
+// What vclusterd asks of strata-node, as a file of NUL-ended strings that is passed as
+// descriptor 3. A file and not the command line, because environments hold secrets and ps shows
+// command lines. Both programs come from one build, so the format has no version.
 #pragma once
 
 #include <sys/types.h>
@@ -22,8 +22,13 @@ struct StartNodeRequest {
   std::string root_dir;     // Where the root is attached, in a mount namespace of its own.
   std::string lock_path;    // Held (flock) from start to end, so that another can wait for us.
   std::string record_path;  // A NodeRecord is written here once the container runs.
-  std::vector<std::string> needed_paths;  // On the host; other mounts are not kept in the namespace.
+  std::vector<std::string>
+      needed_paths;  // On the host; other mounts are not kept in the namespace.
   std::vector<std::pair<std::string, std::string>> items;  // liblxc configuration, in order.
+  // Files that are mounted over: made (0644, of `id_first`) where the root lacks them. liblxc would
+  // make them with mode 0, and a saved image would have them so.
+  std::vector<std::string> mount_point_files;
+  uid_t id_first = 0;
   // Mount entries for which a directory inside the root (first) has to exist.
   std::vector<std::pair<std::string, std::string>> entries_if_directory;
   std::vector<std::string> argv;  // Process 1.
@@ -36,7 +41,7 @@ struct ExecNodeRequest {
   std::string working_directory;  // Empty: the user's home, or "/".
   uid_t uid = 0;                  // Inside the container.
   gid_t gid = 0;
-  bool terminal = false;          // Descriptor 0 becomes the controlling terminal.
+  bool terminal = false;  // Descriptor 0 becomes the controlling terminal.
   std::vector<std::string> env;
   std::vector<std::string> argv;
 };

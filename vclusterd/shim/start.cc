@@ -3,6 +3,7 @@
 #include <lxc/lxccontainer.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
@@ -21,12 +22,23 @@ struct PutContainer {
 };
 
 // The root is an image's: its symbolic links must not lead out of it.
-bool IsDirectoryInRoot(int root, const std::string& path) {
+UniqueFd OpenInRoot(int root, const std::string& path, uint64_t flags, uint64_t mode = 0) {
   open_how how = {};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
-  return fd.valid();
+  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
+}
+
+bool IsDirectoryInRoot(int root, const std::string& path) {
+  return OpenInRoot(root, path, O_PATH | O_DIRECTORY).valid();
+}
+
+// Where this is impossible (no directory, a dangling link), liblxc says what it thinks of it.
+Status MakeMountPoint(int root, const std::string& path, uid_t owner) {
+  const UniqueFd made = OpenInRoot(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  if (made.valid() && ::fchown(made.get(), owner, owner) != 0) return Errno("chown " + path);
+  return Ok();
 }
 
 Status SetItem(lxc_container* container, const std::string& key, const std::string& value) {
@@ -57,6 +69,9 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root) {
   if (container == nullptr) return Error(Code::kInternal, "liblxc cannot make a container");
   for (const auto& [key, value] : request.items) {
     RETURN_IF_ERROR(SetItem(container.get(), key, value));
+  }
+  for (const std::string& path : request.mount_point_files) {
+    RETURN_IF_ERROR(MakeMountPoint(root.get(), path, request.id_first));
   }
   for (const auto& [directory, entry] : request.entries_if_directory) {
     if (!IsDirectoryInRoot(root.get(), directory)) continue;

@@ -59,7 +59,6 @@ class Collector final : public ExecListener {
 class ClustersTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    mounts_before_ = ReadFile("/proc/self/mountinfo").value();
     dir_ = std::make_unique<TemporaryDirectory>(
         TemporaryDirectory::Create("/tmp", "strata-clusters.").value());
     ASSERT_EQ(::chmod(dir_->path().c_str(), 0755), 0);
@@ -83,7 +82,7 @@ class ClustersTest : public ::testing::Test {
     EXPECT_TRUE(deleted.ok()) << deleted.error().message();
     ExpectNothingLeft();
     clusters_.reset();
-    EXPECT_EQ(ReadFile("/proc/self/mountinfo").value(), mounts_before_);
+    EXPECT_EQ(ReadFile("/proc/self/mountinfo")->find(dir_->path()), std::string::npos);
   }
 
   void Open() {
@@ -138,7 +137,6 @@ class ClustersTest : public ::testing::Test {
     return clusters_->List(0, name).value()[0].nodes[node];
   }
 
-  std::string mounts_before_;
   std::unique_ptr<TemporaryDirectory> dir_;
   std::unique_ptr<FakeHostImageClient> images_;
   ClustersConfig config_;
@@ -224,8 +222,7 @@ TEST_F(ClustersTest, StopAndStartKeepFilesAndAddress) {
 
 TEST_F(ClustersTest, ClonesHaveKeysAndIdsOfTheirOwn) {
   ASSERT_TRUE(Create(kAlice, "src", 1).ok());
-  const auto clones =
-      clusters_->Clone(kAlice, {"src", 3, "", ""}, Ignore, CancelToken());
+  const auto clones = clusters_->Clone(kAlice, {"src", 3, "", ""}, Ignore, CancelToken());
   ASSERT_TRUE(clones.ok()) << clones.error().message();
   ASSERT_EQ(clones->size(), 3u);
   EXPECT_EQ((*clones)[2].name, "src-3");
@@ -266,16 +263,18 @@ TEST_F(ClustersTest, AnUnknownImageIsNamedAndNothingIsLeft) {
   ExpectNothingLeft();
 }
 
-TEST_F(ClustersTest, WhatAnInterruptedCreateOrDeleteLeftIsRemovedAtTheNextStart) {
+class InterruptedTest : public ClustersTest, public ::testing::WithParamInterface<Phase> {};
+INSTANTIATE_TEST_SUITE_P(Phases, InterruptedTest,
+                         ::testing::Values(Phase::kCreating, Phase::kDeleting));
+
+TEST_P(InterruptedTest, WhatAnInterruptedCreateOrDeleteLeftIsRemovedAtTheNextStart) {
   ASSERT_TRUE(Create(kAlice, "half", 2).ok());
   ASSERT_TRUE(Create(kAlice, "whole", 1).ok());
   const std::string file = config_.state_dir + "/vclusterd/clusters/1.json";
   clusters_.reset();
-  for (const Phase phase : {Phase::kCreating}) {
-    ClusterState state = ParseCluster(ReadFile(file).value()).value();
-    state.phase = phase;
-    ASSERT_TRUE(WriteFileDurably(file, FormatCluster(state)).ok());
-  }
+  ClusterState state = ParseCluster(ReadFile(file).value()).value();
+  state.phase = GetParam();
+  ASSERT_TRUE(WriteFileDurably(file, FormatCluster(state)).ok());
   Open();
   ASSERT_EQ(clusters_->List(0, "")->size(), 1u);
   EXPECT_EQ(images_->leases(), std::set<std::string>{"node/2-0"});
@@ -308,19 +307,32 @@ TEST_F(ClustersTest, AFileThatCannotBeReadIsLeftAloneAndItsNodesRunOn) {
   EXPECT_EQ(ViewOf("broken").init_pid, pid);
 }
 
+TEST_F(ClustersTest, ACancelledSavePublishesNothingAndTheNodeRunsOn) {
+  ASSERT_TRUE(Create(kAlice, "w", 1).ok());
+  CancelToken cancel;
+  images_->in_second_round = [&] { cancel.Cancel(); };
+  const auto saved =
+      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, cancel);
+  ASSERT_FALSE(saved.ok());
+  EXPECT_EQ(saved.error().code(), Code::kCancelled);
+  EXPECT_EQ(Run(kAlice, "w/0", {"hostname"}), "w-0\n");
+}
+
 TEST_F(ClustersTest, ASaveFreezesTheNodeOnlyForTheSecondRoundAndThawsItWhenThatFails) {
   ASSERT_TRUE(Create(kAlice, "w", 1).ok());
   const std::string state_path =
       "/sys/fs/cgroup/freezer/lxc.payload.s" + config_.host.instance + "-1-0/freezer.state";
   std::string during;
   images_->in_second_round = [&] { during = ReadFile(state_path).value(); };
-  const auto saved = clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore);
+  const auto saved =
+      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken());
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_EQ(during, "FROZEN\n");
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
   EXPECT_GT(saved->stall.count(), 0);
   images_->second_round_fails = true;
-  EXPECT_FALSE(clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore).ok());
+  EXPECT_FALSE(
+      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken()).ok());
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
 }
 
@@ -354,8 +366,7 @@ TEST_F(ClustersTest, TwentyNodesStartInParallel) {
   for (const NodeView& node : view->nodes) {
     const pid_t monitor = ReadProcessStat(node.init_pid)->parent;
     for (const pid_t pid : {node.init_pid, monitor}) {
-      const std::string rollup =
-          ReadFile("/proc/" + std::to_string(pid) + "/smaps_rollup").value();
+      const std::string rollup = ReadFile("/proc/" + std::to_string(pid) + "/smaps_rollup").value();
       pss_kib += std::stod(rollup.substr(rollup.find("\nPss:") + 5));
     }
   }

@@ -1,0 +1,103 @@
+// In a network namespace of the test's own: nothing of the host is touched.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <algorithm>
+
+#include "common/file_io.h"
+#include "common/subprocess.h"
+#include "net/apply.h"
+
+namespace strata::net {
+namespace {
+
+class NetworkApplyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "needs root";
+    desired_ = {"ab123", Ipv4Prefix::Parse("10.90.0.0/16").value(), {}, {}};
+    desired_.bridges = {{BridgeName("ab123", 1), Ipv4Prefix::Parse("10.90.1.0/24").value()}};
+  }
+  void Apply() {
+    const auto links = ObserveLinks();
+    ASSERT_TRUE(links.ok()) << links.error().message();
+    Status applied = ApplyPlan(MakePlan(desired_, *links, true));
+    ASSERT_TRUE(applied.ok()) << applied.error().message();
+  }
+  std::vector<std::string> Names() {
+    std::vector<std::string> names;
+    const auto links = ObserveLinks();
+    for (const ObservedLink& link : *links) names.push_back(link.name);
+    return names;
+  }
+  bool HasLink(const std::string& name) {
+    const auto names = Names();
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+  DesiredNetwork desired_;
+};
+
+TEST_F(NetworkApplyTest, AfterAnApplyNothingIsLeftToDo) {
+  Apply();
+  const auto links = ObserveLinks();
+  const NetworkPlan plan = MakePlan(desired_, *links, true);
+  EXPECT_TRUE(plan.create_bridges.empty());
+  EXPECT_TRUE(plan.address_bridges.empty());
+  EXPECT_TRUE(plan.raise_bridges.empty());
+  Apply();  // And doing it again is fine.
+  EXPECT_NE(RunChecked({"nft", "list", "tables"})->find("strata_ab123"), std::string::npos);
+}
+
+TEST_F(NetworkApplyTest, ALostAddressAndALoweredBridgeAreRepaired) {
+  Apply();
+  const std::string name = desired_.bridges[0].name;
+  ASSERT_TRUE(RunChecked({"ip", "addr", "flush", "dev", name}).ok());
+  ASSERT_TRUE(RunChecked({"ip", "link", "set", name, "down"}).ok());
+  Apply();
+  const auto links = ObserveLinks();
+  const auto link = std::find_if(links->begin(), links->end(),
+                                 [&](const ObservedLink& l) { return l.name == name; });
+  ASSERT_NE(link, links->end());
+  EXPECT_TRUE(link->up);
+  EXPECT_EQ(link->addresses.size(), 1u);
+}
+
+TEST_F(NetworkApplyTest, LeftoversOfTheInstanceAreRemovedAndOthersAreNot) {
+  Apply();
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", "ab123other", "type", "bridge"}).ok());
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", VethName("ab123", 1, 3), "type", "veth", "peer",
+                          "name", "peer0"})
+                  .ok());
+  desired_.bridges.clear();
+  Apply();
+  EXPECT_FALSE(HasLink(BridgeName("ab123", 1)));
+  EXPECT_FALSE(HasLink("peer0"));
+  EXPECT_TRUE(HasLink("ab123other"));
+  EXPECT_EQ(RunChecked({"nft", "list", "tables"}).value(), "");
+}
+
+TEST_F(NetworkApplyTest, ForwardingIsTurnedOffAgainOnlyByWhoTurnedItOn) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-net.");
+  const std::string marker = dir->path() + "/marker";
+  const auto value = [] { return ReadFile("/proc/sys/net/ipv4/ip_forward").value(); };
+  UniqueFd fd = Open("/proc/sys/net/ipv4/ip_forward", O_WRONLY).value();
+  ASSERT_TRUE(WriteAll(fd.get(), "0\n").ok());
+  ASSERT_TRUE(EnableForwarding(marker).ok());
+  EXPECT_EQ(value(), "1\n");
+  const std::string second = dir->path() + "/second";
+  ASSERT_TRUE(EnableForwarding(second).ok());
+  ASSERT_TRUE(RestoreForwarding(second).ok());
+  EXPECT_EQ(value(), "1\n");
+  ASSERT_TRUE(RestoreForwarding(marker).ok());
+  EXPECT_EQ(value(), "0\n");
+
+  // Another Strata still needs it.
+  ASSERT_TRUE(EnableForwarding(marker).ok());
+  ASSERT_TRUE(RunChecked({"nft", "add", "table", "inet", TableName("99999")}).ok());
+  ASSERT_TRUE(RestoreForwarding(marker).ok());
+  EXPECT_EQ(value(), "1\n");
+}
+
+}  // namespace
+}  // namespace strata::net

@@ -1,0 +1,232 @@
+// The pure parts of the runtime: requests, records, configuration, files, keys, durable state.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "common/file_io.h"
+#include "common/subprocess.h"
+#include "vclusterd/runtime/node_config.h"
+#include "vclusterd/runtime/node_files.h"
+#include "vclusterd/runtime/ssh_keys.h"
+#include "vclusterd/service/cluster_state.h"
+#include "vclusterd/shim/node_record.h"
+#include "vclusterd/shim/node_request.h"
+#include "vclusterd/shim/private_mounts.h"
+
+namespace strata::vcluster {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+NodeSpec Spec() {
+  NodeSpec spec;
+  spec.id = "7-1";
+  spec.prefix = net::Ipv4Prefix::Parse("10.90.7.0/24").value();
+  spec.gateway = spec.prefix.Host(1);
+  spec.peers = {{"hpc-0", spec.prefix.Host(2)}, {"hpc-1", spec.prefix.Host(3)}};
+  spec.self = spec.peers[1];
+  spec.id_first = 1'065'536;
+  spec.machine_id = std::string(32, '0');
+  spec.ssh = {std::string(32, 'a'), std::string(32, 'b')};
+  return spec;
+}
+
+std::string Item(const StartNodeRequest& request, const std::string& key) {
+  for (const auto& [name, value] : request.items) {
+    if (name == key) return value;
+  }
+  return "(absent)";
+}
+
+TEST(NodeRequest, ComesBackAsItWasAndNulsAreRefused) {
+  ExecNodeRequest request;
+  request.name = "n";
+  request.uid = 1000;
+  request.terminal = true;
+  request.env = {"A=b c\nd", ""};
+  request.argv = {"sh", "-c", "echo \"$A\""};
+  const auto bytes = Encode(request);
+  ASSERT_TRUE(bytes.ok());
+  const auto back = DecodeExec(*bytes);
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->argv, request.argv);
+  EXPECT_EQ(back->env, request.env);
+  EXPECT_EQ(back->uid, 1000u);
+  EXPECT_TRUE(back->terminal);
+  request.argv.push_back(std::string("a\0b", 3));
+  EXPECT_EQ(Encode(request).error().code(), Code::kInvalidArgument);
+}
+
+TEST(NodeRequest, EveryTruncationIsRefused) {
+  const std::string bytes = Encode(MakeStartRequest(Spec(), {})).value();
+  ASSERT_TRUE(DecodeStart(bytes).ok());
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(DecodeStart(std::string_view(bytes).substr(0, size)).ok()) << size;
+  }
+  EXPECT_FALSE(DecodeStart(bytes + "x").ok());
+}
+
+TEST(NodeRecord, ComesBackAndGarbageIsCorrupt) {
+  const NodeRecord record{{12, 3456}, {11, 3400}};
+  const auto back = ParseRecord(FormatRecord(record));
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->init, record.init);
+  EXPECT_EQ(back->monitor, record.monitor);
+  for (const char* text : {"", "12", "12 x\n11 1\n", "1 2\n3 4\n", "-5 2\n3 4\n"}) {
+    EXPECT_EQ(ParseRecord(text).error().code(), Code::kCorrupt) << text;
+  }
+}
+
+TEST(NodeRecord, AProcessWithAnotherStartTimeIsAnotherProcess) {
+  ProcessId self = IdentifyProcess(::getpid()).value();
+  EXPECT_TRUE(OpenProcess(self).ok());
+  ++self.start_ticks;
+  EXPECT_EQ(OpenProcess(self).error().code(), Code::kNotFound);
+}
+
+TEST(NodeConfig, MapsIdsAndDropsWhatANodeDoesNotNeed) {
+  const StartNodeRequest request = MakeStartRequest(Spec(), {});
+  EXPECT_EQ(Item(request, "lxc.idmap"), "u 0 1065536 65536");
+  EXPECT_EQ(Item(request, "lxc.net.0.ipv4.address"), "10.90.7.3/24");
+  EXPECT_EQ(Item(request, "lxc.console.path"), "none");
+  EXPECT_EQ(Item(request, "lxc.apparmor.profile"), "(absent)");
+  EXPECT_EQ(Item(request, "lxc.cgroup.pids.max"), "4096");
+  EXPECT_EQ(Item(request, "lxc.cgroup.memory.limit_in_bytes"), "(absent)");
+}
+
+TEST(NodeConfig, WritesLimitsInTheWordsOfTheHostsCgroups) {
+  NodeSpec spec = Spec();
+  spec.limits = {1.5, 512u << 20, 100};
+  const StartNodeRequest v1 = MakeStartRequest(spec, {});
+  EXPECT_EQ(Item(v1, "lxc.cgroup.cpu.cfs_quota_us"), "150000");
+  EXPECT_EQ(Item(v1, "lxc.cgroup.memory.limit_in_bytes"), "536870912");
+  HostLayout unified;
+  unified.unified_cgroups = true;
+  const StartNodeRequest v2 = MakeStartRequest(spec, unified);
+  EXPECT_EQ(Item(v2, "lxc.cgroup2.cpu.max"), "150000 100000");
+  EXPECT_EQ(Item(v2, "lxc.cgroup2.memory.max"), "536870912");
+  EXPECT_EQ(Item(v2, "lxc.cgroup2.pids.max"), "100");
+  EXPECT_EQ(Item(v2, "lxc.cgroup.pids.max"), "(absent)");
+}
+
+TEST(NodeConfig, TheRequestsVariablesWinOverTheImagesAndThoseOverTheDefaults) {
+  const auto env = NodeEnvironment({"PATH=/image", "A=1", "=bad", "bad"}, {"A=2"});
+  EXPECT_THAT(env, Contains("PATH=/image"));
+  EXPECT_THAT(env, Contains("A=2"));
+  EXPECT_THAT(env, Not(Contains("A=1")));
+  EXPECT_THAT(env, Contains("OMPI_ALLOW_RUN_AS_ROOT=1"));
+}
+
+TEST(NodeFiles, NameServersThatOnlyTheHostReachesAreLeftOut) {
+  EXPECT_EQ(ResolvConf("nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch x\nnameserver ::1"),
+            "nameserver 9.9.9.9\nsearch x\n");
+}
+
+TEST(NodeFiles, HostsNamesAllNodes) {
+  EXPECT_EQ(HostsFile(Spec()), "127.0.0.1 localhost\n10.90.7.2 hpc-0\n10.90.7.3 hpc-1\n");
+}
+
+TEST(SshKeys, AreWhatSshKeygenReads) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-key.");
+  for (const char seed : {'a', 'b'}) {
+    const auto pair = MakeSshKeyPair(std::string(32, seed), "strata-login");
+    ASSERT_TRUE(pair.ok());
+    const std::string path = dir->path() + "/key";
+    ASSERT_TRUE(WriteFileAtomically(path, pair->private_file, 0600).ok());
+    EXPECT_EQ(RunChecked({"ssh-keygen", "-y", "-f", path}).value(), pair->public_line);
+  }
+  EXPECT_NE(MakeSshKeyPair(std::string(32, 'a'), "")->public_line,
+            MakeSshKeyPair(std::string(32, 'b'), "")->public_line);
+  EXPECT_FALSE(MakeSshKeyPair("short", "").ok());
+}
+
+TEST(PrivateMounts, OnlyWhatLeadsToNeededPathsIsKept) {
+  const std::vector<std::string> needed = {"/run/strata/nodes/x"};
+  for (const char* kept : {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev/pts", "/run", "/run/strata"}) {
+    EXPECT_TRUE(IsNeededMount(kept, needed)) << kept;
+  }
+  for (const char* dropped : {"/home", "/run/strata/other", "/runner", "/process", "/mnt/a"}) {
+    EXPECT_FALSE(IsNeededMount(dropped, needed)) << dropped;
+  }
+  EXPECT_THAT(ParseMountPoints("1 2 0:1 / /a\\040b rw - x y z\nbroken\n2 1 0:2 / /c rw - x y z"),
+              ::testing::ElementsAre("/a b", "/c"));
+}
+
+ClusterState State() {
+  ClusterState state;
+  state.number = 7;
+  state.name = "hpc";
+  state.owner_uid = 1000;
+  state.phase = Phase::kReady;
+  state.prefix = net::Ipv4Prefix::Parse("10.90.7.0/24").value();
+  state.id_first = 1'000'000;
+  state.ssh = {std::string(32, '\x01'), std::string(32, '\xff')};
+  state.nodes.resize(2);
+  for (NodeState& node : state.nodes) node.machine_id = std::string(32, 'c');
+  state.nodes[1].wanted = false;
+  state.nodes[1].env = {"A=\xff"};
+  return state;
+}
+
+TEST(ClusterState, ComesBackAsItWas) {
+  const auto back = ParseCluster(FormatCluster(State()));
+  ASSERT_TRUE(back.ok()) << back.error().message();
+  EXPECT_EQ(back->name, "hpc");
+  EXPECT_EQ(back->ssh.host_seed, State().ssh.host_seed);
+  EXPECT_EQ(back->nodes.size(), 2u);
+  EXPECT_FALSE(back->nodes[1].wanted);
+  EXPECT_EQ(back->phase, Phase::kReady);
+}
+
+TEST(ClusterState, AFileThatIsCutShortOrOutOfRangeIsCorrupt) {
+  const std::string text = FormatCluster(State());
+  for (size_t size = 0; size + 2 < text.size(); size += 7) {
+    EXPECT_EQ(ParseCluster(text.substr(0, size)).error().code(), Code::kCorrupt) << size;
+  }
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string changed = text;
+    const size_t at = changed.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return changed.replace(at, from.size(), to);
+  };
+  for (const std::string& changed :
+       {with("\"hpc\"", "\"../x\""), with("\"ready\"", "\"what\""),
+        with("10.90.7.0/24", "10.0.0.0/8"), with("\"version\": 1", "\"version\": 2"),
+        with("\"owner_uid\": 1000", "\"owner_uid\": \"x\""), with("1000000", "0"),
+        with("\"cpus\": 0.0", "\"cpus\": -1")}) {
+    EXPECT_EQ(ParseCluster(changed).error().code(), Code::kCorrupt);
+  }
+}
+
+TEST(ClusterState, NamesAreHostNamesAndNeverLookLikeANode) {
+  for (const char* name : {"a", "hpc-1", "a0"}) EXPECT_TRUE(CheckClusterName(name).ok()) << name;
+  for (const char* name : {"", "0", "1a", "-a", "a-", "A", "a_b", "a.b", "a/b", "a b",
+                           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    EXPECT_FALSE(CheckClusterName(name).ok()) << name;
+  }
+}
+
+TEST(OwnerIds, EveryOwnerKeepsHisRangeAndNoTwoShareOne) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-owners.");
+  const std::string path = dir->path() + "/owners.json";
+  uint32_t alice = 0;
+  {
+    auto ids = OwnerIds::Load(path, 1'000'000);
+    ASSERT_TRUE(ids.ok());
+    alice = ids->RangeOf(5).value();
+    EXPECT_GE(ids->RangeOf(6).value(), alice + kIdCount);
+  }
+  auto again = OwnerIds::Load(path, 1'000'000);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->RangeOf(5).value(), alice);
+  EXPECT_NE(again->RangeOf(7).value(), alice);
+  ASSERT_TRUE(WriteFileAtomically(path, "{").ok());
+  EXPECT_EQ(OwnerIds::Load(path, 1'000'000).error().code(), Code::kCorrupt);
+}
+
+}  // namespace
+}  // namespace strata::vcluster

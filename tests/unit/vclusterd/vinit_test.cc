@@ -1,0 +1,154 @@
+// vinit as process 1 of a pid namespace of its own.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/file_io.h"
+#include "common/subprocess.h"
+
+namespace strata::vcluster {
+namespace {
+
+using std::chrono::seconds;
+
+class VinitTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "needs root"; }
+
+  // `unshare` waits for its child, vinit, and ends with its code.
+  void Start(std::vector<std::string> arguments) {
+    SubprocessOptions options;
+    options.argv = {"unshare",      "-p",           "-f",
+                    "--mount-proc", "--kill-child", std::string(STRATA_BIN_DIR) + "/vinit"};
+    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+    ASSERT_TRUE(RunChecked({"ip", "link", "set", "lo", "up"}).ok());
+    process_.emplace(Subprocess::Start(options).value());
+  }
+
+  // The pid of vinit here, once it is process 1 there.
+  pid_t Init() {
+    const std::string children = "/proc/" + std::to_string(process_->pid()) + "/task/" +
+                                 std::to_string(process_->pid()) + "/children";
+    while (true) {
+      const auto text = ReadFile(children);
+      if (!text.ok() || text->empty()) continue;
+      const pid_t pid = std::stoi(*text);
+      const auto name = ReadFile("/proc/" + std::to_string(pid) + "/comm");
+      if (name.ok() && *name == "vinit\n") return pid;
+    }
+  }
+
+  UniqueFd Connect(uint16_t port) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const auto deadline = std::chrono::steady_clock::now() + seconds(10);
+    while (std::chrono::steady_clock::now() < deadline) {
+      UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+        return fd;
+      }
+    }
+    return UniqueFd();
+  }
+
+  std::optional<Subprocess> process_;
+};
+
+TEST_F(VinitTest, RunsTheProgramForEachConnectionWithTheConnectionAsItsInputAndOutput) {
+  Start({"--listen", "2222", "/bin/cat", ";"});
+  for (int i = 0; i < 3; ++i) {
+    UniqueFd fd = Connect(2222);
+    ASSERT_TRUE(fd.valid());
+    ASSERT_TRUE(WriteAll(fd.get(), "hello").ok());
+    ASSERT_EQ(::shutdown(fd.get(), SHUT_WR), 0);
+    EXPECT_EQ(ReadAll(fd.get(), 100).value(), "hello");
+  }
+}
+
+TEST_F(VinitTest, DoesNotListenForAProgramThatIsNotThere) {
+  Start({"--listen", "2222", "/no/such/program", ";", "--listen", "2223", "/bin/cat", ";"});
+  ASSERT_TRUE(Connect(2223).valid());
+  const auto listening = RunChecked({"cat", "/proc/net/tcp"});
+  EXPECT_EQ(listening->find(":08AE "), std::string::npos);  // 2222
+  EXPECT_NE(listening->find(":08AF "), std::string::npos);
+}
+
+TEST_F(VinitTest, ReapsOrphansAndOutlivesItsCommand) {
+  Start({"--", "/bin/sh", "-c", "(sleep 0.1 &) ; exit 3"});
+  const std::string children =
+      "/proc/" + std::to_string(Init()) + "/task/" + std::to_string(Init()) + "/children";
+  const auto deadline = std::chrono::steady_clock::now() + seconds(10);
+  // Empty at first, then the command, then its orphan, then empty for good.
+  bool seen = false;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const std::string text = ReadFile(children).value();
+    seen = seen || !text.empty();
+    if (seen && text.empty()) break;
+  }
+  EXPECT_EQ(ReadFile(children).value(), "");
+  EXPECT_EQ(process_->WaitFor(std::chrono::milliseconds(50)).error().code(),
+            Code::kDeadlineExceeded);
+}
+
+TEST_F(VinitTest, SigtermGivesTheCommandTimeToEnd) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-vinit.");
+  const std::string file = dir->path() + "/ended";
+  Start({"--", "/bin/sh", "-c",
+         "trap 'echo done > " + file + "; exit' TERM; echo > " + file +
+             ".ready; "
+             "while true; do sleep 0.05; done"});
+  while (!PathExists(file + ".ready")) {
+  }
+  ASSERT_EQ(::kill(Init(), SIGTERM), 0);
+  EXPECT_EQ(process_->WaitFor(seconds(5)).value(), 0);
+  EXPECT_EQ(ReadFile(file).value(), "done\n");
+}
+
+TEST_F(VinitTest, KillsWhatDoesNotEndAfterTheGrace) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-vinit.");
+  const std::string ready = dir->path() + "/ready";
+  Start({"--grace", "1", "--", "/bin/sh", "-c",
+         "trap '' TERM; echo > " + ready + "; while true; do sleep 1; done"});
+  while (!PathExists(ready)) {
+  }
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_EQ(::kill(Init(), SIGTERM), 0);
+  EXPECT_EQ(process_->WaitFor(seconds(10)).value(), 0);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(900));
+}
+
+TEST_F(VinitTest, RefusesToBeAnythingButProcessOneAndWrongArguments) {
+  const std::string vinit = std::string(STRATA_BIN_DIR) + "/vinit";
+  EXPECT_EQ(strata::Run({vinit})->exit_code, 1);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--listen", "0", "/bin/cat", ";"},
+        {"--listen", "22", "/bin/cat"},
+        {"--listen", "22"},
+        {"--grace"},
+        {"--grace", "x"},
+        {"--what"},
+        {"--listen", "22", ";"}}) {
+    std::vector<std::string> argv = {"unshare", "-p", "-f", "--kill-child", vinit};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    EXPECT_EQ(strata::Run(argv)->exit_code, 1) << arguments[0];
+  }
+}
+
+TEST_F(VinitTest, TakesLittleMemory) {
+  Start({});
+  const std::string rollup = ReadFile("/proc/" + std::to_string(Init()) + "/smaps_rollup").value();
+  EXPECT_LE(std::stol(rollup.substr(rollup.find("\nPss:") + 5)), 64);
+}
+
+}  // namespace
+}  // namespace strata::vcluster
