@@ -71,15 +71,16 @@ class DirectoryImport {
       warnings_.Add(name + ": something is mounted here, its content is left out");
       if (!S_ISDIR(file.st.st_mode)) return Ok();
     }
-    const bool device = S_ISBLK(file.st.st_mode) ||
-                        (S_ISCHR(file.st.st_mode) && file.st.st_rdev != makedev(0, 0));
+    const bool device =
+        S_ISBLK(file.st.st_mode) || (S_ISCHR(file.st.st_mode) && file.st.st_rdev != makedev(0, 0));
     if (device && !options_.caller_is_root) {
       return Error(Code::kPermissionDenied, "only root may import device nodes", EPERM);
     }
     Pending pending{std::move(file)};
     if (pending.file.st.st_nlink > 1 && !S_ISDIR(pending.file.st.st_mode)) {
       pending.hard_link =
-          !linked_.try_emplace({pending.file.st.st_dev, pending.file.st.st_ino}, Tree::kRoot).second;
+          !linked_.try_emplace({pending.file.st.st_dev, pending.file.st.st_ino}, Tree::kRoot)
+               .second;
     }
     if (pending.hard_link) {
       pending.file.fd.reset();
@@ -165,9 +166,9 @@ class DirectoryImport {
 
     if (pending->inode.IsRegular()) {
       if (pending->inode.size > options_.limits.content_bytes_max - content_bytes_) {
-        return Error(Code::kResourceExhausted,
-                     "more than " + std::to_string(options_.limits.content_bytes_max) +
-                         " bytes of content");
+        return Error(
+            Code::kResourceExhausted,
+            "more than " + std::to_string(options_.limits.content_bytes_max) + " bytes of content");
       }
       content_bytes_ += pending->inode.size;
     }

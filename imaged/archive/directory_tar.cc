@@ -31,7 +31,9 @@ class DirectoryTar {
   }
 
  private:
-  Status CheckCancelled() const { return options_.cancel == nullptr ? Ok() : options_.cancel->Check(); }
+  Status CheckCancelled() const {
+    return options_.cancel == nullptr ? Ok() : options_.cancel->Check();
+  }
 
   void Warn(const WalkedFile& file, const char* what) const {
     if (options_.warning) options_.warning(Printable(file.path) + ": " + what);

@@ -16,8 +16,8 @@
 namespace strata::imaged {
 
 struct DirectoryTarOptions {
-  const CancelToken* cancel = nullptr;                  // Optional.
-  std::function<void(const std::string&)> warning;      // Optional.
+  const CancelToken* cancel = nullptr;              // Optional.
+  std::function<void(const std::string&)> warning;  // Optional.
 };
 
 struct DirectoryTarStats {

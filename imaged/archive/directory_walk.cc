@@ -18,7 +18,8 @@ namespace {
 // Longer paths are opened piece by piece.
 constexpr size_t kPathStep = 3000;
 
-Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, uint64_t flags, uint64_t resolve) {
+Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, uint64_t flags,
+                             uint64_t resolve) {
   open_how how{};
   how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
   how.resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;

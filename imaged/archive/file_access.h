@@ -1,5 +1,5 @@
-// Small steps that reading a file for an archive or a layer takes, given an O_PATH descriptor of it.
-// Thread-safe.
+// Small steps that reading a file for an archive or a layer takes, given an O_PATH descriptor of
+// it. Thread-safe.
 #pragma once
 
 #include <string>

@@ -16,8 +16,7 @@ namespace {
 Result<size_t> ReadUpTo(int fd, std::vector<char>* buffer) {
   size_t at = 0;
   while (at < buffer->size()) {
-    const ssize_t n =
-        ::pread(fd, buffer->data() + at, buffer->size() - at, static_cast<off_t>(at));
+    const ssize_t n = ::pread(fd, buffer->data() + at, buffer->size() - at, static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Errno("read");
     if (n == 0) break;

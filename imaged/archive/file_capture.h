@@ -18,7 +18,8 @@ namespace strata::imaged {
 inline constexpr size_t kBufferedSizeMax = 1u << 20;
 
 // Mode, owner, time, device number, attributes that a Tree can hold, and a link's target. `fd` may
-// be O_PATH and `st` is what fstat says of it. Content is left out: a regular file comes back empty.
+// be O_PATH and `st` is what fstat says of it. Content is left out: a regular file comes back
+// empty.
 Result<Inode> CaptureMetadata(int fd, const struct stat& st);
 
 // Puts the content of the regular file behind `fd` (O_PATH or readable) into `inode`: inline when

@@ -35,7 +35,7 @@ class GzipSource {
   std::unique_ptr<State> state_;
   std::string input_;
   std::string output_;
-  bool ended_ = false;         // The source.
+  bool ended_ = false;  // The source.
   bool in_member_ = true;
 };
 

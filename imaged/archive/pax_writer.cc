@@ -76,13 +76,20 @@ void AddXattr(std::string* records, const Xattr& xattr) {
 char TypeFlag(const PaxEntry& entry) {
   if (entry.hard_link) return '1';
   switch (entry.mode & S_IFMT) {
-    case S_IFREG: return '0';
-    case S_IFLNK: return '2';
-    case S_IFCHR: return '3';
-    case S_IFBLK: return '4';
-    case S_IFDIR: return '5';
-    case S_IFIFO: return '6';
-    default: return '\0';
+    case S_IFREG:
+      return '0';
+    case S_IFLNK:
+      return '2';
+    case S_IFCHR:
+      return '3';
+    case S_IFBLK:
+      return '4';
+    case S_IFDIR:
+      return '5';
+    case S_IFIFO:
+      return '6';
+    default:
+      return '\0';
   }
 }
 
@@ -159,8 +166,8 @@ Status PaxWriter::WriteExtended(const PaxEntry& entry, const std::string& record
   static_assert(sizeof(Header) == kBlock);
   Header header{};
   const size_t slash = entry.path.rfind('/');
-  Header::SetText(header.name, "PaxHeaders/" + entry.path.substr(
-                                                   slash == std::string::npos ? 0 : slash + 1));
+  Header::SetText(header.name,
+                  "PaxHeaders/" + entry.path.substr(slash == std::string::npos ? 0 : slash + 1));
   Header::SetNumber(header.mode, 0644);
   Header::SetNumber(header.uid, 0);
   Header::SetNumber(header.gid, 0);

@@ -33,8 +33,8 @@ struct PaxEntry {
   dev_t rdev = 0;
   int64_t mtime_s = 0;
   uint32_t mtime_ns = 0;
-  uint64_t size = 0;        // Regular files: bytes of content, holes included.
-  std::string link;         // Target of a symbolic link, or path of the first name of a hard link.
+  uint64_t size = 0;  // Regular files: bytes of content, holes included.
+  std::string link;   // Target of a symbolic link, or path of the first name of a hard link.
   bool hard_link = false;
   std::vector<Xattr> xattrs;
   bool sparse = false;

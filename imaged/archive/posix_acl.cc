@@ -42,11 +42,15 @@ Status Check(const std::vector<AclEntry>& entries) {
 const char* TagName(uint16_t tag) {
   switch (tag) {
     case ACL_USER_OBJ:
-    case ACL_USER: return "user";
+    case ACL_USER:
+      return "user";
     case ACL_GROUP_OBJ:
-    case ACL_GROUP: return "group";
-    case ACL_MASK: return "mask";
-    default: return "other";
+    case ACL_GROUP:
+      return "group";
+    case ACL_MASK:
+      return "mask";
+    default:
+      return "other";
   }
 }
 

@@ -54,13 +54,20 @@ std::vector<Xattr> XattrsOf(archive_entry* entry, const std::string& entry_name,
 
 std::optional<uint16_t> AclTag(int tag) {
   switch (tag) {
-    case ARCHIVE_ENTRY_ACL_USER_OBJ: return ACL_USER_OBJ;
-    case ARCHIVE_ENTRY_ACL_USER: return ACL_USER;
-    case ARCHIVE_ENTRY_ACL_GROUP_OBJ: return ACL_GROUP_OBJ;
-    case ARCHIVE_ENTRY_ACL_GROUP: return ACL_GROUP;
-    case ARCHIVE_ENTRY_ACL_MASK: return ACL_MASK;
-    case ARCHIVE_ENTRY_ACL_OTHER: return ACL_OTHER;
-    default: return std::nullopt;
+    case ARCHIVE_ENTRY_ACL_USER_OBJ:
+      return ACL_USER_OBJ;
+    case ARCHIVE_ENTRY_ACL_USER:
+      return ACL_USER;
+    case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
+      return ACL_GROUP_OBJ;
+    case ARCHIVE_ENTRY_ACL_GROUP:
+      return ACL_GROUP;
+    case ARCHIVE_ENTRY_ACL_MASK:
+      return ACL_MASK;
+    case ARCHIVE_ENTRY_ACL_OTHER:
+      return ACL_OTHER;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -104,8 +111,9 @@ void AddAcl(archive_entry* entry, int type, const std::string& entry_name, Inode
   const bool access = type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
   const auto acl = AclOf(entry, type);
   if (!acl) {
-    warnings->Add(entry_name + ": its ACL names users by name only and is left out "
-                               "(tar --numeric-owner keeps it)");
+    warnings->Add(entry_name +
+                  ": its ACL names users by name only and is left out "
+                  "(tar --numeric-owner keeps it)");
     return;
   }
   auto value = AclXattr(*acl);
@@ -124,8 +132,8 @@ void AddAcl(archive_entry* entry, int type, const std::string& entry_name, Inode
 
 Result<uint32_t> Id(int64_t id, const char* what) {
   if (id >= 0 && id < 0xffffffffll) return static_cast<uint32_t>(id);
-  return Error(Code::kInvalidArgument, std::string(what) + " id " + std::to_string(id) +
-                                           " is out of range");
+  return Error(Code::kInvalidArgument,
+               std::string(what) + " id " + std::to_string(id) + " is out of range");
 }
 
 }  // namespace
@@ -144,8 +152,8 @@ Result<Inode> InodeFromEntry(archive_entry* entry, const std::string& name, bool
   ASSIGN_OR_RETURN(inode.uid, Id(::archive_entry_uid(entry), "user"));
   ASSIGN_OR_RETURN(inode.gid, Id(::archive_entry_gid(entry), "group"));
   inode.mtime_s = ::archive_entry_mtime(entry);
-  inode.mtime_ns = static_cast<uint32_t>(
-      std::clamp<int64_t>(::archive_entry_mtime_nsec(entry), 0, 999'999'999));
+  inode.mtime_ns =
+      static_cast<uint32_t>(std::clamp<int64_t>(::archive_entry_mtime_nsec(entry), 0, 999'999'999));
   if (inode.mtime_s < 0 && inode.mtime_ns > 0) {
     // libarchive splits "-1.25" into -1 and .25; struct timespec counts the fraction upwards.
     --inode.mtime_s;

@@ -31,19 +31,23 @@ class TarExport {
   }
 
  private:
-  Status CheckCancelled() const { return options_.cancel == nullptr ? Ok() : options_.cancel->Check(); }
+  Status CheckCancelled() const {
+    return options_.cancel == nullptr ? Ok() : options_.cancel->Check();
+  }
 
   Status Add(const std::string& path, InodeIndex index) {
     const Inode& inode = tree_.inode(index);
     const size_t name_at = path.rfind('/') + 1;  // npos + 1 == 0.
-    if (options_.oci_whiteouts && path.compare(name_at, kWhiteoutPrefix.size(), kWhiteoutPrefix) == 0) {
+    if (options_.oci_whiteouts &&
+        path.compare(name_at, kWhiteoutPrefix.size(), kWhiteoutPrefix) == 0) {
       return Error(Code::kInvalidArgument, "its name would be read as a whiteout");
     }
     if (inode.IsWhiteout() || inode.opaque) {
       if (!options_.oci_whiteouts) {
         return Error(Code::kInvalidArgument, "a whiteout outside of a layer's archive");
       }
-      if (inode.IsWhiteout()) return AddMark(path.substr(0, name_at) + ".wh." + path.substr(name_at));
+      if (inode.IsWhiteout())
+        return AddMark(path.substr(0, name_at) + ".wh." + path.substr(name_at));
     }
     if (S_ISSOCK(inode.mode)) return Ok();
     PaxEntry entry = EntryOf(path, inode);

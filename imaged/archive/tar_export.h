@@ -2,9 +2,9 @@
 // Deterministic: entries in the order of Tree::Walk, no time of day. ImportTar reads back an equal
 // tree. Sockets are left out: tar has none.
 //
-// Every object is verified while it is streamed. kCorrupt names the path and the digest (the archive
-// is then cut off without an end mark), kNotFound an object that is gone, kCancelled, and errors of
-// the sink. kInvalidArgument: the tree cannot be written in this style.
+// Every object is verified while it is streamed. kCorrupt names the path and the digest (the
+// archive is then cut off without an end mark), kNotFound an object that is gone, kCancelled, and
+// errors of the sink. kInvalidArgument: the tree cannot be written in this style.
 #pragma once
 
 #include "common/cancel.h"

@@ -59,9 +59,9 @@ class TarImport {
   Status CountEntry() {
     // Names that replace each other never fill the tree, but they cost time.
     if (++entries_ > 2 * options_.limits.tree.entries_max) {
-      return Error(Code::kResourceExhausted, "the archive has more than " +
-                                                 std::to_string(2 * options_.limits.tree.entries_max) +
-                                                 " entries");
+      return Error(Code::kResourceExhausted,
+                   "the archive has more than " +
+                       std::to_string(2 * options_.limits.tree.entries_max) + " entries");
     }
     if (entries_ - reported_entries_ >= kProgressEntries ||
         content_bytes_ - reported_bytes_ >= kProgressBytes) {
@@ -91,8 +91,7 @@ class TarImport {
       warnings_.Add(name + ": a socket, left out");
       return Ok();
     }
-    ASSIGN_OR_RETURN(Inode inode,
-                     InodeFromEntry(entry, name, options_.caller_is_root, &warnings_));
+    ASSIGN_OR_RETURN(Inode inode, InodeFromEntry(entry, name, options_.caller_is_root, &warnings_));
     if (inode.IsRegular()) return AddRegular(entry, path, std::move(inode));
     return DropIndex(tree_.Add(path, std::move(inode)));
   }
@@ -122,9 +121,9 @@ class TarImport {
     if (claimed < 0) return Error(Code::kCorrupt, "a negative size");
     const auto size = static_cast<uint64_t>(claimed);
     if (size > options_.limits.content_bytes_max - content_bytes_) {
-      return Error(Code::kResourceExhausted,
-                   "more than " + std::to_string(options_.limits.content_bytes_max) +
-                       " bytes of content");
+      return Error(
+          Code::kResourceExhausted,
+          "more than " + std::to_string(options_.limits.content_bytes_max) + " bytes of content");
     }
     content_bytes_ += size;
     const bool sparse = ::archive_entry_sparse_count(entry) > 0 && size > kSparseSizeMin;

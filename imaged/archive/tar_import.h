@@ -1,10 +1,11 @@
 // Reads a tar stream into a layer: ustar, pax, GNU (long names, sparse files) and what Docker
-// writes, plain or compressed as a whole with gzip, zstd, xz or bzip2. One thread reads the archive,
-// small contents are hashed and staged on all cores, large ones are streamed; memory is bounded by
-// the tree's metadata and a fixed window, whatever the archive's size.
+// writes, plain or compressed as a whole with gzip, zstd, xz or bzip2. One thread reads the
+// archive, small contents are hashed and staged on all cores, large ones are streamed; memory is
+// bounded by the tree's metadata and a fixed window, whatever the archive's size.
 //
-// Names are bytes. A leading "/" or "./" is dropped, ".." is refused, parents are resolved literally
-// (a symbolic link is never followed), later entries replace earlier ones. Whiteouts are OCI's
+// Names are bytes. A leading "/" or "./" is dropped, ".." is refused, parents are resolved
+// literally (a symbolic link is never followed), later entries replace earlier ones. Whiteouts are
+// OCI's
 // (.wh.name, .wh..wh..opq; image-spec, layer.md) or character devices 0:0, as GNU tar archives an
 // overlayfs upper. Foreign trusted.overlay.* attributes are kept and never interpreted.
 //

@@ -28,9 +28,11 @@ class CLocale {
 };
 
 constexpr std::string_view kGzipMagic("\x1f\x8b", 2);
-constexpr std::array<std::string_view, 3> kOtherMagics = {
-    std::string_view("\x28\xb5\x2f\xfd", 4), std::string_view("\xfd" "7zXZ\0", 6),
-    std::string_view("BZh", 3)};
+constexpr std::array<std::string_view, 3> kOtherMagics = {std::string_view("\x28\xb5\x2f\xfd", 4),
+                                                          std::string_view("\xfd"
+                                                                           "7zXZ\0",
+                                                                           6),
+                                                          std::string_view("BZh", 3)};
 constexpr size_t kMagicMax = 6;
 
 // ARCHIVE_RETRY is what libarchive says of a header with a bad checksum: no entry is skipped here.

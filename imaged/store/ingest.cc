@@ -92,7 +92,10 @@ class StagedWriter : public ObjectWriter {
 
 Ingest::Ingest(ObjectStore::PinGuard pin, ObjectStore& store, TemporaryDirectory staging,
                UniqueFd staging_fd)
-    : pin_(std::move(pin)), store_(store), staging_(std::move(staging)), staging_fd_(std::move(staging_fd)) {}
+    : pin_(std::move(pin)),
+      store_(store),
+      staging_(std::move(staging)),
+      staging_fd_(std::move(staging_fd)) {}
 
 Ingest::~Ingest() = default;
 

@@ -89,9 +89,10 @@ Status ObjectStore::Verify(const Digest& digest) const {
 }
 
 Result<std::unique_ptr<Ingest>> ObjectStore::StartIngest() {
-  ASSIGN_OR_RETURN(TemporaryDirectory staging, TemporaryDirectory::Create(root_ + "/staging", "op."),
+  ASSIGN_OR_RETURN(TemporaryDirectory staging,
+                   TemporaryDirectory::Create(root_ + "/staging", "op."), Context("start"));
+  ASSIGN_OR_RETURN(UniqueFd fd, strata::Open(staging.path(), O_PATH | O_DIRECTORY),
                    Context("start"));
-  ASSIGN_OR_RETURN(UniqueFd fd, strata::Open(staging.path(), O_PATH | O_DIRECTORY), Context("start"));
   return std::unique_ptr<Ingest>(new Ingest(Pin(), *this, std::move(staging), std::move(fd)));
 }
 
@@ -107,12 +108,12 @@ void ObjectStore::EndOperation() {
   --live_operations_;
 }
 
-Result<ObjectStore::Collected> ObjectStore::Collect(
-    const std::function<Result<LiveTest>()>& mark) {
+Result<ObjectStore::Collected> ObjectStore::Collect(const std::function<Result<LiveTest>()>& mark) {
   {
     std::lock_guard lock(mutex_);
     if (live_operations_ > 0 || collecting_) {
-      return Error(Code::kFailedPrecondition, Context("other operations run, nothing is collected"));
+      return Error(Code::kFailedPrecondition,
+                   Context("other operations run, nothing is collected"));
     }
     collecting_ = true;
   }

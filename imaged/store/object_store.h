@@ -24,8 +24,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <unordered_set>
+#include <utility>
 
 #include "common/digest.h"
 #include "common/file_io.h"
@@ -35,10 +35,10 @@
 namespace strata::imaged {
 
 struct IngestStats {
-  uint64_t objects = 0;        // Distinct objects that were offered.
-  uint64_t new_objects = 0;    // … that the store did not have.
-  uint64_t bytes = 0;          // Content offered, inline files not counted.
-  uint64_t new_bytes = 0;      // … that the store did not have.
+  uint64_t objects = 0;      // Distinct objects that were offered.
+  uint64_t new_objects = 0;  // … that the store did not have.
+  uint64_t bytes = 0;        // Content offered, inline files not counted.
+  uint64_t new_bytes = 0;    // … that the store did not have.
 };
 
 class Ingest;
@@ -165,7 +165,7 @@ class Ingest {
   TemporaryDirectory staging_;
   UniqueFd staging_fd_;
   std::atomic<uint64_t> next_file_{0};
-  mutable std::mutex mutex_;  // Guards staged_, seen_ and stats_.
+  mutable std::mutex mutex_;                                    // Guards staged_, seen_ and stats_.
   std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged name.
   std::unordered_set<Digest, DigestHash> seen_;                 // Present in the store already.
   IngestStats stats_;

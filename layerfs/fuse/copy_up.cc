@@ -25,7 +25,8 @@ Status SetTimes(int fd, const struct stat& st) {
 
 // The mode comes after the owner and the data, both of which strip set-id bits.
 Status SetMode(int fd, mode_t mode) {
-  const FsetidScope fsetid;
+  std::optional<FsetidScope> fsetid;
+  if ((mode & S_ISGID) != 0) fsetid.emplace();
   if (::chmod(ProcPath(fd).c_str(), mode & 07777) != 0) return Errno("chmod");
   return Ok();
 }

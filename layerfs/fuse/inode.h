@@ -34,7 +34,8 @@ struct OpenState {
   uint32_t count = 0;
   int32_t backing_id = 0;   // Not 0: the kernel passes reads and writes through.
   std::string_view bytes;   // The content, when it is in the tree itself.
-  UniqueFd fd;              // Otherwise; with passthrough, opened when it is first needed.
+  SharedFd fd;              // Otherwise; with passthrough, opened when it is first needed, or
+  bool kept = false;        // kept from the file's creation (counted in the session).
 };
 
 class Inode {
@@ -75,6 +76,7 @@ class Inode {
   bool unlinked = false;         // Has lost its last name.
   bool has_default_acl = false;  // Upper directory: files created in it inherit.
   bool impure = false;           // Upper directory that carries kImpureXattr.
+  bool bare = false;             // The upper inode has no extended attributes to show.
 
   // Counts changes of a directory's names by a copy-up, which the kernel's directory lock does not
   // keep away from lookups.

@@ -5,6 +5,10 @@
 namespace strata::layerfs {
 namespace {
 
+// So many open files may keep a descriptor here for the requests that follow (attributes of a file
+// that is being written); beyond, it is opened when it is needed. Far below RLIMIT_NOFILE.
+constexpr int kKeptDescriptorsMax = 2048;
+
 bool IsUpperData(const Inode& inode) { return inode.upper && !inode.metacopy; }
 
 // Read-write for upper data, whatever the first opener asked for: the others share it. Immutable and
@@ -18,6 +22,19 @@ Result<UniqueFd> OpenForIo(const UnionFs& fs, const Inode& inode) {
   }
   ASSIGN_OR_RETURN(LowerTree::Content content, fs.OpenContentLocked(inode, O_RDONLY));
   return std::move(content.fd);
+}
+
+SharedFd Share(UniqueFd fd) { return std::make_shared<const UniqueFd>(std::move(fd)); }
+
+// `made` is read-write for a file that was just created, and O_PATH otherwise.
+void KeepDescriptor(Session& session, const Inode& inode, UniqueFd made, OpenState* state) {
+  if (!IsUpperData(inode) || (::fcntl(made.get(), F_GETFL) & O_PATH) != 0) return;
+  if (session.kept_descriptors.fetch_add(1, std::memory_order_relaxed) >= kKeptDescriptorsMax) {
+    session.kept_descriptors.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  state->kept = true;
+  state->fd = Share(std::move(made));
 }
 
 // Registers a backing file. False: ordinary reads and writes, because the kernel cannot.
@@ -43,15 +60,19 @@ Status StartState(fuse_req_t req, Session& session, const Inode& inode, UniqueFd
       }
       made = std::move(content.fd);
     }
-    if (TryPassthrough(req, session, made.get(), state)) return Ok();
+    if (TryPassthrough(req, session, made.get(), state)) {
+      KeepDescriptor(session, inode, std::move(made), state);
+      return Ok();
+    }
   }
   if (!IsUpperData(inode)) {
     ASSIGN_OR_RETURN(LowerTree::Content content, session.fs->OpenContentLocked(inode, O_RDONLY));
     state->bytes = content.bytes;
-    state->fd = std::move(content.fd);
+    if (content.fd.valid()) state->fd = Share(std::move(content.fd));
     return Ok();
   }
-  ASSIGN_OR_RETURN(state->fd, OpenForIo(*session.fs, inode));
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenForIo(*session.fs, inode));
+  state->fd = Share(std::move(fd));
   return Ok();
 }
 
@@ -81,6 +102,7 @@ Status AttachFile(fuse_req_t req, const InodePtr& inode, uint32_t epoch, UniqueF
 }
 
 void DetachFile(fuse_req_t req, uint64_t handle) {
+  Session& session = SessionOf(req);
   const std::unique_ptr<OpenFile> file(reinterpret_cast<OpenFile*>(handle));
   const std::lock_guard lock(file->inode->mutex);
   OpenState& state = *file->state;
@@ -88,23 +110,25 @@ void DetachFile(fuse_req_t req, uint64_t handle) {
   if (state.backing_id > 0 && fuse_passthrough_close(req, state.backing_id) < 0) {
     LOG_WARNING(Errno("close a backing file").message());
   }
+  if (state.kept) session.kept_descriptors.fetch_sub(1, std::memory_order_relaxed);
   if (file->inode->open == file->state) file->inode->open.reset();
 }
 
 Result<int> FileDescriptor(Session& session, const OpenFile& file) {
   const std::lock_guard lock(file.inode->mutex);
   OpenState& state = *file.state;
-  if (state.fd.valid()) return state.fd.get();
+  if (state.fd != nullptr) return state.fd->get();
   if (state.bytes.data() != nullptr) return -1;
   if (file.inode->open != file.state) {
     // The data was replaced since, by a copy-up: what this file reads is the lower data.
     ASSIGN_OR_RETURN(LowerTree::Content content,
                      session.fs->lower().OpenContent(*file.inode->lower, O_RDONLY));
-    state.fd = std::move(content.fd);
+    state.fd = Share(std::move(content.fd));
   } else {
-    ASSIGN_OR_RETURN(state.fd, OpenForIo(*session.fs, *file.inode));
+    ASSIGN_OR_RETURN(UniqueFd fd, OpenForIo(*session.fs, *file.inode));
+    state.fd = Share(std::move(fd));
   }
-  return state.fd.get();
+  return state.fd->get();
 }
 
 }  // namespace strata::layerfs

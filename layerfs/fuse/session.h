@@ -30,6 +30,7 @@ struct Session {
   fuse_session* fuse = nullptr;
   uint64_t generation = 0;              // Tells this mount's file handles from an earlier one's.
   std::atomic<bool> passthrough{false};
+  std::atomic<int> kept_descriptors{0};
 };
 
 inline Session& SessionOf(fuse_req_t req) {

@@ -15,11 +15,10 @@ Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const Attribut
   if (change.size) mode = *change.size == 0 ? CopyUpMode::kEmpty : CopyUpMode::kData;
   RETURN_IF_ERROR(CopyUp(inode, mode));
   const std::lock_guard change_lock(inode->change_mutex);
-  const UpperRef ref = RefOf(inode);
-  ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
+  ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
   const ProcPath path(fd->get());
   if (change.size) {
-    ASSIGN_OR_RETURN(const UniqueFd file, upper_->OpenFile(ref, O_WRONLY));
+    ASSIGN_OR_RETURN(const UniqueFd file, upper_->OpenFile(RefOf(inode), O_WRONLY));
     std::optional<FsetidScope> fsetid;
     if (change.keep_setid) fsetid.emplace();
     if (::ftruncate(file.get(), static_cast<off_t>(*change.size)) != 0) return Errno("truncate");
@@ -30,7 +29,8 @@ Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const Attribut
     if (::fchownat(fd->get(), "", uid, gid, AT_EMPTY_PATH) != 0) return Errno("chown");
   }
   if (change.mode) {
-    const FsetidScope fsetid;
+    std::optional<FsetidScope> fsetid;
+    if ((*change.mode & S_ISGID) != 0) fsetid.emplace();
     if (::chmod(path.c_str(), *change.mode & 07777) != 0) return Errno("chmod");
   }
   if (change.atime || change.mtime) {
@@ -42,8 +42,17 @@ Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const Attribut
 }
 
 Result<std::string> UnionFs::GetXattr(const InodePtr& inode, const std::string& name) {
-  if (const UpperRef ref = RefOf(inode)) {
-    ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
+  bool upper;
+  bool bare;
+  {
+    const std::lock_guard lock(inode->mutex);
+    upper = static_cast<bool>(inode->upper);
+    bare = inode->bare;
+  }
+  // The kernel asks for security.capability at every file's first write.
+  if (upper && bare) return Error(Code::kNotFound, "no attribute", ENODATA);
+  if (upper) {
+    ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
     return strata::GetXattr(fd->get(), imaged::EscapeXattrName(name));
   }
   ASSIGN_OR_RETURN(const std::vector<Xattr> xattrs, lower_->GetXattrs(*inode->lower));
@@ -74,7 +83,12 @@ Status UnionFs::SetXattr(const InodePtr& inode, const std::string& name, std::st
   RETURN_IF_ERROR(CopyUp(inode, CopyUpMode::kMetadata));
   const std::lock_guard change(inode->change_mutex);
   ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(RefOf(inode)));
-  const FsetidScope fsetid;  // An ACL sets the mode.
+  std::optional<FsetidScope> fsetid;
+  if (name.starts_with("system.posix_acl_")) fsetid.emplace();  // An ACL sets the mode.
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->bare = false;
+  }
   if (::setxattr(ProcPath(fd->get()).c_str(), imaged::EscapeXattrName(name).c_str(), value.data(),
                  value.size(), flags) != 0) {
     return Errno("setxattr " + name);

@@ -142,6 +142,10 @@ class UnionFs {
   Result<bool> LowerHas(const InodePtr& dir, const std::string& name) const;
   void FillAttributes(const Inode& inode, bool metacopy, struct stat* st) const;
   static UpperRef RefOf(const InodePtr& inode);
+  // A descriptor of the upper inode, fit for *at() calls with AT_EMPTY_PATH and for ProcPath: an
+  // open file's, or one of its own. REQUIRES: copied up.
+  Result<SharedFd> UpperFd(const InodePtr& inode) const;
+  Status ProbeBareness();
   Result<SharedFd> UpperDirectory(const InodePtr& dir);  // REQUIRES: copied up.
   Result<Entry> AdoptNew(const InodePtr& dir, const std::string& name, int fd);
 
@@ -199,6 +203,7 @@ class UnionFs {
   std::unique_ptr<UpperStore> upper_;
   InodeTable inodes_;  // Before root_: inodes leave the table when they die.
   InodePtr root_;
+  bool can_be_bare_ = false;  // New files come without extended attributes.
 
   // Guards the path of every directory: shared while a path is used, exclusive for renames of
   // directories and for copy-ups of hard links.

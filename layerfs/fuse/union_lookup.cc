@@ -16,6 +16,7 @@ struct UnionFs::Marks {
   bool metacopy = false;
   bool impure = false;
   bool has_default_acl = false;
+  bool bare = false;  // Nothing but what overlayfs says.
   std::optional<std::string> redirect;
   std::optional<std::string> origin;
 };
@@ -40,18 +41,48 @@ Status UnionFs::LoadRoot() {
   ASSIGN_OR_RETURN(root_->upper, upper_->MakeRef(upper_->root_fd(), st.st_ino));
   root_->has_default_acl = marks.has_default_acl;
   root_->impure = marks.impure;
+  root_->bare = marks.bare;
   root_ = inodes_.Enter(root_, nid.has_value());
+  return ProbeBareness();
+}
+
+// A security module may give every new file an attribute of its own.
+Status UnionFs::ProbeBareness() {
+  const std::string name = upper_->NewWorkName();
+  ASSIGN_OR_RETURN(const UniqueFd fd,
+                   OpenAt(upper_->work_fd(), name, O_RDWR | O_CREAT | O_EXCL, 0600));
+  const Result<Marks> marks = ReadMarks(fd.get(), S_IFREG);
+  upper_->RemoveFromWork(name);
+  if (!marks.ok()) return marks.error();
+  can_be_bare_ = marks->bare;
   return Ok();
 }
+
+namespace {
+
+// `list`: names as listxattr(2) gives them.
+bool OnlyOverlayNames(std::string_view list) {
+  for (size_t at = 0; at < list.size(); at = list.find('\0', at) + 1) {
+    const std::string_view name(list.data() + at);
+    if (imaged::UnescapeXattrName(name)) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 Result<UnionFs::Marks> UnionFs::ReadMarks(int fd, uint32_t type) {
   Marks marks;
   char names[4096];
   const ProcPath path(fd);
   const ssize_t size = ::listxattr(path.c_str(), names, sizeof(names));
-  if (size < 0 && errno == EOPNOTSUPP) return marks;
+  if (size < 0 && errno == EOPNOTSUPP) {
+    marks.bare = true;
+    return marks;
+  }
   if (size < 0 && errno != ERANGE) return Errno("listxattr");
   const std::string_view list(names, size < 0 ? 0 : static_cast<size_t>(size));
+  marks.bare = size >= 0 && OnlyOverlayNames(list);
   // With more names than fit, each of ours is simply tried.
   const auto present = [&](const char* name) {
     return size < 0 || list.find(std::string_view(name, std::string_view(name).size() + 1)) !=
@@ -84,6 +115,17 @@ Result<UnionFs::Marks> UnionFs::ReadMarks(int fd, uint32_t type) {
 UpperRef UnionFs::RefOf(const InodePtr& inode) {
   const std::lock_guard lock(inode->mutex);
   return inode->upper;
+}
+
+Result<SharedFd> UnionFs::UpperFd(const InodePtr& inode) const {
+  UpperRef ref;
+  {
+    const std::lock_guard lock(inode->mutex);
+    const bool upper_data = inode->upper && !inode->metacopy;
+    if (upper_data && inode->open != nullptr && inode->open->fd != nullptr) return inode->open->fd;
+    ref = inode->upper;
+  }
+  return upper_->OpenPath(ref);
 }
 
 Result<SharedFd> UnionFs::UpperDirectory(const InodePtr& dir) {
@@ -144,6 +186,7 @@ Result<Entry> UnionFs::LookUpper(const InodePtr& dir, const std::string& name, i
     inode->metacopy = marks.metacopy;
     inode->impure = marks.impure;
     inode->has_default_acl = marks.has_default_acl;
+    inode->bare = marks.bare;
     inode->parent = dir;
     inode->name = name;
     entry.inode = inodes_.Enter(inode, !own_number);
@@ -236,9 +279,11 @@ Result<Entry> UnionFs::AdoptNew(const InodePtr& dir, const std::string& name, in
   ASSIGN_OR_RETURN(inode->upper, upper_->MakeRef(fd, st.st_ino));
   inode->parent = dir;
   inode->name = name;
-  if (inode->IsDirectory()) {
+  {
+    // What it has, it has inherited.
     const std::lock_guard lock(dir->mutex);
-    inode->has_default_acl = dir->has_default_acl;
+    inode->has_default_acl = inode->IsDirectory() && dir->has_default_acl;
+    inode->bare = !dir->has_default_acl && can_be_bare_;
   }
   inodes_.DropUpper(st.st_ino);  // A number that is used again belongs to nobody else.
   entry.inode = inodes_.Enter(inode, /*by_lower=*/false);
@@ -258,7 +303,7 @@ Result<struct stat> UnionFs::GetAttributes(const InodePtr& inode) {
   }
   struct stat st;
   if (ref) {
-    ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
+    ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
     if (::fstatat(fd->get(), "", &st, AT_EMPTY_PATH) != 0) return Errno("stat");
     FillAttributes(*inode, metacopy, &st);
   } else {

@@ -1,5 +1,6 @@
 // Times an import into a fresh store: ingest_bench STORE_DIR tar|dir PATH.
-// STORE_DIR must not exist. Run it beside tar -xf and casync make on the same input, page cache warm.
+// STORE_DIR must not exist. Run it beside tar -xf and casync make on the same input, page cache
+// warm.
 #include <fcntl.h>
 
 #include <chrono>

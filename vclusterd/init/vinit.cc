@@ -2,11 +2,12 @@
 //
 //   vinit [--grace SECONDS] [--dir PATH]... [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
 //
-// Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, SIGKILL
-// after SECONDS (5), and ends. --dir makes a directory that programs expect at run time. --listen
-// accepts TCP connections and runs PROGRAM with the connection as its 0 and 1, as inetd did: an idle
-// node has no sshd in memory. A PROGRAM that the node does not have is not listened for. PROGRAM and
-// COMMAND are absolute paths. COMMAND, the image's own, is started once; the node outlives it.
+// Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, and ends
+// when all have ended, after SECONDS (5) at the latest; its end is their SIGKILL. --dir makes a
+// directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM with
+// the connection as its 0 and 1, as inetd did: an idle node has no sshd in memory. A PROGRAM that the
+// node does not have is not listened for. PROGRAM and COMMAND are absolute paths. COMMAND, the
+// image's own, is started once; the node outlives it.
 //
 // One of these stays in memory per node: static, allocates nothing, no C or C++ library.
 #include "vclusterd/init/bare_linux.h"
@@ -108,11 +109,10 @@ int64_t NowMs() {
 
 // Processes that were attached from outside are not our children and tell us nothing when they end,
 // so this looks again every few milliseconds until nobody is left.
-bool WaitUntilAlone(int64_t deadline_ms) {
+void WaitUntilAlone(int64_t deadline_ms) {
   while (true) {
     Reap();
-    if (Call(__NR_kill, -1, 0) == -ESRCH) return true;
-    if (NowMs() >= deadline_ms) return false;
+    if (Call(__NR_kill, -1, 0) == -ESRCH || NowMs() >= deadline_ms) return;
     const __kernel_timespec pause = {0, kShutdownPollNs};
     bare::Poll(nullptr, 0, &pause, kNoSignals);
   }
@@ -122,11 +122,8 @@ bool WaitUntilAlone(int64_t deadline_ms) {
   for (int i = 0; i < listener_count; ++i) Call(__NR_close, listeners[i].fd);
   Call(__NR_kill, -1, SIGTERM);
   Call(__NR_kill, -1, SIGCONT);
-  if (!WaitUntilAlone(NowMs() + grace_s * 1000)) {
-    Call(__NR_kill, -1, SIGKILL);
-    WaitUntilAlone(NowMs() + 1000);
-  }
-  bare::Exit(0);
+  WaitUntilAlone(NowMs() + grace_s * 1000);
+  bare::Exit(0);  // The end of process 1 is SIGKILL for all that still run.
 }
 
 [[noreturn]] void Serve() {

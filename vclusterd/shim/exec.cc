@@ -65,7 +65,7 @@ int Fail(const std::string& what, int error) {
 // Runs inside the container, as the user, and becomes the command.
 int BecomeCommand(void* payload) {
   auto& request = *static_cast<ExecNodeRequest*>(payload);
-    // strata-node is our parent: the command ends with it.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // strata-node is our parent: the command ends with it.
   ::setsid();
   if (request.terminal && ::ioctl(0, TIOCSCTTY, 0) != 0) return Fail("terminal", errno);
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);

@@ -48,8 +48,9 @@ TEST_F(DirectoryImportTest, MountsBelowAreNotEntered) {
   EXPECT_EQ(tree.Find("disk/secret"), std::nullopt);
   EXPECT_TRUE(tree.inode(*tree.Find("bound")).children->empty());
   EXPECT_EQ(tree.Find("bound-file"), std::nullopt);
-  EXPECT_THAT(imported->warnings.texts(),
-              testing::ElementsAre(HasSubstr("bound:"), HasSubstr("bound-file:"), HasSubstr("disk:")));
+  EXPECT_THAT(
+      imported->warnings.texts(),
+      testing::ElementsAre(HasSubstr("bound:"), HasSubstr("bound-file:"), HasSubstr("disk:")));
 }
 
 TEST_F(DirectoryImportTest, OnlyRootImportsDevicesAndTrustedAttributes) {

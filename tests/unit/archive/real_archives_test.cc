@@ -129,7 +129,8 @@ TEST_F(RealArchivesTest, TinyPiecesOfTheStreamChangeNothing) {
 
 TEST_F(RealArchivesTest, AnAclOfNamedUsersIsLeftOutWithAWarningAndOpensNothing) {
   Run({"setfacl", "-b", "-m", "u:daemon:rwx,g::---,m::rwx", At("etc/inline")});
-  const std::string tar = Archived({"tar", "-C", source(), "--acls", "-cf", dir() + "/a.tar", "etc/inline"});
+  const std::string tar =
+      Archived({"tar", "-C", source(), "--acls", "-cf", dir() + "/a.tar", "etc/inline"});
   const auto imported = Import(tar);
   ASSERT_TRUE(imported.ok()) << imported.error().message();
   const Inode& inode = imported->tree.inode(*imported->tree.Find("etc/inline"));

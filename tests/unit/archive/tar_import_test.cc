@@ -46,7 +46,8 @@ const Inode& FileAt(const Tree& tree, std::string_view path) {
 }
 
 TEST_F(TarImportTest, ALeadingSlashOrDotIsDropped) {
-  const Tree tree = Imported({{"/etc/a", kFile, "1"}, {"./etc/b", kFile, "2"}, {"etc//./c", kFile, "3"}});
+  const Tree tree =
+      Imported({{"/etc/a", kFile, "1"}, {"./etc/b", kFile, "2"}, {"etc//./c", kFile, "3"}});
   EXPECT_EQ(FileAt(tree, "etc/a").data, "1");
   EXPECT_EQ(FileAt(tree, "etc/b").data, "2");
   EXPECT_EQ(FileAt(tree, "etc/c").data, "3");
@@ -66,7 +67,8 @@ TEST_F(TarImportTest, ASymbolicLinkIsNoWayOut) {
   const Error error =
       Refused({{"out", kLink, "", "/etc"}, {"out/passwd", kFile, "root::0:0::/:/bin/sh"}});
   EXPECT_EQ(error.code(), Code::kInvalidArgument);
-  EXPECT_THAT(error.message(), AllOf(HasSubstr("out/passwd"), HasSubstr("parent 'out' is no directory")));
+  EXPECT_THAT(error.message(),
+              AllOf(HasSubstr("out/passwd"), HasSubstr("parent 'out' is no directory")));
   EXPECT_THAT(Refused({{"f", kFile, "x"}, {"f/g", kFile, "y"}}).message(), HasSubstr("f/g"));
 }
 
@@ -93,8 +95,8 @@ TEST_F(TarImportTest, TheLastOfEqualNamesWins) {
 }
 
 TEST_F(TarImportTest, AHardLinkKeepsAFileThatIsReplacedLater) {
-  const Tree tree = Imported({{"a", kFile, "old"}, HardLink("b", "./a"), HardLink("b", "b"),
-                              {"a", kFile, "new"}});
+  const Tree tree = Imported(
+      {{"a", kFile, "old"}, HardLink("b", "./a"), HardLink("b", "b"), {"a", kFile, "new"}});
   EXPECT_EQ(FileAt(tree, "a").data, "new");
   EXPECT_EQ(FileAt(tree, "b").data, "old");
   EXPECT_EQ(FileAt(tree, "b").nlink, 1u);
@@ -162,7 +164,8 @@ TEST_F(TarImportTest, AnOverlayUpperArchivedByTarKeepsItsWhiteouts) {
 }
 
 TEST_F(TarImportTest, OnlyRootImportsDevices) {
-  const std::vector<HandMadeEntry> device = {{.path = "dev/sda", .mode = S_IFBLK | 0660, .rdev = makedev(8, 0)}};
+  const std::vector<HandMadeEntry> device = {
+      {.path = "dev/sda", .mode = S_IFBLK | 0660, .rdev = makedev(8, 0)}};
   EXPECT_EQ(FileAt(Imported(device), "dev/sda").rdev, makedev(8, 0));
   const Error error = Refused(device, /*as_root=*/false);
   EXPECT_EQ(error.code(), Code::kPermissionDenied);
@@ -187,9 +190,10 @@ TEST_F(TarImportTest, ForeignOverlayAttributesAreRootsAndStayUninterpreted) {
 }
 
 TEST_F(TarImportTest, LimitsAreNamed) {
-  const std::string tar = HandMadeTar({{"a/b/c", kFile, std::string(400, 'x')},
-                                       {"d", kFile, std::string(3000, 'y')},
-                                       {.path = "e", .xattrs = {{"user.x", std::string(900, 'v')}}}});
+  const std::string tar =
+      HandMadeTar({{"a/b/c", kFile, std::string(400, 'x')},
+                   {"d", kFile, std::string(3000, 'y')},
+                   {.path = "e", .xattrs = {{"user.x", std::string(900, 'v')}}}});
   const auto refusal = [&](const ImportLimits& limits) -> std::string {
     TarImportOptions options;
     options.limits = limits;
@@ -222,7 +226,8 @@ TEST_F(TarImportTest, ABombOfEqualNamesEndsAtTheLimit) {
   TarImportOptions options;
   options.limits.tree.entries_max = 1000;
   const auto ingest = Start();
-  const auto imported = ImportTar([&]() -> Result<std::string_view> { return entry; }, *ingest, options);
+  const auto imported =
+      ImportTar([&]() -> Result<std::string_view> { return entry; }, *ingest, options);
   ASSERT_FALSE(imported.ok());
   EXPECT_EQ(imported.error().code(), Code::kResourceExhausted);
 }
@@ -237,10 +242,12 @@ TEST_F(TarImportTest, ATruncatedArchiveNamesWhereItEnds) {
     return error.message();
   };
   EXPECT_THAT(cut(1536 + 700), HasSubstr("the archive ends in the middle of small"));
-  EXPECT_THAT(cut(whole.size() - 1024 - 512 * 100), HasSubstr("the archive ends in the middle of large"));
+  EXPECT_THAT(cut(whole.size() - 1024 - 512 * 100),
+              HasSubstr("the archive ends in the middle of large"));
   EXPECT_THAT(cut(1024 + 100), HasSubstr("first"));
   EXPECT_THAT(cut(1024), AllOf(HasSubstr("without its end mark"), HasSubstr("first")));
-  EXPECT_THAT(cut(whole.size() - 1024), AllOf(HasSubstr("without its end mark"), HasSubstr("large")));
+  EXPECT_THAT(cut(whole.size() - 1024),
+              AllOf(HasSubstr("without its end mark"), HasSubstr("large")));
   EXPECT_THAT(cut(0), HasSubstr("empty"));
   EXPECT_THAT(cut(300), HasSubstr("not a tar archive"));
 }
@@ -342,7 +349,8 @@ TEST_F(TarImportTest, ProgressEndsWithTheWhole) {
 }
 
 TEST_F(TarImportTest, ABaseGivesParentsTheirAttributesAndHardLinksTheirTargets) {
-  const Tree base = Imported({{"srv", S_IFDIR | 0750}, {"srv/lib", kFile, "from base"}, {"bin", kLink, "", "usr/bin"}});
+  const Tree base = Imported(
+      {{"srv", S_IFDIR | 0750}, {"srv/lib", kFile, "from base"}, {"bin", kLink, "", "usr/bin"}});
   TarImportOptions options;
   options.base = &base;
   const auto import = [&](const std::vector<HandMadeEntry>& entries) {
@@ -372,13 +380,15 @@ TEST_F(TarImportTest, ExportVerifiesWhatItStreams) {
   std::string out;
   const Status exported = ExportTar(imported->tree, *store_, SinkInto(&out));
   EXPECT_EQ(exported.error().code(), Code::kCorrupt);
-  EXPECT_THAT(exported.error().message(), AllOf(HasSubstr("dir/file"), HasSubstr(digest.ToString())));
+  EXPECT_THAT(exported.error().message(),
+              AllOf(HasSubstr("dir/file"), HasSubstr(digest.ToString())));
   ASSERT_EQ(::unlink(store_->PathOf(digest).c_str()), 0);
   EXPECT_EQ(ExportTar(imported->tree, *store_, SinkInto(&out)).error().code(), Code::kNotFound);
 }
 
 TEST_F(TarImportTest, ALayersArchiveKeepsItsWhiteouts) {
-  const Tree layer = Imported({{"etc/.wh.gone", kFile}, {"opt/.wh..wh..opq", kFile}, {"opt/f", kFile, "f"}});
+  const Tree layer =
+      Imported({{"etc/.wh.gone", kFile}, {"opt/.wh..wh..opq", kFile}, {"opt/f", kFile, "f"}});
   std::string tar;
   EXPECT_EQ(ExportTar(layer, *store_, SinkInto(&tar)).error().code(), Code::kInvalidArgument);
   TarExportOptions options;

@@ -237,7 +237,8 @@ TEST_F(StoreTest, ACollectionThatCannotTellWhatIsLiveRemovesNothing) {
     auto ingest = (*store)->StartIngest();
     for (int i = 0; i < 40; ++i) {
       const std::string salt = std::to_string(round * 1000 + i);
-      if (!(*ingest)->Add(salt + Content(3000 + static_cast<size_t>(i) * 500, 'k')).ok()) ::_exit(1);
+      if (!(*ingest)->Add(salt + Content(3000 + static_cast<size_t>(i) * 500, 'k')).ok())
+        ::_exit(1);
     }
     if (!(*ingest)->Commit().ok() || ::write(pipe, "c", 1) != 1) ::_exit(1);
   }
