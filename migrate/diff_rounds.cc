@@ -31,7 +31,6 @@ Status FrozenRound(FreezableContainer& container, const Rounds& rounds,
   // A Freeze that failed may have frozen part of the container.
   ThawAtEnd thaw(container);
   RETURN_IF_ERROR(container.Freeze(), "freeze");
-  RETURN_IF_ERROR(container.SyncUpper(), "sync while frozen");
   RETURN_IF_ERROR(rounds.second());
   RETURN_IF_ERROR(thaw.ThawNow(), "thaw");
   *stall = Clock::now() - start;
@@ -44,16 +43,9 @@ Result<RoundTimes> RunDiffRounds(FreezableContainer& container, bool running,
                                  const Rounds& rounds) {
   RoundTimes times;
   const auto start = Clock::now();
-  RETURN_IF_ERROR(container.SyncUpper(), "sync");
   RETURN_IF_ERROR(rounds.first());
-  if (!running) {
-    times.first = Clock::now() - start;
-    RETURN_IF_ERROR(rounds.second());
-    return times;
-  }
-  RETURN_IF_ERROR(container.SyncUpper(), "sync");
   times.first = Clock::now() - start;
-  RETURN_IF_ERROR(FrozenRound(container, rounds, &times.stall));
+  RETURN_IF_ERROR(running ? FrozenRound(container, rounds, &times.stall) : rounds.second());
   return times;
 }
 

@@ -2,11 +2,10 @@
 // what changed meanwhile. One engine for saving (rounds into the local store) and, later, for
 // migration and backup (the same rounds into a remote one).
 //
-//   syncfs          later stores to mapped files fault and change ctime, so round 2 sees them
-//   round 1         everything; the container runs
-//   syncfs          what was dirtied during round 1 goes out while the container still runs
-//   freeze, syncfs  nothing changes any more
-//   round 2         what changed since round 1
+//   round 1   everything; the container runs. It begins with syncfs, so that later stores to mapped
+//             files fault and change ctime, and round 2 sees them (imaged/save/upper_scan.h)
+//   freeze    nothing changes any more
+//   round 2   what changed since round 1 began. Reads see the page cache: nothing is synced here
 //   thaw
 //
 // The container is thawed on every path out, errors included.
@@ -27,8 +26,6 @@ class FreezableContainer {
   // Ok means: no process of the container runs until Thaw.
   virtual Status Freeze() = 0;
   virtual Status Thaw() = 0;
-  // syncfs(2) on the file system that holds the writable layer.
-  virtual Status SyncUpper() = 0;
 };
 
 struct Rounds {

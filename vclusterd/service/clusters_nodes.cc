@@ -15,16 +15,14 @@ using Clock = std::chrono::steady_clock;
 
 class RunningNode final : public migrate::FreezableContainer {
  public:
-  RunningNode(const NodeRuntime& runtime, std::optional<NodeRecord> record, std::string upper_dir)
-      : runtime_(runtime), record_(std::move(record)), upper_dir_(std::move(upper_dir)) {}
+  RunningNode(const NodeRuntime& runtime, std::optional<NodeRecord> record)
+      : runtime_(runtime), record_(std::move(record)) {}
   Status Freeze() override { return runtime_.Freeze(*record_); }
   Status Thaw() override { return runtime_.Thaw(*record_); }
-  Status SyncUpper() override { return SyncFileSystem(upper_dir_); }
 
  private:
   const NodeRuntime& runtime_;
   const std::optional<NodeRecord> record_;
-  const std::string upper_dir_;
 };
 
 }  // namespace
@@ -178,7 +176,7 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
   save.command_line = parameters.command_line;
 
   const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
-  RunningNode container(runtime_, record, save.upper_dir);
+  RunningNode container(runtime_, record);
   ASSIGN_OR_RETURN(const auto session, images_.StartSave(save));
   migrate::Rounds rounds;
   rounds.first = [&] {
