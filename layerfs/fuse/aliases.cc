@@ -1,5 +1,5 @@
-// The names of lower inodes that have several: found once, by a walk over the tree, when the first of
-// them is copied up.
+// The names of lower inodes that have several: found once, by a walk over the tree, when the first
+// of them is copied up.
 #include <dirent.h>
 #include <fcntl.h>
 

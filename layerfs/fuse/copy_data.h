@@ -7,8 +7,8 @@
 
 namespace strata::layerfs {
 
-// The first `size` bytes of `from` to the same offsets of `to`, which is a hole there; `to` gets that
-// size. Nothing is synced. kResourceExhausted: the disk is full.
+// The first `size` bytes of `from` to the same offsets of `to`, which is a hole there; `to` gets
+// that size. Nothing is synced. kResourceExhausted: the disk is full.
 Status CopyData(int from, int to, uint64_t size);
 
 }  // namespace strata::layerfs

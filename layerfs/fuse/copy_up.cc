@@ -196,11 +196,10 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
         RETURN_IF_ERROR(MarkImpure(alias.dir));
         ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
         const bool only = names.size() == 1;
-        const int moved =
-            only ? ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
-                               alias.name.c_str(), RENAME_NOREPLACE)
-                 : ::linkat(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
-                            alias.name.c_str(), 0);
+        const int moved = only ? ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
+                                             alias.name.c_str(), RENAME_NOREPLACE)
+                               : ::linkat(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
+                                          alias.name.c_str(), 0);
         if (moved != 0) return Errno("copy up " + alias.name);
         linked.push_back(dir_fd);
       }
@@ -266,8 +265,8 @@ Status UnionFs::CopyUpDataInPlace(const InodePtr& inode, CopyUpMode mode) {
   return Ok();
 }
 
-// Before a metadata-only copy leaves its lower place or gets another name, it must say where its data
-// is, by the path from the tree's root.
+// Before a metadata-only copy leaves its lower place or gets another name, it must say where its
+// data is, by the path from the tree's root.
 Status UnionFs::SetFileRedirect(const InodePtr& inode) {
   UpperRef ref;
   {

@@ -35,8 +35,8 @@ void Init(void* userdata, fuse_conn_info* conn) {
   // Splice costs more than it saves when data does not come here; the first version of KILLPRIV
   // would shadow the second; nobody else changes the files, so a new mtime means no new data.
   for (const uint64_t unwanted :
-       {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE,
-        FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_IOCTL_DIR}) {
+       {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE, FUSE_CAP_HANDLE_KILLPRIV,
+        FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_IOCTL_DIR}) {
     fuse_unset_feature_flag(conn, unwanted);
   }
   conn->max_write = kMaxWriteBytes;

@@ -11,13 +11,13 @@
 namespace strata::layerfs {
 
 struct FuseServerOptions {
-  int fuse_fd = -1;          // The connection; taken over, closed at the end.
+  int fuse_fd = -1;  // The connection; taken over, closed at the end.
   RootSpec root;
   unsigned threads_max = 4;
-  bool passthrough = true;   // Used when the kernel and the file systems below can.
-  bool debug = false;        // Every request on standard error.
-  // Called once, by the calling thread, when everything is open and requests are about to be served:
-  // the mount can be used.
+  bool passthrough = true;  // Used when the kernel and the file systems below can.
+  bool debug = false;       // Every request on standard error.
+  // Called once, by the calling thread, when everything is open and requests are about to be
+  // served: the mount can be used.
   std::function<void()> on_ready;
 };
 

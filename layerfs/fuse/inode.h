@@ -2,7 +2,8 @@
 //
 // An inode is a lower one, an upper one, or both (merged directory, copied-up file). It is found by
 // its nid and by its upper inode number, so that all names of a hard link meet in one Inode. It
-// lives as long as somebody holds it: the node table for the kernel, a child directory for its path.
+// lives as long as somebody holds it: the node table for the kernel, a child directory for its
+// path.
 //
 // st_ino is the nid for everything that comes from the tree, before and after copy-up and across
 // remounts (trusted.overlay.origin), and above first_free_ino() for what is only in the upper.
@@ -32,10 +33,10 @@ using InodePtr = std::shared_ptr<Inode>;
 // Guarded by the inode's mutex.
 struct OpenState {
   uint32_t count = 0;
-  int32_t backing_id = 0;   // Not 0: the kernel passes reads and writes through.
-  std::string_view bytes;   // The content, when it is in the tree itself.
-  SharedFd fd;              // Otherwise; with passthrough, opened when it is first needed, or
-  bool kept = false;        // kept from the file's creation (counted in the session).
+  int32_t backing_id = 0;  // Not 0: the kernel passes reads and writes through.
+  std::string_view bytes;  // The content, when it is in the tree itself.
+  SharedFd fd;             // Otherwise; with passthrough, opened when it is first needed, or
+  bool kept = false;       // kept from the file's creation (counted in the session).
 };
 
 class Inode {
@@ -103,8 +104,8 @@ class InodeTable {
  public:
   InodePtr FindLower(Nid nid) const;
   InodePtr FindUpper(uint64_t ino) const;
-  // Enters `inode` under its nid (when `by_lower`) and upper number, unless another inode has one of
-  // them: then that one is the answer. Nobody else knows `inode` yet.
+  // Enters `inode` under its nid (when `by_lower`) and upper number, unless another inode has one
+  // of them: then that one is the answer. Nobody else knows `inode` yet.
   InodePtr Enter(const InodePtr& inode, bool by_lower);
   // The copy-up of `inode` is about to get names under this number.
   void AddUpper(const InodePtr& inode, uint64_t ino);

@@ -51,8 +51,8 @@ class LowerTree {
 
   // A regular file's content: an object, or bytes of the tree.
   struct Content {
-    UniqueFd fd;              // Valid for an object.
-    std::string_view bytes;   // Otherwise.
+    UniqueFd fd;             // Valid for an object.
+    std::string_view bytes;  // Otherwise.
   };
   // `flags`: O_RDONLY or O_PATH.
   Result<Content> OpenContent(Nid nid, int flags) const;

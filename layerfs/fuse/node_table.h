@@ -1,7 +1,7 @@
-// NodeTable: the kernel's node numbers. A number stands for one inode in one epoch of its data: after
-// the data of an open file was replaced by copy-up, the inode gets a new number (and keeps st_ino),
-// because the kernel wants one backing file per number while any open of it lasts.
-// Numbers are never used twice. Thread-safe.
+// NodeTable: the kernel's node numbers. A number stands for one inode in one epoch of its data:
+// after the data of an open file was replaced by copy-up, the inode gets a new number (and keeps
+// st_ino), because the kernel wants one backing file per number while any open of it lasts. Numbers
+// are never used twice. Thread-safe.
 #pragma once
 
 #include <cstdint>

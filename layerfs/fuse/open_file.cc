@@ -11,8 +11,8 @@ constexpr int kKeptDescriptorsMax = 2048;
 
 bool IsUpperData(const Inode& inode) { return inode.upper && !inode.metacopy; }
 
-// Read-write for upper data, whatever the first opener asked for: the others share it. Immutable and
-// append-only files, and file systems that are read-only, allow less.
+// Read-write for upper data, whatever the first opener asked for: the others share it. Immutable
+// and append-only files, and file systems that are read-only, allow less.
 Result<UniqueFd> OpenForIo(const UnionFs& fs, const Inode& inode) {
   if (IsUpperData(inode)) {
     auto content = fs.OpenContentLocked(inode, O_RDWR);

@@ -22,8 +22,9 @@ void DetachFile(fuse_req_t req, uint64_t handle);
 
 inline OpenFile& FileOf(const fuse_file_info* fi) { return *reinterpret_cast<OpenFile*>(fi->fh); }
 
-// The descriptor behind an open file, for requests that passthrough does not cover. It stays open as
-// long as the file, so that a write error below is seen by the next fsync. -1: bytes of the tree.
+// The descriptor behind an open file, for requests that passthrough does not cover. It stays open
+// as long as the file, so that a write error below is seen by the next fsync. -1: bytes of the
+// tree.
 Result<int> FileDescriptor(Session& session, const OpenFile& file);
 
 }  // namespace strata::layerfs

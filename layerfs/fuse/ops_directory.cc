@@ -54,8 +54,8 @@ bool AddDots(Filler* filler, const Session& session, const InodePtr& dir, off_t 
     fuse_entry_param entry = {};
     entry.attr.st_mode = S_IFDIR;
     entry.attr.st_ino = i == 0 ? dir->st_ino : session.fs->ParentOf(dir)->st_ino;
-    const bool added = plus ? filler->AddPlus(names[i], entry, i + 1)
-                            : filler->Add(names[i], entry.attr, i + 1);
+    const bool added =
+        plus ? filler->AddPlus(names[i], entry, i + 1) : filler->Add(names[i], entry.attr, i + 1);
     if (!added) return false;
   }
   return true;
@@ -139,8 +139,7 @@ void ReadDir(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_
   ReadEntries(req, number, size, offset, fi, /*plus=*/false);
 }
 
-void ReadDirPlus(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset,
-                 fuse_file_info* fi) {
+void ReadDirPlus(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi) {
   ReadEntries(req, number, size, offset, fi, /*plus=*/true);
 }
 

@@ -30,8 +30,8 @@ Status PrepareOpen(Session& session, fuse_req_t req, fuse_ino_t number, const No
                    int flags) {
   const bool truncates = (flags & O_TRUNC) != 0;
   if ((flags & O_ACCMODE) == O_RDONLY && !truncates) return Ok();
-  RETURN_IF_ERROR(CopyUpForWrite(session, number, node,
-                                 truncates ? CopyUpMode::kEmpty : CopyUpMode::kData));
+  RETURN_IF_ERROR(
+      CopyUpForWrite(session, number, node, truncates ? CopyUpMode::kEmpty : CopyUpMode::kData));
   if (!truncates) return Ok();
   AttributeChange change;
   change.size = 0;
@@ -56,8 +56,8 @@ void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
 void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* fi) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
     UniqueFd made;
-    Result<Entry> entry = session.fs->MakeNode(node.inode, name, S_IFREG | (mode & 07777), 0,
-                                               CallerOf(req), &made);
+    Result<Entry> entry =
+        session.fs->MakeNode(node.inode, name, S_IFREG | (mode & 07777), 0, CallerOf(req), &made);
     if (!entry.ok() && entry.error().sys_errno() == EEXIST && (fi->flags & O_EXCL) == 0) {
       // The kernel did not know that the file exists.
       entry = session.fs->Lookup(node.inode, name);

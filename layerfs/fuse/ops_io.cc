@@ -69,7 +69,8 @@ void Sync(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info* fi) 
 
 void Allocate(fuse_req_t req, fuse_ino_t number, int mode, off_t offset, off_t length,
               fuse_file_info* fi) {
-  WithFile(req, number, fi, [&](int fd) { ReplyResult(req, ::fallocate(fd, mode, offset, length)); });
+  WithFile(req, number, fi,
+           [&](int fd) { ReplyResult(req, ::fallocate(fd, mode, offset, length)); });
 }
 
 void Seek(fuse_req_t req, fuse_ino_t number, off_t offset, int whence, fuse_file_info* fi) {
@@ -98,8 +99,8 @@ void CopyRange(fuse_req_t req, fuse_ino_t from_number, off_t from_offset, fuse_f
         fuse_reply_err(req, EOPNOTSUPP);  // The kernel copies through its cache then.
         return;
       }
-      const ssize_t n = ::copy_file_range(in, &from_offset, out, &to_offset, size,
-                                          static_cast<unsigned>(flags));
+      const ssize_t n =
+          ::copy_file_range(in, &from_offset, out, &to_offset, size, static_cast<unsigned>(flags));
       if (n < 0) {
         // The kernel falls back to copying through its cache for this one.
         fuse_reply_err(req, errno == EXDEV || errno == EINVAL ? EOPNOTSUPP : errno);

@@ -51,8 +51,8 @@ void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, 
 
 void MakeDirectory(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyEntry(req, session.fs->MakeNode(node.inode, name, S_IFDIR | (mode & 07777), 0,
-                                         CallerOf(req)));
+    ReplyEntry(req,
+               session.fs->MakeNode(node.inode, name, S_IFDIR | (mode & 07777), 0, CallerOf(req)));
   });
 }
 

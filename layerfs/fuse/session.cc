@@ -5,18 +5,26 @@ namespace strata::layerfs {
 int ErrnoOf(const Error& error) {
   if (error.sys_errno() != 0) return error.sys_errno();
   switch (error.code()) {
-    case Code::kInvalidArgument: return EINVAL;
-    case Code::kNotFound: return ENOENT;
-    case Code::kAlreadyExists: return EEXIST;
-    case Code::kPermissionDenied: return EPERM;
-    case Code::kFailedPrecondition: return EBUSY;
-    case Code::kResourceExhausted: return ENOSPC;
-    case Code::kUnsupported: return EOPNOTSUPP;
+    case Code::kInvalidArgument:
+      return EINVAL;
+    case Code::kNotFound:
+      return ENOENT;
+    case Code::kAlreadyExists:
+      return EEXIST;
+    case Code::kPermissionDenied:
+      return EPERM;
+    case Code::kFailedPrecondition:
+      return EBUSY;
+    case Code::kResourceExhausted:
+      return ENOSPC;
+    case Code::kUnsupported:
+      return EOPNOTSUPP;
     case Code::kCorrupt:
     case Code::kUnavailable:
     case Code::kCancelled:
     case Code::kDeadlineExceeded:
-    case Code::kInternal: return EIO;
+    case Code::kInternal:
+      return EIO;
   }
   return EIO;
 }

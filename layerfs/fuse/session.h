@@ -28,14 +28,12 @@ struct Session {
   std::unique_ptr<UnionFs> fs;
   NodeTable nodes;
   fuse_session* fuse = nullptr;
-  uint64_t generation = 0;              // Tells this mount's file handles from an earlier one's.
+  uint64_t generation = 0;  // Tells this mount's file handles from an earlier one's.
   std::atomic<bool> passthrough{false};
   std::atomic<int> kept_descriptors{0};
 };
 
-inline Session& SessionOf(fuse_req_t req) {
-  return *static_cast<Session*>(fuse_req_userdata(req));
-}
+inline Session& SessionOf(fuse_req_t req) { return *static_cast<Session*>(fuse_req_userdata(req)); }
 
 int ErrnoOf(const Error& error);
 void ReplyError(fuse_req_t req, const Error& error);

@@ -125,19 +125,18 @@ Result<Entry> UnionFs::MakeNode(const InodePtr& dir, const std::string& name, mo
     const std::lock_guard lock(dir->mutex);
     if (!dir->has_default_acl) masked &= ~caller.umask;
   }
-  return PlaceNew(dir, name, mode, caller,
-                  [&](int at, const std::string& made) -> Result<UniqueFd> {
-                    if (S_ISREG(mode)) {
-                      return OpenAt(at, made, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
-                                    masked & 07777);
-                    }
-                    const int result = S_ISDIR(mode)
-                                           ? ::mkdirat(at, made.c_str(), masked & 07777)
-                                           : ::mknodat(at, made.c_str(), masked, rdev);
-                    if (result != 0) return Errno("create " + made);
-                    return OpenMade(at, made);
-                  },
-                  opened);
+  return PlaceNew(
+      dir, name, mode, caller,
+      [&](int at, const std::string& made) -> Result<UniqueFd> {
+        if (S_ISREG(mode)) {
+          return OpenAt(at, made, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, masked & 07777);
+        }
+        const int result = S_ISDIR(mode) ? ::mkdirat(at, made.c_str(), masked & 07777)
+                                         : ::mknodat(at, made.c_str(), masked, rdev);
+        if (result != 0) return Errno("create " + made);
+        return OpenMade(at, made);
+      },
+      opened);
 }
 
 Result<Entry> UnionFs::MakeSymlink(const InodePtr& dir, const std::string& name,

@@ -60,14 +60,14 @@ struct AttributeChange {
 
 struct DirectoryEntry {
   std::string name;
-  uint32_t type = 0;      // DT_*
-  uint64_t lower_ino = 0; // st_ino of an entry that is only in the tree, otherwise 0.
+  uint32_t type = 0;       // DT_*
+  uint64_t lower_ino = 0;  // st_ino of an entry that is only in the tree, otherwise 0.
 };
 
 enum class CopyUpMode {
   kMetadata,  // The data of a regular file may stay below.
   kData,
-  kEmpty,     // The data will be discarded: an empty file.
+  kEmpty,  // The data will be discarded: an empty file.
 };
 
 class UnionFs {
@@ -91,7 +91,8 @@ class UnionFs {
   Result<std::vector<DirectoryEntry>> ReadDirectory(const InodePtr& dir);
 
   // Regular file, device, fifo, socket or directory, by the type in `mode`. `*opened`, when given,
-  // becomes a descriptor of it: for reading and writing when it is a regular file, otherwise O_PATH.
+  // becomes a descriptor of it: for reading and writing when it is a regular file, otherwise
+  // O_PATH.
   Result<Entry> MakeNode(const InodePtr& dir, const std::string& name, mode_t mode, dev_t rdev,
                          const Caller& caller, UniqueFd* opened = nullptr);
   Result<Entry> MakeSymlink(const InodePtr& dir, const std::string& name, const std::string& target,
@@ -152,7 +153,8 @@ class UnionFs {
   // union_create.cc
   Result<Entry> PlaceNew(const InodePtr& dir, const std::string& name, mode_t mode,
                          const Caller& caller, const Maker& make, UniqueFd* opened = nullptr);
-  Status ReplaceWhiteout(const InodePtr& dir, const std::string& name, int dir_fd, bool is_directory,
+  Status ReplaceWhiteout(const InodePtr& dir, const std::string& name, int dir_fd,
+                         bool is_directory,
                          const std::function<Status(int, const std::string&)>& make);
   Status FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller);
 

@@ -179,8 +179,8 @@ Result<Entry> UnionFs::LookUpper(const InodePtr& dir, const std::string& name, i
       ASSIGN_OR_RETURN(nid, LowerOfFile(dir, name, marks, type));
     }
     const bool own_number = !nid || inodes_.FindLower(*nid) != nullptr;
-    auto inode = std::make_shared<Inode>(
-        own_number ? lower_->first_free_ino() + st.st_ino : *nid, type, nid);
+    auto inode = std::make_shared<Inode>(own_number ? lower_->first_free_ino() + st.st_ino : *nid,
+                                         type, nid);
     ASSIGN_OR_RETURN(inode->upper, upper_->MakeRef(fd.get(), st.st_ino));
     inode->lower_path = std::move(lower_path);
     inode->metacopy = marks.metacopy;

@@ -39,13 +39,13 @@ void UnionFs::FinishRemoval(const InodePtr& inode, UniqueFd held) {
   if (inode->IsDirectory()) upper_->DropDirectory(freed_ino);
 }
 
-// An upper directory that holds only whiteouts, or anything else that cannot simply be renamed over:
-// a whiteout takes its place in one step, then it goes.
+// An upper directory that holds only whiteouts, or anything else that cannot simply be renamed
+// over: a whiteout takes its place in one step, then it goes.
 Status UnionFs::SwapForWhiteout(int dir_fd, const std::string& name) {
   const std::string work_name = upper_->NewWorkName();
   RETURN_IF_ERROR(upper_->MakeWhiteout(upper_->work_fd(), work_name));
-  const bool swapped = ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd, name.c_str(),
-                                   RENAME_EXCHANGE) == 0;
+  const bool swapped =
+      ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd, name.c_str(), RENAME_EXCHANGE) == 0;
   const Error error = Errno("whiteout " + name);
   upper_->RemoveFromWork(work_name);
   return swapped ? Ok() : Status(error);
@@ -134,8 +134,8 @@ Status UnionFs::MakeEmptyAndOpaque(const InodePtr& inode, int dir_fd, const std:
     RETURN_IF_ERROR(strata::SetXattr(fd.get(), kOpaqueXattr, "y"));
     if (::fchownat(fd.get(), "", st.st_uid, st.st_gid, AT_EMPTY_PATH) != 0) return Errno("chown");
     if (::chmod(ProcPath(fd.get()).c_str(), st.st_mode & 07777) != 0) return Errno("chmod");
-    if (::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd, name.c_str(),
-                    RENAME_EXCHANGE) != 0) {
+    if (::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd, name.c_str(), RENAME_EXCHANGE) !=
+        0) {
       return Errno("clear " + name);
     }
     struct stat fresh;

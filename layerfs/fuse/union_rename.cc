@@ -62,14 +62,14 @@ Status UnionFs::Rename(const InodePtr& from_dir, const std::string& from, const 
   RETURN_IF_ERROR(CopyUp(from_dir, CopyUpMode::kMetadata));
   RETURN_IF_ERROR(CopyUp(to_dir, CopyUpMode::kMetadata));
   RETURN_IF_ERROR(CopyUp(source.inode, CopyUpMode::kMetadata));
-  const bool linked_target = target.inode != nullptr && !target.inode->IsDirectory() &&
-                             target.attributes.st_nlink > 1;
+  const bool linked_target =
+      target.inode != nullptr && !target.inode->IsDirectory() && target.attributes.st_nlink > 1;
   if (target.inode != nullptr && (exchange || linked_target)) {
     RETURN_IF_ERROR(CopyUp(target.inode, CopyUpMode::kMetadata));
   }
 
-  const bool directories = source.inode->IsDirectory() ||
-                           (target.inode != nullptr && target.inode->IsDirectory());
+  const bool directories =
+      source.inode->IsDirectory() || (target.inode != nullptr && target.inode->IsDirectory());
   std::shared_lock shared(tree_mutex_, std::defer_lock);
   std::unique_lock exclusive(tree_mutex_, std::defer_lock);
   if (directories) {
@@ -127,8 +127,8 @@ Status UnionFs::RenameInUpper(const Move& move, const Entry& source, const Entry
       }
       ASSIGN_OR_RETURN(held, HoldLastName(target.inode, to_fd->get(), move.to));
     }
-    if (::renameat2(from_fd->get(), from, to_fd->get(), to,
-                    needs_whiteout ? RENAME_WHITEOUT : 0) != 0) {
+    if (::renameat2(from_fd->get(), from, to_fd->get(), to, needs_whiteout ? RENAME_WHITEOUT : 0) !=
+        0) {
       return Errno("rename " + move.from);
     }
   }

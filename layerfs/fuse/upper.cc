@@ -35,8 +35,8 @@ Result<std::unique_ptr<UpperStore>> UpperStore::Open(const std::string& upper_di
   if (::fstat(store->root_.get(), &root_st) != 0) return Errno("stat " + upper_dir);
   if (::fstat(store->work_.get(), &work_st) != 0) return Errno("stat " + work);
   if (root_st.st_dev != work_st.st_dev) {
-    return Error(Code::kInvalidArgument, work_dir + " and " + upper_dir +
-                                             " are not on the same file system", EXDEV);
+    return Error(Code::kInvalidArgument,
+                 work_dir + " and " + upper_dir + " are not on the same file system", EXDEV);
   }
   // Temporaries of a run that was killed.
   DIR* stream = ::fdopendir(::openat(store->work_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

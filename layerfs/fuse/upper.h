@@ -1,9 +1,10 @@
-// UpperStore: the writable side of the union, in overlayfs's on-disk format, and its work directory.
+// UpperStore: the writable side of the union, in overlayfs's on-disk format, and its work
+// directory.
 //
 // An upper inode is referred to by its file handle (open_by_handle_at(2)), so that nothing breaks
-// when its names change and no descriptor is held per inode; directories that are in use keep theirs
-// in a small LRU. Where the file system has no handles, and for files without a name, the reference
-// holds an O_PATH descriptor instead.
+// when its names change and no descriptor is held per inode; directories that are in use keep
+// theirs in a small LRU. Where the file system has no handles, and for files without a name, the
+// reference holds an O_PATH descriptor instead.
 //
 // <work_dir>/work is ours while we run and emptied at Open; what overlayfs keeps beside it (index/)
 // is left alone. Whoever opens the store has the upper's lock (layerfs/upper_lock.h). Thread-safe.

@@ -2,8 +2,10 @@
 //   layerfs_bench image SOURCE TARGET          make an image of a directory
 //   layerfs_bench clone IMAGE DIR COUNT SHIFT  COUNT roots one after another, then COUNT in parallel:
 //                                              prints microseconds: median, p90, parallel wall
+//   layerfs_bench hold IMAGE                   mounts a root at <line>/root for each line of its
+//                                              input, as a daemon with many roots does: answers "ok"
 //   layerfs_bench random FILE READS            4 KiB reads: prints microseconds in all
-//   layerfs_bench map FILE                     touches each page of a shared map: microseconds
+//   layerfs_bench map FILE                     touches each page of a shared map, 10 times
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <random>
 #include <string>
 #include <thread>
@@ -73,6 +76,16 @@ Status Clones(const std::string& image, const std::string& directory, int count,
   return Ok();
 }
 
+Status HoldRoots(const std::string& image) {
+  layerfs::TreeMounts trees;
+  for (std::string volume; std::getline(std::cin, volume);) {
+    RETURN_IF_ERROR(CloneOne(image, volume, /*shift=*/false, trees));
+    std::printf("ok\n");
+    std::fflush(stdout);
+  }
+  return Ok();
+}
+
 Status RandomReads(const std::string& path, int reads) {
   ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_RDONLY));
   struct stat st = {};
@@ -94,11 +107,13 @@ Status MapAndTouch(const std::string& path) {
   if (::fstat(fd.get(), &st) != 0) return Errno(path);
   const auto size = static_cast<size_t>(st.st_size);
   const auto start = Clock::now();
-  void* memory = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) return Errno("mmap " + path);
   unsigned sum = 0;
-  for (size_t at = 0; at < size; at += 4096) sum += static_cast<const volatile char*>(memory)[at];
-  ::munmap(memory, size);
+  for (int round = 0; round < 10; ++round) {
+    void* memory = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (memory == MAP_FAILED) return Errno("mmap " + path);
+    for (size_t at = 0; at < size; at += 4096) sum += static_cast<const volatile char*>(memory)[at];
+    ::munmap(memory, size);
+  }
   std::printf("%.0f\n", MicrosSince(start));
   std::fprintf(stderr, "%u\n", sum);
   return Ok();
@@ -109,6 +124,7 @@ Status Dispatch(const std::vector<std::string>& words) {
   if (words.size() == 5 && words[0] == "clone") {
     return Clones(words[1], words[2], std::stoi(words[3]), words[4] == "shift");
   }
+  if (words.size() == 2 && words[0] == "hold") return HoldRoots(words[1]);
   if (words.size() == 3 && words[0] == "random") return RandomReads(words[1], std::stoi(words[2]));
   if (words.size() == 2 && words[0] == "map") return MapAndTouch(words[1]);
   return Error(Code::kInvalidArgument, "see the head of layerfs_bench.cc");

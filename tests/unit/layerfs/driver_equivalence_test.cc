@@ -97,23 +97,37 @@ int Apply(const std::string& mount, const Operation& op) {
   const char* other = full_other.c_str();
   const timespec times[2] = {{1'600'000'000, 0}, {static_cast<time_t>(op.number % 1'000'000), 5}};
   switch (op.kind) {
-    case 0: return CheckedWrite(full, O_CREAT | O_EXCL, op.number);
-    case 1: return CheckedWrite(full, 0, op.number);
-    case 2: return CheckedWrite(full, O_APPEND, op.number);
-    case 3: return CheckedWrite(full, O_TRUNC | O_CREAT, op.number);
-    case 4: return ErrnoOf(::truncate(path, static_cast<off_t>(op.number % 9000)));
-    case 5: return ErrnoOf(::chmod(path, static_cast<mode_t>(op.number % 01000)));
-    case 6: return ErrnoOf(::lchown(path, op.number % 50, op.number % 60));
-    case 7: return ErrnoOf(::utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
-    case 8: return ErrnoOf(::mkdir(path, 0750));
-    case 9: return ErrnoOf(::rmdir(path));
-    case 10: return ErrnoOf(::unlink(path));
-    case 11: return ErrnoOf(::rename(path, other));
+    case 0:
+      return CheckedWrite(full, O_CREAT | O_EXCL, op.number);
+    case 1:
+      return CheckedWrite(full, 0, op.number);
+    case 2:
+      return CheckedWrite(full, O_APPEND, op.number);
+    case 3:
+      return CheckedWrite(full, O_TRUNC | O_CREAT, op.number);
+    case 4:
+      return ErrnoOf(::truncate(path, static_cast<off_t>(op.number % 9000)));
+    case 5:
+      return ErrnoOf(::chmod(path, static_cast<mode_t>(op.number % 01000)));
+    case 6:
+      return ErrnoOf(::lchown(path, op.number % 50, op.number % 60));
+    case 7:
+      return ErrnoOf(::utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+    case 8:
+      return ErrnoOf(::mkdir(path, 0750));
+    case 9:
+      return ErrnoOf(::rmdir(path));
+    case 10:
+      return ErrnoOf(::unlink(path));
+    case 11:
+      return ErrnoOf(::rename(path, other));
     case 12:
       return ErrnoOf(::renameat2(AT_FDCWD, path, AT_FDCWD, other,
                                  op.number % 2 == 0 ? RENAME_EXCHANGE : RENAME_NOREPLACE));
-    case 13: return ErrnoOf(::link(path, other));
-    case 14: return ErrnoOf(::symlink(op.other.c_str() + 1, path));
+    case 13:
+      return ErrnoOf(::link(path, other));
+    case 14:
+      return ErrnoOf(::symlink(op.other.c_str() + 1, path));
     default:
       return op.number % 3 == 0 ? ErrnoOf(::lremovexattr(path, "user.test"))
                                 : ErrnoOf(::lsetxattr(path, "user.test", "value", 5, 0));

@@ -1,11 +1,10 @@
 // The driver under a real kernel: passthrough, node numbers across copy-up, files without names.
+#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <dirent.h>
 
 #include <set>
 #include <thread>

@@ -141,8 +141,8 @@ namespace {
 using InodeNames = std::map<ino_t, size_t>;
 
 std::string DescribeOne(const std::string& path, const struct stat& st, InodeNames* inodes) {
-  std::string line = " mode " + std::to_string(st.st_mode) + " owner " +
-                     std::to_string(st.st_uid) + ":" + std::to_string(st.st_gid);
+  std::string line = " mode " + std::to_string(st.st_mode) + " owner " + std::to_string(st.st_uid) +
+                     ":" + std::to_string(st.st_gid);
   if (!S_ISDIR(st.st_mode)) {
     const size_t number = inodes->try_emplace(st.st_ino, inodes->size()).first->second;
     line += " inode " + std::to_string(number) + " links " + std::to_string(st.st_nlink);

@@ -1,6 +1,6 @@
 // FuseRoot: a root of a test image, mounted at a directory by either driver. The fuse server is a
-// child process of the test (fork, no exec), so that a test needs no installed binary, and its end is
-// part of the unmount: nothing stays behind.
+// child process of the test (fork, no exec), so that a test needs no installed binary, and its end
+// is part of the unmount: nothing stays behind.
 #pragma once
 
 #include <gtest/gtest.h>
