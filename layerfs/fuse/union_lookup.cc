@@ -46,12 +46,16 @@ Status UnionFs::LoadRoot() {
   return ProbeBareness();
 }
 
-// A security module may give every new file an attribute of its own.
+// A security module may give every new file an attribute of its own. On a full volume nobody knows,
+// and every file is asked.
 Status UnionFs::ProbeBareness() {
   const std::string name = upper_->NewWorkName();
-  ASSIGN_OR_RETURN(const UniqueFd fd,
-                   OpenAt(upper_->work_fd(), name, O_RDWR | O_CREAT | O_EXCL, 0600));
-  const Result<Marks> marks = ReadMarks(fd.get(), S_IFREG);
+  const Result<UniqueFd> fd = OpenAt(upper_->work_fd(), name, O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (!fd.ok()) {
+    const int number = fd.error().sys_errno();
+    return number == ENOSPC || number == EDQUOT ? Ok() : Status(fd.error());
+  }
+  const Result<Marks> marks = ReadMarks(fd->get(), S_IFREG);
   upper_->RemoveFromWork(name);
   if (!marks.ok()) return marks.error();
   can_be_bare_ = marks->bare;

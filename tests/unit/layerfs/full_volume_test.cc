@@ -109,6 +109,16 @@ TEST_F(FullVolumeTest, WithoutInodesNothingIsHalfDone) {
   EXPECT_EQ(StatOf(root_->path("dir/linked2")).st_mode & 07777, 0600u);
 }
 
+TEST_F(FullVolumeTest, AFullVolumeCanBeMountedAndEmptied) {
+  WriteText(root_->path("new"), "something");
+  Fill(0);
+  root_->Unmount();
+  root_->Mount(Driver::kFuse);
+  EXPECT_EQ(ReadText(root_->path("new")), "something");
+  ASSERT_EQ(::unlink(root_->path("new").c_str()), 0);
+  EXPECT_FALSE(PathExists(root_->path("new")));
+}
+
 TEST_F(FullVolumeTest, APassthroughWriteFindsTheVolumeFull) {
   const UniqueFd fd(::open(root_->path("new").c_str(), O_CREAT | O_WRONLY, 0600));
   ASSERT_TRUE(fd.valid());

@@ -71,6 +71,10 @@ void FuseRoot::MountFuse(bool passthrough) {
                                                 {"allow_other", ""},
                                                 {"default_permissions", ""}}});
   ASSERT_TRUE(mount.ok()) << mount.error().message();
+  int pipe_fds[2];
+  ASSERT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
+  const UniqueFd ready(pipe_fds[0]);
+  UniqueFd tell(pipe_fds[1]);
   server_ = ::fork();
   ASSERT_GE(server_, 0);
   if (server_ == 0) {
@@ -79,6 +83,7 @@ void FuseRoot::MountFuse(bool passthrough) {
     options.fuse_fd = connection->release();
     options.root = spec_;
     options.passthrough = passthrough;
+    options.on_ready = [&tell] { tell.reset(); };
     const Result<int> served = ServeFuse(options);
     if (!served.ok()) {
       const std::string message = served.error().message() + "\n";
@@ -86,6 +91,9 @@ void FuseRoot::MountFuse(bool passthrough) {
     }
     ::_exit(served.ok() ? *served : 1);
   }
+  tell.reset();
+  char byte;
+  EXPECT_EQ(::read(ready.get(), &byte, 1), 0);  // Closed when it serves, or at its end.
   Require(AttachMount(mount->get(), path()));
 }
 
