@@ -1,5 +1,5 @@
 // The ids in POSIX ACL attributes (acl(5), struct posix_acl_xattr_entry), moved from the layers'
-// canonical ids to those that an unprivileged container's upper holds. imaged/save does the reverse.
+// canonical ids to those that an unprivileged container's upper holds (imaged/save: the reverse).
 #pragma once
 
 #include "common/result.h"

@@ -109,7 +109,8 @@ Result<UniqueFd> MountFuseRoot(const RootSpec& spec, const std::string& layerfs_
                  fuse_fd.error().sys_errno());
   }
   ASSIGN_OR_RETURN(UniqueFd mount, MountConnection(fuse_fd->get()));
-  RETURN_IF_ERROR(StartServer(spec, layerfs_binary, std::move(*fuse_fd), std::move(lock), deadline));
+  RETURN_IF_ERROR(
+      StartServer(spec, layerfs_binary, std::move(*fuse_fd), std::move(lock), deadline));
   return mount;
 }
 

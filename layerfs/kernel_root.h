@@ -1,8 +1,8 @@
 // The kernel driver's mount steps: an EROFS tree, and overlayfs over it. Internal to layerfs; the
 // way in is root.h.
 //
-// Paths reach the kernel as descriptors (FSCONFIG_SET_FD) or as /proc/self/fd/N, never as text in an
-// option: colons, commas, backslashes and long paths need no care.
+// Paths reach the kernel as descriptors (FSCONFIG_SET_FD) or as /proc/self/fd/N, never as text in
+// an option list: colons, commas, backslashes and long paths need no care.
 //
 // What needs a newer kernel than 6.5 has a fall-back, which can be forced for tests:
 //   file-backed EROFS (6.12)            else a loop device, which goes away with the mount
@@ -30,8 +30,8 @@ Result<UniqueFd> MountTree(const std::string& tree_path, TreeBacking backing = T
 // Fails with EINVAL where the kernel cannot copy a detached mount (before 6.15).
 Result<UniqueFd> CloneTree(int tree_mount, const std::optional<IdShift>& shift);
 
-// The union over a detached tree mount, which already carries the id shift of `spec`. The tree mount
-// may be used again afterwards, unless the fall-back had to attach it (kPrivateNamespace).
+// The union over a detached tree mount, which already carries the id shift of `spec`. The tree
+// mount may be used again afterwards, unless the fall-back had to attach it (kPrivateNamespace).
 Result<UniqueFd> MountUnion(int tree_mount, const RootSpec& spec,
                             LayerLookup lookup = LayerLookup::kAny);
 

@@ -59,7 +59,8 @@ void ProbeFuseFeatures(const SampleRoot& sample, Findings* findings) {
   findings->push_back({"fuse.resend", features.resend, features.resend ? "offered" : missing,
                        "a replaced layerfs cannot repeat requests in flight (Linux 6.9)"});
   findings->push_back({"fuse.io_uring", features.io_uring, features.io_uring ? "offered" : missing,
-                       "metadata requests of the fuse driver cost more (Linux 6.14, fuse.enable_uring=1)"});
+                       "metadata requests of the fuse driver cost more (Linux 6.14, "
+                       "fuse.enable_uring=1)"});
 }
 
 void ProbeTreeMounts(const SampleRoot& sample, Findings* findings) {

@@ -1,5 +1,5 @@
 // UpperLock: says that a layerfs server works on an upper directory. An flock(2) on the directory,
-// held by whoever has a copy of the descriptor: the server inherits it and so gives it up by ending,
+// held by whoever has a copy of the descriptor: the server inherits it and gives it up by ending,
 // however it ends. (overlayfs keeps track of its own uppers; see EBUSY in kernel_root.)
 //
 // After an unmount the server needs a moment to end: Take and WaitUntilFree wait for it.

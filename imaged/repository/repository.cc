@@ -279,6 +279,7 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
 
   TarImportOptions import;
   import.caller_is_root = caller == 0;
+  import.oci_whiteouts = !options.literal_names();
   import.base = base_tree ? &*base_tree : nullptr;
   ImportControl control;
   control.cancel = &cancel;

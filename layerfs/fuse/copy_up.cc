@@ -57,7 +57,6 @@ Status UnionFs::CopyUp(const InodePtr& inode, CopyUpMode mode) {
     if (st.st_nlink > 1) {
       const std::unique_lock tree(tree_mutex_);
       RETURN_IF_ERROR(CopyUpFileLocked(inode, CopyUpMode::kMetadata));
-      has_upper = true;
     }
   }
   const std::shared_lock tree(tree_mutex_);

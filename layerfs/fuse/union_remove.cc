@@ -23,9 +23,11 @@ Result<UniqueFd> UnionFs::HoldLastName(const InodePtr& inode, int dir_fd,
   return OpenAt(dir_fd, name, O_PATH | O_NOFOLLOW);
 }
 
-// `held`: from HoldLastName; invalid when the inode has other upper names.
+// `held`: from HoldLastName; invalid when the inode has other upper names. REQUIRES: for a
+// directory, tree_mutex_ held exclusively.
 void UnionFs::FinishRemoval(const InodePtr& inode, UniqueFd held) {
   uint64_t freed_ino = 0;
+  if (inode->IsDirectory() && inode->lower) redirected_.erase(*inode->lower);
   {
     const std::lock_guard lock(inode->mutex);
     if (held.valid()) {
@@ -119,7 +121,6 @@ Status UnionFs::RemoveDirectory(const InodePtr& dir, const std::string& name) {
   RETURN_IF_ERROR(RemoveUpperName(dir, name, true, needs_whiteout));
   dir->changes.fetch_add(1, std::memory_order_release);
   FinishRemoval(entry.inode, std::move(held));
-  if (entry.inode->lower) redirected_.erase(*entry.inode->lower);
   return Ok();
 }
 

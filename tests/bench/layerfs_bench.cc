@@ -1,9 +1,9 @@
 // The pieces of tests/bench/run that need our libraries or a loop without a shell in it:
 //   layerfs_bench image SOURCE TARGET          make an image of a directory
-//   layerfs_bench clone IMAGE DIR COUNT SHIFT  COUNT roots one after another, then COUNT in parallel:
+//   layerfs_bench clone IMAGE DIR COUNT SHIFT  COUNT roots in turn, then COUNT in parallel:
 //                                              prints microseconds: median, p90, parallel wall
 //   layerfs_bench hold IMAGE                   mounts a root at <line>/root for each line of its
-//                                              input, as a daemon with many roots does: answers "ok"
+//                                              input, as a daemon of many roots does: answers "ok"
 //   layerfs_bench random FILE READS            4 KiB reads: prints microseconds in all
 //   layerfs_bench map FILE                     touches each page of a shared map, 10 times
 #include <fcntl.h>

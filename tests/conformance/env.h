@@ -37,7 +37,8 @@ class Env {
   void Fail(const std::string& text, int line);
   template <typename A, typename B>
   void Same(const A& a, const B& b, const char* what, int line) {
-    if (!(a == static_cast<A>(b))) Fail(std::string(what) + ": " + Text(a) + " is not " + Text(b), line);
+    if (a == static_cast<A>(b)) return;
+    Fail(std::string(what) + ": " + Text(a) + " is not " + Text(b), line);
   }
   const std::vector<std::string>& failures() const { return failures_; }
 

@@ -77,6 +77,7 @@ class MmdebstrapSource : public TarSource {
   }
 
   int fd() const override { return out_.get(); }
+  bool literal_names() const override { return true; }
 
   Status Finish() override {
     finished_ = true;

@@ -32,6 +32,7 @@ class DirectorySource : public TarSource {
   }
 
   int fd() const override { return read_end_.get(); }
+  bool literal_names() const override { return true; }
 
   Status Finish() override {
     thread_.join();

@@ -95,6 +95,7 @@ Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   ASSIGN_OR_RETURN(api::ImportOptions options, MakeOptions(tool, arguments));
   ASSIGN_OR_RETURN(const auto source, OpenTarSource(arguments.source, tool.console().stdin_fd));
   options.set_bytes_total(source->size_bytes());
+  options.set_literal_names(source->literal_names());
   ASSIGN_OR_RETURN(api::ImportResult result, ImportStream(tool, *source, options));
   for (const std::string& warning : source->warnings()) {
     result.mutable_summary()->add_warnings(warning);

@@ -18,6 +18,8 @@ class TarSource {
   virtual int fd() const = 0;
   // 0: not known.
   virtual uint64_t size_bytes() const { return 0; }
+  // A plain file system, where a file called .wh.* is just that. Archives may be layers.
+  virtual bool literal_names() const { return false; }
   // Call at end of file: whether the producer made all of it. Only then is the stream complete.
   virtual Status Finish() { return Ok(); }
   // Read after Finish(): what the stream does not hold as it was.

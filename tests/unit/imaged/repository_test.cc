@@ -364,6 +364,28 @@ TEST_F(RepositoryTest, ALayerOnABaseShowsBoth) {
             std::to_string(kAlice) + "/base:latest");
 }
 
+TEST_F(RepositoryTest, AFileCalledLikeAWhiteoutIsOneOnlyInALayer) {
+  const std::string tar =
+      MakeTar(directory_->path() + "/scratch", {{".wh.big", "w"}, {"keep", "k"}});
+  const auto on_base = [](v1::ImportOptions* o) { o->set_base("base"); };
+  ASSERT_OK(Import(kAlice, "base", tar_));
+  ASSERT_OK(Import(kAlice, "layer", tar, on_base));
+  ASSERT_OK(Import(kAlice, "plain", tar, [&](v1::ImportOptions* o) {
+    on_base(o);
+    o->set_literal_names(true);
+  }));
+  const auto has = [&](const char* image, const char* path) {
+    v1::ListFilesRequest request;
+    request.set_reference(image);
+    request.set_path(path);
+    return repository_->ListFiles(kAlice, request).ok();
+  };
+  EXPECT_FALSE(has("layer", "big"));
+  EXPECT_FALSE(has("layer", ".wh.big"));
+  EXPECT_TRUE(has("plain", "big"));
+  EXPECT_TRUE(has("plain", ".wh.big"));
+}
+
 TEST_F(RepositoryTest, AnExportImportsToTheSameLayer) {
   const auto first = Import(kAlice, "x", tar_);
   ASSERT_OK(first);

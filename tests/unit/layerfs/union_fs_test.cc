@@ -26,6 +26,8 @@ testing::TestImage MakeImage() {
   image.Directory("links");
   image.HardLink("links/two", "dir/sub/one");
   image.HardLink("dir/three", "dir/sub/one");
+  image.File("dir/sub/uno", "1");
+  image.HardLink("links/dos", "dir/sub/uno");
   return image;
 }
 
@@ -152,6 +154,20 @@ TEST_F(UnionFsTest, ALinkIsFoundInADirectoryThatWasMovedBeforeARemount) {
   CopyUp("dir/three", CopyUpMode::kMetadata);
   EXPECT_EQ(StatOf(root_->upper("links/elsewhere/one")).st_nlink, 3u);
   EXPECT_EQ(At("links/elsewhere/one"), At("dir/three"));
+}
+
+TEST_F(UnionFsTest, ALinkWhoseOtherNameWentWithAReplacedDirectoryCountsOne) {
+  CopyUp("dir/three", CopyUpMode::kMetadata);  // The names of all links are known from here on.
+  Rename("dir", "sub", "links", "elsewhere");
+  ASSERT_TRUE(fs_->Unlink(At("links/elsewhere"), "one").ok());
+  Rename("links/elsewhere", "uno", "dir", "uno");
+  ASSERT_TRUE(fs_->Unlink(At("dir"), "uno").ok());
+  ASSERT_TRUE(fs_->MakeNode(fs_->root(), "fresh", S_IFDIR | 0755, 0, {}).ok());
+  Rename("", "fresh", "links", "elsewhere");
+  EXPECT_EQ(Find("links/dos").attributes.st_nlink, 1u);
+  CopyUp("links/dos", CopyUpMode::kData);
+  EXPECT_EQ(Content(At("links/dos")), "1");
+  EXPECT_TRUE(fs_->ReadDirectory(At("links/elsewhere"))->empty());
 }
 
 TEST_F(UnionFsTest, AHiddenNameOfALinkStaysHidden) {

@@ -102,9 +102,18 @@ TEST_F(RootTest, AFileThatIsNoTreeIsCorruptAndAMissingOneIsNotFound) {
 }
 
 TEST_F(RootTest, AWorkDirectoryThatCannotBeWrittenIsAnErrorAndNotAReadOnlyRoot) {
-  RootSpec spec = PreparedSpec();
-  spec.work_dir = "/proc/self/fdinfo";
-  EXPECT_FALSE(MountRoot(Driver::kKernel, spec).ok());
+  PreparedSpec("volume");
+  // Through an idmapped mount overlayfs cannot create its own directories in the work directory.
+  const auto shifted = CloneMountIdShifted(base() + "/volume", 100000, 65536);
+  ASSERT_TRUE(shifted.ok()) << shifted.error().message();
+  ASSERT_TRUE(AttachMount(shifted->get(), mountpoint()).ok());
+  RootSpec spec = Spec("volume");
+  spec.upper_dir = mountpoint() + "/upper";
+  spec.work_dir = mountpoint() + "/work";
+  const auto root = MountRoot(Driver::kKernel, spec);
+  ASSERT_FALSE(root.ok());
+  EXPECT_NE(root.error().message().find("work directory"), std::string::npos)
+      << root.error().message();
 }
 
 struct FallBack {

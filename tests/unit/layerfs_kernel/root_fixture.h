@@ -34,6 +34,17 @@ inline size_t MountsNaming(const std::string& text) {
   return count;
 }
 
+// Read from sysfs: a device that is free has no backing file.
+inline size_t LoopDevicesOf(const std::string& text) {
+  size_t count = 0;
+  for (int number = 0; number < 64; ++number) {
+    const auto backing = ReadFile(
+        "/sys/block/loop" + std::to_string(number) + "/loop/backing_file", 1u << 16);
+    if (backing.ok() && backing->find(text) != std::string::npos) ++count;
+  }
+  return count;
+}
+
 class RootTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -55,6 +66,7 @@ class RootTest : public ::testing::Test {
     const std::string path = base();
     EXPECT_TRUE(Unmount(mountpoint()).ok());
     EXPECT_EQ(MountsNaming(path), 0u);
+    EXPECT_EQ(LoopDevicesOf(path), 0u);
     directory_.reset();
     EXPECT_FALSE(PathExists(path));
     EXPECT_EQ(OpenDescriptors(), descriptors_);

@@ -26,6 +26,7 @@ TEST_F(RootTest, OneTreeIsOneSuperblockForAllShifts) {
   const auto shifted = trees.Get(path, IdShift{.first_id = 500000, .count = 65536});
   ASSERT_TRUE(shifted.ok()) << shifted.error().message();
   EXPECT_EQ(plain->get(), again->get());
+  EXPECT_EQ(trees.Get(path, IdShift{.first_id = 500000, .count = 65536})->get(), shifted->get());
   EXPECT_EQ(DeviceOf((*plain)->get()), DeviceOf((*shifted)->get()));
   struct stat st = {};
   ASSERT_EQ(::fstat((*shifted)->get(), &st), 0);

@@ -91,5 +91,14 @@ TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridges) {
   }
 }
 
+TEST(Ruleset, RewritesNoSourceOfWhatStaysInThePool) {
+  const DesiredNetwork desired = Two();
+  const std::string rules = MakeRuleset(desired);
+  const size_t line = rules.find(" masquerade");
+  ASSERT_NE(line, std::string::npos);
+  const std::string rule = rules.substr(rules.rfind('\n', line), line - rules.rfind('\n', line));
+  EXPECT_NE(rule.find("ip daddr != " + desired.pool.ToString()), std::string::npos) << rule;
+}
+
 }  // namespace
 }  // namespace strata::net
