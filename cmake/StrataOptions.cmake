@@ -27,25 +27,11 @@ target_compile_options(
 
 # strata_library(name SOURCES... ) with one include root and the house's warnings.
 function(strata_library name)
-  strata_existing(sources ${ARGN}) # TEMP
-  add_library(${name} STATIC ${sources})
+  add_library(${name} STATIC ${ARGN})
   target_link_libraries(${name} PRIVATE strata_warnings)
 endfunction()
 
 function(strata_executable name)
-  strata_existing(sources ${ARGN}) # TEMP
-  add_executable(${name} ${sources})
+  add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE strata_warnings)
-endfunction()
-
-# TEMP while colleagues write: missing sources do not stop the configure.
-function(strata_existing out)
-  set(found ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
-  foreach(f ${ARGN})
-    get_filename_component(abs ${f} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
-    if(EXISTS ${abs})
-      list(APPEND found ${abs})
-    endif()
-  endforeach()
-  set(${out} ${found} PARENT_SCOPE)
 endfunction()

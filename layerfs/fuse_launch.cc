@@ -17,8 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMessageBytesMax = 8192;
 
-Result<UniqueFd> MountConnection(int fuse_fd) {
-  // dev and suid stay allowed: this becomes the root of a container.
+Result<UniqueFd> MountConnection(int fuse_fd, const RootSpec& spec) {
   return CreateDetachedMount({.type = "fuse",
                               .options = {{"source", "strata"},
                                           {"subtype", "layerfs"},
@@ -27,17 +26,18 @@ Result<UniqueFd> MountConnection(int fuse_fd) {
                                           {"user_id", "0"},
                                           {"group_id", "0"},
                                           {"allow_other", ""},
-                                          {"default_permissions", ""}}});
+                                          {"default_permissions", ""}},
+                              .attributes = RootAttributes(spec)});
 }
 
 std::vector<std::string> ServerCommand(const RootSpec& spec, const std::string& binary) {
-  std::vector<std::string> argv = {binary,          "serve",
-                                   "--fuse-fd",     std::to_string(kServerFuseFd),
-                                   "--ready-fd",    std::to_string(kServerReadyFd),
-                                   "--tree",        spec.tree_path,
-                                   "--objects",     spec.objects_dir,
-                                   "--upper",       spec.upper_dir,
-                                   "--work",        spec.work_dir};
+  std::vector<std::string> argv = {binary,       "serve",
+                                   "--fuse-fd",  std::to_string(kServerFuseFd),
+                                   "--ready-fd", std::to_string(kServerReadyFd),
+                                   "--tree",     spec.tree_path,
+                                   "--objects",  spec.objects_dir,
+                                   "--upper",    spec.upper_dir,
+                                   "--work",     spec.work_dir};
   if (spec.id_shift.has_value()) {
     argv.insert(argv.end(), {"--id-shift", std::to_string(spec.id_shift->first_id) + ":" +
                                                std::to_string(spec.id_shift->count)});
@@ -108,7 +108,7 @@ Result<UniqueFd> MountFuseRoot(const RootSpec& spec, const std::string& layerfs_
     return Error(Code::kUnsupported, "no FUSE here: " + fuse_fd.error().message(),
                  fuse_fd.error().sys_errno());
   }
-  ASSIGN_OR_RETURN(UniqueFd mount, MountConnection(fuse_fd->get()));
+  ASSIGN_OR_RETURN(UniqueFd mount, MountConnection(fuse_fd->get(), spec));
   RETURN_IF_ERROR(
       StartServer(spec, layerfs_binary, std::move(*fuse_fd), std::move(lock), deadline));
   return mount;

@@ -84,14 +84,20 @@ class OneFileServer {
     fuse_in_header header;
     std::memcpy(&header, request.data(), sizeof(header));
     switch (header.opcode) {
-      case FUSE_INIT: return AnswerInit(header, request.subspan(sizeof(header)));
-      case FUSE_GETATTR: return AnswerGetattr(header);
-      case FUSE_OPEN: return AnswerOpen(header);
+      case FUSE_INIT:
+        return AnswerInit(header, request.subspan(sizeof(header)));
+      case FUSE_GETATTR:
+        return AnswerGetattr(header);
+      case FUSE_OPEN:
+        return AnswerOpen(header);
       case FUSE_RELEASE:
-      case FUSE_FLUSH: return Reply(header, 0, nullptr, 0);
+      case FUSE_FLUSH:
+        return Reply(header, 0, nullptr, 0);
       case FUSE_FORGET:
-      case FUSE_BATCH_FORGET: return;  // Has no answer.
-      default: return Reply(header, -ENOSYS, nullptr, 0);
+      case FUSE_BATCH_FORGET:
+        return;  // Has no answer.
+      default:
+        return Reply(header, -ENOSYS, nullptr, 0);
     }
   }
 
@@ -175,13 +181,12 @@ Result<FuseFeatures> ProbeFuse(const std::string& backing_path) {
   Result<UniqueFd> device = Open("/dev/fuse", O_RDWR | O_NONBLOCK);
   if (!device.ok()) return Error(Code::kUnsupported, device.error().message());
   const std::string fd_text = std::to_string(device->get());
-  ASSIGN_OR_RETURN(UniqueFd mount,
-                   CreateDetachedMount({.type = "fuse",
-                                        .options = {{"source", "strata-probe"},
-                                                    {"fd", fd_text},
-                                                    {"rootmode", "100444"},
-                                                    {"user_id", "0"},
-                                                    {"group_id", "0"}}}));
+  ASSIGN_OR_RETURN(UniqueFd mount, CreateDetachedMount({.type = "fuse",
+                                                        .options = {{"source", "strata-probe"},
+                                                                    {"fd", fd_text},
+                                                                    {"rootmode", "100444"},
+                                                                    {"user_id", "0"},
+                                                                    {"group_id", "0"}}}));
   OneFileServer server(std::move(*device), std::move(backing));
   std::thread thread([&server] { server.Serve(); });
   const Status read = CompareThroughMount(mount.get(), expected);

@@ -41,7 +41,8 @@ Error TreeError(const Error& error, const std::string& path) {
       return Error(Code::kCorrupt, path + ": no valid tree: " + error.message(), error.sys_errno());
     case ENODEV:
       return Error(Code::kUnsupported, path + ": this kernel has no EROFS", error.sys_errno());
-    default: return error.Wrap(path);
+    default:
+      return error.Wrap(path);
   }
 }
 
@@ -86,9 +87,9 @@ Result<LayerFds> OpenLayers(const RootSpec& spec) {
 }
 
 const std::vector<MountOption>& UnionOptions() {
-  static const std::vector<MountOption> options = {
-      {"source", "strata"},  {"metacopy", "on"},    {"redirect_dir", "on"},
-      {"index", "on"},       {"nfs_export", "off"}, {"xino", "off"}};
+  static const std::vector<MountOption> options = {{"source", "strata"},   {"metacopy", "on"},
+                                                   {"redirect_dir", "on"}, {"index", "on"},
+                                                   {"nfs_export", "off"},  {"xino", "off"}};
   return options;
 }
 
@@ -96,17 +97,20 @@ Error UnionError(const Error& error, const RootSpec& spec) {
   const std::string what = "kernel driver at " + spec.upper_dir;
   switch (error.sys_errno()) {
     case EBUSY:
-      return Error(Code::kFailedPrecondition, what + ": the upper or work directory is in use (" +
-                                                  error.message() + ")", EBUSY);
+      return Error(Code::kFailedPrecondition,
+                   what + ": the upper or work directory is in use (" + error.message() + ")",
+                   EBUSY);
     case ESTALE:
-      return Error(Code::kFailedPrecondition, what + ": the upper belongs to another image (" +
-                                                  error.message() + ")", ESTALE);
+      return Error(Code::kFailedPrecondition,
+                   what + ": the upper belongs to another image (" + error.message() + ")", ESTALE);
     case EINVAL:
     case ENODEV:
     case EOPNOTSUPP:
-      return Error(Code::kUnsupported, what + ": this kernel or file system cannot (" +
-                                           error.message() + ")", error.sys_errno());
-    default: return error.Wrap(what);
+      return Error(Code::kUnsupported,
+                   what + ": this kernel or file system cannot (" + error.message() + ")",
+                   error.sys_errno());
+    default:
+      return error.Wrap(what);
   }
 }
 
@@ -124,7 +128,8 @@ Result<UniqueFd> CheckWritable(Result<UniqueFd> mount) {
 
 Result<UniqueFd> MountDetachedUnion(int tree_mount, const RootSpec& spec) {
   ASSIGN_OR_RETURN(const LayerFds fds, OpenLayers(spec));
-  MountSpec overlay{.type = "overlay", .options = UnionOptions()};
+  MountSpec overlay{
+      .type = "overlay", .options = UnionOptions(), .attributes = RootAttributes(spec)};
   overlay.options.push_back({"lowerdir+", "", tree_mount});
   overlay.options.push_back({"datadir+", "", fds.objects.get()});
   overlay.options.push_back({"upperdir", "", fds.upper.get()});
@@ -144,7 +149,8 @@ Result<UniqueFd> AssembleUnion(int tree_mount, const RootSpec& spec) {
   // Any directory serves as the place; the upper's own descriptor is below this mount already.
   RETURN_IF_ERROR(AttachMount(tree_mount, spec.upper_dir));
   ASSIGN_OR_RETURN(const UniqueFd tree, Open(spec.upper_dir, O_PATH | O_DIRECTORY));
-  MountSpec overlay{.type = "overlay", .options = UnionOptions()};
+  MountSpec overlay{
+      .type = "overlay", .options = UnionOptions(), .attributes = RootAttributes(spec)};
   overlay.options.push_back(
       {"lowerdir", ProcPath(tree.get()) + "::" + ProcPath(fds.objects.get())});
   overlay.options.push_back({"upperdir", ProcPath(fds.upper.get())});

@@ -68,8 +68,8 @@ void ProbeTreeMounts(const SampleRoot& sample, Findings* findings) {
   const auto file = MountTree(spec.tree_path, TreeBacking::kFile);
   findings->push_back(FromStatus("erofs.file_backed", ToStatus(file), "mounted",
                                  "each mounted tree takes a loop device (Linux 6.12)"));
-  const auto tree = file.ok() ? MountTree(spec.tree_path) : MountTree(spec.tree_path,
-                                                                      TreeBacking::kLoop);
+  const auto tree =
+      file.ok() ? MountTree(spec.tree_path) : MountTree(spec.tree_path, TreeBacking::kLoop);
   findings->push_back(FromStatus("erofs", ToStatus(tree), "mounted",
                                  "no kernel driver: images are mounted by the fuse driver"));
   if (!tree.ok()) return;
@@ -147,9 +147,10 @@ void ProbeQuotas(const std::string& state_dir, const struct statfs& fs, Findings
   findings->push_back(FromStatus("quota.project", CheckProjectQuota(state_dir), "enforced",
                                  "disk limits of nodes need another kind of volume"));
   const bool btrfs = fs.f_type == BTRFS_SUPER_MAGIC;
-  findings->push_back({"quota.btrfs", btrfs, btrfs ? "the state directory is on btrfs"
-                                                   : "the state directory is not on btrfs",
-                       "no qgroups as disk limits, no snapshots of volumes"});
+  findings->push_back(
+      {"quota.btrfs", btrfs,
+       btrfs ? "the state directory is on btrfs" : "the state directory is not on btrfs",
+       "no qgroups as disk limits, no snapshots of volumes"});
   findings->push_back(FromStatus("quota.loop", CheckDevice("/dev/loop-control"), "loop devices",
                                  "no image files as volumes"));
   findings->push_back(FromStatus("quota.lvm_thin", CheckDevice("/dev/mapper/control"),
@@ -160,10 +161,10 @@ void ProbeQuotas(const std::string& state_dir, const struct statfs& fs, Findings
 void ProbeUserNamespaces(Findings* findings) {
   const auto limit = ReadFile("/proc/sys/user/max_user_namespaces", 64);
   const bool present = limit.ok() && *limit != "0\n";
-  findings->push_back({"user_namespaces", present,
-                       limit.ok() ? "limit " + limit->substr(0, limit->find('\n'))
-                                  : limit.error().message(),
-                       "no unprivileged containers"});
+  findings->push_back(
+      {"user_namespaces", present,
+       limit.ok() ? "limit " + limit->substr(0, limit->find('\n')) : limit.error().message(),
+       "no unprivileged containers"});
 }
 
 std::string Joined(std::string text) {
@@ -194,8 +195,8 @@ void ProbeCgroups(Findings* findings) {
   findings->push_back({"cgroup", mounted && !names.empty(),
                        std::string(unified ? "v2: " : "v1: ") + names, "no limits for containers"});
   for (const char* controller : {"cpu", "memory", "pids"}) {
-    const bool there = (" " + names + " ").find(" " + std::string(controller) + " ") !=
-                       std::string::npos;
+    const bool there =
+        (" " + names + " ").find(" " + std::string(controller) + " ") != std::string::npos;
     findings->push_back({std::string("cgroup.") + controller, there,
                          there ? "can be limited" : "not among the controllers",
                          std::string("no limit of ") + controller + " for containers"});
@@ -204,11 +205,16 @@ void ProbeCgroups(Findings* findings) {
 
 std::string FileSystemName(const struct statfs& fs) {
   switch (fs.f_type) {
-    case EXT4_SUPER_MAGIC: return "ext4";
-    case BTRFS_SUPER_MAGIC: return "btrfs";
-    case TMPFS_MAGIC: return "tmpfs";
-    case OVERLAYFS_SUPER_MAGIC: return "overlayfs";
-    case kXfsMagic: return "xfs";
+    case EXT4_SUPER_MAGIC:
+      return "ext4";
+    case BTRFS_SUPER_MAGIC:
+      return "btrfs";
+    case TMPFS_MAGIC:
+      return "tmpfs";
+    case OVERLAYFS_SUPER_MAGIC:
+      return "overlayfs";
+    case kXfsMagic:
+      return "xfs";
     default: {
       std::ostringstream text;
       text << "magic 0x" << std::hex << fs.f_type;

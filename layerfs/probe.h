@@ -12,7 +12,7 @@
 namespace strata::layerfs {
 
 struct Finding {
-  std::string name;     // Stable: scripts read it. "fuse.passthrough", "quota.project", …
+  std::string name;  // Stable: scripts read it. "fuse.passthrough", "quota.project", …
   bool present = false;
   std::string detail;   // What was seen: a version, a list, the kernel's refusal.
   std::string meaning;  // What follows when it is missing.

@@ -1,6 +1,7 @@
 #include "layerfs/root.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <sys/stat.h>
 
 #include "common/file_io.h"
@@ -72,9 +73,7 @@ Status CreateDressed(const std::string& path, const RootDirectory& root) {
 
 }  // namespace
 
-std::string_view DriverName(Driver driver) {
-  return driver == Driver::kKernel ? "kernel" : "fuse";
-}
+std::string_view DriverName(Driver driver) { return driver == Driver::kKernel ? "kernel" : "fuse"; }
 
 Result<Driver> ParseDriver(std::string_view name) {
   for (const Driver driver : {Driver::kKernel, Driver::kFuse}) {
@@ -82,6 +81,10 @@ Result<Driver> ParseDriver(std::string_view name) {
   }
   return Error(Code::kInvalidArgument,
                "no driver is called '" + std::string(name) + "': use kernel or fuse");
+}
+
+uint64_t RootAttributes(const RootSpec& spec) {
+  return spec.id_shift.has_value() ? MOUNT_ATTR_NODEV : 0;
 }
 
 Status PrepareUpper(const RootSpec& spec) {
@@ -115,9 +118,9 @@ Result<Driver> PickDriver(const std::string& state_dir) {
   if (kernel.ok()) return Driver::kKernel;
   const auto fuse = Open("/dev/fuse", O_RDWR);
   if (fuse.ok()) return Driver::kFuse;
-  return Error(Code::kUnsupported, "neither driver works here: kernel: " +
-                                       kernel.error().message() + "; fuse: " +
-                                       fuse.error().message());
+  return Error(Code::kUnsupported,
+               "neither driver works here: kernel: " + kernel.error().message() +
+                   "; fuse: " + fuse.error().message());
 }
 
 }  // namespace strata::layerfs

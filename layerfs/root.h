@@ -24,8 +24,8 @@ namespace strata::layerfs {
 
 enum class Driver { kKernel, kFuse };
 
-std::string_view DriverName(Driver driver);                  // "kernel", "fuse"
-Result<Driver> ParseDriver(std::string_view name);           // kInvalidArgument lists the names.
+std::string_view DriverName(Driver driver);         // "kernel", "fuse"
+Result<Driver> ParseDriver(std::string_view name);  // kInvalidArgument lists the names.
 
 // Id N of the layers is seen as first_id + N for N < count, and so it is stored in the upper.
 struct IdShift {
@@ -45,6 +45,10 @@ struct RootSpec {
 // the work directory (0755, the shifted root's) of a new root. What is there already is left alone;
 // a directory of that name is always a finished one. Not durable by itself.
 Status PrepareUpper(const RootSpec& spec);
+
+// MOUNT_ATTR_* of the root's mount. Device nodes that an image holds work only in roots whose ids
+// are not shifted: an unprivileged container gets its devices from the host. suid works in both.
+uint64_t RootAttributes(const RootSpec& spec);
 
 // A detached mount of the union. kUnsupported when this kernel cannot (the message says what is
 // missing; see Probe), kFailedPrecondition when the upper is in use, kCorrupt for a bad tree.

@@ -110,20 +110,18 @@ Status Serve(Flags flags) {
   ASSIGN_OR_RETURN(flags.run_dir, Canonical(flags.run_dir));
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(flags.state_dir));
   ASSIGN_OR_RETURN(const ClustersConfig config, MakeConfig(flags));
-  ASSIGN_OR_RETURN(const auto images,
-                   imaged::HostImageClient::Connect(flags.imaged_socket.empty()
-                                                        ? ImagedSocket(flags.run_dir)
-                                                        : flags.imaged_socket));
+  ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(
+                                          flags.imaged_socket.empty() ? ImagedSocket(flags.run_dir)
+                                                                      : flags.imaged_socket));
   ASSIGN_OR_RETURN(const auto clusters, Clusters::Open(config, *images));
   if (flags.down) return clusters->DeleteAll(/*force=*/true);
-  ASSIGN_OR_RETURN(const auto server,
-                   rpc::LocalServer::Start(VclusterdSocket(flags.run_dir),
-                                           [&](const rpc::Caller& caller) {
-                                             std::vector<std::unique_ptr<grpc::Service>> services;
-                                             services.push_back(
-                                                 MakeVclusterService(*clusters, caller));
-                                             return services;
-                                           }));
+  ASSIGN_OR_RETURN(
+      const auto server,
+      rpc::LocalServer::Start(VclusterdSocket(flags.run_dir), [&](const rpc::Caller& caller) {
+        std::vector<std::unique_ptr<grpc::Service>> services;
+        services.push_back(MakeVclusterService(*clusters, caller));
+        return services;
+      }));
   LOG_INFO("serves " + VclusterdSocket(flags.run_dir) + ", driver " +
            std::string(layerfs::DriverName(config.driver)));
   rpc::WaitForStopSignal();

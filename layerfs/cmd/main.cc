@@ -10,11 +10,9 @@
 #include "common/mount.h"
 #include "common/paths.h"
 #include "layerfs/cmd/id_shift_option.h"
+#include "layerfs/cmd/serve.h"
 #include "layerfs/probe.h"
 #include "layerfs/root.h"
-#ifdef STRATA_HAVE_FUSE_SERVER
-#include "layerfs/cmd/serve.h"
-#endif
 
 namespace strata::layerfs {
 namespace {
@@ -25,14 +23,21 @@ constexpr const char* kExitCodes =
 
 int ExitCodeOf(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return 2;
-    case Code::kNotFound: return 3;
-    case Code::kPermissionDenied: return 4;
+    case Code::kInvalidArgument:
+      return 2;
+    case Code::kNotFound:
+      return 3;
+    case Code::kPermissionDenied:
+      return 4;
     case Code::kFailedPrecondition:
-    case Code::kResourceExhausted: return 7;
-    case Code::kCorrupt: return 8;
-    case Code::kUnsupported: return 9;
-    default: return 1;
+    case Code::kResourceExhausted:
+      return 7;
+    case Code::kCorrupt:
+      return 8;
+    case Code::kUnsupported:
+      return 9;
+    default:
+      return 1;
   }
 }
 
@@ -120,8 +125,10 @@ void AddMount(CLI::App& app, MountArguments* arguments) {
   auto* mount = app.add_subcommand("mount", "Mount an image with a writable volume");
   mount->add_option("--tree", arguments->tree, "The image's flattened tree (EROFS)")->required();
   mount->add_option("--objects", arguments->objects, "The store's objects directory")->required();
-  mount->add_option("--volume", arguments->volume,
-                    "Directory that holds upper/ and work/ (made when missing)")->required();
+  mount
+      ->add_option("--volume", arguments->volume,
+                   "Directory that holds upper/ and work/ (made when missing)")
+      ->required();
   mount->add_option("--driver", arguments->driver, "kernel or fuse (default: what probe picks)");
   mount->add_option("--id-shift", arguments->id_shift,
                     "FIRST[:COUNT]: id N of the image is FIRST+N (COUNT 65536)");
@@ -139,10 +146,8 @@ int Main(int argc, char** argv) {
   auto* unmount = app.add_subcommand("unmount", "Take a mounted image away");
   std::string mountpoint;
   unmount->add_option("mountpoint", mountpoint, "Where it is mounted")->required();
-#ifdef STRATA_HAVE_FUSE_SERVER
   ServeArguments serve;
   AddServe(app, &serve);
-#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -150,9 +155,7 @@ int Main(int argc, char** argv) {
   }
   if (app.got_subcommand("probe")) return Finish(RunProbe(probe));
   if (app.got_subcommand("mount")) return Finish(RunMount(mount));
-#ifdef STRATA_HAVE_FUSE_SERVER
   if (app.got_subcommand("serve")) return RunServe(serve);
-#endif
   return Finish(RunUnmount(mountpoint));
 }
 

@@ -104,7 +104,8 @@ void AddServe(CLI::App& app, ServeArguments* arguments) {
   serve->add_option("--work", arguments->work, "The work directory")->required();
   serve->add_option("--id-shift", arguments->id_shift, "FIRST[:COUNT]");
   serve->add_option("--threads", arguments->threads, "At most so many threads")
-      ->capture_default_str()->check(CLI::Range(1u, 64u));
+      ->capture_default_str()
+      ->check(CLI::Range(1u, 64u));
   serve->add_flag("--no-passthrough", arguments->no_passthrough, "Carry all data ourselves");
   serve->add_flag("--debug", arguments->debug, "Every request on standard error");
 }

@@ -44,8 +44,7 @@ Status CloneOne(const std::string& image, const std::string& volume, bool shift,
   if (shift) spec.id_shift = layerfs::IdShift{.first_id = 100000, .count = 65536};
   RETURN_IF_ERROR(MakeDirectories(volume + "/root"));
   RETURN_IF_ERROR(layerfs::PrepareUpper(spec));
-  ASSIGN_OR_RETURN(const UniqueFd root,
-                   layerfs::MountRoot(layerfs::Driver::kKernel, spec, trees));
+  ASSIGN_OR_RETURN(const UniqueFd root, layerfs::MountRoot(layerfs::Driver::kKernel, spec, trees));
   return AttachMount(root.get(), volume + "/root");
 }
 

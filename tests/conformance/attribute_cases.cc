@@ -87,10 +87,12 @@ const Case kCases[] = {
     {"AWriteByAnUnprivilegedUserClearsSetuid",
      [](Env& e) {
        const char* path = e.p("suid_any");
-       SAME(e.As(1000, [&] {
-         const int fd = ::open(path, O_WRONLY);
-         return ErrnoOf(fd < 0 ? fd : ::pwrite(fd, "y", 1, 0));
-       }), 0);
+       SAME(e.As(1000,
+                 [&] {
+                   const int fd = ::open(path, O_WRONLY);
+                   return ErrnoOf(fd < 0 ? fd : ::pwrite(fd, "y", 1, 0));
+                 }),
+            0);
        SAME(STAT("suid_any").st_mode & 07777, 0777u);
      }},
     {"ATruncateByAnUnprivilegedUserClearsSetuid",
@@ -142,10 +144,12 @@ const Case kCases[] = {
     {"SettingTimesByAStrangerIsRefused",
      [](Env& e) {
        const char* path = e.p("file");
-       SAME(e.As(1000, [&] {
-         const timespec times[2] = {{5, 0}, {6, 0}};
-         return ErrnoOf(::utimensat(AT_FDCWD, path, times, 0));
-       }), EPERM);
+       SAME(e.As(1000,
+                 [&] {
+                   const timespec times[2] = {{5, 0}, {6, 0}};
+                   return ErrnoOf(::utimensat(AT_FDCWD, path, times, 0));
+                 }),
+            EPERM);
      }},
     {"NegativeAndFarTimes",
      [](Env& e) {

@@ -59,8 +59,8 @@ class DriverBackend : public Backend {
   Status Remount() override {
     RETURN_IF_ERROR(Unmount());
 #ifdef LAYERFS_BINARY
-    driver_ = driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse
-                                                  : layerfs::Driver::kKernel;
+    driver_ =
+        driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse : layerfs::Driver::kKernel;
 #endif
     return Mount();
   }
@@ -92,10 +92,14 @@ Result<std::unique_ptr<Backend>> Mounted(Arguments... arguments) {
 
 std::string_view BackendName(BackendKind kind) {
   switch (kind) {
-    case BackendKind::kPlain: return "Plain";
-    case BackendKind::kOverlay: return "Overlay";
-    case BackendKind::kKernel: return "Kernel";
-    case BackendKind::kFuse: return "Fuse";
+    case BackendKind::kPlain:
+      return "Plain";
+    case BackendKind::kOverlay:
+      return "Overlay";
+    case BackendKind::kKernel:
+      return "Kernel";
+    case BackendKind::kFuse:
+      return "Fuse";
   }
   return "?";
 }
@@ -122,11 +126,12 @@ Result<std::unique_ptr<Backend>> Backend::Create(BackendKind kind, const std::st
       RETURN_IF_ERROR(image.WritePlain(base + "/lower"));
       return Mounted<OverlayBackend>(base);
     case BackendKind::kKernel:
-    case BackendKind::kFuse: break;
+    case BackendKind::kFuse:
+      break;
   }
   RETURN_IF_ERROR(image.WriteImage(base));
-  return Mounted<DriverBackend>(base, kind == BackendKind::kKernel ? layerfs::Driver::kKernel
-                                                                   : layerfs::Driver::kFuse);
+  return Mounted<DriverBackend>(
+      base, kind == BackendKind::kKernel ? layerfs::Driver::kKernel : layerfs::Driver::kFuse);
 }
 
 }  // namespace strata::conformance

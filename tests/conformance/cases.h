@@ -1,5 +1,6 @@
 // The one list of cases. Each runs in a fresh directory with the content described below; on a
-// union all of it is in the lower. Written to POSIX and Linux's manual pages, first made to pass on ext4.
+// union all of it is in the lower. Written to POSIX and Linux's manual pages, first made to pass on
+// ext4.
 #pragma once
 
 #include <span>

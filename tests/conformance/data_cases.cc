@@ -160,8 +160,8 @@ const Case kCases[] = {
        UniqueFd out = e.Open(e.p("copy"), O_CREAT | O_RDWR, 0644, __LINE__);
        off_t left = kBigSize;
        while (left > 0) {
-         const ssize_t n = ::copy_file_range(in.get(), nullptr, out.get(), nullptr,
-                                             static_cast<size_t>(left), 0);
+         const ssize_t n =
+             ::copy_file_range(in.get(), nullptr, out.get(), nullptr, static_cast<size_t>(left), 0);
          OK(n);
          if (n <= 0) break;
          left -= n;

@@ -31,7 +31,8 @@ void Env::Fails(int expected_errno, long result, const char* call, int line) {
   const int seen = result < 0 ? errno : 0;
   if (seen == expected_errno) return;
   Fail(std::string(call) + ": " + std::strerror(seen) + " instead of " +
-           std::strerror(expected_errno), line);
+           std::strerror(expected_errno),
+       line);
 }
 
 void Env::True(bool holds, const char* what, int line) {

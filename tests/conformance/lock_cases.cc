@@ -78,14 +78,18 @@ const Case kCases[] = {
        UniqueFd fd = OPEN("file", O_RDWR);
        OK(RecordLock(fd.get(), F_SETLK, F_WRLCK, 0, 4));
        const char* path = e.p("file");
-       SAME(e.As(0, [&] {
-         const int other = ::open(path, O_RDWR);
-         return ErrnoOf(RecordLock(other, F_SETLK, F_WRLCK, 2, 4));
-       }), EAGAIN);
-       SAME(e.As(0, [&] {
-         const int other = ::open(path, O_RDWR);
-         return ErrnoOf(RecordLock(other, F_SETLK, F_WRLCK, 4, 4));
-       }), 0);
+       SAME(e.As(0,
+                 [&] {
+                   const int other = ::open(path, O_RDWR);
+                   return ErrnoOf(RecordLock(other, F_SETLK, F_WRLCK, 2, 4));
+                 }),
+            EAGAIN);
+       SAME(e.As(0,
+                 [&] {
+                   const int other = ::open(path, O_RDWR);
+                   return ErrnoOf(RecordLock(other, F_SETLK, F_WRLCK, 4, 4));
+                 }),
+            0);
      }},
     {"RecordLocksOfADescriptionExclude",
      [](Env& e) {

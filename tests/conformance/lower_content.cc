@@ -78,22 +78,24 @@ void DescribeLowerContent(const std::string& directory, testing::TestImage* imag
   image->Special(at("blk"), S_IFBLK, makedev(7, 200), {.mode = 0660});
   image->File(at("attrs"), "with attributes\n",
               {.xattrs = {{"security.s", "v"}, {"trusted.t", "v"}, {"user.k", "v"}}});
-  image->File(at("acl"), "acl\n",
-              {.mode = 0664,
-               .xattrs = {{"system.posix_acl_access",
-                           Acl({{1, 6, kNoId}, {2, 6, 1000}, {4, 4, kNoId}, {16, 6, kNoId},
-                                {32, 4, kNoId}})}}});
-  image->Directory(at("acl_dir"),
-                   {.xattrs = {{"system.posix_acl_default",
-                                Acl({{1, 7, kNoId}, {2, 7, 1000}, {4, 5, kNoId}, {16, 7, kNoId},
-                                     {32, 0, kNoId}})}}});
+  image->File(
+      at("acl"), "acl\n",
+      {.mode = 0664,
+       .xattrs = {
+           {"system.posix_acl_access",
+            Acl({{1, 6, kNoId}, {2, 6, 1000}, {4, 4, kNoId}, {16, 6, kNoId}, {32, 4, kNoId}})}}});
+  image->Directory(
+      at("acl_dir"),
+      {.xattrs = {
+           {"system.posix_acl_default",
+            Acl({{1, 7, kNoId}, {2, 7, 1000}, {4, 5, kNoId}, {16, 7, kNoId}, {32, 0, kNoId}})}}});
 }
 
 std::vector<Case> AllCases() {
   std::vector<Case> all;
-  for (const auto cases : {OpenCases(), DataCases(), RenameCases(), RemoveCases(), LinkCases(),
-                           AttributeCases(), XattrCases(), DirectoryCases(), SpecialCases(),
-                           LockCases(), RemountCases()}) {
+  for (const auto cases :
+       {OpenCases(), DataCases(), RenameCases(), RemoveCases(), LinkCases(), AttributeCases(),
+        XattrCases(), DirectoryCases(), SpecialCases(), LockCases(), RemountCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;

@@ -92,10 +92,12 @@ const Case kCases[] = {
     {"TrustedAttributesAreForRoot",
      [](Env& e) {
        const char* path = e.p("attrs");
-       SAME(e.As(1000, [&] {
-         char value[8];
-         return ErrnoOf(::lgetxattr(path, "trusted.t", value, sizeof(value)));
-       }), ENODATA);
+       SAME(e.As(1000,
+                 [&] {
+                   char value[8];
+                   return ErrnoOf(::lgetxattr(path, "trusted.t", value, sizeof(value)));
+                 }),
+            ENODATA);
        const char* own = e.p("user_file");
        SAME(e.As(1000, [&] { return ErrnoOf(Set(own, "trusted.t", "x")); }), EPERM);
        SAME(e.As(1000, [&] { return ErrnoOf(Set(own, "user.t", "x")); }), 0);
@@ -182,8 +184,10 @@ const Case kCases[] = {
      [](Env& e) { FAILS(EACCES, Set(e.p("file"), kDefault, XATTR("acl", kAccess))); }},
     {"CapabilitiesAreDroppedByAWrite",
      [](Env& e) {
-       const std::string capability("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00"
-                                    "\x00\x00\x00\x00\x00\x00\x00\x00", 20);
+       const std::string capability(
+           "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00"
+           "\x00\x00\x00\x00\x00\x00\x00\x00",
+           20);
        OK(Set(e.p("run"), "security.capability", capability));
        SAME(XATTR("run", "security.capability").size(), 20u);
        WRITE("run", "#!/bin/sh\n");

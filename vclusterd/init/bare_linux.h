@@ -19,7 +19,10 @@
 extern "C" {
 // The compiler may call these two on its own.
 inline __attribute__((used)) void* memset(void* to, int byte, size_t size) {
-  asm volatile("rep stosb" : "+D"(*reinterpret_cast<void**>(&to)), "+c"(size) : "a"(byte) : "memory");
+  asm volatile("rep stosb"
+               : "+D"(*reinterpret_cast<void**>(&to)), "+c"(size)
+               : "a"(byte)
+               : "memory");
   return to;
 }
 inline __attribute__((used)) void* memcpy(void* to, const void* from, size_t size) {

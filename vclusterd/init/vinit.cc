@@ -4,10 +4,10 @@
 //
 // Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, and ends
 // when all have ended, after SECONDS (5) at the latest; its end is their SIGKILL. --dir makes a
-// directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM with
-// the connection as its 0 and 1, as inetd did: an idle node has no sshd in memory. A PROGRAM that the
-// node does not have is not listened for. PROGRAM and COMMAND are absolute paths. COMMAND, the
-// image's own, is started once; the node outlives it.
+// directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM
+// with the connection as its 0 and 1, as inetd did: an idle node has no sshd in memory. A PROGRAM
+// that the node does not have is not listened for. PROGRAM and COMMAND are absolute paths. COMMAND,
+// the image's own, is started once; the node outlives it.
 //
 // One of these stays in memory per node: static, allocates nothing, no C or C++ library.
 #include "vclusterd/init/bare_linux.h"
@@ -74,7 +74,8 @@ void AddListener(long port, char** argv) {
   address.sin_family = kAfInet;
   address.sin_port = __builtin_bswap16(static_cast<uint16_t>(port));
   const int on = 1;
-  if (fd < 0 || Call(__NR_setsockopt, fd, kSolSocket, kSoReuseAddr, Pointer(&on), sizeof(on)) != 0 ||
+  if (fd < 0 ||
+      Call(__NR_setsockopt, fd, kSolSocket, kSoReuseAddr, Pointer(&on), sizeof(on)) != 0 ||
       Call(__NR_bind, fd, Pointer(&address), sizeof(address)) != 0 ||
       Call(__NR_listen, fd, 64) != 0) {
     Die("vinit: cannot listen\n");
@@ -160,7 +161,8 @@ char** Parse(char** arg) {
     if (bare::Equal(*arg, "--listen")) {
       arg = ParseListen(arg + 1);
     } else if (bare::Equal(*arg, "--dir") && arg[1] != nullptr) {
-      Call(__NR_mkdir, Pointer(arg[1]), 0755);  // There already, or it is missed where it is needed.
+      Call(__NR_mkdir, Pointer(arg[1]),
+           0755);  // There already, or it is missed where it is needed.
       arg += 2;
     } else if (bare::Equal(*arg, "--grace") && arg[1] != nullptr) {
       grace_s = bare::ParseNumber(arg[1], 3600);

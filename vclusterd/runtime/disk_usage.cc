@@ -27,8 +27,7 @@ Result<uint64_t> DiskUsage(const std::string& path) {
       continue;
     }
     const struct stat& st = *entry->fts_statp;
-    if (st.st_nlink > 1 && !S_ISDIR(st.st_mode) &&
-        !linked.emplace(st.st_dev, st.st_ino).second) {
+    if (st.st_nlink > 1 && !S_ISDIR(st.st_mode) && !linked.emplace(st.st_dev, st.st_ino).second) {
       continue;
     }
     bytes += static_cast<uint64_t>(st.st_blocks) * 512;

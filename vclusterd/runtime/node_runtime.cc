@@ -63,8 +63,9 @@ Status CheckPassable(const std::string& path) {
     if (::stat(prefix.c_str(), &st) != 0) return Errno(prefix);
     if ((st.st_mode & S_IXOTH) == 0) {
       return Error(Code::kFailedPrecondition,
-                   prefix + " cannot be passed by everybody (chmod o+x), and containers have to: "
-                            "choose another --run-dir");
+                   prefix +
+                       " cannot be passed by everybody (chmod o+x), and containers have to: "
+                       "choose another --run-dir");
     }
     if (slash == std::string::npos) return Ok();
   }
@@ -100,7 +101,8 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root) const
   RETURN_IF_ERROR(WriteNodeFiles(spec, dir));
   ASSIGN_OR_RETURN(const std::string request, Encode(MakeStartRequest(spec, host_)));
   ASSIGN_OR_RETURN(const UniqueFd request_fd, RequestFile(request));
-  ASSIGN_OR_RETURN(const UniqueFd errors, Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
+  ASSIGN_OR_RETURN(const UniqueFd errors,
+                   Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
   SubprocessOptions options;
   options.argv = {host_.node_binary, "start"};
   options.stdout_fd = options.stderr_fd = errors.get();

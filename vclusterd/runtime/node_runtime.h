@@ -1,4 +1,5 @@
-// Containers of this host: start, adopt, stop, freeze, and the removal of whatever a container left.
+// Containers of this host: start, adopt, stop, freeze, and the removal of whatever a container
+// left.
 //
 // The runtime holds no state of its own: a container is known by its record in the run directory,
 // and by process ids that are compared with their start times. So any vclusterd may take over where

@@ -21,8 +21,8 @@ Result<NodeTerminal> OpenNodeTerminal(pid_t init, uid_t owner, uint32_t rows, ui
   open_how how = {};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
-  const UniqueFd found(static_cast<int>(
-      ::syscall(SYS_openat2, root.get(), "dev/pts/ptmx", &how, sizeof(how))));
+  const UniqueFd found(
+      static_cast<int>(::syscall(SYS_openat2, root.get(), "dev/pts/ptmx", &how, sizeof(how))));
   if (!found.valid()) return Errno("the node's /dev/pts/ptmx");
   // Looked at before it is opened: opening a device of the node's choice could do anything.
   struct statfs fs;
@@ -31,12 +31,12 @@ Result<NodeTerminal> OpenNodeTerminal(pid_t init, uid_t owner, uint32_t rows, ui
     return Error(Code::kFailedPrecondition, "the node has no /dev/pts of its own");
   }
   NodeTerminal pair;
-  ASSIGN_OR_RETURN(pair.controller, Open("/proc/self/fd/" + std::to_string(found.get()),
-                                         O_RDWR | O_NOCTTY));
+  ASSIGN_OR_RETURN(pair.controller,
+                   Open("/proc/self/fd/" + std::to_string(found.get()), O_RDWR | O_NOCTTY));
   const int unlock = 0;
   if (::ioctl(pair.controller.get(), TIOCSPTLCK, &unlock) != 0) return Errno("unlock the terminal");
-  pair.terminal = UniqueFd(
-      ::ioctl(pair.controller.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  pair.terminal =
+      UniqueFd(::ioctl(pair.controller.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!pair.terminal.valid()) return Errno("open the terminal");
   if (::fchown(pair.terminal.get(), owner, owner) != 0) return Errno("chown the terminal");
   RETURN_IF_ERROR(ResizeTerminal(pair.controller.get(), rows, columns));

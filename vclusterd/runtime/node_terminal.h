@@ -1,4 +1,5 @@
-// A pseudo terminal out of a node's own /dev/pts, so that programs in it find their terminal by name.
+// A pseudo terminal out of a node's own /dev/pts, so that programs in it find their terminal by
+// name.
 #pragma once
 
 #include <sys/types.h>

@@ -25,9 +25,12 @@ constexpr char kSuffix[] = ".json";
 
 std::string_view PhaseName(Phase phase) {
   switch (phase) {
-    case Phase::kCreating: return "creating";
-    case Phase::kReady: return "ready";
-    case Phase::kDeleting: return "deleting";
+    case Phase::kCreating:
+      return "creating";
+    case Phase::kReady:
+      return "ready";
+    case Phase::kDeleting:
+      return "deleting";
   }
   return "";
 }
@@ -95,10 +98,11 @@ Status CheckClusterName(std::string_view name) {
   };
   if (name.empty() || name.size() > kNameSizeMax || name[0] < 'a' || name[0] > 'z' ||
       name.back() == '-' || !std::all_of(name.begin(), name.end(), is_valid)) {
-    return Error(Code::kInvalidArgument,
-                 "'" + std::string(name.substr(0, 100)) +
-                     "' cannot be a Vcluster's name: a lower-case letter, then at most 39 lower-case "
-                     "letters, digits and '-'");
+    return Error(
+        Code::kInvalidArgument,
+        "'" + std::string(name.substr(0, 100)) +
+            "' cannot be a Vcluster's name: a lower-case letter, then at most 39 lower-case "
+            "letters, digits and '-'");
   }
   return Ok();
 }

@@ -1,5 +1,6 @@
 // What is durable about a Vcluster, and the directory it is kept in: one JSON file per Vcluster
-// (docs/formats.md), replaced as a whole. A file is read as foreign bytes: everything in it is checked.
+// (docs/formats.md), replaced as a whole. A file is read as foreign bytes: everything in it is
+// checked.
 #pragma once
 
 #include <sys/types.h>
@@ -70,8 +71,8 @@ class ClusterStore {
 
   // Files that cannot be read are logged and left alone; their numbers are in `unreadable`.
   Result<std::vector<ClusterState>> Load(std::vector<uint32_t>* unreadable) const;
-  Status Write(const ClusterState& state) const;   // Durable.
-  Status Remove(uint32_t number) const;            // Durable.
+  Status Write(const ClusterState& state) const;  // Durable.
+  Status Remove(uint32_t number) const;           // Durable.
 
  private:
   std::string PathOf(uint32_t number) const;

@@ -200,6 +200,8 @@ class Clusters {
   Status Launch(const std::vector<ClusterPtr>& clusters, const ProgressFn& progress,
                 const CancelToken& cancel);
   Status Remove(const ClusterPtr& cluster, bool force);
+  // REQUIRES: mutex_ is held.
+  void ForgetUnusedTrees(const ClusterState& removed);
   void RollBack(const std::vector<ClusterPtr>& clusters);
   Status UpdateNetwork(bool at_start = false);
   ClusterView View(const ClusterPtr& cluster, bool with_sizes);

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -212,7 +213,19 @@ Status Clusters::Remove(const ClusterPtr& cluster, bool force) {
   RETURN_IF_ERROR(store_.Remove(state.number));
   const std::lock_guard lock(mutex_);
   clusters_.erase(state.number);
+  ForgetUnusedTrees(state);
   return Ok();
+}
+
+// A kept mount would hold the tree's blocks on disk after its image is deleted.
+void Clusters::ForgetUnusedTrees(const ClusterState& removed) {
+  std::set<std::string> unused;
+  for (const NodeState& node : removed.nodes) unused.insert(node.tree_path);
+  for (const auto& [number, cluster] : clusters_) {
+    const std::lock_guard lock(cluster->mutex);
+    for (const NodeState& node : cluster->state.nodes) unused.erase(node.tree_path);
+  }
+  for (const std::string& tree : unused) trees_.Forget(tree);
 }
 
 Status Clusters::Delete(uid_t caller, const std::string& name) {

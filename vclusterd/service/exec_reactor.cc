@@ -75,7 +75,8 @@ class ExecReactor final : public Base, private ExecListener {
  private:
   void StartCommand() {
     if (!request_.has_start()) {
-      FinishOnce(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the first message is the start"));
+      FinishOnce(
+          grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the first message is the start"));
       return;
     }
     const ExecParameters parameters = FromProto(request_.start());

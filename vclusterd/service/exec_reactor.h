@@ -1,5 +1,6 @@
-// The Exec call: gRPC's callback stream on one side, an ExecSession on the other. A callback stream,
-// because only there a call can end while a read of the client's next message is outstanding.
+// The Exec call: gRPC's callback stream on one side, an ExecSession on the other. A callback
+// stream, because only there a call can end while a read of the client's next message is
+// outstanding.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

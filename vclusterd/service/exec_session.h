@@ -58,10 +58,10 @@ class ExecSession {
   void Wake();
 
   ExecListener& listener_;
-  UniqueFd in_;      // Our ends. With a terminal, in_ is its controller and out_ a copy of it.
+  UniqueFd in_;  // Our ends. With a terminal, in_ is its controller and out_ a copy of it.
   UniqueFd out_;
   UniqueFd err_;
-  UniqueFd wake_;    // eventfd: the state below changed.
+  UniqueFd wake_;  // eventfd: the state below changed.
   UniqueFd pid_fd_;
   bool terminal_ = false;
   std::optional<Subprocess> process_;

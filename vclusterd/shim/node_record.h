@@ -1,6 +1,6 @@
 // The two processes of a running node, named so that a reused pid is not taken for them: pid and
-// start time (field 22 of /proc/<pid>/stat). Kept in the run directory: gone with a reboot, like the
-// processes.
+// start time (field 22 of /proc/<pid>/stat). Kept in the run directory: gone with a reboot, like
+// the processes.
 #pragma once
 
 #include <sys/types.h>

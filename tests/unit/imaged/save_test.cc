@@ -375,8 +375,8 @@ TEST_F(SaveRoundsTest, AStoreIntoAPageThatWasDirtiedAfterTheSyncIsSeen) {
   Write(Path("root/m"), std::string(8192, 'a'));
   auto fd = Open(Path("root/m"), O_RDWR);
   ASSERT_OK(fd);
-  auto* map = static_cast<volatile char*>((
-      ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0)));
+  auto* map = static_cast<volatile char*>(
+      (::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0)));
   WaitUntilCtimesSettle();
   ASSERT_OK(OpenScan());
   std::atomic<bool> stop{false};

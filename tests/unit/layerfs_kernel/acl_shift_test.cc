@@ -7,8 +7,8 @@ namespace {
 
 // Version 2; user::rw-, user:<id>:r--, mask::r--.
 Xattr Acl(char id) {
-  const char bytes[] = {2, 0, 0, 0, 1, 0, 6, 0, -1, -1, -1, -1, 2, 0, 4, 0, id, 0, 0, 0,
-                        16, 0, 4, 0, -1, -1, -1, -1};
+  const char bytes[] = {2, 0, 0,  0, 1, 0, 6,  0, -1, -1, -1, -1, 2,  0,
+                        4, 0, id, 0, 0, 0, 16, 0, 4,  0,  -1, -1, -1, -1};
   return {"system.posix_acl_access", std::string(bytes, sizeof(bytes))};
 }
 

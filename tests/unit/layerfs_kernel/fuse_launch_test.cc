@@ -36,8 +36,8 @@ TEST_F(RootTest, AMissingServerBinaryIsNotFound) {
 
 TEST_F(RootTest, AServerThatNeverGetsReadyIsKilledAndTheUpperIsFreeAgain) {
   const RootSpec spec = PreparedSpec();
-  const auto mount = MountFuseRoot(spec, Script(base(), "exec sleep 1000\n"),
-                                   std::chrono::milliseconds(200));
+  const auto mount =
+      MountFuseRoot(spec, Script(base(), "exec sleep 1000\n"), std::chrono::milliseconds(200));
   ASSERT_FALSE(mount.ok());
   EXPECT_EQ(mount.error().code(), Code::kDeadlineExceeded);
   EXPECT_TRUE(WaitUntilUpperFree(spec.upper_dir).ok());
@@ -50,8 +50,7 @@ TEST_F(RootTest, TheServerGetsTheWholeSpecOnItsCommandLine) {
   const std::string expected = "serve --fuse-fd 3 --ready-fd 4 --tree " + spec.tree_path +
                                " --objects " + spec.objects_dir + " --upper " + spec.upper_dir +
                                " --work " + spec.work_dir + " --id-shift 7:9";
-  EXPECT_NE(mount.error().message().find(expected), std::string::npos)
-      << mount.error().message();
+  EXPECT_NE(mount.error().message().find(expected), std::string::npos) << mount.error().message();
 }
 
 }  // namespace

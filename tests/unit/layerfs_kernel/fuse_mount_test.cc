@@ -124,9 +124,11 @@ TEST_F(FuseRootTest, TheCommandsExitCodesTellWhatIsWrong) {
   EXPECT_EQ(exit_code({LAYERFS_BINARY, "mount"}), 2);
   EXPECT_EQ(exit_code({LAYERFS_BINARY, "unmount", base()}), 2);
   EXPECT_EQ(exit_code({LAYERFS_BINARY, "mount", "--tree", "/none", "--objects", base(), "--volume",
-                       base() + "/v", "--driver", "kernel", mountpoint()}), 3);
+                       base() + "/v", "--driver", "kernel", mountpoint()}),
+            3);
   EXPECT_EQ(exit_code({LAYERFS_BINARY, "mount", "--tree", base() + "/tree", "--objects", base(),
-                       "--volume", base() + "/v", "--driver", "zfs", mountpoint()}), 2);
+                       "--volume", base() + "/v", "--driver", "zfs", mountpoint()}),
+            2);
   EXPECT_EQ(exit_code({LAYERFS_BINARY, "probe", "--json", "--state-dir", base()}), 0);
 }
 

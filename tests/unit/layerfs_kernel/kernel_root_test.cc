@@ -152,9 +152,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 class AwkwardPathTest : public FallBackTest {
  protected:
-  std::string Prefix() const override {
-    return "a:b,c=d\\e f\"" + std::string(180, 'x') + ".";
-  }
+  std::string Prefix() const override { return "a:b,c=d\\e f\"" + std::string(180, 'x') + "."; }
 };
 
 TEST_P(AwkwardPathTest, ColonsCommasBackslashesAndLengthNeedNoCare) {

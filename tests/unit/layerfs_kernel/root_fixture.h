@@ -38,8 +38,8 @@ inline size_t MountsNaming(const std::string& text) {
 inline size_t LoopDevicesOf(const std::string& text) {
   size_t count = 0;
   for (int number = 0; number < 64; ++number) {
-    const auto backing = ReadFile(
-        "/sys/block/loop" + std::to_string(number) + "/loop/backing_file", 1u << 16);
+    const auto backing =
+        ReadFile("/sys/block/loop" + std::to_string(number) + "/loop/backing_file", 1u << 16);
     if (backing.ok() && backing->find(text) != std::string::npos) ++count;
   }
   return count;

@@ -75,8 +75,8 @@ TEST_F(RootTest, TwentyRootsOfOneImageAreMountedInParallel) {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < kRoots; ++i) {
       threads.emplace_back([&, i] {
-        const RootSpec spec = PreparedSpec("volume" + std::to_string(i),
-                                           IdShift{.first_id = 100000, .count = 65536});
+        const RootSpec spec =
+            PreparedSpec("volume" + std::to_string(i), IdShift{.first_id = 100000, .count = 65536});
         roots[i] = MountRoot(Driver::kKernel, spec, trees);
       });
     }

@@ -20,9 +20,9 @@ inline Status MakeBusyboxTree(const std::string& path, uid_t owner) {
     RETURN_IF_ERROR(MakeDirectories(path + dir));
   }
   RETURN_IF_ERROR(RunChecked({"cp", kBusybox, path + "/bin/busybox"}));
-  for (const char* applet : {"sh", "cat", "sleep", "echo", "ping", "id", "hostname", "ps", "stat",
-                             "mount", "tty", "stty", "env", "true", "touch", "ls", "kill", "nc",
-                             "wget", "ip", "nslookup", "dd", "sync"}) {
+  for (const char* applet : {"sh",   "cat",   "sleep", "echo", "ping",     "id",   "hostname", "ps",
+                             "stat", "mount", "tty",   "stty", "env",      "true", "touch",    "ls",
+                             "kill", "nc",    "wget",  "ip",   "nslookup", "dd",   "sync"}) {
     if (::symlink("busybox", (path + "/bin/" + applet).c_str()) != 0) return Errno("symlink");
   }
   RETURN_IF_ERROR(WriteFileAtomically(path + "/etc/passwd",

@@ -28,8 +28,8 @@ class FakeHostImageClient final : public imaged::HostImageClient {
     fake->objects_dir_ = dir + "/objects";
     RETURN_IF_ERROR(MakeDirectories(fake->objects_dir_ + "/" + digest.Hex().substr(0, 2)));
     RETURN_IF_ERROR(WriteFileAtomically(
-        fake->objects_dir_ + "/" + digest.Hex().substr(0, 2) + "/" + digest.Hex().substr(2), busybox,
-        0444));
+        fake->objects_dir_ + "/" + digest.Hex().substr(0, 2) + "/" + digest.Hex().substr(2),
+        busybox, 0444));
     imaged::Tree tree;
     RETURN_IF_ERROR(AddFiles(digest, busybox.size(), &tree));
     fake->tree_path_ = dir + "/tree";
@@ -47,7 +47,8 @@ class FakeHostImageClient final : public imaged::HostImageClient {
     if (fail_lease_ == lease) return Error(Code::kUnavailable, "imaged went away");
     leases_.insert(lease);
     if (on_acquire) on_acquire();
-    return imaged::AcquiredRoot{"blake3:fake", "root/tiny:latest", tree_path_, objects_dir_, {}, {}};
+    return imaged::AcquiredRoot{
+        "blake3:fake", "root/tiny:latest", tree_path_, objects_dir_, {}, {}};
   }
   Status ReleaseRoot(const std::string& lease) override {
     const std::lock_guard lock(mutex_);
