@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -127,6 +129,17 @@ Status SyncFileSystem(const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY));
   if (::syncfs(fd.get()) != 0) return Errno("syncfs " + path);
   return Ok();
+}
+
+Status SpreadSubdirectories(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY));
+  int flags = 0;
+  if (::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) == 0) {
+    flags |= FS_TOPDIR_FL;
+    if (::ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) == 0) return Ok();
+  }
+  if (errno == ENOTTY || errno == EOPNOTSUPP || errno == ENOSYS) return Ok();
+  return Errno("set the flags of " + path);
 }
 
 Status MakeDirectories(const std::string& path, mode_t mode) {

@@ -37,6 +37,13 @@ Status FsyncDirectory(const std::string& path);
 // syncfs(2) on the file system that holds `path`.
 Status SyncFileSystem(const std::string& path);
 
+// Asks the file system to place subdirectories of `path` far from each other (FS_TOPDIR_FL, the
+// "T" of chattr(1)). On ext4 files are made near their directory, and for minutes after a mass
+// deletion every new inode there searches past the deleted ones (fs/ext4/ialloc.c,
+// recently_deleted): making 8,000 files took 0.25 s in spread directories, 1 to 5 s in others. A
+// file system without the flag is left as it is.
+Status SpreadSubdirectories(const std::string& path);
+
 // mkdir -p.
 Status MakeDirectories(const std::string& path, mode_t mode = 0755);
 // rm -rf; follows no symlink, and does not cross into another mount. Missing is Ok.

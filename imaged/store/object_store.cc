@@ -48,6 +48,7 @@ Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(const std::string& root) 
   ASSIGN_OR_RETURN(store->lock_, TakeLock(root));
   RETURN_IF_ERROR(RemoveTree(root + "/staging"), "store " + root);
   RETURN_IF_ERROR(MakeDirectories(root + "/staging", 0700), "store " + root);
+  RETURN_IF_ERROR(SpreadSubdirectories(root + "/staging"), "store " + root);
   ASSIGN_OR_RETURN(store->objects_, strata::Open(root + "/objects", O_PATH | O_DIRECTORY));
   RETURN_IF_ERROR(FsyncDirectory(root));
   return store;

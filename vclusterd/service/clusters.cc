@@ -56,6 +56,7 @@ Result<std::unique_ptr<Clusters>> Clusters::Open(ClustersConfig config,
                                                  imaged::HostImageClient& images) {
   RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd", 0755));
   RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd/nodes", 0700));
+  RETURN_IF_ERROR(SpreadSubdirectories(config.state_dir + "/vclusterd/nodes"));
   RETURN_IF_ERROR(MakeDirectories(config.host.run_dir));
   ASSIGN_OR_RETURN(NodeRuntime runtime, NodeRuntime::Create(config.host));
   ASSIGN_OR_RETURN(OwnerIds owners,
