@@ -150,7 +150,11 @@ Status NodeRuntime::Stop(const std::string& id, const std::optional<NodeRecord>&
     // Opened before init is told to end, so that it surely is the monitor that is waited for.
     const auto monitor = OpenProcess(record->monitor);
     if (const auto init = OpenProcess(record->init); init.ok()) {
-      RETURN_IF_ERROR(ThawCgroupOf(record->init.pid));
+      // An init that is ending has left its cgroup already, and that is fine. One that stays frozen
+      // for another reason does not end below, and that is the error.
+      if (Status thawed = ThawCgroupOf(record->init.pid); !thawed.ok()) {
+        LOG_DEBUG("thaw of node " + id + ": " + thawed.error().message());
+      }
       RETURN_IF_ERROR(Signal(init->get(), SIGTERM));
       if (!WaitEnd(init->get(), grace).ok()) {
         RETURN_IF_ERROR(Signal(init->get(), SIGKILL));

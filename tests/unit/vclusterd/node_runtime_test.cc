@@ -203,9 +203,8 @@ TEST_F(NodeRuntimeTest, SurvivesItsStarterAndIsFoundAgain) {
   ASSERT_TRUE(found.ok() && found->has_value());
   EXPECT_EQ((*found)->init, record->init);
   ASSERT_EQ(::kill(record->init.pid, SIGKILL), 0);
-  UniqueFd monitor = OpenProcess(record->monitor).value();
   Status stopped = runtime_->Stop("1-0", *found, seconds(2));
-  EXPECT_TRUE(stopped.ok());
+  EXPECT_TRUE(stopped.ok()) << stopped.error().message();
   EXPECT_FALSE(other->Find("1-0")->has_value());
 }
 
