@@ -16,21 +16,6 @@ std::string Join(const ArchiveTree::Path& path, size_t depth) {
   return Printable(joined);
 }
 
-Inode CopyOf(const Inode& from) {
-  Inode inode;
-  inode.mode = from.mode;
-  inode.uid = from.uid;
-  inode.gid = from.gid;
-  inode.rdev = from.rdev;
-  inode.mtime_s = from.mtime_s;
-  inode.mtime_ns = from.mtime_ns;
-  inode.size = from.size;
-  inode.object = from.object;
-  inode.data = from.data;
-  inode.xattrs = from.xattrs;
-  return inode;
-}
-
 }  // namespace
 
 Result<std::vector<std::string_view>> SplitArchivePath(std::string_view path) {
@@ -62,7 +47,7 @@ Result<InodeIndex> ArchiveTree::MakeParent(InodeIndex parent, const Path& path, 
       return Error(Code::kInvalidArgument,
                    "its parent '" + Join(path, depth) + "' is no directory in the base image");
     }
-    inode = CopyOf(existing);
+    inode = CopyWithoutEntries(existing);
   }
   ASSIGN_OR_RETURN(const InodeIndex made, tree_.AddInode(std::move(inode)));
   RETURN_IF_ERROR(tree_.Link(parent, path[depth - 1], made));
@@ -126,7 +111,7 @@ Result<InodeIndex> ArchiveTree::CopyFromBase(const Path& path) {
     return Error(Code::kInvalidArgument,
                  "is a hard link to '" + Join(path, path.size()) + "', which is not there");
   }
-  return Add(path, CopyOf(base_->inode(*below)));
+  return Add(path, CopyWithoutEntries(base_->inode(*below)));
 }
 
 Status ArchiveTree::AddHardLink(const Path& path, const Path& target) {

@@ -14,21 +14,6 @@ constexpr InodeIndex kNone = ~InodeIndex{0};
 // Below this, inodes that lost their names are not worth a copy of the tree.
 constexpr size_t kOrphansMin = 1024;
 
-Inode AttributesOf(const Inode& from) {
-  Inode inode;
-  inode.mode = from.mode;
-  inode.uid = from.uid;
-  inode.gid = from.gid;
-  inode.rdev = from.rdev;
-  inode.mtime_s = from.mtime_s;
-  inode.mtime_ns = from.mtime_ns;
-  inode.size = from.size;
-  inode.object = from.object;
-  inode.data = from.data;
-  inode.xattrs = from.xattrs;
-  return inode;
-}
-
 class LayerMerge {
  public:
   LayerMerge(const Tree& layer, Tree* base)
@@ -71,7 +56,7 @@ class LayerMerge {
     if (below) RETURN_IF_ERROR(base_.Unlink(parent, name));
     if (inode.IsWhiteout()) return Ok();
     if (copied_[from] == kNone) {
-      ASSIGN_OR_RETURN(copied_[from], base_.AddInode(AttributesOf(inode)));
+      ASSIGN_OR_RETURN(copied_[from], base_.AddInode(CopyWithoutEntries(inode)));
       if (inode.IsDirectory()) pending_.emplace_back(from, copied_[from]);
     }
     return base_.Link(parent, name, copied_[from]);

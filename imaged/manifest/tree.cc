@@ -234,6 +234,21 @@ Status Tree::Unlink(InodeIndex parent, std::string_view name) {
   return Ok();
 }
 
+Inode CopyWithoutEntries(const Inode& from) {
+  Inode inode;
+  inode.mode = from.mode;
+  inode.uid = from.uid;
+  inode.gid = from.gid;
+  inode.rdev = from.rdev;
+  inode.mtime_s = from.mtime_s;
+  inode.mtime_ns = from.mtime_ns;
+  inode.size = from.size;
+  inode.object = from.object;
+  inode.data = from.data;
+  inode.xattrs = from.xattrs;
+  return inode;
+}
+
 Status Tree::CopyAttributes(InodeIndex directory, const Inode& from) {
   Inode& to = inodes_[directory];
   CHECK(to.IsDirectory() && from.IsDirectory());

@@ -66,6 +66,9 @@ struct Inode {
   bool IsWhiteout() const { return S_ISCHR(mode) && rdev == makedev(0, 0); }
 };
 
+// A copy that belongs to no tree: no names, no entries, not opaque.
+Inode CopyWithoutEntries(const Inode& from);
+
 class Tree {
  public:
   static constexpr InodeIndex kRoot = 0;

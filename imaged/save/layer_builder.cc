@@ -41,14 +41,7 @@ class Builder {
 
   Result<BuiltLayer> Build() {
     const UpperEntry& root = snapshot_.entries[0];
-    Inode inode = Metadata(*root.captured, "/");
-    Inode& out = tree_.mutable_inode(Tree::kRoot);
-    out.mode = inode.mode;
-    out.uid = inode.uid;
-    out.gid = inode.gid;
-    out.mtime_s = inode.mtime_s;
-    out.mtime_ns = inode.mtime_ns;
-    out.xattrs = std::move(inode.xattrs);
+    RETURN_IF_ERROR(tree_.CopyAttributes(Tree::kRoot, Metadata(*root.captured, "/")));
     RETURN_IF_ERROR(AddChildren(0, Tree::kRoot, {base_.root(), false}, ""));
     RETURN_IF_ERROR(LinkUntouchedAliases());
     BuiltLayer built{std::move(tree_), 0, std::move(warnings_)};
@@ -71,18 +64,7 @@ class Builder {
   }
 
   Inode Metadata(const CapturedInode& captured, const std::string& path) {
-    const Inode& from = captured.inode;
-    Inode inode;
-    inode.mode = from.mode;
-    inode.uid = from.uid;
-    inode.gid = from.gid;
-    inode.rdev = from.rdev;
-    inode.mtime_s = from.mtime_s;
-    inode.mtime_ns = from.mtime_ns;
-    inode.size = from.size;
-    inode.object = from.object;
-    inode.data = from.data;
-    inode.xattrs = from.xattrs;
+    Inode inode = CopyWithoutEntries(captured.inode);
     if (!UnshiftIds(ids_, &inode)) {
       Warn(path + ": belongs to an id outside the container's range, saved as nobody");
     }

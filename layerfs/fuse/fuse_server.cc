@@ -68,8 +68,10 @@ Result<int> Loop(fuse_session* fuse, unsigned threads_max) {
   fuse_loop_cfg_set_max_threads(config.get(), threads_max);
   fuse_loop_cfg_set_idle_threads(config.get(), threads_max);
   const int result = fuse_session_loop_mt(fuse, config.get());
-  if (result < 0) LOG_ERROR(Errno("FUSE loop", -result).message());
-  return result < 0 ? 1 : 0;
+  // The kernel tells a reader that raced with the end of the connection so: the mount is gone.
+  if (result >= 0 || result == -ECONNABORTED) return 0;
+  LOG_ERROR(Errno("FUSE loop", -result).message());
+  return 1;
 }
 
 // New files get exactly the mode that is asked for, and set-id bits go where they must.
