@@ -99,10 +99,14 @@ Status StartServer(const RootSpec& spec, const std::string& binary, UniqueFd fus
 
 }  // namespace
 
+std::string BrokenFile(const std::string& upper_dir) { return upper_dir + ".broken"; }
+
 Result<UniqueFd> MountFuseRoot(const RootSpec& spec, const std::string& layerfs_binary,
                                std::chrono::milliseconds ready_within) {
   const auto deadline = Clock::now() + ready_within;
   ASSIGN_OR_RETURN(UniqueFd lock, TakeUpperLock(spec.upper_dir));
+  const std::string broken = BrokenFile(spec.upper_dir);
+  if (::unlink(broken.c_str()) != 0 && errno != ENOENT) return Errno("remove " + broken);
   Result<UniqueFd> fuse_fd = Open("/dev/fuse", O_RDWR);
   if (!fuse_fd.ok()) {
     return Error(Code::kUnsupported, "no FUSE here: " + fuse_fd.error().message(),

@@ -10,7 +10,9 @@
 #include "common/mount.h"
 #include "common/paths.h"
 #include "layerfs/cmd/id_shift_option.h"
+#include "layerfs/cmd/keeper.h"
 #include "layerfs/cmd/serve.h"
+#include "layerfs/cmd/upgrade.h"
 #include "layerfs/probe.h"
 #include "layerfs/root.h"
 
@@ -148,6 +150,9 @@ int Main(int argc, char** argv) {
   unmount->add_option("mountpoint", mountpoint, "Where it is mounted")->required();
   ServeArguments serve;
   AddServe(app, &serve);
+  UpgradeArguments upgrade;
+  AddUpgrade(app, &upgrade);
+  app.add_subcommand(kStateVersionCommand, "Print the version of a running server's state");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -156,6 +161,10 @@ int Main(int argc, char** argv) {
   if (app.got_subcommand("probe")) return Finish(RunProbe(probe));
   if (app.got_subcommand("mount")) return Finish(RunMount(mount));
   if (app.got_subcommand("serve")) return RunServe(serve);
+  if (app.got_subcommand("upgrade")) return Finish(RunUpgrade(upgrade));
+  if (app.got_subcommand(kStateVersionCommand)) {
+    return Finish(Print(std::to_string(kServerStateVersion) + "\n"));
+  }
   return Finish(RunUnmount(mountpoint));
 }
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/unique_fd.h"
 #include "layerfs/cmd/id_shift_option.h"
+#include "layerfs/cmd/keeper.h"
 #include "layerfs/fuse/fuse_server.h"
 #include "layerfs/fuse_launch.h"
 
@@ -27,6 +28,7 @@ Result<FuseServerOptions> OptionsOf(const ServeArguments& arguments) {
   options.threads_max = arguments.threads;
   options.passthrough = !arguments.no_passthrough;
   options.debug = arguments.debug;
+  options.kept_fds = {arguments.fuse_fd, kServerLockFd};
   return options;
 }
 
@@ -36,22 +38,46 @@ void Tell(int fd, std::string_view text) {
   }
 }
 
-int Serve(const ServeArguments& arguments, UniqueFd ready, UniqueFd started) {
-  Result<FuseServerOptions> options = OptionsOf(arguments);
-  if (options.ok()) {
-    options->on_ready = [&ready, &started] {
-      if (!ready.valid()) return;
-      Tell(started.get(), "1");
-      Tell(ready.get(), kServerReady);
-      started.reset();
-      ready.reset();
-    };
+// The server's side of the two pipes to its launcher. Before a server was ready they are the
+// keeper's too; afterwards their numbers may be other descriptors'.
+struct Launcher {
+  UniqueFd ready;
+  UniqueFd started;
+
+  void TellReady() {
+    Tell(started.get(), "1");
+    Tell(ready.get(), kServerReady);
+    started.reset();
+    ready.reset();
   }
-  const Result<int> served = options.ok() ? ServeFuse(*options) : Result<int>(options.error());
+  void Forget() {
+    [[maybe_unused]] int not_ours = started.release();
+    not_ours = ready.release();
+  }
+};
+
+// A server that is watched by a keeper when `state` is not null.
+int Serve(FuseServerOptions options, ServerState* state, Launcher launcher) {
+  options.state = state;
+  if (state != nullptr && state->header().serving.load() != 0) launcher.Forget();
+  if (launcher.ready.valid()) options.on_ready = [&launcher] { launcher.TellReady(); };
+  const Result<int> served = ServeFuse(options);
   if (served.ok()) return *served;
   LOG_ERROR(served.error().message());
-  if (ready.valid()) Tell(ready.get(), served.error().message());
+  if (launcher.ready.valid()) Tell(launcher.ready.get(), served.error().message());
   return 1;
+}
+
+int ServeKept(const FuseServerOptions& options, std::unique_ptr<ServerState> state,
+              Launcher launcher) {
+  KeeperOptions keeper;
+  keeper.state = state.get();
+  keeper.broken_file = BrokenFile(options.root.upper_dir);
+  keeper.kept_fds = options.kept_fds;
+  const int code =
+      KeepServing(keeper, [&] { return Serve(options, state.get(), std::move(launcher)); });
+  launcher.Forget();
+  return code;
 }
 
 // The launcher's child: ends with 0 when the server is ready, otherwise with the server's code.
@@ -68,7 +94,7 @@ int AwaitServer(pid_t server, UniqueFd started) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int ServeApart(const ServeArguments& arguments) {
+int ServeApart(const ServeArguments& arguments, const FuseServerOptions& options) {
   UniqueFd ready(arguments.ready_fd);
   ::fcntl(ready.get(), F_SETFD, FD_CLOEXEC);
   int pipe_fds[2];
@@ -89,7 +115,21 @@ int ServeApart(const ServeArguments& arguments) {
   started_read.reset();
   // A launcher that gave up has closed the mount: the connection ends, and SIGPIPE ends whoever
   // still tells it of being ready.
-  return Serve(arguments, std::move(ready), std::move(started_write));
+  auto state = ServerState::Create();
+  if (!state.ok()) {
+    Tell(ready.get(), state.error().message());
+    return 1;
+  }
+  return ServeKept(options, std::move(*state), {std::move(ready), std::move(started_write)});
+}
+
+int ServeAfterUpgrade(const FuseServerOptions& options, int state_fd) {
+  auto state = ServerState::Adopt(UniqueFd(state_fd));
+  if (!state.ok()) {
+    LOG_ERROR(state.error().message());
+    return 1;
+  }
+  return ServeKept(options, std::move(*state), {});
 }
 
 }  // namespace
@@ -98,6 +138,7 @@ void AddServe(CLI::App& app, ServeArguments* arguments) {
   auto* serve = app.add_subcommand("serve", "Serve a mounted /dev/fuse connection (internal)");
   serve->add_option("--fuse-fd", arguments->fuse_fd, "The mounted connection")->required();
   serve->add_option("--ready-fd", arguments->ready_fd, "Told when the mount can be used");
+  serve->add_option(kStateFdOption, arguments->state_fd, "The state of the server to replace");
   serve->add_option("--tree", arguments->tree, "The image's flattened tree")->required();
   serve->add_option("--objects", arguments->objects, "The objects directory")->required();
   serve->add_option("--upper", arguments->upper, "The upper directory")->required();
@@ -111,8 +152,15 @@ void AddServe(CLI::App& app, ServeArguments* arguments) {
 }
 
 int RunServe(const ServeArguments& arguments) {
-  if (arguments.ready_fd >= 0) return ServeApart(arguments);
-  return Serve(arguments, UniqueFd(), UniqueFd());
+  const Result<FuseServerOptions> options = OptionsOf(arguments);
+  if (!options.ok()) {
+    LOG_ERROR(options.error().message());
+    if (arguments.ready_fd >= 0) Tell(arguments.ready_fd, options.error().message());
+    return 1;
+  }
+  if (arguments.state_fd >= 0) return ServeAfterUpgrade(*options, arguments.state_fd);
+  if (arguments.ready_fd >= 0) return ServeApart(arguments, *options);
+  return Serve(*options, nullptr, {});
 }
 
 }  // namespace strata::layerfs

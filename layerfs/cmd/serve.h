@@ -10,6 +10,7 @@ namespace strata::layerfs {
 struct ServeArguments {
   int fuse_fd = -1;
   int ready_fd = -1;  // -1: stay in the foreground and tell nobody (debugging).
+  int state_fd = -1;  // Of an earlier version of this program, whose server we replace.
   std::string tree;
   std::string objects;
   std::string upper;
@@ -23,7 +24,7 @@ struct ServeArguments {
 void AddServe(CLI::App& app, ServeArguments* arguments);
 
 // The exit code of the process. With a readiness pipe the caller's child ends once the server is
-// ready, and the server goes on as a process of its own.
+// ready, and the server goes on as a process of its own, with a keeper (keeper.h).
 int RunServe(const ServeArguments& arguments);
 
 }  // namespace strata::layerfs

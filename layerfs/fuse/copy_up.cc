@@ -97,7 +97,7 @@ Status UnionFs::CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode) {
 
 // Overlayfs resolves data of a file that is not at its lower place by the absolute lower path.
 Result<std::string> UnionFs::LowerPathOf(const Inode& inode) const {
-  if (inode.IsDirectory()) return inode.lower_path;
+  if (!inode.lower_path.empty()) return inode.lower_path;
   if (!inode.parent->lower) return Error(Code::kInternal, "no lower path", EIO);
   return inode.parent->LowerPathOf(inode.name);
 }
@@ -212,6 +212,7 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
     inode->upper = std::move(ref);
     inode->metacopy = inode->IsRegular() && st.st_size > 0 && mode == CopyUpMode::kMetadata;
     inode->has_default_acl = has_acl;
+    TellObserver(*inode);
     ReplaceData(inode.get());
     return Ok();
   };
@@ -278,7 +279,7 @@ Status UnionFs::SetFileRedirect(const InodePtr& inode) {
   if (!redirect.ok() && redirect.error().code() != Code::kNotFound) return redirect.error();
   if (redirect.ok() && redirect->starts_with('/')) return Ok();
   std::string path;
-  if (redirect.ok()) {
+  if (redirect.ok() && inode->lower_path.empty()) {
     path = inode->parent->LowerPathOf(*redirect);
   } else {
     ASSIGN_OR_RETURN(path, LowerPathOf(*inode));

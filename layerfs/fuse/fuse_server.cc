@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/rights.h"
 #include "layerfs/fuse/session.h"
+#include "layerfs/fuse/takeover.h"
 
 namespace strata::layerfs {
 namespace {
@@ -60,20 +62,6 @@ struct FuseArguments {
   fuse_args args = FUSE_ARGS_INIT(0, nullptr);
 };
 
-Result<int> Loop(fuse_session* fuse, unsigned threads_max) {
-  const std::unique_ptr<fuse_loop_config, void (*)(fuse_loop_config*)> config(
-      fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
-  if (config == nullptr) return Errno("FUSE loop", ENOMEM);
-  fuse_loop_cfg_set_clone_fd(config.get(), 1);
-  fuse_loop_cfg_set_max_threads(config.get(), threads_max);
-  fuse_loop_cfg_set_idle_threads(config.get(), threads_max);
-  const int result = fuse_session_loop_mt(fuse, config.get());
-  // The kernel tells a reader that raced with the end of the connection so: the mount is gone.
-  if (result >= 0 || result == -ECONNABORTED) return 0;
-  LOG_ERROR(Errno("FUSE loop", -result).message());
-  return 1;
-}
-
 // New files get exactly the mode that is asked for, and set-id bits go where they must.
 Status PrepareThread() {
   if (::unshare(CLONE_FS) != 0) return Errno("unshare");
@@ -85,12 +73,23 @@ Status PrepareThread() {
 
 Result<int> ServeFuse(const FuseServerOptions& options) {
   UniqueFd connection(options.fuse_fd);
+  ASSIGN_OR_RETURN(std::vector<int> inherited, InheritedDescriptors());
   RETURN_IF_ERROR(PrepareThread());
+  std::unique_ptr<ServerState> own_state;
+  if (options.state == nullptr) {
+    ASSIGN_OR_RETURN(own_state, ServerState::Create());
+  }
+  ServerState& state = options.state != nullptr ? *options.state : *own_state;
+  StateHeader& header = state.header();
+  const bool takes_over = header.serving.load() != 0;
   ASSIGN_OR_RETURN(std::unique_ptr<UnionFs> fs, UnionFs::Open(options.root));
-  Session session(options, std::move(fs));
-  timespec now;
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  session.generation = static_cast<uint32_t>(now.tv_sec);
+  Session session(options, std::move(fs), state);
+  if (!takes_over) {
+    timespec now;
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    header.generation = static_cast<uint32_t>(now.tv_sec);
+  }
+  session.generation = header.generation;
 
   FuseArguments arguments;
   if (fuse_opt_add_arg(&arguments.args, "layerfs") != 0 ||
@@ -107,8 +106,17 @@ Result<int> ServeFuse(const FuseServerOptions& options) {
   }
   [[maybe_unused]] const int taken_over = connection.release();
   session.fuse = fuse.get();
-  if (options.on_ready) options.on_ready();
-  return Loop(fuse.get(), options.threads_max);
+  if (takes_over) {
+    std::vector<int> kept = options.kept_fds;
+    kept.insert(kept.end(), {0, 1, 2, options.fuse_fd, state.fd()});
+    RETURN_IF_ERROR(TakeOver(session, inherited, kept), "take over");
+    RETURN_IF_ERROR(NegotiateAgain(fuse.get(), state));
+  } else {
+    RETURN_IF_ERROR(Negotiate(fuse.get(), state));
+    header.serving.store(1);
+  }
+  if (!takes_over && options.on_ready) options.on_ready();
+  return ServeRequests(fuse.get(), options.threads_max);
 }
 
 }  // namespace strata::layerfs

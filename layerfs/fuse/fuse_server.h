@@ -4,11 +4,14 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "common/result.h"
 #include "layerfs/root.h"
 
 namespace strata::layerfs {
+
+class ServerState;
 
 struct FuseServerOptions {
   int fuse_fd = -1;  // The connection; taken over, closed at the end.
@@ -16,8 +19,13 @@ struct FuseServerOptions {
   unsigned threads_max = 4;
   bool passthrough = true;  // Used when the kernel and the file systems below can.
   bool debug = false;       // Every request on standard error.
-  // Called once, by the calling thread, when everything is open and requests are about to be
-  // served: the mount can be used.
+  // What outlives this process; null: nothing does. A state in which a server was ready before
+  // means that this one takes its place (docs/takeover.md): then every open descriptor of this
+  // process is that server's or in `kept_fds`.
+  ServerState* state = nullptr;
+  std::vector<int> kept_fds;
+  // Called once in the life of a mount, by the calling thread, when everything is open and requests
+  // are about to be served: the mount can be used.
   std::function<void()> on_ready;
 };
 

@@ -27,6 +27,15 @@ namespace strata::layerfs {
 
 class Inode;
 class InodeTable;
+
+// Is told of every change of an inode's upper reference after the kernel may know the inode, with
+// the inode's mutex held.
+class UpperObserver {
+ public:
+  virtual ~UpperObserver() = default;
+  virtual void UpperChanged(const Inode& inode) = 0;
+};
+
 using InodePtr = std::shared_ptr<Inode>;
 
 // What all open files of an inode share: one way of reading and writing while any of them lasts.
@@ -61,7 +70,8 @@ class Inode {
   // Directory: what is merged below it (absent when opaque or new). Others: the inode it was copied
   // up from, which holds the data of a metadata-only copy-up.
   const std::optional<Nid> lower;
-  std::string lower_path;  // Directory with `lower`: its absolute path in the tree; constant.
+  // Directory with `lower`, or restored: its absolute path in the tree; constant.
+  std::string lower_path;
 
   // Where it is in the union. Directories: guarded by UnionFs::tree_mutex_. Others: constant while
   // there is no upper inode (before a rename comes a copy-up), and not used afterwards.

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <unordered_map>
+
 namespace strata::layerfs {
 namespace {
 
@@ -76,42 +78,54 @@ Status StartState(fuse_req_t req, Session& session, const Inode& inode, UniqueFd
   return Ok();
 }
 
+// REQUIRES: nobody uses `state` any more.
+void EndState(fuse_req_t req, Session& session, uint64_t number, OpenState* state) {
+  session.nodes.RecordOpen(number, nullptr, false);  // Before the numbers can be used again.
+  if (state->backing_id > 0 && fuse_passthrough_close(req, state->backing_id) < 0) {
+    LOG_WARNING(Errno("close a backing file").message());
+  }
+  if (state->kept) session.kept_descriptors.fetch_sub(1, std::memory_order_relaxed);
+}
+
 }  // namespace
 
-Status AttachFile(fuse_req_t req, const InodePtr& inode, uint32_t epoch, UniqueFd made,
+Status AttachFile(fuse_req_t req, uint64_t number, const Node& node, UniqueFd made,
                   fuse_file_info* fi) {
   Session& session = SessionOf(req);
-  auto file = std::make_unique<OpenFile>();
-  const std::lock_guard lock(inode->mutex);
-  if (inode->epoch.load(std::memory_order_acquire) != epoch) return Errno("open", ESTALE);
-  if (inode->open == nullptr) {
-    auto state = std::make_shared<OpenState>();
-    RETURN_IF_ERROR(StartState(req, session, *inode, std::move(made), state.get()));
-    inode->open = std::move(state);
+  Inode& inode = *node.inode;
+  const std::lock_guard lock(inode.mutex);
+  if (!node.IsCurrent()) return Errno("open", ESTALE);
+  std::shared_ptr<OpenState> state = inode.open;
+  if (state == nullptr) {
+    state = std::make_shared<OpenState>();
+    RETURN_IF_ERROR(StartState(req, session, inode, std::move(made), state.get()));
   }
-  file->inode = inode;
-  file->state = inode->open;
-  ++file->state->count;
-  fi->backing_id = file->state->backing_id;
+  const uint64_t handle = session.handles.Enter({node.inode, state, number});
+  if (handle == 0) {
+    if (state->count == 0) EndState(req, session, number, state.get());
+    return Errno("open", ENFILE);
+  }
+  if (++state->count == 1) {
+    session.nodes.RecordOpen(number, state.get(), !IsUpperData(inode));
+    inode.open = state;
+  }
+  fi->backing_id = state->backing_id;
   // Pages that were cached before an inode's first passthrough open may be old; the tree's are not.
-  fi->keep_cache = file->state->bytes.data() != nullptr || !session.options.passthrough ? 1 : 0;
+  fi->keep_cache = state->bytes.data() != nullptr || !session.options.passthrough ? 1 : 0;
   fi->noflush = 1;  // Nothing is buffered here.
   fi->parallel_direct_writes = 1;
-  fi->fh = reinterpret_cast<uint64_t>(file.release());
+  fi->fh = handle;
   return Ok();
 }
 
 void DetachFile(fuse_req_t req, uint64_t handle) {
   Session& session = SessionOf(req);
-  const std::unique_ptr<OpenFile> file(reinterpret_cast<OpenFile*>(handle));
-  const std::lock_guard lock(file->inode->mutex);
-  OpenState& state = *file->state;
-  if (--state.count > 0) return;
-  if (state.backing_id > 0 && fuse_passthrough_close(req, state.backing_id) < 0) {
-    LOG_WARNING(Errno("close a backing file").message());
-  }
-  if (state.kept) session.kept_descriptors.fetch_sub(1, std::memory_order_relaxed);
-  if (file->inode->open == file->state) file->inode->open.reset();
+  const OpenFile file = session.handles.Remove(handle);
+  if (file.inode == nullptr) return;
+  const std::lock_guard lock(file.inode->mutex);
+  if (--file.state->count > 0) return;
+  if (file.inode->open == file.state) file.inode->open.reset();
+  EndState(req, session, file.node, file.state.get());
 }
 
 Result<int> FileDescriptor(Session& session, const OpenFile& file) {
@@ -128,7 +142,53 @@ Result<int> FileDescriptor(Session& session, const OpenFile& file) {
     ASSIGN_OR_RETURN(UniqueFd fd, OpenForIo(*session.fs, *file.inode));
     state.fd = Share(std::move(fd));
   }
+  session.nodes.RecordOpen(file.node, &state, file.inode->open != file.state);
   return state.fd->get();
+}
+
+namespace {
+
+// What the record says of the files that are open on node `number`.
+std::shared_ptr<OpenState> StateOf(Session& session, const Inode& inode, const NodeRecord& record) {
+  auto state = std::make_shared<OpenState>();
+  state->backing_id = record.backing_id.load();
+  if (const int fd = record.io_fd.load(); fd >= 0) state->fd = Share(UniqueFd(fd));
+  const bool below = record.open_below.load() != 0;
+  if (state->backing_id == 0 && state->fd == nullptr && below && inode.lower) {
+    const auto content = session.fs->lower().OpenContent(*inode.lower, O_PATH);
+    if (content.ok()) state->bytes = content->bytes;
+  }
+  return state;
+}
+
+}  // namespace
+
+void AdoptOpenFiles(Session& session) {
+  std::unordered_map<uint64_t, std::shared_ptr<OpenState>> states;  // By node.
+  for (const auto& [handle, number] : session.handles.RecordedHandles()) {
+    const Node node = session.nodes.Find(number);
+    if (node.inode == nullptr) {
+      session.handles.Remove(handle);
+      continue;
+    }
+    const NodeRecord& record = session.state.node(NodeTable::SlotOf(number));
+    std::shared_ptr<OpenState>& state = states[number];
+    if (state == nullptr) {
+      state = StateOf(session, *node.inode, record);
+      const std::lock_guard lock(node.inode->mutex);
+      // The server died between the copy of the data and the new epoch.
+      if (record.open_below.load() != 0 && IsUpperData(*node.inode) && node.IsCurrent()) {
+        node.inode->epoch.fetch_add(1);
+      }
+      if (node.IsCurrent()) node.inode->open = state;
+    }
+    ++state->count;
+    session.handles.Adopt(handle, {node.inode, state, number});
+  }
+  // Whose last file was being closed when the server died.
+  for (const uint64_t number : session.nodes.RecordedNumbers()) {
+    if (!states.contains(number)) session.nodes.RecordOpen(number, nullptr, false);
+  }
 }
 
 }  // namespace strata::layerfs

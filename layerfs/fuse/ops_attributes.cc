@@ -1,4 +1,7 @@
 // Callbacks on attributes, extended attributes and the file system.
+#include <sys/xattr.h>
+
+#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/session.h"
 
 namespace strata::layerfs {
@@ -87,13 +90,18 @@ void ListXattrs(fuse_req_t req, fuse_ino_t number, size_t size) {
 void SetXattr(fuse_req_t req, fuse_ino_t number, const char* name, const char* value, size_t size,
               int flags) {
   Guarded(req, number, [&](Session& session, const Node& node) {
+    // A server that died may have made it for this very request.
+    if (ThisRequest().is_repeated) flags &= ~XATTR_CREATE;
     ReplyStatus(req, session.fs->SetXattr(node.inode, name, {value, size}, flags));
   });
 }
 
 void RemoveXattr(fuse_req_t req, fuse_ino_t number, const char* name) {
   Guarded(req, number, [&](Session& session, const Node& node) {
-    ReplyStatus(req, session.fs->RemoveXattr(node.inode, name));
+    const Status status = session.fs->RemoveXattr(node.inode, name);
+    const bool was_done =
+        ThisRequest().is_repeated && !status.ok() && status.error().sys_errno() == ENODATA;
+    ReplyStatus(req, was_done ? Ok() : status);
   });
 }
 

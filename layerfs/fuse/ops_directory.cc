@@ -1,24 +1,9 @@
 // Callbacks on open directories. A listing is taken at the first read and at every rewind; offsets
 // are positions in it and stay valid until then.
-#include <dirent.h>
-#include <unistd.h>
-
-#include <mutex>
-
 #include "layerfs/fuse/session.h"
 
 namespace strata::layerfs {
 namespace {
-
-struct OpenDirectory {
-  std::mutex mutex;
-  bool listed = false;
-  std::vector<DirectoryEntry> entries;
-};
-
-OpenDirectory& DirectoryOf(const fuse_file_info* fi) {
-  return *reinterpret_cast<OpenDirectory*>(fi->fh);
-}
 
 // Collects entries until the kernel's buffer is full.
 class Filler {
@@ -79,7 +64,7 @@ Result<bool> AddWithAttributes(Filler* filler, Session& session, const InodePtr&
                                const DirectoryEntry& entry, off_t next) {
   ASSIGN_OR_RETURN(const Entry found, session.fs->Lookup(dir, entry.name));
   if (found.inode == nullptr) return true;
-  const fuse_entry_param param = EntryParam(session, found);
+  ASSIGN_OR_RETURN(const fuse_entry_param param, EntryParam(session, found));
   if (filler->AddPlus(entry.name.c_str(), param, next)) return true;
   session.nodes.Forget(param.ino, 1);
   return false;
@@ -112,8 +97,8 @@ void ReadEntries(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, f
                  bool plus) {
   Guarded(req, number, [&](Session& session, const Node& node) {
     Filler filler(req, size);
-    const Status filled = Fill(&filler, session, node.inode, &DirectoryOf(fi), offset, plus);
-    // With the answer the directory may be closed, and *fi's object gone.
+    const auto directory = session.directories.Find(fi->fh);
+    const Status filled = Fill(&filler, session, node.inode, directory.get(), offset, plus);
     if (filled.ok()) {
       filler.Reply();
     } else {
@@ -123,15 +108,12 @@ void ReadEntries(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, f
 }
 
 void OpenDir(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
-  Guarded(req, number, [&](Session&, const Node&) {
-    auto directory = std::make_unique<OpenDirectory>();
+  Guarded(req, number, [&](Session& session, const Node&) {
     // The kernel keeps the listing, and drops it when a name in the directory changes.
     fi->cache_readdir = 1;
     fi->keep_cache = 1;
-    fi->fh = reinterpret_cast<uint64_t>(directory.get());
-    if (fuse_reply_open(req, fi) == 0) {
-      [[maybe_unused]] const OpenDirectory* owned_by_kernel = directory.release();
-    }
+    fi->fh = session.directories.Enter();
+    fuse_reply_open(req, fi);
   });
 }
 
@@ -144,7 +126,7 @@ void ReadDirPlus(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, f
 }
 
 void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
-  delete &DirectoryOf(fi);
+  SessionOf(req).directories.Remove(fi->fh);
   fuse_reply_err(req, 0);
 }
 

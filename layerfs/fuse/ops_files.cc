@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include "layerfs/fuse/open_file.h"
+#include "layerfs/fuse/request_loop.h"
 
 namespace strata::layerfs {
 namespace {
@@ -12,18 +13,23 @@ void ReplyCreated(fuse_req_t req, const Result<Entry>& entry, UniqueFd made, fus
     return;
   }
   Session& session = SessionOf(req);
+  const Result<fuse_entry_param> param = EntryParam(session, *entry);
+  if (!param.ok()) {
+    ReplyError(req, param.error());
+    return;
+  }
   const Status attached =
-      AttachFile(req, entry->inode, entry->inode->epoch.load(), std::move(made), fi);
+      AttachFile(req, param->ino, session.nodes.Find(param->ino), std::move(made), fi);
   if (!attached.ok()) {
+    session.nodes.Forget(param->ino, 1);
     ReplyError(req, attached.error());
     return;
   }
-  const fuse_entry_param param = EntryParam(session, *entry);
   const uint64_t handle = fi->fh;
-  if (fuse_reply_create(req, &param, fi) == 0) return;
+  if (fuse_reply_create(req, &*param, fi) == 0) return;
   // The request was interrupted: the kernel knows of neither.
-  session.nodes.Forget(param.ino, 1);
   DetachFile(req, handle);
+  session.nodes.Forget(param->ino, 1);
 }
 
 Status PrepareOpen(Session& session, fuse_req_t req, fuse_ino_t number, const Node& node,
@@ -43,7 +49,7 @@ Status PrepareOpen(Session& session, fuse_req_t req, fuse_ino_t number, const No
 void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
   Guarded(req, number, [&](Session& session, const Node& node) {
     Status status = PrepareOpen(session, req, number, node, fi->flags);
-    if (status.ok()) status = AttachFile(req, node.inode, node.epoch, UniqueFd(), fi);
+    if (status.ok()) status = AttachFile(req, number, node, UniqueFd(), fi);
     if (!status.ok()) {
       ReplyError(req, status.error());
       return;
@@ -58,6 +64,11 @@ void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fu
     UniqueFd made;
     Result<Entry> entry =
         session.fs->MakeNode(node.inode, name, S_IFREG | (mode & 07777), 0, CallerOf(req), &made);
+    if (!entry.ok() && entry.error().sys_errno() == EEXIST && ThisRequest().is_repeated) {
+      // A server that died has made it for this very request.
+      entry =
+          session.fs->FinishMade(node.inode, name, S_IFREG | (mode & 07777), CallerOf(req), &made);
+    }
     if (!entry.ok() && entry.error().sys_errno() == EEXIST && (fi->flags & O_EXCL) == 0) {
       // The kernel did not know that the file exists.
       entry = session.fs->Lookup(node.inode, name);

@@ -11,25 +11,30 @@
 namespace strata::layerfs {
 namespace {
 
-// Runs `body(fd)`; fd is -1 for a file that consists of bytes of the tree.
+// Runs `body(file, fd)`; fd is -1 for a file that consists of bytes of the tree.
 template <typename Body>
 void WithFile(fuse_req_t req, fuse_ino_t number, const fuse_file_info* fi, const Body& body) {
   Guarded(req, number, [&](Session& session, const Node&) {
-    const Result<int> fd = FileDescriptor(session, FileOf(fi));
+    const OpenFile file = session.handles.Find(fi->fh);
+    if (file.inode == nullptr) {
+      fuse_reply_err(req, EBADF);
+      return;
+    }
+    const Result<int> fd = FileDescriptor(session, file);
     if (!fd.ok()) {
       ReplyError(req, fd.error());
       return;
     }
-    body(*fd);
+    body(file, *fd);
   });
 }
 
 void ReplyResult(fuse_req_t req, int result) { fuse_reply_err(req, result == 0 ? 0 : errno); }
 
 void Read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi) {
-  WithFile(req, number, fi, [&](int fd) {
+  WithFile(req, number, fi, [&](const OpenFile& file, int fd) {
     if (fd < 0) {
-      const std::string_view bytes = FileOf(fi).state->bytes;
+      const std::string_view bytes = file.state->bytes;
       const size_t at = std::min(bytes.size(), static_cast<size_t>(offset));
       const std::string_view part = bytes.substr(at, size);
       fuse_reply_buf(req, part.data(), part.size());
@@ -47,7 +52,7 @@ void Read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_fil
 
 void Write(fuse_req_t req, fuse_ino_t number, const char* data, size_t size, off_t offset,
            fuse_file_info* fi) {
-  WithFile(req, number, fi, [&](int fd) {
+  WithFile(req, number, fi, [&](const OpenFile&, int fd) {
     const ssize_t n = fd < 0 ? (errno = EBADF, -1) : ::pwrite(fd, data, size, offset);
     if (n < 0) {
       fuse_reply_err(req, errno);
@@ -58,7 +63,7 @@ void Write(fuse_req_t req, fuse_ino_t number, const char* data, size_t size, off
 }
 
 void Sync(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info* fi) {
-  WithFile(req, number, fi, [&](int fd) {
+  WithFile(req, number, fi, [&](const OpenFile&, int fd) {
     if (fd < 0) {
       fuse_reply_err(req, 0);  // Nothing of the tree can be dirty.
       return;
@@ -69,17 +74,18 @@ void Sync(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info* fi) 
 
 void Allocate(fuse_req_t req, fuse_ino_t number, int mode, off_t offset, off_t length,
               fuse_file_info* fi) {
-  WithFile(req, number, fi,
-           [&](int fd) { ReplyResult(req, ::fallocate(fd, mode, offset, length)); });
+  WithFile(req, number, fi, [&](const OpenFile&, int fd) {
+    ReplyResult(req, ::fallocate(fd, mode, offset, length));
+  });
 }
 
 void Seek(fuse_req_t req, fuse_ino_t number, off_t offset, int whence, fuse_file_info* fi) {
-  WithFile(req, number, fi, [&](int fd) {
+  WithFile(req, number, fi, [&](const OpenFile& file, int fd) {
     off_t found;
     if (fd >= 0) {
       found = ::lseek(fd, offset, whence);
     } else {
-      const off_t end = static_cast<off_t>(FileOf(fi).state->bytes.size());
+      const off_t end = static_cast<off_t>(file.state->bytes.size());
       found = offset < 0 || offset >= end ? -1 : whence == SEEK_HOLE ? end : offset;
       if (found < 0) errno = ENXIO;
     }
@@ -93,8 +99,8 @@ void Seek(fuse_req_t req, fuse_ino_t number, off_t offset, int whence, fuse_file
 
 void CopyRange(fuse_req_t req, fuse_ino_t from_number, off_t from_offset, fuse_file_info* from,
                fuse_ino_t to_number, off_t to_offset, fuse_file_info* to, size_t size, int flags) {
-  WithFile(req, from_number, from, [&](int in) {
-    WithFile(req, to_number, to, [&](int out) {
+  WithFile(req, from_number, from, [&](const OpenFile&, int in) {
+    WithFile(req, to_number, to, [&](const OpenFile&, int out) {
       if (in < 0 || out < 0) {
         fuse_reply_err(req, EOPNOTSUPP);  // The kernel copies through its cache then.
         return;

@@ -1,8 +1,21 @@
 // Callbacks on names.
+//
+// A request may be a repeated one (request_loop.h): a server that died may have done its work. The
+// kernel holds the directory locked since, so a name that should not be there is the one that was
+// made for it, and a name that should be there and is not has been removed for it.
+#include <fcntl.h>
+
+#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/session.h"
 
 namespace strata::layerfs {
 namespace {
+
+bool WasDoneBefore(const Status& status, int number) {
+  return ThisRequest().is_repeated && !status.ok() && status.error().sys_errno() == number;
+}
+
+Status StatusOf(const Result<Entry>& entry) { return entry.ok() ? Ok() : Status(entry.error()); }
 
 // "." and ".." come from file handles (EXPORT_SUPPORT).
 Result<Entry> LookupOrSelf(Session& session, const Node& node, const std::string& name) {
@@ -45,20 +58,27 @@ void ReadLink(fuse_req_t req, fuse_ino_t number) {
 
 void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyEntry(req, session.fs->MakeNode(node.inode, name, mode, rdev, CallerOf(req)));
+    const Caller caller = CallerOf(req);
+    Result<Entry> entry = session.fs->MakeNode(node.inode, name, mode, rdev, caller);
+    if (WasDoneBefore(StatusOf(entry), EEXIST)) {
+      entry = session.fs->FinishMade(node.inode, name, mode, caller);
+    }
+    ReplyEntry(req, entry);
   });
 }
 
 void MakeDirectory(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
-  Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyEntry(req,
-               session.fs->MakeNode(node.inode, name, S_IFDIR | (mode & 07777), 0, CallerOf(req)));
-  });
+  MakeNode(req, parent, name, S_IFDIR | (mode & 07777), 0);
 }
 
 void MakeSymlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyEntry(req, session.fs->MakeSymlink(node.inode, name, target, CallerOf(req)));
+    const Caller caller = CallerOf(req);
+    Result<Entry> entry = session.fs->MakeSymlink(node.inode, name, target, caller);
+    if (WasDoneBefore(StatusOf(entry), EEXIST)) {
+      entry = session.fs->FinishMade(node.inode, name, S_IFLNK | 0777, caller);
+    }
+    ReplyEntry(req, entry);
   });
 }
 
@@ -69,20 +89,45 @@ void Link(fuse_req_t req, fuse_ino_t number, fuse_ino_t new_parent, const char* 
       fuse_reply_err(req, ESTALE);
       return;
     }
-    ReplyEntry(req, session.fs->Link(node.inode, parent.inode, name));
+    Result<Entry> entry = session.fs->Link(node.inode, parent.inode, name);
+    if (WasDoneBefore(StatusOf(entry), EEXIST)) {
+      Result<Entry> found = session.fs->Lookup(parent.inode, name);
+      if (!found.ok() || found->inode == node.inode) entry = std::move(found);
+    }
+    ReplyEntry(req, entry);
   });
 }
 
 void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyStatus(req, session.fs->Unlink(node.inode, name));
+    const Status status = session.fs->Unlink(node.inode, name);
+    ReplyStatus(req, WasDoneBefore(status, ENOENT) ? Ok() : status);
   });
 }
 
 void RemoveDirectory(fuse_req_t req, fuse_ino_t parent, const char* name) {
   Guarded(req, parent, [&](Session& session, const Node& node) {
-    ReplyStatus(req, session.fs->RemoveDirectory(node.inode, name));
+    const Status status = session.fs->RemoveDirectory(node.inode, name);
+    ReplyStatus(req, WasDoneBefore(status, ENOENT) ? Ok() : status);
   });
+}
+
+// After an exchange both names are there, as before: only a note tells whether it was done.
+Status Exchange(Session& session, const InodePtr& dir, const std::string& name,
+                const InodePtr& new_dir, const std::string& new_name) {
+  const CurrentRequest& request = ThisRequest();
+  ASSIGN_OR_RETURN(const Entry source, session.fs->Lookup(dir, name));
+  const uint64_t source_ino = source.inode == nullptr ? 0 : source.inode->st_ino;
+  if (request.is_repeated) {
+    for (const ExchangeIntent& intent : session.state.header().exchanges) {
+      if (intent.request.load() == request.number && intent.source_ino != source_ino) return Ok();
+    }
+  }
+  ExchangeIntent& intent = session.state.header().exchanges[request.thread];
+  intent.request.store(0);
+  intent.source_ino = source_ino;
+  intent.request.store(request.number);
+  return session.fs->Rename(dir, name, new_dir, new_name, RENAME_EXCHANGE);
 }
 
 void Rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
@@ -93,7 +138,12 @@ void Rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t new_
       fuse_reply_err(req, ESTALE);
       return;
     }
-    ReplyStatus(req, session.fs->Rename(node.inode, name, to.inode, new_name, flags));
+    if (flags == RENAME_EXCHANGE) {
+      ReplyStatus(req, Exchange(session, node.inode, name, to.inode, new_name));
+      return;
+    }
+    const Status status = session.fs->Rename(node.inode, name, to.inode, new_name, flags);
+    ReplyStatus(req, WasDoneBefore(status, ENOENT) ? Ok() : status);
   });
 }
 

@@ -43,11 +43,12 @@ void ReplyStatus(fuse_req_t req, const Status& status) {
   }
 }
 
-fuse_entry_param EntryParam(Session& session, const Entry& entry) {
+Result<fuse_entry_param> EntryParam(Session& session, const Entry& entry) {
   fuse_entry_param param = {};
   param.entry_timeout = kCacheSeconds;
   if (entry.inode == nullptr) return param;
   param.ino = session.nodes.Acquire(entry.inode);
+  if (param.ino == 0) return Errno("too many inodes are in use", ENOMEM);
   param.generation = session.generation;
   param.attr = entry.attributes;
   param.attr_timeout = kCacheSeconds;
@@ -60,9 +61,13 @@ void ReplyEntry(fuse_req_t req, const Result<Entry>& entry) {
     return;
   }
   Session& session = SessionOf(req);
-  const fuse_entry_param param = EntryParam(session, *entry);
+  const Result<fuse_entry_param> param = EntryParam(session, *entry);
+  if (!param.ok()) {
+    ReplyError(req, param.error());
+    return;
+  }
   // An interrupted request's answer never reaches the kernel: it holds no lookup.
-  if (fuse_reply_entry(req, &param) != 0 && param.ino != 0) session.nodes.Forget(param.ino, 1);
+  if (fuse_reply_entry(req, &*param) != 0 && param->ino != 0) session.nodes.Forget(param->ino, 1);
 }
 
 Caller CallerOf(fuse_req_t req) {

@@ -10,7 +10,9 @@
 #include <new>
 
 #include "common/log.h"
+#include "layerfs/fuse/directory_table.h"
 #include "layerfs/fuse/fuse_server.h"
+#include "layerfs/fuse/handle_table.h"
 #include "layerfs/fuse/node_table.h"
 #include "layerfs/fuse/union_fs.h"
 
@@ -21,12 +23,23 @@ namespace strata::layerfs {
 inline constexpr double kCacheSeconds = 86400;
 
 struct Session {
-  Session(const FuseServerOptions& server_options, std::unique_ptr<UnionFs> union_fs)
-      : options(server_options), fs(std::move(union_fs)), nodes(fs->root()) {}
+  Session(const FuseServerOptions& server_options, std::unique_ptr<UnionFs> union_fs,
+          ServerState& server_state)
+      : options(server_options),
+        state(server_state),
+        fs(std::move(union_fs)),
+        nodes(fs->root(), state),
+        handles(state),
+        directories(state) {
+    fs->SetUpperObserver(&nodes);
+  }
 
   const FuseServerOptions& options;
+  ServerState& state;
   std::unique_ptr<UnionFs> fs;
   NodeTable nodes;
+  HandleTable handles;
+  DirectoryTable directories;
   fuse_session* fuse = nullptr;
   uint64_t generation = 0;  // Tells this mount's file handles from an earlier one's.
   std::atomic<bool> passthrough{false};
@@ -40,7 +53,8 @@ void ReplyError(fuse_req_t req, const Error& error);
 void ReplyStatus(fuse_req_t req, const Status& status);
 // A name that was looked up or made. An entry without inode is cached as absent.
 void ReplyEntry(fuse_req_t req, const Result<Entry>& entry);
-fuse_entry_param EntryParam(Session& session, const Entry& entry);
+// With a lookup of the kernel's on it. kResourceExhausted: the kernel knows too many inodes.
+Result<fuse_entry_param> EntryParam(Session& session, const Entry& entry);
 Caller CallerOf(fuse_req_t req);
 // Attributes of `node`: not cached when its inode has moved on to another node.
 double AttributeTimeout(const Node& node);

@@ -139,6 +139,22 @@ Result<Entry> UnionFs::MakeNode(const InodePtr& dir, const std::string& name, mo
       opened);
 }
 
+Result<Entry> UnionFs::FinishMade(const InodePtr& dir, const std::string& name, mode_t mode,
+                                  const Caller& caller, UniqueFd* opened) {
+  ASSIGN_OR_RETURN(Entry entry, Lookup(dir, name));
+  if (entry.inode == nullptr) return Errno(name, ENOENT);
+  const UpperRef ref = RefOf(entry.inode);
+  if (!ref || entry.inode->type != (mode & S_IFMT)) return Errno(name, EEXIST);
+  ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(dir));
+  ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
+  RETURN_IF_ERROR(FinishNew(dir_fd->get(), fd->get(), mode, caller));
+  if (opened != nullptr) {
+    ASSIGN_OR_RETURN(*opened, upper_->OpenFile(ref, O_RDWR));
+  }
+  ASSIGN_OR_RETURN(entry.attributes, GetAttributes(entry.inode));
+  return entry;
+}
+
 Result<Entry> UnionFs::MakeSymlink(const InodePtr& dir, const std::string& name,
                                    const std::string& target, const Caller& caller) {
   return PlaceNew(dir, name, S_IFLNK | 0777, caller,
@@ -191,8 +207,9 @@ Result<Entry> UnionFs::Link(const InodePtr& inode, const InodePtr& dir, const st
     const std::lock_guard lock(inode->mutex);
     if (inode->unlinked) {  // It was made without a name.
       inode->unlinked = false;
-      const int pinned = inode->upper.pinned->get();
-      ASSIGN_OR_RETURN(inode->upper, upper_->MakeRef(pinned, inode->upper.ino));
+      const SharedFd pinned = inode->upper.pinned;  // Stays open until the change is recorded.
+      ASSIGN_OR_RETURN(inode->upper, upper_->MakeRef(pinned->get(), inode->upper.ino));
+      TellObserver(*inode);
     }
   }
   Entry entry{inode, {}};

@@ -64,6 +64,14 @@ struct DirectoryEntry {
   uint64_t lower_ino = 0;  // st_ino of an entry that is only in the tree, otherwise 0.
 };
 
+// What a server records of an inode, so that the next one finds it again.
+struct InodeIdentity {
+  uint64_t st_ino = 0;
+  uint32_t type = 0;  // S_IFMT bits.
+  std::optional<Nid> lower;
+  UpperRef upper;  // Empty for what is only in the tree, as far as the server came to say.
+};
+
 enum class CopyUpMode {
   kMetadata,  // The data of a regular file may stay below.
   kData,
@@ -77,6 +85,8 @@ class UnionFs {
 
   const InodePtr& root() const { return root_; }
   UpperStore& upper() { return *upper_; }
+  // For the rest of this object's life; before it is used by several threads.
+  void SetUpperObserver(UpperObserver* observer) { observer_ = observer; }
   const LowerTree& lower() const { return *lower_; }
 
   Result<Entry> Lookup(const InodePtr& dir, const std::string& name);
@@ -95,6 +105,10 @@ class UnionFs {
   // O_PATH.
   Result<Entry> MakeNode(const InodePtr& dir, const std::string& name, mode_t mode, dev_t rdev,
                          const Caller& caller, UniqueFd* opened = nullptr);
+  // As MakeNode and MakeSymlink for a name that an earlier server has made for the same request and
+  // perhaps not finished. kAlreadyExists when it is of another type.
+  Result<Entry> FinishMade(const InodePtr& dir, const std::string& name, mode_t mode,
+                           const Caller& caller, UniqueFd* opened = nullptr);
   Result<Entry> MakeSymlink(const InodePtr& dir, const std::string& name, const std::string& target,
                             const Caller& caller);
   // O_TMPFILE: an inode without a name, to which Link may give one.
@@ -112,6 +126,10 @@ class UnionFs {
   // REQUIRES: inode.mutex held; for writing, a CopyUp before.
   Result<LowerTree::Content> OpenContentLocked(const Inode& inode, int flags) const;
 
+  // The inodes of an earlier server, in the order of `identities`; null for what does not exist any
+  // more. REQUIRES: nothing was looked up yet; all descriptors in the identities are open.
+  Result<std::vector<InodePtr>> Restore(const std::vector<InodeIdentity>& identities);
+
   // Extended attributes under the names that applications use.
   Result<std::string> GetXattr(const InodePtr& inode, const std::string& name);
   Result<std::vector<std::string>> ListXattrs(const InodePtr& inode);
@@ -120,11 +138,24 @@ class UnionFs {
   Status RemoveXattr(const InodePtr& inode, const std::string& name);
 
  private:
-  struct Marks;
+  // What overlayfs says about an upper inode.
+  struct Marks {
+    bool opaque = false;
+    bool metacopy = false;
+    bool impure = false;
+    bool has_default_acl = false;
+    bool bare = false;  // Nothing but what overlayfs says.
+    std::optional<std::string> redirect;
+    std::optional<std::string> origin;
+  };
   // Creates under (directory, name) and answers an O_PATH or better descriptor of it.
   using Maker = std::function<Result<UniqueFd>(int dir_fd, const std::string& name)>;
   struct Alias {
     InodePtr dir;
+    std::string name;
+  };
+  struct LowerName {
+    Nid dir = 0;
     std::string name;
   };
 
@@ -149,6 +180,12 @@ class UnionFs {
   Status ProbeBareness();
   Result<SharedFd> UpperDirectory(const InodePtr& dir);  // REQUIRES: copied up.
   Result<Entry> AdoptNew(const InodePtr& dir, const std::string& name, int fd);
+
+  // union_restore.cc
+  class TreeNames;
+  Result<InodePtr> RestoreUpper(const InodeIdentity& identity, const TreeNames& names);
+  Result<InodePtr> RestoreLower(const InodeIdentity& identity, const TreeNames& names);
+  void FindParents(const std::vector<InodePtr>& inodes);
 
   // union_create.cc
   Result<Entry> PlaceNew(const InodePtr& dir, const std::string& name, mode_t mode,
@@ -201,8 +238,14 @@ class UnionFs {
   Status RenameInUpper(const Move& move, const Entry& source, const Entry& target);
   void Moved(const InodePtr& inode, const InodePtr& dir, const std::string& name);
 
+  // REQUIRES: inode.mutex held.
+  void TellObserver(const Inode& inode) const {
+    if (observer_ != nullptr) observer_->UpperChanged(inode);
+  }
+
   std::unique_ptr<LowerTree> lower_;
   std::unique_ptr<UpperStore> upper_;
+  UpperObserver* observer_ = nullptr;
   InodeTable inodes_;  // Before root_: inodes leave the table when they die.
   InodePtr root_;
   bool can_be_bare_ = false;  // New files come without extended attributes.
@@ -210,10 +253,6 @@ class UnionFs {
   // Guards the path of every directory: shared while a path is used, exclusive for renames of
   // directories and for copy-ups of hard links.
   std::shared_mutex tree_mutex_;
-  struct LowerName {
-    Nid dir = 0;
-    std::string name;
-  };
   // The rest is built at the first use, under tree_mutex_ held exclusively.
   bool alias_map_built_ = false;
   std::unordered_multimap<Nid, LowerName> aliases_;     // Of inodes with several names.

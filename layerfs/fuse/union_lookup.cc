@@ -10,17 +10,6 @@
 
 namespace strata::layerfs {
 
-// What overlayfs says about an upper inode.
-struct UnionFs::Marks {
-  bool opaque = false;
-  bool metacopy = false;
-  bool impure = false;
-  bool has_default_acl = false;
-  bool bare = false;  // Nothing but what overlayfs says.
-  std::optional<std::string> redirect;
-  std::optional<std::string> origin;
-};
-
 Result<std::unique_ptr<UnionFs>> UnionFs::Open(const RootSpec& spec) {
   auto fs = std::unique_ptr<UnionFs>(new UnionFs());
   ASSIGN_OR_RETURN(fs->lower_, LowerTree::Open(spec.tree_path, spec.objects_dir, spec.id_shift));

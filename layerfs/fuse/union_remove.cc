@@ -33,6 +33,7 @@ void UnionFs::FinishRemoval(const InodePtr& inode, UniqueFd held) {
     if (held.valid()) {
       freed_ino = inode->upper.ino;
       inode->upper = UpperStore::Pin(inode->upper, std::move(held));
+      TellObserver(*inode);
     }
     if (freed_ino != 0 || !inode->upper) inode->unlinked = true;
   }
@@ -148,6 +149,7 @@ Status UnionFs::MakeEmptyAndOpaque(const InodePtr& inode, int dir_fd, const std:
     inodes_.AddUpper(inode, ref.ino);
     const std::lock_guard lock(inode->mutex);
     inode->upper = ref;
+    TellObserver(*inode);
     return Ok();
   };
   Status status = swap();

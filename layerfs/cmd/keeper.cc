@@ -1,0 +1,169 @@
+#include "layerfs/cmd/keeper.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/subprocess.h"
+
+namespace strata::layerfs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kCrashWindow = std::chrono::seconds(60);
+constexpr size_t kCrashesMax = 5;  // In the window.
+constexpr auto kVersionCheckTime = std::chrono::seconds(10);
+
+volatile sig_atomic_t upgrade_wanted = 0;
+void OnHangup(int) { upgrade_wanted = 1; }
+
+std::string DescribeEnd(int status) {
+  if (WIFSIGNALED(status)) {
+    return std::string("the server was ended by signal ") + ::strsignal(WTERMSIG(status));
+  }
+  return "the server ended with exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+bool IsCrash(int status) {
+  const int signal = WTERMSIG(status);
+  return signal != SIGKILL && signal != SIGTERM && signal != SIGINT && signal != SIGHUP;
+}
+
+class Keeper {
+ public:
+  Keeper(const KeeperOptions& options, const std::function<int()>& serve)
+      : options_(options), serve_(serve) {}
+
+  int Run() {
+    Prepare();
+    StartServer();
+    while (server_ >= 0) {
+      const int status = AwaitServer();
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+      if (options_.state->header().serving.load() == 0) {
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      }
+      // Whoever ended by itself said why, and its successor would say the same.
+      if (WIFEXITED(status)) return GiveUp(DescribeEnd(status));
+      if (IsCrash(status) && CrashesTooOften()) return GiveUp(DescribeEnd(status) + " repeatedly");
+      LOG_WARNING(DescribeEnd(status) + ": another one takes its place");
+      StartServer();
+    }
+    return GiveUp(Errno("start a server").message());
+  }
+
+ private:
+  void Prepare() {
+    ::prctl(PR_SET_NAME, kKeeperName);
+    struct sigaction action = {};
+    action.sa_handler = OnHangup;  // No SA_RESTART: it ends the wait.
+    ::sigaction(SIGHUP, &action, nullptr);
+    SetCloseOnExec(true);  // After an upgrade they are not.
+    char path[4096];
+    const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+    if (n > 0) program_.assign(path, static_cast<size_t>(n));
+    if (const auto cmdline = ReadFile("/proc/self/cmdline"); cmdline.ok()) {
+      for (size_t at = 0; at < cmdline->size(); at += argv_.back().size() + 1) {
+        argv_.emplace_back(cmdline->c_str() + at);
+      }
+    }
+  }
+
+  // As fork(2), with the same table of descriptors.
+  void StartServer() {
+    server_ = static_cast<pid_t>(
+        ::syscall(SYS_clone, CLONE_FILES | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+    if (server_ != 0) return;
+    ::prctl(PR_SET_NAME, "layerfs");
+    ::signal(SIGHUP, SIG_DFL);
+    ::_exit(serve_());
+  }
+
+  int AwaitServer() {
+    while (true) {
+      if (upgrade_wanted != 0) {
+        upgrade_wanted = 0;
+        const Status upgraded = Upgrade();
+        LOG_ERROR("upgrade: " + upgraded.error().message() + "; the old version goes on");
+      }
+      int status = 0;
+      if (::waitpid(server_, &status, 0) == server_) return status;
+    }
+  }
+
+  bool CrashesTooOften() {
+    const auto now = Clock::now();
+    crashes_.push_back(now);
+    while (now - crashes_.front() > kCrashWindow) crashes_.pop_front();
+    return crashes_.size() >= kCrashesMax;
+  }
+
+  int GiveUp(const std::string& reason) {
+    LOG_ERROR(reason + ": given up, the mount is broken");
+    if (Status written = WriteFileAtomically(options_.broken_file, reason + "\n"); !written.ok()) {
+      LOG_ERROR(written.error().message());
+    }
+    return 1;
+  }
+
+  void SetCloseOnExec(bool close) const {
+    std::vector<int> kept = options_.state->DescriptorsInUse();
+    kept.insert(kept.end(), options_.kept_fds.begin(), options_.kept_fds.end());
+    kept.push_back(options_.state->fd());
+    for (const int fd : kept) ::fcntl(fd, F_SETFD, close ? FD_CLOEXEC : 0);
+  }
+
+  // Does not return when it succeeds. Otherwise a server of this version runs.
+  Status Upgrade() {
+    ASSIGN_OR_RETURN(const CommandOutput version,
+                     strata::Run({program_, kStateVersionCommand}, {}, kVersionCheckTime));
+    if (version.exit_code != 0 || version.out != std::to_string(kServerStateVersion) + "\n") {
+      return Error(Code::kFailedPrecondition,
+                   program_ + " cannot go on from the state of this version");
+    }
+    ::kill(server_, SIGKILL);
+    int status;
+    while (::waitpid(server_, &status, 0) < 0 && errno == EINTR) {
+    }
+    std::vector<std::string> argv = argv_;
+    if (std::find(argv.begin(), argv.end(), kStateFdOption) == argv.end()) {
+      argv.insert(argv.end(), {kStateFdOption, std::to_string(options_.state->fd())});
+    }
+    std::vector<char*> pointers;
+    for (std::string& argument : argv) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    LOG_INFO("upgrade: going on as the program that lies at " + program_ + " now");
+    SetCloseOnExec(false);
+    ::execv(program_.c_str(), pointers.data());
+    const Error error = Errno("run " + program_);
+    SetCloseOnExec(true);
+    StartServer();
+    return error;
+  }
+
+  const KeeperOptions& options_;
+  const std::function<int()>& serve_;
+  std::string program_;
+  std::vector<std::string> argv_;
+  pid_t server_ = -1;
+  std::deque<Clock::time_point> crashes_;
+};
+
+}  // namespace
+
+int KeepServing(const KeeperOptions& options, const std::function<int()>& serve) {
+  return Keeper(options, serve).Run();
+}
+
+}  // namespace strata::layerfs
