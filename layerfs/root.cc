@@ -112,6 +112,13 @@ Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec, TreeMounts& tree
   return MountKernelRoot(spec, trees);
 }
 
+std::optional<std::string> BrokenReason(const std::string& upper_dir) {
+  Result<std::string> reason = ReadFile(BrokenFile(upper_dir), 4096);
+  if (!reason.ok()) return std::nullopt;
+  while (!reason->empty() && reason->back() == '\n') reason->pop_back();
+  return std::move(*reason);
+}
+
 Result<Driver> PickDriver(const std::string& state_dir) {
   ASSIGN_OR_RETURN(const SampleRoot sample, SampleRoot::Create(state_dir), "pick a driver");
   Status kernel = CheckKernelDriver(sample);

@@ -63,6 +63,10 @@ class TreeMounts;
 Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec, TreeMounts& trees,
                            const std::string& layerfs_binary = "layerfs");
 
+// Why the root of this upper directory ended before it was unmounted; nullopt: it did not. Until
+// the next mount.
+std::optional<std::string> BrokenReason(const std::string& upper_dir);
+
 // The better driver that this kernel supports for `spec`-like roots on the file system of
 // `state_dir`, by trying (a real mount of a tiny tree). Fast enough for every daemon start.
 Result<Driver> PickDriver(const std::string& state_dir);

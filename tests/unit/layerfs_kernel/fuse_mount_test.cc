@@ -84,11 +84,11 @@ TEST_F(FuseRootTest, TheOtherDriverTakesOverRightAfterAnUnmount) {
   EXPECT_EQ(*content, "of user 7++++++");
 }
 
-TEST_F(FuseRootTest, AKilledServerFreesTheUpperAndTheMountAnswersWithAnError) {
+TEST_F(FuseRootTest, AServerKilledWithItsKeeperFreesTheUpperAndTheMountAnswersWithAnError) {
   const RootSpec spec = PreparedSpec();
   const auto root = Mount(spec);
   ASSERT_TRUE(root.ok()) << root.error().message();
-  ASSERT_EQ(::kill(ServerOf(spec.upper_dir), SIGKILL), 0);
+  ASSERT_EQ(::kill(-::getpgid(ServerOf(spec.upper_dir)), SIGKILL), 0);
   ASSERT_TRUE(WaitUntilUpperFree(spec.upper_dir).ok());
   EXPECT_EQ(OpenAt(root->get(), "big", O_RDONLY).error().sys_errno(), ENOTCONN);
 }
