@@ -18,7 +18,8 @@ extern "C" int umount2(const char* target, int flags) noexcept;
 namespace strata {
 namespace {
 
-constexpr int kDetach = 2;  // MNT_DETACH
+constexpr int kDetach = 2;               // MNT_DETACH
+constexpr uint64_t kPrivate = 1u << 18;  // MS_PRIVATE
 
 int FsOpen(const char* type) {
   return static_cast<int>(::syscall(SYS_fsopen, type, FSOPEN_CLOEXEC));
@@ -143,6 +144,21 @@ Status AttachMount(int mount_fd, const std::string& path) {
     return Errno("attach a mount at " + path);
   }
   return Ok();
+}
+
+Status MakePrivateMountPoint(const std::string& path) {
+  ASSIGN_OR_RETURN(const bool mounted, IsMountPoint(path));
+  if (mounted) return Ok();
+  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+  const UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, path.c_str(), flags)));
+  if (!tree.valid()) return Errno("open_tree " + path);
+  mount_attr attributes = {};
+  attributes.propagation = kPrivate;
+  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes,
+                sizeof(attributes)) != 0) {
+    return Errno("make " + path + " private");
+  }
+  return AttachMount(tree.get(), path);
 }
 
 Status Unmount(const std::string& path, bool lazy) {

@@ -40,6 +40,10 @@ Status ShiftMountIds(int mount_fd, uint32_t first_id, uint32_t count);
 // Makes the mount visible at `path`.
 Status AttachMount(int mount_fd, const std::string& path);
 
+// Makes the directory a mount of its own, unless it is one: what is mounted below it is not passed
+// on to other mount namespaces (MS_PRIVATE).
+Status MakePrivateMountPoint(const std::string& path);
+
 // umount2(2) with MNT_DETACH only when `lazy`. Nothing mounted there is Ok.
 Status Unmount(const std::string& path, bool lazy = false);
 

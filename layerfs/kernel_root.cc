@@ -1,10 +1,8 @@
 #include "layerfs/kernel_root.h"
 
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <linux/mount.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
@@ -12,6 +10,7 @@
 #include <thread>
 
 #include "common/file_io.h"
+#include "common/loop_device.h"
 #include "common/mount.h"
 
 // <sys/mount.h> clashes with <linux/mount.h> on some releases.
@@ -46,29 +45,9 @@ Error TreeError(const Error& error, const std::string& path) {
   }
 }
 
-// A read-only loop device for `file` that frees itself when its last user is gone.
-Result<UniqueFd> AttachLoop(int file) {
-  ASSIGN_OR_RETURN(UniqueFd control, Open("/dev/loop-control", O_RDWR));
-  loop_config config = {};
-  config.fd = static_cast<__u32>(file);
-  config.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
-  // Another process may take the free number first; then there is another one.
-  for (int attempt = 0; attempt < 64; ++attempt) {
-    const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
-    if (number < 0) return Errno("find a free loop device");
-    ASSIGN_OR_RETURN(UniqueFd loop, Open("/dev/loop" + std::to_string(number), O_RDONLY));
-    if (::ioctl(loop.get(), LOOP_CONFIGURE, &config) == 0) return loop;
-    if (errno != EBUSY) return Errno("set up a loop device");
-  }
-  return Error(Code::kUnavailable, "no loop device stayed free long enough");
-}
-
 Result<UniqueFd> MountLoopErofs(int file) {
-  ASSIGN_OR_RETURN(UniqueFd loop, AttachLoop(file));
-  char device[64] = {};
-  const ssize_t n = ::readlink(ProcPath(loop.get()).c_str(), device, sizeof(device) - 1);
-  if (n < 0) return Errno("readlink of a loop device");
-  return MountErofs(device);  // The mount holds the device from here on.
+  ASSIGN_OR_RETURN(const LoopDevice loop, AttachLoop(file, {.read_only = true}));
+  return MountErofs(loop.path);  // The mount holds the device from here on.
 }
 
 struct LayerFds {

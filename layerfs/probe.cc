@@ -1,14 +1,9 @@
 #include "layerfs/probe.h"
 
 #include <fcntl.h>
-#include <linux/dqblk_xfs.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
-#include <linux/quota.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +15,8 @@
 #include "layerfs/fuse_probe.h"
 #include "layerfs/kernel_root.h"
 #include "layerfs/sample_root.h"
+#include "layerfs/volume/ext4.h"
+#include "layerfs/volume/probe_volumes.h"
 
 namespace strata::layerfs {
 namespace {
@@ -123,39 +120,24 @@ void ProbeOverlay(const SampleRoot& sample, Findings* findings) {
                                  "hard links of the image break when one name is changed"));
 }
 
-// Whether project quota is enforced on the file system, as quota tools ask it.
-Status CheckProjectQuota(const std::string& state_dir) {
-  ASSIGN_OR_RETURN(const UniqueFd fd, Open(state_dir, O_RDONLY | O_DIRECTORY));
-  fsxattr attributes = {};
-  if (::ioctl(fd.get(), FS_IOC_FSGETXATTR, &attributes) != 0) return Errno("project ids");
-  fs_quota_stat state = {};
-  if (::syscall(SYS_quotactl_fd, fd.get(), QCMD(Q_XGETQSTAT, PRJQUOTA), 0, &state) != 0) {
-    return Errno("state of project quota");
-  }
-  if ((state.qs_flags & FS_QUOTA_PDQ_ENFD) == 0) {
-    return Error(Code::kUnsupported, "project quota is not enforced (mount with prjquota)");
-  }
-  return Ok();
-}
-
-Status CheckDevice(const std::string& path) {
-  ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_RDWR));
-  return Ok();
-}
-
-void ProbeQuotas(const std::string& state_dir, const struct statfs& fs, Findings* findings) {
-  findings->push_back(FromStatus("quota.project", CheckProjectQuota(state_dir), "enforced",
-                                 "disk limits of nodes need another kind of volume"));
-  const bool btrfs = fs.f_type == BTRFS_SUPER_MAGIC;
-  findings->push_back(
-      {"quota.btrfs", btrfs,
-       btrfs ? "the state directory is on btrfs" : "the state directory is not on btrfs",
-       "no qgroups as disk limits, no snapshots of volumes"});
-  findings->push_back(FromStatus("quota.loop", CheckDevice("/dev/loop-control"), "loop devices",
-                                 "no image files as volumes"));
-  findings->push_back(FromStatus("quota.lvm_thin", CheckDevice("/dev/mapper/control"),
-                                 "device-mapper is there",
-                                 "no LVM thin volumes (device-mapper is missing)"));
+void ProbeVolumes(const std::string& state_dir, Findings* findings) {
+  const auto probe = [&](std::string name, VolumeKind kind, std::string detail,
+                         std::string meaning) {
+    findings->push_back(FromStatus(std::move(name), ProbeVolumeKind(kind, state_dir),
+                                   std::move(detail), std::move(meaning)));
+  };
+  probe("quota.project", VolumeKind::kProject, "enforced",
+        "disk limits of nodes need another kind of volume (ext4, xfs: mount with prjquota)");
+  probe("quota.btrfs", VolumeKind::kBtrfs, "quotas are on",
+        "no qgroups as disk limits, no snapshots of volumes");
+  probe("quota.loop", VolumeKind::kLoop, "made, mounted and limited an image",
+        "no image files as volumes");
+  probe("quota.lvm_thin", VolumeKind::kLvmThin, "device-mapper and LVM are there",
+        "no LVM thin volumes");
+  findings->push_back({"quota.grow_online", MayGrowExt4Online(),
+                       MayGrowExt4Online() ? "CAP_SYS_RESOURCE" : "no CAP_SYS_RESOURCE",
+                       "loop and lvm-thin volumes of running nodes grow to 16 times their first "
+                       "limit at most"});
 }
 
 void ProbeUserNamespaces(Findings* findings) {
@@ -241,7 +223,8 @@ Result<ProbeReport> Probe(const std::string& state_dir) {
     ProbeOverlay(sample, &report.findings);
   }
   ProbeUserNamespaces(&report.findings);
-  ProbeQuotas(state_dir, fs, &report.findings);
+  ProbeVolumes(state_dir, &report.findings);
+  report.volumes = PickVolumeKind(state_dir);
   ProbeCgroups(&report.findings);
   const auto driver = PickDriver(state_dir);
   if (driver.ok()) {
@@ -266,6 +249,7 @@ std::string ProbeText(const ProbeReport& report) {
   } else {
     text << "driver: none: " << report.no_driver_reason << "\n";
   }
+  text << "volumes: " << VolumeKindName(report.volumes) << "\n";
   return text.str();
 }
 
@@ -286,6 +270,7 @@ std::string ProbeJson(const ProbeReport& report) {
     json["driver"] = nullptr;
     json["no_driver_reason"] = report.no_driver_reason;
   }
+  json["volumes"] = VolumeKindName(report.volumes);
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/result.h"
 #include "layerfs/root.h"
+#include "layerfs/volume/volume_store.h"
 
 namespace strata::layerfs {
 
@@ -25,6 +26,8 @@ struct ProbeReport {
   std::vector<Finding> findings;
   std::optional<Driver> driver;  // What PickDriver picks; nothing when neither works.
   std::string no_driver_reason;
+  // What PickVolumeKind picks for nodes with a limit of disk.
+  VolumeKind volumes = VolumeKind::kNone;
 };
 
 Result<ProbeReport> Probe(const std::string& state_dir);

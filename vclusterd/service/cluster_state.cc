@@ -214,7 +214,8 @@ Result<OwnerIds> OwnerIds::Load(const std::string& path, uint32_t first) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   try {
     std::set<uint32_t> ranges;
-    for (const Json& entry : Json::parse(text).at("owners")) {
+    const Json json = Json::parse(text);
+    for (const Json& entry : json.at("owners")) {
       const auto range = entry.at("id_first").get<uint32_t>();
       ids.ranges_[entry.at("uid").get<uid_t>()] = range;
       if (!ranges.insert(range).second) {

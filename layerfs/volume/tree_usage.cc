@@ -1,4 +1,4 @@
-#include "vclusterd/runtime/disk_usage.h"
+#include "layerfs/volume/tree_usage.h"
 
 #include <fts.h>
 #include <sys/stat.h>
@@ -7,9 +7,9 @@
 #include <set>
 #include <utility>
 
-namespace strata::vcluster {
+namespace strata::layerfs {
 
-Result<uint64_t> DiskUsage(const std::string& path) {
+Result<TreeUsage> MeasureTree(const std::string& path) {
   constexpr uint64_t kEntriesMax = 2'000'000;
   std::string root = path;
   char* const roots[] = {root.data(), nullptr};
@@ -19,7 +19,7 @@ Result<uint64_t> DiskUsage(const std::string& path) {
   const std::unique_ptr<FTS, Close> walk(
       ::fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, nullptr));
   if (walk == nullptr) return Errno("walk " + path);
-  uint64_t bytes = 0;
+  TreeUsage usage;
   std::set<std::pair<dev_t, ino_t>> linked;
   FTSENT* entry;
   for (uint64_t n = 0; n < kEntriesMax && (entry = ::fts_read(walk.get())) != nullptr; ++n) {
@@ -30,9 +30,10 @@ Result<uint64_t> DiskUsage(const std::string& path) {
     if (st.st_nlink > 1 && !S_ISDIR(st.st_mode) && !linked.emplace(st.st_dev, st.st_ino).second) {
       continue;
     }
-    bytes += static_cast<uint64_t>(st.st_blocks) * 512;
+    usage.bytes += static_cast<uint64_t>(st.st_blocks) * 512;
+    ++usage.inodes;
   }
-  return bytes;
+  return usage;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::layerfs

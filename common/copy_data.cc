@@ -1,4 +1,4 @@
-#include "layerfs/fuse/copy_data.h"
+#include "common/copy_data.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -10,7 +10,7 @@
 
 #include "common/file_io.h"
 
-namespace strata::layerfs {
+namespace strata {
 namespace {
 
 constexpr size_t kBufferSize = 256 * 1024;
@@ -44,7 +44,32 @@ Status CopyRange(int from, int to, off_t at, off_t end) {
   return Ok();
 }
 
+Status DigHolesInRange(int fd, off_t at, off_t end) {
+  constexpr off_t kBlock = 4096;
+  std::vector<char> block(static_cast<size_t>(kBlock));
+  for (at -= at % kBlock; at + kBlock <= end; at += kBlock) {
+    RETURN_IF_ERROR(PReadExactly(fd, block.data(), block.size(), static_cast<uint64_t>(at)));
+    if (std::any_of(block.begin(), block.end(), [](char byte) { return byte != 0; })) continue;
+    if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, kBlock) != 0) {
+      return Errno("punch a hole");
+    }
+  }
+  return Ok();
+}
+
 }  // namespace
+
+Status DigHoles(int fd) {
+  off_t at = 0;
+  while ((at = ::lseek(fd, at, SEEK_DATA)) >= 0) {
+    const off_t hole = ::lseek(fd, at, SEEK_HOLE);
+    if (hole < 0) return Errno("lseek");
+    RETURN_IF_ERROR(DigHolesInRange(fd, at, hole));
+    at = hole;
+  }
+  if (errno == ENXIO) return Ok();  // Only a hole is left.
+  return Errno("lseek");
+}
 
 Status CopyData(int from, int to, uint64_t size) {
   const off_t end = static_cast<off_t>(size);
@@ -64,4 +89,4 @@ Status CopyData(int from, int to, uint64_t size) {
   return Ok();
 }
 
-}  // namespace strata::layerfs
+}  // namespace strata
