@@ -198,6 +198,14 @@ Status RemoveTree(const std::string& path) {
   return Ok();
 }
 
+Result<std::string> CanonicalPath(const std::string& path) {
+  char* const resolved = ::realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return Errno(path);
+  std::string text = resolved;
+  ::free(resolved);
+  return text;
+}
+
 bool PathExists(const std::string& path) {
   struct stat st;
   return ::lstat(path.c_str(), &st) == 0;

@@ -48,6 +48,8 @@ Status SpreadSubdirectories(const std::string& path);
 Status MakeDirectories(const std::string& path, mode_t mode = 0755);
 // rm -rf; follows no symlink, and does not cross into another mount. Missing is Ok.
 Status RemoveTree(const std::string& path);
+// realpath(3): absolute, without symbolic links. The path has to exist.
+Result<std::string> CanonicalPath(const std::string& path);
 bool PathExists(const std::string& path);
 
 // A directory of its own under `parent`, removed with everything in it at the end.

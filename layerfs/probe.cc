@@ -136,7 +136,7 @@ void ProbeVolumes(const std::string& state_dir, Findings* findings) {
         "no LVM thin volumes");
   findings->push_back({"quota.grow_online", MayGrowExt4Online(),
                        MayGrowExt4Online() ? "CAP_SYS_RESOURCE" : "no CAP_SYS_RESOURCE",
-                       "loop and lvm-thin volumes of running nodes grow to 16 times their first "
+                       "loop and lvm-thin volumes of running nodes grow to 4 times their first "
                        "limit at most"});
 }
 

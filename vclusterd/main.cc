@@ -13,6 +13,7 @@
 #include "common/paths.h"
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
+#include "layerfs/volume/probe_volumes.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/service/clusters.h"
 #include "vclusterd/service/vcluster_service.h"
@@ -28,7 +29,10 @@ struct Flags {
   std::string imaged_socket;  // Empty: in run_dir.
   std::string subnet_pool = "10.90.0.0/16";
   uint32_t id_base = 1'000'000;
-  std::string driver;  // Empty: the better one.
+  std::string driver;   // Empty: the better one.
+  std::string volumes;  // Empty: the best kind that works.
+  std::string volume_pool;
+  uint64_t volume_size = 0;
   bool down = false;
 };
 
@@ -66,6 +70,27 @@ Result<UniqueFd> LockState(const std::string& state_dir) {
   return lock;
 }
 
+Result<ClustersConfig> ChooseVolumes(const Flags& flags, ClustersConfig* config) {
+  config->lvm_pool = flags.volume_pool;
+  config->disk_bytes_default = flags.volume_size;
+  if (flags.volumes.empty()) {
+    config->volumes = flags.volume_pool.empty() ? layerfs::PickVolumeKind(flags.state_dir)
+                                                : layerfs::VolumeKind::kLvmThin;
+  } else {
+    ASSIGN_OR_RETURN(config->volumes, layerfs::ParseVolumeKind(flags.volumes));
+  }
+  if ((config->volumes == layerfs::VolumeKind::kLvmThin) == flags.volume_pool.empty()) {
+    return Error(Code::kInvalidArgument, "--volumes lvm-thin and --volume-pool go together");
+  }
+  if (flags.volume_size != 0) {
+    RETURN_IF_ERROR(layerfs::CheckVolumeSize(flags.volume_size), "--volume-size");
+    if (config->volumes == layerfs::VolumeKind::kNone) {
+      return Error(Code::kUnsupported, "--volume-size: no kind of volume works here");
+    }
+  }
+  return std::move(*config);
+}
+
 Result<ClustersConfig> MakeConfig(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
   ClustersConfig config;
@@ -90,18 +115,14 @@ Result<ClustersConfig> MakeConfig(const Flags& flags) {
   } else {
     ASSIGN_OR_RETURN(config.driver, layerfs::ParseDriver(flags.driver));
   }
-  return config;
+  return ChooseVolumes(flags, &config);
 }
 
 // A path that stays the same whatever the working directory is, without symbolic links: the
 // instance's name is made from it.
 Result<std::string> Canonical(const std::string& path) {
   RETURN_IF_ERROR(MakeDirectories(path));
-  char* const resolved = ::realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return Errno(path);
-  std::string text = resolved;
-  ::free(resolved);
-  return text;
+  return CanonicalPath(path);
 }
 
 Status Serve(Flags flags) {
@@ -123,7 +144,8 @@ Status Serve(Flags flags) {
         return services;
       }));
   LOG_INFO("serves " + VclusterdSocket(flags.run_dir) + ", driver " +
-           std::string(layerfs::DriverName(config.driver)));
+           std::string(layerfs::DriverName(config.driver)) + ", volumes " +
+           std::string(layerfs::VolumeKindName(config.volumes)));
   rpc::WaitForStopSignal();
   server->Shutdown(kShutdownGrace);
   LOG_INFO("ends; the nodes run on");
@@ -144,6 +166,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--id-base", flags.id_base, "First user id for containers")->capture_default_str();
   app.add_option("--driver", flags.driver, "kernel or fuse (the better one that works here)");
+  app.add_option("--volumes", flags.volumes,
+                 "none, project, btrfs, lvm-thin or loop, for nodes with a limit of disk (the best "
+                 "one that works here)");
+  app.add_option("--volume-pool", flags.volume_pool, "lvm-thin: GROUP/POOL, a thin pool");
+  app.add_option("--volume-size", flags.volume_size,
+                 "Limit of disk of nodes whose user says none, such as 10GiB (0: no limit)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
   app.add_flag("--down", flags.down, "Stop and delete everything of this state directory, and end");
   CLI11_PARSE(app, argc, argv);
   strata::InitLog("vclusterd", strata::LogLevel::kInfo);

@@ -29,7 +29,7 @@ constexpr unsigned long kResizeIoctl = _IOW('f', 16, uint64_t);
 constexpr uint64_t kInodeBytes = 256;
 constexpr uint64_t kBytesPerInode = 8192;  // A container's files are small.
 constexpr uint64_t kJournalMiB = 8;
-constexpr uint64_t kHeadroom = 16;
+constexpr uint64_t kHeadroom = 4;
 // What ext4 itself withholds for extents that must be split when it is full: a fiftieth, at most
 // this (ext4_set_resv_clusters).
 constexpr uint64_t kOwnReserveMax = 4096;
@@ -68,9 +68,8 @@ Status Withhold(const std::string& mountpoint, uint64_t blocks) {
 }
 
 // nullopt: none is recorded.
-Result<std::optional<uint64_t>> RecordedLimit(const std::string& mountpoint) {
-  ASSIGN_OR_RETURN(const UniqueFd root, Open(mountpoint, O_RDONLY | O_DIRECTORY));
-  const auto text = GetXattr(root.get(), kLimitXattr);
+Result<std::optional<uint64_t>> RecordedLimit(int root, const std::string& mountpoint) {
+  const auto text = GetXattr(root, kLimitXattr);
   if (!text.ok()) {
     if (text.error().code() == Code::kNotFound) return std::optional<uint64_t>();
     return text.error();
@@ -117,8 +116,9 @@ uint64_t Ext4BytesFor(uint64_t limit_bytes) {
 }
 
 Status MakeExt4(const std::string& path) {
-  // No resize inode: its reserved blocks would be written, 4 MiB per image; the kernel grows such a
-  // file system as meta_bg. Nothing for root: the limit is the same for all.
+  // No resize inode, whose reserved blocks would be written (4 MiB per image), nor copies of all
+  // group descriptors (1 MiB for 160 GiB): meta_bg needs neither to grow. Large flexible groups
+  // keep what is written together. Nothing for root: the limit is the same for all.
   const auto made = RunChecked({"mke2fs",
                                 "-q",
                                 "-F",
@@ -135,7 +135,9 @@ Status MakeExt4(const std::string& path) {
                                 "-J",
                                 "size=" + std::to_string(kJournalMiB),
                                 "-O",
-                                "^resize_inode,metadata_csum,64bit",
+                                "^resize_inode,meta_bg,metadata_csum,64bit",
+                                "-G",
+                                "256",
                                 "-E",
                                 "assume_storage_prezeroed=1,nodiscard,root_owner=0:0",
                                 path});
@@ -166,7 +168,8 @@ Result<uint64_t> Ext4Capacity(const std::string& mountpoint) {
 }
 
 Status ApplyExt4Limit(const std::string& mountpoint) {
-  ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, RecordedLimit(mountpoint));
+  ASSIGN_OR_RETURN(const UniqueFd root, Open(mountpoint, O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, RecordedLimit(root.get(), mountpoint));
   if (!limit.has_value()) return Ok();
   ASSIGN_OR_RETURN(const struct statvfs st, StatFileSystem(mountpoint));
   const uint64_t own = std::min<uint64_t>(st.f_blocks / 50, kOwnReserveMax);
@@ -184,11 +187,16 @@ Status SetExt4Limit(const std::string& mountpoint, uint64_t limit_bytes) {
 }
 
 Result<VolumeUsage> Ext4Usage(const std::string& mountpoint) {
-  ASSIGN_OR_RETURN(const struct statvfs st, StatFileSystem(mountpoint));
-  ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, RecordedLimit(mountpoint));
+  ASSIGN_OR_RETURN(const UniqueFd root, Open(mountpoint, O_RDONLY | O_DIRECTORY));
+  struct statvfs st;
+  if (::fstatvfs(root.get(), &st) != 0) return Errno("statfs " + mountpoint);
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, RecordedLimit(root.get(), mountpoint));
+  if (!limit.has_value()) {
+    return Error(Code::kFailedPrecondition, mountpoint + ": no volume is mounted here");
+  }
   VolumeUsage usage;
   usage.used_bytes = (st.f_blocks - st.f_bfree) * st.f_frsize;
-  usage.limit_bytes = limit.value_or(st.f_blocks * st.f_frsize);
+  usage.limit_bytes = *limit;
   usage.used_inodes = st.f_files - st.f_ffree;
   usage.limit_inodes = st.f_files;
   return usage;

@@ -26,6 +26,8 @@ std::string LoopVolumes::ImageOf(const std::string& name) const {
 
 Result<std::unique_ptr<VolumeStore>> LoopVolumes::Open(VolumeOptions options) {
   RETURN_IF_ERROR(MakeDirectories(options.directory, 0700));
+  // The kernel names images so.
+  ASSIGN_OR_RETURN(options.directory, CanonicalPath(options.directory));
   std::unique_ptr<LoopVolumes> store(new LoopVolumes(std::move(options)));
   RETURN_IF_ERROR(store->PrepareMountDir());
   return std::unique_ptr<VolumeStore>(std::move(store));

@@ -20,6 +20,7 @@ struct CreateArguments {
   uint32_t nodes = 1;
   double cpus = 0;
   std::string memory = "0";
+  std::string disk;  // Empty: the host's default.
   uint64_t processes = 0;
 };
 
@@ -64,6 +65,11 @@ Result<int> Create(Tool& tool, CreateArguments& arguments) {
   request.mutable_limits()->set_cpus(arguments.cpus);
   request.mutable_limits()->set_memory_bytes(memory_bytes);
   request.mutable_limits()->set_processes(arguments.processes);
+  request.set_default_disk(arguments.disk.empty());
+  if (!arguments.disk.empty()) {
+    ASSIGN_OR_RETURN(const uint64_t disk_bytes, ParseBytes(arguments.disk), "--disk");
+    request.mutable_limits()->set_disk_bytes(disk_bytes);
+  }
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Create(call.context(), request);
@@ -89,7 +95,7 @@ void AddMakeCommands(Tool& tool) {
   CLI::App* create = tool.AddCommand(
       "create", "Make a Vcluster and start its nodes",
       "  vcluster create hpc --image debian --nodes 3\n"
-      "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M",
+      "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M --disk 5G",
       [&tool, create_arguments] { return Create(tool, *create_arguments); });
   CreateArguments& made = *create_arguments;
   create->add_option("NAME", *made.request.mutable_name(), "What it is called")->required();
@@ -102,6 +108,8 @@ void AddMakeCommands(Tool& tool) {
       ->capture_default_str();
   create->add_option("--processes", made.processes, "Of each node; 0: the host's default")
       ->capture_default_str();
+  create->add_option("--disk", made.disk,
+                     "What each node may write, such as 5G; 0: no limit (the host's default)");
   create
       ->add_option("--driver", *made.request.mutable_driver(),
                    "kernel or fuse; the host's best when not given")

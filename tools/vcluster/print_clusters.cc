@@ -27,6 +27,13 @@ std::string LimitsText(const api::Limits& limits) {
   return text.empty() ? "none" : text;
 }
 
+// "12 MiB of 5 GiB", or what is used alone.
+std::string DiskText(const api::NodeInfo& node) {
+  const std::string used = HumanBytes(node.upper_bytes());
+  if (node.limits().disk_bytes() == 0) return used;
+  return used + " of " + HumanBytes(node.limits().disk_bytes());
+}
+
 std::string Milliseconds(double ms) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.0f ms", ms);
@@ -72,7 +79,7 @@ void PrintNodeTable(const api::Clusters& clusters, std::ostream& out) {
   for (const api::VclusterInfo& cluster : clusters.clusters()) {
     for (const api::NodeInfo& node : cluster.nodes()) {
       table.Add({node.name(), NodeStateName(node.state()), node.address(),
-                 LimitsText(node.limits()), HumanBytes(node.upper_bytes()), node.driver(),
+                 LimitsText(node.limits()), DiskText(node), node.driver(),
                  node.init_pid() == 0 ? "-" : std::to_string(node.init_pid()),
                  Milliseconds(node.start_ms()), node.image()});
     }

@@ -3,6 +3,7 @@
 #include "common/printable.h"
 #include "tools/cli/call.h"
 #include "tools/cli/exit_code.h"
+#include "tools/cli/human.h"
 #include "tools/cli/json.h"
 #include "tools/vcluster/print_clusters.h"
 #include "tools/vcluster/vcluster.h"
@@ -59,6 +60,21 @@ Result<int> Stop(Tool& tool, const std::string& target, uint32_t timeout_s) {
   return kExitOk;
 }
 
+Result<int> Resize(Tool& tool, const std::string& target, const std::string& disk) {
+  ASSIGN_OR_RETURN(const uint64_t disk_bytes, ParseBytes(disk), "--disk");
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::ResizeRequest request;
+  request.set_target(target);
+  request.set_disk_bytes(disk_bytes);
+  api::Clusters clusters;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->Resize(call.context(), request, &clusters);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  RETURN_IF_ERROR(PrintClusters(tool, clusters));
+  return kExitOk;
+}
+
 Result<int> Delete(Tool& tool, const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   const auto stub = api::VclusterService::NewStub(channel);
@@ -102,6 +118,14 @@ void AddStateCommands(Tool& tool) {
   stop->add_option("--timeout", *timeout_s, "Seconds until what does not end is killed")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+
+  auto disk = std::make_shared<std::string>();
+  CLI::App* resize =
+      tool.AddCommand("resize", "Change the limit of disk of nodes while they run",
+                      "  vcluster resize hpc/2 --disk 20G\n  vcluster resize hpc --disk 512M",
+                      [&tool, target, disk] { return Resize(tool, *target, *disk); });
+  resize->add_option("TARGET", *target, "NAME or NAME/NUMBER")->required();
+  resize->add_option("--disk", *disk, "What each node may write")->required();
 
   auto names = std::make_shared<std::vector<std::string>>();
   CLI::App* remove =

@@ -53,6 +53,12 @@ Result<NodeState> NodeFromJson(const Json& json) {
   json.at("machine_id").get_to(node.machine_id);
   json.at("wanted").get_to(node.wanted);
   ASSIGN_OR_RETURN(node.driver, layerfs::ParseDriver(json.at("driver").get<std::string>()));
+  // Absent in what was written before there were volumes.
+  ASSIGN_OR_RETURN(node.volume, layerfs::ParseVolumeKind(json.value("volume", "none")));
+  node.disk_bytes = json.value("disk_bytes", uint64_t{0});
+  if ((node.volume == layerfs::VolumeKind::kNone) != (node.disk_bytes == 0)) {
+    return Error(Code::kCorrupt, "volume and limit of disk do not agree");
+  }
   if (node.machine_id.size() != 32 || !FromHex(node.machine_id).ok()) {
     return Error(Code::kCorrupt, "bad machine_id");
   }
@@ -131,7 +137,9 @@ std::string FormatCluster(const ClusterState& state) {
                      {"env", node.env},
                      {"machine_id", node.machine_id},
                      {"driver", std::string(layerfs::DriverName(node.driver))},
-                     {"wanted", node.wanted}});
+                     {"wanted", node.wanted},
+                     {"volume", std::string(layerfs::VolumeKindName(node.volume))},
+                     {"disk_bytes", node.disk_bytes}});
   }
   const Json json = {{"version", kVersion},
                      {"number", state.number},

@@ -14,6 +14,7 @@
 
 #include "common/result.h"
 #include "layerfs/root.h"
+#include "layerfs/volume/volume_store.h"
 #include "net/ipv4.h"
 #include "vclusterd/runtime/node_spec.h"
 
@@ -32,6 +33,8 @@ struct NodeState {
   std::string machine_id;
   layerfs::Driver driver = layerfs::Driver::kKernel;
   bool wanted = true;  // It should run.
+  layerfs::VolumeKind volume = layerfs::VolumeKind::kNone;
+  uint64_t disk_bytes = 0;  // Limit of the volume; 0: none.
 };
 
 struct ClusterState {

@@ -7,7 +7,6 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "net/apply.h"
-#include "vclusterd/runtime/disk_usage.h"
 
 namespace strata::vcluster {
 namespace {
@@ -49,14 +48,17 @@ Clusters::Clusters(ClustersConfig config, imaged::HostImageClient& images, NodeR
     : config_(std::move(config)),
       images_(images),
       runtime_(std::move(runtime)),
+      volumes_({.state_dir = config_.state_dir,
+                .run_dir = config_.host.run_dir,
+                .kind = config_.volumes,
+                .lvm_pool = config_.lvm_pool,
+                .lvm_prefix = "s" + config_.host.instance}),
       store_(config_.state_dir + "/vclusterd/clusters"),
       owners_(std::move(owners)) {}
 
 Result<std::unique_ptr<Clusters>> Clusters::Open(ClustersConfig config,
                                                  imaged::HostImageClient& images) {
   RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd", 0755));
-  RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd/nodes", 0700));
-  RETURN_IF_ERROR(SpreadSubdirectories(config.state_dir + "/vclusterd/nodes"));
   RETURN_IF_ERROR(MakeDirectories(config.host.run_dir));
   ASSIGN_OR_RETURN(NodeRuntime runtime, NodeRuntime::Create(config.host));
   ASSIGN_OR_RETURN(OwnerIds owners,
@@ -176,6 +178,9 @@ ClusterView Clusters::View(const ClusterPtr& cluster, bool with_sizes) {
       out.image_digest = state.nodes[i].image_digest;
       out.limits = state.limits;
       out.driver = state.nodes[i].driver;
+      out.volume = state.nodes[i].volume;
+      out.disk_limit_bytes = state.nodes[i].disk_bytes;
+      out.upper_bytes = node.upper_bytes;
       out.start_ms = node.start_ms;
       out.condition = NodeCondition::kStopped;
       if (state.phase == Phase::kCreating) {
@@ -191,8 +196,10 @@ ClusterView Clusters::View(const ClusterPtr& cluster, bool with_sizes) {
   }
   view.owner = UserName(view.owner_uid);
   for (size_t i = 0; i < view.nodes.size() && with_sizes; ++i) {
-    const auto bytes = DiskUsage(VolumeDir(std::to_string(number) + "-" + std::to_string(i)));
-    if (bytes.ok()) view.nodes[i].upper_bytes = *bytes;
+    NodeView& node = view.nodes[i];
+    const auto usage =
+        volumes_.Usage(node.volume, std::to_string(number) + "-" + std::to_string(i));
+    if (usage.ok()) node.upper_bytes = usage->used_bytes;
   }
   return view;
 }

@@ -31,6 +31,7 @@
 #include "net/plan.h"
 #include "vclusterd/runtime/node_runtime.h"
 #include "vclusterd/service/cluster_state.h"
+#include "vclusterd/service/node_volumes.h"
 
 namespace strata::vcluster {
 
@@ -41,6 +42,10 @@ struct ClustersConfig {
   uint32_t id_first = 1'000'000;
   layerfs::Driver driver = layerfs::Driver::kKernel;
   std::string layerfs_binary = "layerfs";
+  // For nodes with a limit of disk, and the limit of those whose user says none (0: no limit).
+  layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
+  std::string lvm_pool;
+  uint64_t disk_bytes_default = 0;
 };
 
 enum class NodeCondition { kCreating, kRunning, kStopped, kBreakdown };
@@ -55,7 +60,9 @@ struct NodeView {
   NodeLimits limits;
   layerfs::Driver driver = layerfs::Driver::kKernel;
   pid_t init_pid = 0;
+  layerfs::VolumeKind volume = layerfs::VolumeKind::kNone;
   uint64_t upper_bytes = 0;
+  uint64_t disk_limit_bytes = 0;  // 0: none.
   std::string problem;
   double start_ms = 0;
 };
@@ -76,6 +83,7 @@ struct CreateParameters {
   uint32_t nodes = 1;
   NodeLimits limits;
   std::optional<layerfs::Driver> driver;
+  std::optional<uint64_t> disk_bytes;  // 0: no limit. Absent: the host's default.
 };
 
 struct CloneParameters {
@@ -141,6 +149,10 @@ class Clusters {
                            std::chrono::milliseconds grace);
   Status Delete(uid_t caller, const std::string& name);
 
+  // A new limit of disk for a node or all of a Vcluster's, while they run. After an error some may
+  // have it. kFailedPrecondition: more is in use, or the node was made without a limit.
+  Result<ClusterView> Resize(uid_t caller, const std::string& target, uint64_t disk_bytes);
+
   // Cancelled before it is published, a save leaves nothing.
   Result<SaveNodeResult> Save(uid_t caller, const SaveNodeParameters& parameters,
                               const ProgressFn& progress, const CancelToken& cancel);
@@ -157,7 +169,9 @@ class Clusters {
     std::optional<NodeRecord> record;
     std::string problem;
     double start_ms = 0;
-    std::mutex saving;  // A node is frozen by one save at a time, and not stopped during it.
+    uint64_t upper_bytes = 0;  // When its volume was active last.
+    // A node is frozen by one save at a time, and neither stopped nor started during it.
+    std::mutex saving;
   };
   struct Cluster {
     std::mutex change;  // Held by operations that start, stop or delete.
@@ -188,12 +202,17 @@ class Clusters {
   Status CheckNameIsFree(uid_t owner, const std::string& name);
 
   // One node.
-  layerfs::RootSpec RootSpecOf(const ClusterState& state, size_t node) const;
+  // `volume`: the directory of its active volume.
+  static layerfs::RootSpec RootSpecOf(const ClusterState& state, size_t node,
+                                      const std::string& volume);
   NodeSpec NodeSpecOf(const ClusterState& state, size_t node) const;
   Status AcquireImage(const ClusterPtr& cluster, size_t node);
   Status StartNode(const ClusterPtr& cluster, size_t node);
   Status StopNode(const ClusterPtr& cluster, size_t node, std::chrono::milliseconds grace);
-  std::string VolumeDir(const std::string& id) const;
+  Status CreateVolume(const ClusterPtr& cluster, size_t node);
+  Status ResizeVolume(const ClusterPtr& cluster, size_t node, uint64_t disk_bytes);
+  Status LetVolumeGo(const ClusterPtr& cluster, size_t node);
+  struct VolumeGuard;
   static std::string LeaseOf(const std::string& id) { return "node/" + id; }
 
   // Many nodes.
@@ -210,6 +229,7 @@ class Clusters {
   imaged::HostImageClient& images_;
   const NodeRuntime runtime_;
   layerfs::TreeMounts trees_;
+  NodeVolumes volumes_;
   ClusterStore store_;
   OwnerIds owners_;
   std::mutex mutex_;                         // Guards clusters_ and reserved_.

@@ -75,6 +75,8 @@ Result<ClusterView> Clusters::Create(uid_t caller, const CreateParameters& param
   for (NodeState& node : state.nodes) {
     node.image = parameters.image;
     node.driver = parameters.driver.value_or(config_.driver);
+    node.disk_bytes = parameters.disk_bytes.value_or(config_.disk_bytes_default);
+    ASSIGN_OR_RETURN(node.volume, volumes_.KindFor(node.disk_bytes));
   }
   RETURN_IF_ERROR(GiveIdentity(&state));
   ASSIGN_OR_RETURN(state.id_first, owners_.RangeOf(caller));
@@ -105,6 +107,8 @@ Result<std::vector<ClusterView>> Clusters::Clone(uid_t caller, const CloneParame
   pattern.owner_uid = caller;
   for (NodeState& node : pattern.nodes) {
     if (!parameters.image.empty()) node.image = parameters.image;
+    // The host's kind may be another by now.
+    ASSIGN_OR_RETURN(node.volume, volumes_.KindFor(node.disk_bytes));
     node.wanted = true;
   }
   ASSIGN_OR_RETURN(pattern.id_first, owners_.RangeOf(caller));
@@ -160,11 +164,13 @@ Status Clusters::Launch(const std::vector<ClusterPtr>& clusters, const ProgressF
         [&](size_t i) -> Status {
           RETURN_IF_ERROR(cancel.Check());
           RETURN_IF_ERROR(AcquireImage(jobs[i].cluster, jobs[i].node));
+          RETURN_IF_ERROR(CreateVolume(jobs[i].cluster, jobs[i].node));
           RETURN_IF_ERROR(StartNode(jobs[i].cluster, jobs[i].node));
           progress("start", ++done, total);
           return Ok();
         },
         kStartThreads));
+    RETURN_IF_ERROR(volumes_.Sync());
     RETURN_IF_ERROR(cancel.Check());
     for (const ClusterPtr& cluster : clusters) {
       const std::lock_guard lock(cluster->mutex);
@@ -203,7 +209,7 @@ Status Clusters::Remove(const ClusterPtr& cluster, bool force) {
   RETURN_IF_ERROR(store_.Write(state));
   RETURN_IF_ERROR(ForAll(state.nodes.size(), [&](size_t i) -> Status {
     RETURN_IF_ERROR(StopNode(cluster, i, kDeleteGrace));
-    RETURN_IF_ERROR(RemoveTree(VolumeDir(state.NodeId(i))));
+    RETURN_IF_ERROR(volumes_.Remove(state.nodes[i].volume, state.NodeId(i)));
     Status released = images_.ReleaseRoot(LeaseOf(state.NodeId(i)));
     if (released.ok() || released.error().code() == Code::kNotFound) return Ok();
     if (!force) return released;
@@ -303,6 +309,19 @@ Result<ClusterView> Clusters::Stop(uid_t caller, const std::string& text,
   RETURN_IF_ERROR(
       ForAll(nodes.size(), [&](size_t i) { return StopNode(cluster, nodes[i], grace); }));
   return View(cluster, /*with_sizes=*/false);
+}
+
+Result<ClusterView> Clusters::Resize(uid_t caller, const std::string& text, uint64_t disk_bytes) {
+  RETURN_IF_ERROR(layerfs::CheckVolumeSize(disk_bytes));
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
+  const ClusterPtr& cluster = target.cluster;
+  const std::lock_guard change(cluster->change);
+  RETURN_IF_ERROR(CheckExists(cluster));
+  for (size_t i = 0; i < cluster->nodes.size(); ++i) {
+    if (target.node.has_value() && *target.node != i) continue;
+    RETURN_IF_ERROR(ResizeVolume(cluster, i, disk_bytes));
+  }
+  return View(cluster, /*with_sizes=*/true);
 }
 
 }  // namespace strata::vcluster

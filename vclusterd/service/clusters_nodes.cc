@@ -27,12 +27,8 @@ class RunningNode final : public migrate::FreezableContainer {
 
 }  // namespace
 
-std::string Clusters::VolumeDir(const std::string& id) const {
-  return config_.state_dir + "/vclusterd/nodes/" + id;
-}
-
-layerfs::RootSpec Clusters::RootSpecOf(const ClusterState& state, size_t node) const {
-  const std::string volume = VolumeDir(state.NodeId(node));
+layerfs::RootSpec Clusters::RootSpecOf(const ClusterState& state, size_t node,
+                                       const std::string& volume) {
   layerfs::RootSpec spec;
   spec.tree_path = state.nodes[node].tree_path;
   spec.objects_dir = state.nodes[node].objects_dir;
@@ -93,10 +89,11 @@ Status Clusters::StartNode(const ClusterPtr& cluster, size_t node) {
     state = cluster->state;
   }
   const std::string id = state.NodeId(node);
+  // A save of the stopped node ends first.
+  const std::lock_guard saving(cluster->nodes[node]->saving);
   const auto run = [&]() -> Result<NodeRecord> {
-    const std::string volume = VolumeDir(id);
-    if (::mkdir(volume.c_str(), 0700) != 0 && errno != EEXIST) return Errno("mkdir " + volume);
-    const layerfs::RootSpec spec = RootSpecOf(state, node);
+    ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(state.nodes[node].volume, id));
+    const layerfs::RootSpec spec = RootSpecOf(state, node, volume);
     RETURN_IF_ERROR(layerfs::PrepareUpper(spec));
     ASSIGN_OR_RETURN(UniqueFd root, layerfs::MountRoot(state.nodes[node].driver, spec, trees_,
                                                        config_.layerfs_binary));
@@ -125,9 +122,60 @@ Status Clusters::StopNode(const ClusterPtr& cluster, size_t node, std::chrono::m
     id = cluster->state.NodeId(node);
   }
   RETURN_IF_ERROR(runtime_.Stop(id, record, grace), "node " + id);
-  const std::lock_guard lock(cluster->mutex);
-  cluster->nodes[node]->record.reset();
+  {
+    const std::lock_guard lock(cluster->mutex);
+    cluster->nodes[node]->record.reset();
+  }
+  if (Status status = LetVolumeGo(cluster, node); !status.ok()) {
+    // It is stopped all the same; the next start finds the volume active.
+    LOG_WARNING("node " + id + ": " + status.error().message());
+  }
   return Ok();
+}
+
+Status Clusters::CreateVolume(const ClusterPtr& cluster, size_t node) {
+  std::string id;
+  NodeState state;
+  {
+    const std::lock_guard lock(cluster->mutex);
+    id = cluster->state.NodeId(node);
+    state = cluster->state.nodes[node];
+  }
+  return volumes_.Create(state.volume, id, state.disk_bytes);
+}
+
+// REQUIRES: `cluster->change` is held.
+Status Clusters::ResizeVolume(const ClusterPtr& cluster, size_t node, uint64_t disk_bytes) {
+  ClusterState state;
+  {
+    const std::lock_guard lock(cluster->mutex);
+    state = cluster->state;
+  }
+  RETURN_IF_ERROR(volumes_.Resize(state.nodes[node].volume, state.NodeId(node), disk_bytes),
+                  "node " + state.name + "/" + std::to_string(node));
+  {
+    const std::lock_guard lock(cluster->mutex);
+    cluster->state.nodes[node].disk_bytes = disk_bytes;
+    state = cluster->state;
+  }
+  return store_.Write(state);
+}
+
+// REQUIRES: the node does not run and is not being saved.
+Status Clusters::LetVolumeGo(const ClusterPtr& cluster, size_t node) {
+  layerfs::VolumeKind kind;
+  std::string id;
+  {
+    const std::lock_guard lock(cluster->mutex);
+    kind = cluster->state.nodes[node].volume;
+    id = cluster->state.NodeId(node);
+  }
+  if (kind == layerfs::VolumeKind::kNone) return Ok();
+  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) {
+    const std::lock_guard lock(cluster->mutex);
+    cluster->nodes[node]->upper_bytes = usage->used_bytes;
+  }
+  return volumes_.Deactivate(kind, id);
 }
 
 Result<Subprocess> Clusters::Exec(const ExecTarget& target, const ExecParameters& parameters,
@@ -142,6 +190,22 @@ Result<Subprocess> Clusters::Exec(const ExecTarget& target, const ExecParameters
   return runtime_.Exec(target.id, std::move(request), in, out, err);
 }
 
+// Lets the volume of a stopped node go when its save ends.
+struct Clusters::VolumeGuard {
+  VolumeGuard(Clusters& all, const Target& saved) : clusters(all), target(saved) {}
+  VolumeGuard(const VolumeGuard&) = delete;
+  VolumeGuard& operator=(const VolumeGuard&) = delete;
+  ~VolumeGuard() {
+    if (!let_go) return;
+    if (Status status = clusters.LetVolumeGo(target.cluster, *target.node); !status.ok()) {
+      LOG_WARNING("after a save: " + status.error().message());
+    }
+  }
+  Clusters& clusters;
+  const Target& target;
+  bool let_go = false;
+};
+
 Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& parameters,
                                       const ProgressFn& progress, const CancelToken& cancel) {
   const auto start = Clock::now();
@@ -151,6 +215,7 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
   }
   Node& node = *target.cluster->nodes[*target.node];
   const std::lock_guard saving(node.saving);
+  VolumeGuard volume_guard(*this, target);
   imaged::SaveParameters save;
   std::optional<NodeRecord> record;
   {
@@ -159,8 +224,11 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
     if (state.phase != Phase::kReady) {
       return Error(Code::kFailedPrecondition, "node " + parameters.node + " is not ready");
     }
-    const layerfs::RootSpec root = RootSpecOf(state, *target.node);
-    save.lease = LeaseOf(state.NodeId(*target.node));
+    const std::string id = state.NodeId(*target.node);
+    ASSIGN_OR_RETURN(const std::string volume,
+                     volumes_.Activate(state.nodes[*target.node].volume, id));
+    const layerfs::RootSpec root = RootSpecOf(state, *target.node, volume);
+    save.lease = LeaseOf(id);
     save.upper_dir = root.upper_dir;
     save.work_dir = root.work_dir;
     save.id_shift_first = root.id_shift->first_id;
@@ -176,6 +244,7 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
   save.command_line = parameters.command_line;
 
   const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
+  volume_guard.let_go = !running;
   RunningNode container(runtime_, record);
   ASSIGN_OR_RETURN(const auto session, images_.StartSave(save));
   migrate::Rounds rounds;

@@ -38,6 +38,16 @@ Status Clusters::Recover() {
     clusters_[cluster->state.number] = cluster;
     all.push_back(std::move(cluster));
   }
+  std::set<std::pair<layerfs::VolumeKind, std::string>> known;
+  for (const ClusterPtr& cluster : all) {
+    for (size_t i = 0; i < cluster->nodes.size(); ++i) {
+      known.emplace(cluster->state.nodes[i].volume, cluster->state.NodeId(i));
+    }
+  }
+  // With a file that cannot be read it is not known what belongs to it. Of a node that runs and
+  // that no file knows, the container must end first.
+  if (reserved_.empty()) RETURN_IF_ERROR(RemoveOrphans());
+  RETURN_IF_ERROR(volumes_.Recover(known, /*keep_unknown=*/!reserved_.empty()));
   for (const ClusterPtr& cluster : all) {
     const std::string name = cluster->state.name;
     Status recovered = RecoverCluster(cluster);
@@ -45,8 +55,6 @@ Status Clusters::Recover() {
     // The others are none the worse for it; the file stays and the next start tries again.
     LOG_ERROR("Vcluster " + name + ": " + recovered.error().message());
   }
-  // With a file that cannot be read it is not known what belongs to it.
-  if (reserved_.empty()) RETURN_IF_ERROR(RemoveOrphans());
   return UpdateNetwork(/*at_start=*/reserved_.empty());
 }
 
@@ -62,6 +70,7 @@ Status Clusters::RecoverCluster(const ClusterPtr& cluster) {
     }
     if (!node.record.has_value()) {
       RETURN_IF_ERROR(runtime_.Clear(id));
+      if (Status gone = LetVolumeGo(cluster, i); !gone.ok()) LOG_WARNING(gone.error().message());
       node.problem = "it ended while vclusterd did not run, or the host was restarted";
     } else if (!half_done) {
       // A save that died may have left it frozen.
@@ -85,12 +94,6 @@ Status Clusters::RemoveOrphans() {
     LOG_WARNING("node " + id + " belongs to no Vcluster and is removed");
     ASSIGN_OR_RETURN(const auto record, runtime_.Find(id));
     RETURN_IF_ERROR(runtime_.Stop(id, record, std::chrono::milliseconds(0)));
-  }
-  const std::string volumes = config_.state_dir + "/vclusterd/nodes";
-  for (const std::string& id : EntriesOf(volumes)) {
-    if (known.contains(id)) continue;
-    LOG_WARNING("volume " + id + " belongs to no Vcluster and is removed");
-    RETURN_IF_ERROR(RemoveTree(volumes + "/" + id));
   }
   return Ok();
 }

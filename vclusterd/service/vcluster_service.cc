@@ -45,6 +45,8 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
   info->mutable_limits()->set_cpus(view.limits.cpus);
   info->mutable_limits()->set_memory_bytes(view.limits.memory_bytes);
   info->mutable_limits()->set_processes(view.limits.processes);
+  info->mutable_limits()->set_disk_bytes(view.disk_limit_bytes);
+  info->set_volume(std::string(layerfs::VolumeKindName(view.volume)));
   info->set_driver(std::string(layerfs::DriverName(view.driver)));
   info->set_init_pid(view.init_pid);
   info->set_upper_bytes(view.upper_bytes);
@@ -108,6 +110,7 @@ class VclusterServiceImpl final : public Base {
     parameters.nodes = request->nodes();
     parameters.limits = {request->limits().cpus(), request->limits().memory_bytes(),
                          request->limits().processes()};
+    if (!request->default_disk()) parameters.disk_bytes = request->limits().disk_bytes();
     if (!request->driver().empty()) {
       const auto driver = layerfs::ParseDriver(request->driver());
       if (!driver.ok()) return rpc::ToGrpc(driver.error());
@@ -163,6 +166,11 @@ class VclusterServiceImpl final : public Base {
   grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
                       v1::DeleteResponse*) override {
     return rpc::ToGrpc(clusters_.Delete(caller_, request->name()));
+  }
+
+  grpc::Status Resize(grpc::ServerContext*, const v1::ResizeRequest* request,
+                      v1::Clusters* response) override {
+    return Answer(clusters_.Resize(caller_, request->target(), request->disk_bytes()), response);
   }
 
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,

@@ -73,6 +73,8 @@ class ClustersTest : public ::testing::Test {
     config_.host.unified_cgroups = HasUnifiedCgroups();
     config_.pool = net::Ipv4Prefix::Parse("10.214.0.0/16").value();
     config_.id_first = 3'000'000;
+    config_.volumes = layerfs::VolumeKind::kLoop;
+    config_.layerfs_binary = std::string(STRATA_BIN_DIR) + "/layerfs";
     Open();
   }
 
@@ -99,7 +101,9 @@ class ClustersTest : public ::testing::Test {
 
   void ExpectNothingLeft() {
     EXPECT_EQ(images_->leases(), std::set<std::string>());
-    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/clusters", "/run/nodes"}) {
+    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/clusters", "/run/nodes",
+                             "/run/volumes/loop"}) {
+      if (!PathExists(dir_->path() + part)) continue;
       EXPECT_EQ(Entries(dir_->path() + part), std::vector<std::string>()) << part;
     }
     const auto links = net::ObserveLinks();
@@ -112,8 +116,12 @@ class ClustersTest : public ::testing::Test {
     EXPECT_EQ(cgroups.find("s" + config_.host.instance + "-"), std::string::npos);
   }
 
-  Result<ClusterView> Create(uid_t owner, const std::string& name, uint32_t nodes) {
+  Result<ClusterView> Create(uid_t owner, const std::string& name, uint32_t nodes,
+                             uint64_t disk_bytes = 0,
+                             layerfs::Driver driver = layerfs::Driver::kKernel) {
     CreateParameters parameters;
+    parameters.disk_bytes = disk_bytes;
+    parameters.driver = driver;
     parameters.name = name;
     parameters.image = "tiny";
     parameters.nodes = nodes;
@@ -372,6 +380,96 @@ TEST_F(ClustersTest, TwentyNodesStartInParallel) {
   }
   std::printf("20 nodes: %.3f s until all run, %.0f KiB of PSS each\n", took.count(), pss_kib / 20);
   EXPECT_LE(pss_kib / 20, 1024);
+}
+
+constexpr uint64_t kMiB = 1u << 20;
+
+std::string WriteMebibytes(int count, const std::string& path = "/filled") {
+  return "dd if=/dev/zero bs=1M count=" + std::to_string(count) + " of=" + path + " 2>&1";
+}
+
+class ClustersWithDisks : public ClustersTest,
+                          public ::testing::WithParamInterface<layerfs::Driver> {
+ protected:
+  std::string Sh(const std::string& node, const std::string& command) {
+    return Run(kAlice, node, {"sh", "-c", command});
+  }
+  bool Mentions(const std::string& text) {
+    return ReadFile("/proc/self/mountinfo")->find(text) != std::string::npos;
+  }
+};
+std::string NameOfDriver(const ::testing::TestParamInfo<layerfs::Driver>& tested) {
+  return std::string(layerfs::DriverName(tested.param));
+}
+INSTANTIATE_TEST_SUITE_P(, ClustersWithDisks,
+                         ::testing::Values(layerfs::Driver::kKernel, layerfs::Driver::kFuse),
+                         NameOfDriver);
+
+TEST_P(ClustersWithDisks, AFullNodeGetsTheErrorItsNeighbourDoesNotAndGrowthIsOnline) {
+  const auto made = Create(kAlice, "q", 2, 32 * kMiB, GetParam());
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_EQ(made->nodes[0].disk_limit_bytes, 32 * kMiB);
+  EXPECT_NE(Sh("q/0", WriteMebibytes(60)).find("No space left"), std::string::npos);
+  EXPECT_TRUE(Sh("q/1", WriteMebibytes(20) + " && echo fits").ends_with("fits\n"));
+  EXPECT_GT(ViewOf("q").upper_bytes, 28 * kMiB);
+  const auto shrunk = clusters_->Resize(kAlice, "q/0", 20 * kMiB);
+  EXPECT_EQ(shrunk.error().code(), Code::kFailedPrecondition);
+  const auto grown = clusters_->Resize(kAlice, "q/0", 128 * kMiB);
+  ASSERT_TRUE(grown.ok()) << grown.error().message();
+  EXPECT_EQ(grown->nodes[0].disk_limit_bytes, 128 * kMiB);
+  EXPECT_EQ(grown->nodes[1].disk_limit_bytes, 32 * kMiB);
+  EXPECT_TRUE(Sh("q/0", WriteMebibytes(60) + " && echo fits").ends_with("fits\n"));
+}
+
+TEST_P(ClustersWithDisks, AVolumeFollowsItsNodesLife) {
+  ASSERT_TRUE(Create(kAlice, "v", 1, 32 * kMiB, GetParam()).ok());
+  EXPECT_EQ(Sh("v/0", "echo kept > /file"), "");
+  Open();  // The daemon is restarted; the node runs on.
+  EXPECT_EQ(Sh("v/0", "cat /file"), "kept\n");
+  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  EXPECT_TRUE(PathExists(images_->saved_from + "/file")) << images_->saved_from;
+  ASSERT_TRUE(clusters_->Stop(kAlice, "v", seconds(5)).ok());
+  EXPECT_FALSE(Mentions("/run/volumes/loop/"));
+  images_->in_second_round = [&] { EXPECT_TRUE(PathExists(images_->saved_from + "/file")); };
+  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  EXPECT_FALSE(Mentions("/run/volumes/loop/"));
+  ASSERT_TRUE(clusters_->Resize(kAlice, "v", 64 * kMiB).ok());
+  EXPECT_EQ(ViewOf("v").disk_limit_bytes, 64 * kMiB);
+  ASSERT_TRUE(clusters_->Start(kAlice, "v").ok());
+  EXPECT_EQ(Sh("v/0", "cat /file"), "kept\n");
+  EXPECT_NE(Sh("v/0", WriteMebibytes(100)).find("No space left"), std::string::npos);
+  const auto clones = clusters_->Clone(kAlice, {"v", 2, "", ""}, Ignore, CancelToken());
+  ASSERT_TRUE(clones.ok()) << clones.error().message();
+  EXPECT_NE(Sh("v-2/0", WriteMebibytes(100)).find("No space left"), std::string::npos);
+}
+
+TEST_P(ClustersWithDisks, ALostImageIsNamedAndNotReplaced) {
+  ASSERT_TRUE(Create(kAlice, "l", 1, 32 * kMiB, GetParam()).ok());
+  ASSERT_TRUE(clusters_->Stop(kAlice, "l", seconds(5)).ok());
+  const std::string image = config_.state_dir + "/vclusterd/volumes/loop/1-0.ext4";
+  ASSERT_EQ(::unlink(image.c_str()), 0);
+  const auto started = clusters_->Start(kAlice, "l");
+  ASSERT_FALSE(started.ok());
+  EXPECT_NE(started.error().message().find(image), std::string::npos) << started.error().message();
+  EXPECT_EQ(ViewOf("l").condition, NodeCondition::kBreakdown);
+}
+
+TEST_F(ClustersTest, ANodeWithoutALimitGetsNoneLater) {
+  ASSERT_TRUE(Create(kAlice, "n", 1).ok());
+  EXPECT_EQ(clusters_->Resize(kAlice, "n", 32 * kMiB).error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(clusters_->Resize(kBob, "n", 32 * kMiB).error().code(), Code::kNotFound);
+  EXPECT_EQ(Create(kAlice, "tiny", 1, kMiB).error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(ClustersTest, VolumesThatBelongToNobodyAreRemoved) {
+  ASSERT_TRUE(Create(kAlice, "o", 1, 32 * kMiB).ok());
+  const std::string volumes = config_.state_dir + "/vclusterd/volumes/loop/";
+  ASSERT_TRUE(RunChecked({"cp", volumes + "1-0.ext4", volumes + "77-0.ext4"}).ok());
+  ASSERT_TRUE(MakeDirectories(config_.state_dir + "/vclusterd/nodes/78-0/upper").ok());
+  Open();
+  EXPECT_FALSE(PathExists(volumes + "77-0.ext4"));
+  EXPECT_TRUE(PathExists(volumes + "1-0.ext4"));
+  EXPECT_FALSE(PathExists(config_.state_dir + "/vclusterd/nodes/78-0"));
 }
 
 }  // namespace
