@@ -10,8 +10,7 @@
 namespace strata::layerfs {
 
 bool IsLeftover(std::string_view entry) {
-  return entry.starts_with(kHalfMadePrefix) || entry.starts_with(kDoomedPrefix) ||
-         entry.starts_with(kSnapshotPrefix);
+  return entry.starts_with(kHalfMadePrefix) || entry.starts_with(kSnapshotPrefix);
 }
 
 Result<std::vector<std::string>> EntriesOf(const std::string& directory) {

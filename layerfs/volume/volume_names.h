@@ -12,11 +12,9 @@ namespace strata::layerfs {
 
 // What is made becomes `name` by a rename once it is finished; no volume's name starts with a dot.
 inline constexpr std::string_view kHalfMadePrefix = ".new-";
-inline constexpr std::string_view kDoomedPrefix = ".gone-";
 inline constexpr std::string_view kSnapshotPrefix = ".snapshot-";
 
 inline std::string HalfMade(const std::string& name) { return std::string(kHalfMadePrefix) + name; }
-inline std::string Doomed(const std::string& name) { return std::string(kDoomedPrefix) + name; }
 inline std::string SnapshotOf(const std::string& name) {
   return std::string(kSnapshotPrefix) + name;
 }

@@ -73,6 +73,23 @@ TEST_P(MountedVolumeTest, ANamespaceThatWasClonedMeanwhileKeepsNothing) {
   ::waitpid(other, nullptr, 0);
 }
 
+TEST_P(MountedVolumeTest, AFileSystemThatSomebodyStillHoldsIsNotOpenedTwice) {
+  const std::string volume = Make("v");
+  const std::string held = base() + "/held";
+  ASSERT_TRUE(MakeDirectories(held).ok());
+  ASSERT_TRUE(RunChecked({"mount", "--bind", volume, held}).ok());
+  if (IsImage()) {
+    ASSERT_TRUE(store_->Deactivate("v").ok());  // As after the stop of a node that ends slowly.
+    Made("v");
+  }
+  ASSERT_TRUE(WriteFileAtomically(held + "/file", "content").ok());
+  EXPECT_EQ(ReadFile(volume + "/file").value(), "content");
+  if (IsImage()) {
+    EXPECT_EQ(LoopsBelow(directory()), 1u);
+  }
+  ASSERT_TRUE(Unmount(held).ok());
+}
+
 TEST_P(MountedVolumeTest, AMountWithoutItsVolumeIsTakenAway) {
   if (!IsImage()) return;
   const std::string volume = Make("v");
