@@ -202,8 +202,12 @@ Result<RecoveredVolumes> Ext4Volumes::Recover() {
   RETURN_IF_ERROR(RecoverMounts(devices, &recovered));
   for (const std::string& name : devices) {
     if (IsLeftover(name)) {
-      RETURN_IF_ERROR(DeleteDevice(name));
-      recovered.removed.push_back(name);
+      // A program that the dead daemon had started may work on it for a moment still.
+      if (Status gone = DeleteDevice(name); gone.ok()) {
+        recovered.removed.push_back(name);
+      } else {
+        recovered.problems.push_back({name, gone.error().message()});
+      }
       continue;
     }
     ASSIGN_OR_RETURN(const bool active, IsActive(name));

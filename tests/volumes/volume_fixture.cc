@@ -48,6 +48,12 @@ std::vector<Backend> Backends() {
                         .given_host = directory,
                         .limited = true});
   }
+  if (const char* directory = std::getenv("STRATA_TEST_PROJECT_XFS_DIR"); directory != nullptr) {
+    backends.push_back({.name = "project_on_xfs",
+                        .kind = VolumeKind::kProject,
+                        .given_host = directory,
+                        .limited = true});
+  }
   if (const char* pool = std::getenv("STRATA_TEST_LVM_POOL"); pool != nullptr) {
     backends.push_back({.name = "lvm_thin",
                         .kind = VolumeKind::kLvmThin,

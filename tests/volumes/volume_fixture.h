@@ -34,7 +34,8 @@ inline void PrintTo(const Backend& backend, std::ostream* out) { *out << backend
 inline std::string NameOf(const ::testing::TestParamInfo<Backend>& info) { return info.param.name; }
 
 // What works on this machine: always none, loop and btrfs; project where STRATA_TEST_PROJECT_DIR
-// says a directory, lvm-thin where STRATA_TEST_LVM_POOL says a pool (tests/vm does).
+// (ext4) or STRATA_TEST_PROJECT_XFS_DIR is a directory, lvm-thin where STRATA_TEST_LVM_POOL is a
+// pool (tests/vm sets them).
 std::vector<Backend> Backends();
 std::vector<Backend> BackendsWith(bool Backend::*property);
 
