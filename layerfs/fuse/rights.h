@@ -20,7 +20,7 @@ class FsetidScope {
   FsetidScope(const FsetidScope&) = delete;
 
  private:
-  bool raised_ = false;
+  const bool raised_;
 };
 
 }  // namespace strata::layerfs

@@ -6,13 +6,13 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 
+#include "common/capability.h"
 #include "common/file_io.h"
 #include "common/mount.h"
 #include "common/subprocess.h"
@@ -33,13 +33,6 @@ constexpr uint64_t kHeadroom = 4;
 // What ext4 itself withholds for extents that must be split when it is full: a fiftieth, at most
 // this (ext4_set_resv_clusters).
 constexpr uint64_t kOwnReserveMax = 4096;
-
-bool HasCapability(int capability) {
-  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[2] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[capability / 32].effective >> (capability % 32) & 1u) != 0;
-}
 
 Result<struct statvfs> StatFileSystem(const std::string& path) {
   struct statvfs st;
@@ -178,6 +171,11 @@ Status ApplyExt4Limit(const std::string& mountpoint) {
 }
 
 Status SetExt4Limit(const std::string& mountpoint, uint64_t limit_bytes) {
+  ASSIGN_OR_RETURN(const uint64_t capacity, Ext4Capacity(mountpoint));
+  if (limit_bytes > capacity) {
+    return Error(Code::kInternal,
+                 mountpoint + " holds only " + std::to_string(capacity) + " bytes");
+  }
   {
     ASSIGN_OR_RETURN(const UniqueFd root, Open(mountpoint, O_RDONLY | O_DIRECTORY));
     RETURN_IF_ERROR(SetXattr(root.get(), kLimitXattr, std::to_string(limit_bytes)), mountpoint);

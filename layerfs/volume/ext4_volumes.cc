@@ -102,9 +102,6 @@ Status Ext4Volumes::RecordLimit(const Device& device, const std::string& name,
                    MountExt4(device.path, Ext4Access::kReadWrite, device.backing),
                    "volume " + name);
   const std::string path = "/proc/self/fd/" + std::to_string(mount.get());
-  ASSIGN_OR_RETURN(const uint64_t capacity, Ext4Capacity(path));
-  if (capacity < limit_bytes)
-    return Error(Code::kInternal, "volume " + name + " came out too small");
   // Nothing that the kernel or fsck needs, and what a container may not miss.
   if (::rmdir((path + "/lost+found").c_str()) != 0 && errno != ENOENT) {
     return Errno("rmdir lost+found");

@@ -59,8 +59,12 @@ class DriverBackend : public Backend {
   Status Remount() override {
     RETURN_IF_ERROR(Unmount());
 #ifdef LAYERFS_BINARY
-    driver_ =
-        driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse : layerfs::Driver::kKernel;
+    // An older kernel has only one of them.
+    static const bool both = layerfs::PickDriver("/var/tmp").value() == layerfs::Driver::kKernel;
+    if (both) {
+      driver_ =
+          driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse : layerfs::Driver::kKernel;
+    }
 #endif
     return Mount();
   }
