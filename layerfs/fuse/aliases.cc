@@ -123,9 +123,11 @@ Status UnionFs::ConvertIndex(const std::string& index_dir) {
       RETURN_IF_ERROR(CopyUpDirectoryLocked(alias.dir));
       RETURN_IF_ERROR(MarkImpure(alias.dir));
       ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
+      ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(dir_fd->get()));
       if (::linkat(fd.get(), "", dir_fd->get(), alias.name.c_str(), AT_EMPTY_PATH) != 0) {
         return Errno("link " + alias.name);
       }
+      times.Restore();
     }
     if (strata::GetXattr(fd.get(), kNlinkXattr).ok()) {
       RETURN_IF_ERROR(strata::RemoveXattr(fd.get(), kNlinkXattr));

@@ -194,12 +194,14 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
       for (const Alias& alias : names) {
         RETURN_IF_ERROR(MarkImpure(alias.dir));
         ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
+        ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(dir_fd->get()));
         const bool only = names.size() == 1;
         const int moved = only ? ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
                                              alias.name.c_str(), RENAME_NOREPLACE)
                                : ::linkat(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
                                           alias.name.c_str(), 0);
         if (moved != 0) return Errno("copy up " + alias.name);
+        times.Restore();
         linked.push_back(dir_fd);
       }
       if (names.size() > 1) upper_->RemoveFromWork(work_name);
@@ -210,7 +212,9 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
     }
     const std::lock_guard lock(inode->mutex);
     inode->upper = std::move(ref);
-    inode->metacopy = inode->IsRegular() && st.st_size > 0 && mode == CopyUpMode::kMetadata;
+    // The open files of an empty one keep their place too: only who writes begins an epoch.
+    inode->metacopy = inode->IsRegular() && mode == CopyUpMode::kMetadata &&
+                      (st.st_size > 0 || inode->open != nullptr);
     inode->has_default_acl = has_acl;
     TellObserver(*inode);
     ReplaceData(inode.get());
@@ -274,6 +278,8 @@ Status UnionFs::SetFileRedirect(const InodePtr& inode) {
     if (!inode->metacopy) return Ok();
     ref = inode->upper;
   }
+  ASSIGN_OR_RETURN(const struct stat lower_st, lower_->Stat(*inode->lower));
+  if (lower_st.st_size == 0) return Ok();
   ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(ref));
   auto redirect = strata::GetXattr(fd->get(), kRedirectXattr);
   if (!redirect.ok() && redirect.error().code() != Code::kNotFound) return redirect.error();

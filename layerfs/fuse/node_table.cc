@@ -101,6 +101,11 @@ uint64_t NodeTable::Acquire(const InodePtr& inode) {
   return inode->nodeid;
 }
 
+uint64_t NodeTable::LastNumberOf(const InodePtr& inode) const {
+  const std::lock_guard lock(mutex_);
+  return inode->nodeid;
+}
+
 void NodeTable::FreeLocked(uint64_t number) {
   NodeRecord& record = state_.node(SlotOf(number));
   record.use.store(RecordUse::kFree, std::memory_order_release);

@@ -34,6 +34,8 @@ class NodeTable : public UpperObserver {
   // The number of `inode` as it is now, with one more lookup of the kernel's on it. 0: the kernel
   // holds too many.
   uint64_t Acquire(const InodePtr& inode);
+  // The number that the kernel got last for `inode`; 0: none.
+  uint64_t LastNumberOf(const InodePtr& inode) const;
   // The kernel drops `lookups` of them.
   void Forget(uint64_t number, uint64_t lookups);
   size_t size() const;

@@ -74,7 +74,8 @@ void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fu
       entry = session.fs->Lookup(node.inode, name);
       if (entry.ok() && entry->inode != nullptr && entry->inode->IsRegular()) {
         const Node found{entry->inode, entry->inode->epoch.load()};
-        if (Status status = PrepareOpen(session, req, 0, found, fi->flags); !status.ok()) {
+        const uint64_t number = session.nodes.LastNumberOf(entry->inode);
+        if (Status status = PrepareOpen(session, req, number, found, fi->flags); !status.ok()) {
           entry = status.error();
         }
       } else if (entry.ok()) {

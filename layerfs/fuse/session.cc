@@ -51,7 +51,7 @@ Result<fuse_entry_param> EntryParam(Session& session, const Entry& entry) {
   if (param.ino == 0) return Errno("too many inodes are in use", ENOMEM);
   param.generation = session.generation;
   param.attr = entry.attributes;
-  param.attr_timeout = kCacheSeconds;
+  param.attr_timeout = AttributeTimeout({entry.inode, entry.inode->epoch.load()});
   return param;
 }
 
@@ -75,7 +75,11 @@ Caller CallerOf(fuse_req_t req) {
   return {context->uid, context->gid, context->umask};
 }
 
-double AttributeTimeout(const Node& node) { return node.IsCurrent() ? kCacheSeconds : 0; }
+double AttributeTimeout(const Node& node) {
+  // An inode of a later epoch may have two nodes, and what is changed through one must show in the
+  // other.
+  return node.epoch == 0 && node.IsCurrent() ? kCacheSeconds : 0;
+}
 
 Status CopyUpForWrite(Session& session, uint64_t number, const Node& node, CopyUpMode mode) {
   const bool was_current = node.IsCurrent();

@@ -56,7 +56,7 @@ void ReplyEntry(fuse_req_t req, const Result<Entry>& entry);
 // With a lookup of the kernel's on it. kResourceExhausted: the kernel knows too many inodes.
 Result<fuse_entry_param> EntryParam(Session& session, const Entry& entry);
 Caller CallerOf(fuse_req_t req);
-// Attributes of `node`: not cached when its inode has moved on to another node.
+// Attributes of `node`: not cached when its inode has had another node.
 double AttributeTimeout(const Node& node);
 // Copies up. When that replaced the data of an open file, the old node's attributes are dropped.
 Status CopyUpForWrite(Session& session, uint64_t number, const Node& node, CopyUpMode mode);

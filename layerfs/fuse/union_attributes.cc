@@ -102,7 +102,12 @@ Status UnionFs::SetXattr(const InodePtr& inode, const std::string& name, std::st
 }
 
 Status UnionFs::RemoveXattr(const InodePtr& inode, const std::string& name) {
-  if (const auto value = GetXattr(inode, name); !value.ok()) return value.error();
+  if (const auto value = GetXattr(inode, name); !value.ok()) {
+    // An ACL that is not there may be removed, unlike other attributes.
+    const bool absent_acl =
+        value.error().sys_errno() == ENODATA && name.starts_with("system.posix_acl_");
+    return absent_acl ? Ok() : Status(value.error());
+  }
   RETURN_IF_ERROR(CopyUp(inode, CopyUpMode::kMetadata));
   const std::lock_guard change(inode->change_mutex);
   ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(RefOf(inode)));

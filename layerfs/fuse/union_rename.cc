@@ -122,15 +122,17 @@ Status UnionFs::RenameInUpper(const Move& move, const Entry& source, const Entry
     if (!needs_whiteout && ::unlinkat(from_fd->get(), from, 0) != 0) return Errno("unlink");
   } else {
     if (exists && target.inode != nullptr) {
-      if (target.inode->IsDirectory()) {
-        RETURN_IF_ERROR(MakeEmptyAndOpaque(target.inode, to_fd->get(), move.to));
-      }
       ASSIGN_OR_RETURN(held, HoldLastName(target.inode, to_fd->get(), move.to));
     }
-    if (::renameat2(from_fd->get(), from, to_fd->get(), to, needs_whiteout ? RENAME_WHITEOUT : 0) !=
-        0) {
-      return Errno("rename " + move.from);
+    const unsigned flags = needs_whiteout ? RENAME_WHITEOUT : 0;
+    int moved = ::renameat2(from_fd->get(), from, to_fd->get(), to, flags);
+    if (moved != 0 && (errno == ENOTEMPTY || errno == EEXIST) && target.inode != nullptr) {
+      // Checked to be empty in the union: what is in the target are whiteouts. `held` keeps the
+      // inode that shows its number.
+      RETURN_IF_ERROR(MakeEmptyAndOpaque(target.inode, to_fd->get(), move.to));
+      moved = ::renameat2(from_fd->get(), from, to_fd->get(), to, flags);
     }
+    if (moved != 0) return Errno("rename " + move.from);
   }
   if (target.inode != nullptr) FinishRemoval(target.inode, std::move(held));
   return Ok();

@@ -23,6 +23,22 @@ struct HandleBuffer {
 
 ProcPath::ProcPath(int fd) { std::snprintf(text_, sizeof(text_), "/proc/self/fd/%d", fd); }
 
+Result<DirectoryTimes> DirectoryTimes::Read(int dir_fd) {
+  struct stat st;
+  if (::fstat(dir_fd, &st) != 0) return Errno("stat a directory");
+  DirectoryTimes times;
+  times.dir_fd_ = dir_fd;
+  times.times_[0] = st.st_atim;
+  times.times_[1] = st.st_mtim;
+  return times;
+}
+
+void DirectoryTimes::Restore() const {
+  if (::utimensat(AT_FDCWD, ProcPath(dir_fd_).c_str(), times_, 0) != 0) {
+    LOG_WARNING(Errno("restore the times of a directory").message());
+  }
+}
+
 Result<std::unique_ptr<UpperStore>> UpperStore::Open(const std::string& upper_dir,
                                                      const std::string& work_dir) {
   auto store = std::unique_ptr<UpperStore>(new UpperStore());

@@ -50,6 +50,17 @@ class ProcPath {
   char text_[32];
 };
 
+// The times of an upper directory, from before a name appears in it that was in the union already.
+class DirectoryTimes {
+ public:
+  static Result<DirectoryTimes> Read(int dir_fd);  // `dir_fd` may be O_PATH, and stays open.
+  void Restore() const;                            // Best effort: a failure is logged.
+
+ private:
+  int dir_fd_ = -1;
+  timespec times_[2] = {};
+};
+
 class UpperStore {
  public:
   static Result<std::unique_ptr<UpperStore>> Open(const std::string& upper_dir,

@@ -12,7 +12,7 @@ class PlainBackend : public Backend {
   explicit PlainBackend(std::string base) : base_(std::move(base)) {}
   std::string mountpoint() const override { return base_ + "/mnt"; }
   Status Unmount() override { return Ok(); }
-  Status Remount() override { return Ok(); }
+  Status Remount(bool) override { return Ok(); }
 
  private:
   std::string base_;
@@ -23,7 +23,7 @@ class OverlayBackend : public Backend {
   explicit OverlayBackend(std::string base) : base_(std::move(base)) {}
   std::string mountpoint() const override { return base_ + "/mnt"; }
   Status Unmount() override { return strata::Unmount(mountpoint()); }
-  Status Remount() override {
+  Status Remount(bool) override {
     RETURN_IF_ERROR(Unmount());
     return Mount();
   }
@@ -45,6 +45,12 @@ class OverlayBackend : public Backend {
   std::string base_;
 };
 
+// An older kernel has only one of them.
+bool BothDriversWork() {
+  static const auto best = layerfs::PickDriver("/var/tmp");
+  return best.ok() && *best == layerfs::Driver::kKernel;
+}
+
 class DriverBackend : public Backend {
  public:
   DriverBackend(std::string base, layerfs::Driver driver)
@@ -56,26 +62,17 @@ class DriverBackend : public Backend {
   }
   std::string mountpoint() const override { return base_ + "/mnt"; }
   Status Unmount() override { return strata::Unmount(mountpoint()); }
-  Status Remount() override {
+  Status Remount(bool other_driver) override {
     RETURN_IF_ERROR(Unmount());
-#ifdef LAYERFS_BINARY
-    // An older kernel has only one of them.
-    static const bool both = layerfs::PickDriver("/var/tmp").value() == layerfs::Driver::kKernel;
-    if (both) {
+    if (other_driver && BothDriversWork()) {
       driver_ =
           driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse : layerfs::Driver::kKernel;
     }
-#endif
     return Mount();
   }
   Status Mount() {
-#ifdef LAYERFS_BINARY
-    const std::string binary = LAYERFS_BINARY;
-#else
-    const std::string binary = "layerfs";
-#endif
     RETURN_IF_ERROR(layerfs::PrepareUpper(spec_));
-    ASSIGN_OR_RETURN(const UniqueFd mount, layerfs::MountRoot(driver_, spec_, binary));
+    ASSIGN_OR_RETURN(const UniqueFd mount, layerfs::MountRoot(driver_, spec_, LAYERFS_BINARY));
     return AttachMount(mount.get(), mountpoint());
   }
 
@@ -109,11 +106,7 @@ std::string_view BackendName(BackendKind kind) {
 }
 
 std::vector<BackendKind> AvailableBackends() {
-  return {BackendKind::kPlain, BackendKind::kOverlay, BackendKind::kKernel,
-#ifdef LAYERFS_BINARY
-          BackendKind::kFuse
-#endif
-  };
+  return {BackendKind::kPlain, BackendKind::kOverlay, BackendKind::kKernel, BackendKind::kFuse};
 }
 
 Result<std::unique_ptr<Backend>> Backend::Create(BackendKind kind, const std::string& base,

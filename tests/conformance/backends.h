@@ -29,8 +29,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string mountpoint() const = 0;
   virtual Status Unmount() = 0;
-  // Unmounts and mounts again; our drivers take turns where both are built.
-  virtual Status Remount() = 0;
+  // Unmounts and mounts again; `other_driver`: our drivers take turns.
+  virtual Status Remount(bool other_driver) = 0;
 };
 
 }  // namespace strata::conformance

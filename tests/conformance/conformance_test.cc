@@ -57,7 +57,8 @@ class Conformance : public ::testing::TestWithParam<Parameter> {
 };
 
 TEST_P(Conformance, Holds) {
-  Env env(backend_->mountpoint() + "/case", [this] { return backend_->Remount(); });
+  Env env(backend_->mountpoint() + "/case",
+          [this] { return backend_->Remount(/*other_driver=*/true); });
   GetParam().test_case.run(env);
   const auto known = KnownDifference(GetParam().backend, GetParam().test_case.name);
   if (known.has_value()) {
