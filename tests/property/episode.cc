@@ -64,7 +64,9 @@ class Episode {
       model_.Restore(*refused, before);
       return "";
     }
-    if (from_image && MayBeFuse(options_.target) && outcome.error == ESTALE) {
+    const bool reopen_refused = (MayBeFuse(options_.target) && outcome.error == ESTALE) ||
+                                (MayBeOverlayfs(options_.target) && outcome.error == EEXIST);
+    if (from_image && reopen_refused) {
       model_.CloseSlot(op.other_slot);
       executor_.Close(op.other_slot);
       return "";

@@ -1,9 +1,9 @@
 // layerfs_property: random operations on a driver, held to a model of a POSIX tree. Prints its
 // seed; a failure is shrunk to the fewest operations, which --replay carries out again.
 #include <getopt.h>
-#include <sched.h>
-#include <sys/mount.h>
+#include <signal.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +20,9 @@ namespace {
 constexpr char kUsage[] =
     "usage: layerfs_property [--driver plain|overlay|kernel|fuse|switching] [--seed N] [--ops N]\n"
     "                        [--episode N] [--check-every N] [--dir DIR] [--replay FILE]\n";
+
+// Set by SIGINT and SIGTERM: the sequence ends there, and what was mounted is unmounted.
+std::atomic<bool> stop_asked{false};
 
 struct Options {
   EpisodeOptions episode;
@@ -71,13 +74,6 @@ Result<Options> ParseOptions(int argc, char** argv) {
   }
   if (optind != argc) return Error(Code::kInvalidArgument, kUsage);
   return options;
-}
-
-// Mounts of ours end with this process, whatever becomes of it.
-Status EnterOwnMountNamespace() {
-  if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare");
-  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Errno("mount");
-  return Ok();
 }
 
 void Report(const Failure& failure, const std::vector<Operation>& operations) {
@@ -138,7 +134,7 @@ Result<bool> RunRandom(const Options& options) {
               static_cast<unsigned long long>(options.operations));
   std::fflush(stdout);
   uint64_t left = options.operations, succeeded = 0;
-  for (uint64_t round = 0; left > 0; ++round) {
+  for (uint64_t round = 0; left > 0 && !stop_asked; ++round) {
     const uint64_t seed = options.seed + round;  // So that an episode can be run alone.
     uint64_t budget = std::min(left, options.episode_operations);
     left -= budget;
@@ -148,7 +144,7 @@ Result<bool> RunRandom(const Options& options) {
                      RunEpisode(
                          options.episode,
                          [&](const Model& model) -> std::optional<Operation> {
-                           if (budget-- == 0) return std::nullopt;
+                           if (budget-- == 0 || stop_asked) return std::nullopt;
                            return generator.Next(model);
                          },
                          &done));
@@ -159,6 +155,7 @@ Result<bool> RunRandom(const Options& options) {
     RETURN_IF_ERROR(ShrinkAndReport(options.episode, std::move(done)));
     return false;
   }
+  if (stop_asked) return Error(Code::kCancelled, "stopped by a signal");
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::printf("held, in %.1f s; %llu of the operations succeeded\n", seconds.count(),
               static_cast<unsigned long long>(succeeded));
@@ -167,7 +164,7 @@ Result<bool> RunRandom(const Options& options) {
 
 Result<bool> Main(int argc, char** argv) {
   ASSIGN_OR_RETURN(const Options options, ParseOptions(argc, argv));
-  RETURN_IF_ERROR(EnterOwnMountNamespace());
+  for (const int signal : {SIGINT, SIGTERM}) ::signal(signal, [](int) { stop_asked = true; });
   return options.replay.empty() ? RunRandom(options) : RunReplay(options);
 }
 

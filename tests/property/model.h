@@ -82,8 +82,8 @@ struct Quirks {
   bool opening_sets_mtime = false;
   // A rename that is refused may change a directory's modification time.
   bool directory_times_vary = false;
-  // A file of the image that is open and has lost its name: it shows its old link count, and a
-  // change of its attributes may be refused with EEXIST.
+  // A file of the image that is open and has lost its name: it shows its old link count, and
+  // changes of it may be refused with EEXIST.
   bool unlinked_files_stay_lower = false;
 };
 
