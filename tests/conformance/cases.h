@@ -27,6 +27,7 @@ std::span<const Case> DirectoryCases();
 std::span<const Case> SpecialCases();
 std::span<const Case> LockCases();
 std::span<const Case> RemountCases();
+std::span<const Case> DescriptorCases();
 
 std::vector<Case> AllCases();
 

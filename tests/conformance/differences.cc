@@ -5,6 +5,9 @@ namespace {
 
 using enum BackendKind;
 
+constexpr std::string_view kNoHandles =
+    "overlayfs refuses nfs_export together with metacopy: no handles that can be opened";
+
 const Difference kDifferences[] = {
     {"AReaderOpenBeforeCopyUpSeesTheWrite",
      {kFuse},
@@ -24,6 +27,28 @@ const Difference kDifferences[] = {
     {"AWriteByRootKeepsSetuid",
      {kFuse},
      "KILLPRIV_V2: a passthrough write clears setuid whoever writes"},
+    {"OpeningForWritingAfterAChmodKeepsMtime",
+     {kOverlay, kKernel},
+     "overlayfs copies the data of a metadata-only copy without restoring its times"},
+    {"AnUnlinkedOpenLowerFileHasNoLinks",
+     {kOverlay, kKernel},
+     "overlayfs asks the lower file, which still has its name"},
+    {"AnUnlinkedOpenLowerFileIsChangedWhenItsNameIsTaken",
+     {kOverlay, kKernel, kFuse},
+     "overlayfs: no copy-up of an unlinked file whose name is taken; fuse: as the next one"},
+    {"AReaderReopensItsFileForWriting",
+     {kFuse},
+     "the kernel allows one backing file per node: the reader's node keeps the lower one (ESTALE)"},
+    {"RemovingAnAbsentAclSucceeds",
+     {kOverlay, kKernel},
+     "overlayfs looks for the ACL in the lower before it copies up"},
+    {"AFileHandleOpensALowerFile", {kOverlay, kKernel}, kNoHandles},
+    {"AFileHandleFollowsARenameAndACopyUp", {kOverlay, kKernel}, kNoHandles},
+    {"AFileHandleOfADirectoryFollowsARename", {kOverlay, kKernel}, kNoHandles},
+    {"AFileHandleOfARemovedFileIsStale", {kOverlay, kKernel}, kNoHandles},
+    {"RenameWhiteoutLeavesAWhiteout",
+     {kOverlay, kKernel, kFuse},
+     "a whiteout in the upper hides a name; overlayfs has no other form for one that shows"},
 };
 
 }  // namespace

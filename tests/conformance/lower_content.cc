@@ -93,9 +93,9 @@ void DescribeLowerContent(const std::string& directory, testing::TestImage* imag
 
 std::vector<Case> AllCases() {
   std::vector<Case> all;
-  for (const auto cases :
-       {OpenCases(), DataCases(), RenameCases(), RemoveCases(), LinkCases(), AttributeCases(),
-        XattrCases(), DirectoryCases(), SpecialCases(), LockCases(), RemountCases()}) {
+  for (const auto cases : {OpenCases(), DataCases(), RenameCases(), RemoveCases(), LinkCases(),
+                           AttributeCases(), XattrCases(), DirectoryCases(), SpecialCases(),
+                           LockCases(), RemountCases(), DescriptorCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;
