@@ -24,6 +24,8 @@ Result<Entry> LookupOrSelf(Session& session, const Node& node, const std::string
   entry.inode = node.inode;
   if (name == "..") entry.inode = session.fs->ParentOf(node.inode);
   ASSIGN_OR_RETURN(entry.attributes, session.fs->GetAttributes(entry.inode));
+  // The kernel has let go of it, and we shall hear of that soon.
+  if (entry.attributes.st_nlink == 0) return Errno("a removed file", ESTALE);
   return entry;
 }
 

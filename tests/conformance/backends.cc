@@ -1,5 +1,9 @@
 #include "tests/conformance/backends.h"
 
+#include <poll.h>
+
+#include <chrono>
+
 #include "common/file_io.h"
 #include "common/mount.h"
 #include "layerfs/root.h"
@@ -18,6 +22,19 @@ class PlainBackend : public Backend {
   std::string base_;
 };
 
+// A namespace that was made meanwhile (a container that starts, next to this test) keeps the last
+// mount of the upper for a while.
+template <typename Mount>
+Status MountWhenFree(const Mount& mount) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (true) {
+    Status status = mount();
+    const bool busy = !status.ok() && status.error().sys_errno() == EBUSY;
+    if (!busy || std::chrono::steady_clock::now() > deadline) return status;
+    ::poll(nullptr, 0, 20);
+  }
+}
+
 class OverlayBackend : public Backend {
  public:
   explicit OverlayBackend(std::string base) : base_(std::move(base)) {}
@@ -25,7 +42,7 @@ class OverlayBackend : public Backend {
   Status Unmount() override { return strata::Unmount(mountpoint()); }
   Status Remount(bool) override {
     RETURN_IF_ERROR(Unmount());
-    return Mount();
+    return MountWhenFree([this] { return Mount(); });
   }
   Status Mount() {
     ASSIGN_OR_RETURN(const UniqueFd mount,
@@ -68,7 +85,7 @@ class DriverBackend : public Backend {
       driver_ =
           driver_ == layerfs::Driver::kKernel ? layerfs::Driver::kFuse : layerfs::Driver::kKernel;
     }
-    return Mount();
+    return MountWhenFree([this] { return Mount(); });
   }
   Status Mount() {
     RETURN_IF_ERROR(layerfs::PrepareUpper(spec_));

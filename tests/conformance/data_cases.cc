@@ -168,6 +168,13 @@ const Case kCases[] = {
        }
        HOLDS(READ("copy") == BigContent());
      }},
+    {"CopyFileRangeFromATinyLowerFile",
+     [](Env& e) {
+       UniqueFd in = OPEN("file", O_RDONLY);
+       UniqueFd out = e.Open(e.p("copy"), O_CREAT | O_RDWR, 0644, __LINE__);
+       SAME(::copy_file_range(in.get(), nullptr, out.get(), nullptr, 100, 0), 11);
+       SAME(READ("copy"), std::string(kLowerFile));
+     }},
     {"VectoredReadsAndWrites",
      [](Env& e) {
        UniqueFd fd = OPEN("file", O_RDWR);

@@ -97,11 +97,14 @@ class Episode {
   }
 
   // The inode on which overlayfs may refuse `op`: ACLs of what is only in the lower, attributes of
-  // what was there and has lost its name.
+  // what was there and has lost its name, copies from another file system.
   std::optional<Id> MayRefuse(const Operation& op) const {
     if (!MayBeOverlayfs(options_.target)) return std::nullopt;
     if (op.kind == Kind::kSetAcl || op.kind == Kind::kRemoveAcl) {
       return model_.Find(op.path, /*follow=*/true);
+    }
+    if (op.kind == Kind::kCopyRange && model_.handle(op.other_slot)) {
+      return model_.handle(op.other_slot)->inode;
     }
     const auto& handle = model_.handle(op.slot);
     if ((op.kind != Kind::kFchmod && op.kind != Kind::kFutimens) || !handle) return std::nullopt;
@@ -112,7 +115,7 @@ class Episode {
   static bool IsRefusal(const Operation& op, int error) {
     if (op.kind == Kind::kSetAcl) return error == EOPNOTSUPP;
     if (op.kind == Kind::kRemoveAcl) return error == EOPNOTSUPP || error == ENODATA;
-    return error == EEXIST;
+    return error == (op.kind == Kind::kCopyRange ? EXDEV : EEXIST);
   }
 
   const EpisodeOptions& options_;

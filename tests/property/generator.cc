@@ -99,6 +99,8 @@ Operation Generator::Next(const Model& model) {
   op.size = Size();
   op.number = Below(1'000'000);
   op.path = Path(model, MakesPath(op.kind));
+  const auto& handle = model.handle(op.slot);
+  if (handle && !OneIn(4)) op.at = Below(model.inode(handle->inode).data.size() + 10);
   switch (op.kind) {
     case Kind::kOpen: {
       constexpr uint64_t kAccess[] = {O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR};
