@@ -37,6 +37,8 @@ class Digest {
   std::string Hex() const;
   // The first 12 hex digits, for people.
   std::string Short() const { return Hex().substr(0, 12); }
+  // "ab/cdef…": the path of the object of this name in an object folder.
+  std::string ObjectPath() const { return Hex().insert(2, 1, '/'); }
   const Bytes& bytes() const { return bytes_; }
   bool IsZero() const { return bytes_ == Bytes{}; }
 

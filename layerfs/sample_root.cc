@@ -14,12 +14,6 @@ namespace {
 
 constexpr IdShift kSampleShift{.first_id = 100000, .count = 65536};
 
-// "ab/cdef…": where the store keeps the object, and where trees redirect to.
-std::string ObjectName(const Digest& digest) {
-  const std::string hex = digest.Hex();
-  return hex.substr(0, 2) + "/" + hex.substr(2);
-}
-
 Result<imaged::Tree> SampleTree(const Digest& object) {
   imaged::Tree tree;
   imaged::Inode file;
@@ -43,7 +37,7 @@ Result<SampleRoot> SampleRoot::Create(const std::string& parent_dir) {
                 .work_dir = base + "/work",
                 .id_shift = kSampleShift};
   const Digest digest = Hasher::Of(kSampleContent);
-  const std::string object = spec.objects_dir + "/" + ObjectName(digest);
+  const std::string object = spec.objects_dir + "/" + digest.ObjectPath();
   RETURN_IF_ERROR(MakeDirectories(object.substr(0, object.rfind('/'))));
   RETURN_IF_ERROR(WriteFileAtomically(object, kSampleContent, 0444));
   ASSIGN_OR_RETURN(const imaged::Tree tree, SampleTree(digest));
@@ -55,7 +49,7 @@ Result<SampleRoot> SampleRoot::Create(const std::string& parent_dir) {
 }
 
 std::string SampleRoot::object_path() const {
-  return spec_.objects_dir + "/" + ObjectName(Hasher::Of(kSampleContent));
+  return spec_.objects_dir + "/" + Hasher::Of(kSampleContent).ObjectPath();
 }
 
 Status CheckKernelDriver(const SampleRoot& sample) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/printable.h"
 #include "imaged/manifest/erofs_reader.h"
 
 namespace strata::imaged {
@@ -35,9 +36,9 @@ class ErofsLoader {
     RETURN_IF_ERROR(tree_.CopyAttributes(Tree::kRoot, root));
     tree_.mutable_inode(Tree::kRoot).opaque = root.opaque;
     seen_[reader_.root()] = true;
-    pending_.push_back({reader_.root(), reader_.root(), Tree::kRoot});
+    pending_.push_back({reader_.root(), reader_.root(), Tree::kRoot, ""});
     while (!pending_.empty()) {
-      const Directory directory = pending_.back();
+      const Directory directory = std::move(pending_.back());
       pending_.pop_back();
       RETURN_IF_ERROR(LoadDirectory(directory));
     }
@@ -50,9 +51,17 @@ class ErofsLoader {
     Nid nid;
     Nid parent;
     InodeIndex index;
+    std::string path;  // "" is the root, then "/a/b": errors name what is wrong by it.
   };
 
   Status LoadDirectory(const Directory& directory) {
+    std::string at;  // The entry that is wrong; "": the directory itself.
+    const Status loaded = LoadEntries(directory, &at);
+    if (loaded.ok()) return Ok();
+    return AsCorrupt(loaded.error()).Wrap(Printable(directory.path + "/" + at));
+  }
+
+  Status LoadEntries(const Directory& directory, std::string* at) {
     RETURN_IF_ERROR(reader_.CheckDots(directory.nid, directory.parent));
     ASSIGN_OR_RETURN(const ErofsInode inode, reader_.GetInode(directory.nid));
     Status status;
@@ -60,9 +69,10 @@ class ErofsLoader {
     RETURN_IF_ERROR(reader_.ReadDirectory(directory.nid, 0, [&](const ErofsDirEntry& entry) {
       if (entry.type == DT_DIR) ++subdirectories;
       status = LoadEntry(directory, entry);
+      if (!status.ok()) *at = entry.name;
       return status.ok();
     }));
-    if (!status.ok()) return AsCorrupt(status.error());
+    RETURN_IF_ERROR(status);
     if (inode.nlink != subdirectories + 2) return Corrupt(directory.nid, "a wrong link count");
     return Ok();
   }
@@ -77,10 +87,11 @@ class ErofsLoader {
     }
     seen_[entry.nid] = true;
     ASSIGN_OR_RETURN(Inode attributes, ReadAttributes(entry.nid));
-    ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(attributes)), entry.name);
+    ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(attributes)));
     RETURN_IF_ERROR(tree_.Link(directory.index, entry.name, index));
     if (S_ISDIR(inode.mode)) {
-      pending_.push_back({entry.nid, directory.nid, index});
+      pending_.push_back(
+          {entry.nid, directory.nid, index, directory.path + "/" + std::string(entry.name)});
     } else if (inode.nlink > 1) {
       hard_links_.emplace(entry.nid, index);
     }
@@ -116,9 +127,19 @@ class ErofsLoader {
   Status CheckLinkCounts() {
     for (const auto& [nid, index] : hard_links_) {
       ASSIGN_OR_RETURN(const ErofsInode inode, reader_.GetInode(nid));
-      if (inode.nlink != tree_.inode(index).nlink) return Corrupt(nid, "a wrong link count");
+      if (inode.nlink == tree_.inode(index).nlink) continue;
+      return Corrupt(nid, "a wrong link count").Wrap(Printable("/" + PathOf(index)));
     }
     return Ok();
+  }
+
+  std::string PathOf(InodeIndex wanted) const {
+    std::string found;
+    const Status walked = tree_.Walk([&](const std::string& path, InodeIndex index) -> Status {
+      if (index == wanted && found.empty()) found = path;
+      return Ok();
+    });
+    return walked.ok() ? found : std::string();
   }
 
   const ErofsReader& reader_;

@@ -74,7 +74,7 @@ class ErofsReader {
   Result<std::string_view> GetInlineData(Nid nid) const;
   Result<bool> IsOpaque(Nid directory) const;
 
-  // The whole image as a Tree, every inode checked.
+  // The whole image as a Tree, every inode checked. Errors name the path of what is wrong.
   Result<Tree> LoadTree(const TreeLimits& limits = {}) const;
 
  private:

@@ -260,6 +260,16 @@ Status Ingest::Commit() {
   return Ok();
 }
 
+Status Ingest::CommitFiles() {
+  std::lock_guard lock(mutex_);
+  for (const auto& [digest, name] : staged_) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(staging_fd_.get(), name, O_RDONLY));
+    if (::fdatasync(fd.get()) != 0) return Fail(Errno("sync " + digest.ToString()));
+  }
+  RETURN_IF_ERROR(PublishStaged(), store_.Context("commit"));
+  return Ok();
+}
+
 IngestStats Ingest::stats() const {
   std::lock_guard lock(mutex_);
   return stats_;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -58,11 +59,7 @@ std::string ObjectStore::Context(std::string_view what) const {
   return "store " + root_ + ": " + std::string(what);
 }
 
-std::string ObjectStore::RelativePath(const Digest& digest) {
-  std::string path = digest.Hex();
-  path.insert(2, 1, '/');
-  return path;
-}
+std::string ObjectStore::RelativePath(const Digest& digest) { return digest.ObjectPath(); }
 
 std::string ObjectStore::PathOf(const Digest& digest) const {
   return objects_dir() + "/" + RelativePath(digest);
@@ -87,6 +84,20 @@ Status ObjectStore::Verify(const Digest& digest) const {
   if (found == digest) return Ok();
   return Error(Code::kCorrupt, Context("object " + digest.ToString() + " holds the content of " +
                                        found.ToString()));
+}
+
+Status ObjectStore::MoveAway(const Digest& digest) {
+  RETURN_IF_ERROR(MakeDirectories(root_ + "/damaged", 0700), Context("damaged objects"));
+  if (::rename(PathOf(digest).c_str(), DamagedPath(digest).c_str()) != 0 && errno != ENOENT) {
+    return Errno(Context("move " + digest.ToString() + " away"));
+  }
+  return Ok();
+}
+
+void ObjectStore::DropDamaged(const Digest& digest) {
+  if (::unlink(DamagedPath(digest).c_str()) != 0 && errno != ENOENT) {
+    LOG_WARNING(Errno(Context("remove the damaged " + digest.ToString())).message());
+  }
 }
 
 Result<std::unique_ptr<Ingest>> ObjectStore::StartIngest() {

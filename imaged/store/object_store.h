@@ -2,6 +2,7 @@
 //
 //   <root>/objects/ab/cdef…   one object, mode 0444, immutable; `ab` = first two hex digits
 //   <root>/staging/<op>/…     files of operations that have not been committed
+//   <root>/damaged/<hex>      what was under a digest that it does not have; nothing reads it
 //   <root>/lock               held (flock) by the process that has the store open
 //
 // Life of an object: an Ingest stages content (hash, write unless the store has it), Commit makes
@@ -60,6 +61,12 @@ class ObjectStore {
   Result<UniqueFd> OpenObject(const Digest& digest) const;
   // Reads the object and compares: kCorrupt names the digest, kNotFound.
   Status Verify(const Digest& digest) const;
+
+  // Takes a damaged object's name away: it becomes damaged/<hex>. Ok when it is gone already.
+  Status MoveAway(const Digest& digest);
+  std::string DamagedPath(const Digest& digest) const { return root_ + "/damaged/" + digest.Hex(); }
+  // Removes what MoveAway kept, once a good object has come.
+  void DropDamaged(const Digest& digest);
 
   // Starts an operation. The store must outlive it. While any Ingest lives, nothing is collected:
   // an object that Add found present stays present until the operation ends.
@@ -139,6 +146,10 @@ class Ingest {
   // Staged data durable, then visible, then the directories durable (docs/formats.md, "commit
   // order"). Called once, after all adding threads ended.
   Status Commit();
+  // Instead of Commit, for a few objects that can be had again: each file's data durable
+  // (fdatasync), then visible. The names are durable later; until then a power cut may take them,
+  // and never the data alone.
+  Status CommitFiles();
 
   IngestStats stats() const;
   // A file in the staging directory, for manifests that are committed with the objects.

@@ -156,6 +156,25 @@ TEST_F(Forged, ContentOutsideTheImageIsCorrupt) {
   }
 }
 
+TEST_F(Forged, WhatIsWrongIsNamedByItsPath) {
+  Patch<uint8_t>(EntryOffset(Find("d/e"), 2) + offsetof(erofs::Dirent, type),
+                 erofs::DirentType(S_IFLNK));
+  const auto reader = ErofsReader::FromMemory(image_);
+  ASSERT_TRUE(reader.ok());
+  const auto tree = (*reader)->LoadTree();
+  ASSERT_FALSE(tree.ok());
+  EXPECT_TRUE(tree.error().message().starts_with("/d/e/file: ")) << tree.error().message();
+}
+
+TEST_F(Forged, AWrongLinkCountIsNamedByThePathOfItsFile) {
+  Patch<uint32_t>(Find("d/e/file") * 32 + offsetof(erofs::ExtendedInode, nlink), 2);
+  const auto reader = ErofsReader::FromMemory(image_);
+  ASSERT_TRUE(reader.ok());
+  const auto tree = (*reader)->LoadTree();
+  ASSERT_FALSE(tree.ok());
+  EXPECT_TRUE(tree.error().message().starts_with("/d/e/file: ")) << tree.error().message();
+}
+
 TEST_F(Forged, UntouchedImageLoads) { EXPECT_EQ(LoadCode(image_), Code::kInternal); }
 
 }  // namespace
