@@ -9,16 +9,20 @@
 #include "common/log.h"
 #include "common/paths.h"
 #include "common/rpc/local_server.h"
+#include "imaged/fetch/fetchers.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
 namespace strata::imaged {
 namespace {
 
-Status Serve(const std::string& state_dir, const std::string& run_dir) {
+Status Serve(const std::string& state_dir, const std::string& run_dir,
+             const std::vector<std::string>& sources) {
   RETURN_IF_ERROR(MakeDirectories(run_dir));
   RETURN_IF_ERROR(MakeDirectories(state_dir));
-  ASSIGN_OR_RETURN(const auto repository, Repository::Open(state_dir + "/imaged"));
+  ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(sources));
+  ASSIGN_OR_RETURN(const auto repository,
+                   Repository::Open(state_dir + "/imaged", std::move(fetchers)));
   const std::string socket = ImagedSocket(run_dir);
   ASSIGN_OR_RETURN(const auto server,
                    rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
@@ -35,10 +39,14 @@ int Main(int argc, char** argv) {
   CLI::App app{"imaged: stores, shares and saves the images of this host."};
   std::string state_dir = DefaultStateDir();
   std::string run_dir = DefaultRunDir();
+  std::vector<std::string> sources;
   bool verbose = false;
   app.add_option("--state-dir", state_dir, "Durable state (STRATA_STATE_DIR)")
       ->capture_default_str();
   app.add_option("--run-dir", run_dir, "Sockets (STRATA_RUN_DIR)")->capture_default_str();
+  app.add_option("--fetch-from", sources,
+                 "Where missing or damaged objects are fetched from: another imaged's socket, or a "
+                 "directory that holds objects/ (repeatable, asked in this order)");
   app.add_flag("-v,--verbose", verbose, "Log more");
   app.footer(
       "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
@@ -50,7 +58,7 @@ int Main(int argc, char** argv) {
   InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo);
   ::umask(0022);
   rpc::BlockStopSignals();
-  if (Status status = Serve(state_dir, run_dir); !status.ok()) {
+  if (Status status = Serve(state_dir, run_dir, sources); !status.ok()) {
     LOG_ERROR(status.error().message());
     return 1;
   }

@@ -30,6 +30,17 @@ Result<std::vector<Checked>> NewObjects(const ErofsReader& reader,
 
 }  // namespace
 
+std::string Repository::CheckObject(const Digest& digest, const CancelToken& cancel) {
+  const Status verified = objects_->Verify(digest);
+  if (verified.ok()) return {};
+  // Mounts look at the objects of every tree again, and not only at what a record says.
+  layers_->ForgetCompleteness();
+  if (!provider_.HasSources()) return verified.error().message();
+  const Status provided = provider_.Provide(digest, /*verify=*/true, cancel);
+  if (provided.ok()) return verified.error().message() + ": repaired";
+  return provided.error().message();
+}
+
 Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& reference,
                                         const CancelToken& cancel, const ProgressSink& progress,
                                         const ProblemSink& problem) {
@@ -72,9 +83,8 @@ Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& referen
                        name);
       RETURN_IF_ERROR(ParallelFor(objects.size(), [&](size_t i) -> Status {
         RETURN_IF_ERROR(cancel.Check());
-        if (Status status = objects_->Verify(objects[i].digest); !status.ok()) {
-          report(name + ": /" + objects[i].path + ": " + status.error().message());
-        }
+        const std::string trouble = CheckObject(objects[i].digest, cancel);
+        if (!trouble.empty()) report(name + ": /" + objects[i].path + ": " + trouble);
         const std::lock_guard<std::mutex> lock(mutex);
         result.set_objects(result.objects() + 1);
         result.set_bytes(result.bytes() + objects[i].size);

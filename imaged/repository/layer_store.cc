@@ -6,9 +6,13 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "imaged/manifest/tree_objects.h"
 
 namespace strata::imaged {
 namespace {
+
+// CompletenessRecord() of a tree's name.
+const std::string kCompleteSuffix = CompletenessRecord("");
 
 // Opens a file that disappears unless it is renamed away from `path`.
 class ScratchFile {
@@ -56,7 +60,7 @@ Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
 Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/manifests"));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
-  // Trees that a dead process was building.
+  // Trees that a dead process was building, and records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
   for (const std::string& name : names) {
     if (!name.ends_with(".erofs")) ::unlink((root + "/trees/" + name).c_str());
@@ -164,6 +168,17 @@ Status LayerStore::VerifyFlattenedTree(const std::vector<Digest>& layers) {
                                    "container needs it");
 }
 
+void LayerStore::ForgetCompleteness() {
+  const auto names = ListDirectory(root_ + "/trees");
+  if (!names.ok()) {
+    LOG_WARNING(names.error().message());
+    return;
+  }
+  for (const std::string& name : *names) {
+    if (name.ends_with(kCompleteSuffix)) ::unlink((root_ + "/trees/" + name).c_str());
+  }
+}
+
 Status LayerStore::Sweep(const std::set<Digest>& live_layers,
                          const std::set<std::vector<Digest>>& live_stacks) {
   std::set<std::string> live_trees;
@@ -173,6 +188,10 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
   for (const std::string& name : trees) {
     const std::string path = root_ + "/trees/" + name;
+    if (name.ends_with(kCompleteSuffix) &&
+        live_trees.contains(path.substr(0, path.size() - kCompleteSuffix.size()))) {
+      continue;
+    }
     if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root_ + "/manifests"));

@@ -3,6 +3,8 @@
 //   <root>/manifests/ab/cdef…   manifest of one layer, named by its digest, mode 0444, immutable
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
+//   <root>/trees/<hex>.erofs.complete  all objects of the tree were there when a mount looked
+//                               (imaged/manifest/tree_objects.h); dropped when the store is opened
 //
 // Thread-safe. A tree is built once, however many ask for it at the same time.
 #pragma once
@@ -41,6 +43,9 @@ class LayerStore {
   // Builds the tree anew and compares it with the cached one; a cached tree that differs is
   // removed and reported as kCorrupt.
   Status VerifyFlattenedTree(const std::vector<Digest>& layers);
+
+  // Drops what is known of trees whose objects are all there: the next mount looks again.
+  void ForgetCompleteness();
 
   // Removes the manifests that are not in `live_layers` and the trees that are not of one of
   // `live_stacks`. REQUIRES: nothing is being committed or flattened.

@@ -70,15 +70,16 @@ Result<std::vector<Digest>> LayerDigests(const v1::Image& image) {
   return digests;
 }
 
-Result<std::unique_ptr<Repository>> Repository::Open(const std::string& state_dir) {
+Result<std::unique_ptr<Repository>> Repository::Open(
+    const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers) {
   // Objects of private images are files like any other: only root may pass this directory.
   RETURN_IF_ERROR(MakeDirectories(state_dir, 0700));
   if (::chmod(state_dir.c_str(), 0700) != 0) return Errno("chmod " + state_dir);
   ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(state_dir + "/catalog"));
-  return std::unique_ptr<Repository>(
-      new Repository(std::move(objects), std::move(layers), std::move(catalog)));
+  return std::unique_ptr<Repository>(new Repository(std::move(objects), std::move(layers),
+                                                    std::move(catalog), std::move(fetchers)));
 }
 
 Result<v1::Image> Repository::Find(uid_t caller, const std::string& text) {

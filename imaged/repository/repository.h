@@ -26,6 +26,7 @@
 #include "imaged/catalog/catalog.h"
 #include "imaged/catalog/reference.h"
 #include "imaged/repository/layer_store.h"
+#include "imaged/repository/object_provider.h"
 #include "imaged/store/object_store.h"
 
 namespace strata::imaged {
@@ -35,10 +36,12 @@ using ProgressSink = std::function<void(const v1::Progress&)>;
 
 class Repository {
  public:
-  // Opens or creates the repository below `state_dir`.
-  static Result<std::unique_ptr<Repository>> Open(const std::string& state_dir);
+  // Opens or creates the repository below `state_dir`. `fetchers`: where else objects may be had.
+  static Result<std::unique_ptr<Repository>> Open(
+      const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers = {});
 
   ObjectStore& objects() { return *objects_; }
+  ObjectProvider& provider() { return provider_; }
   LayerStore& layers() { return *layers_; }
 
   // kNotFound when there is no such image for the caller.
@@ -57,7 +60,8 @@ class Repository {
   Result<v1::DeleteResponse> Delete(uid_t caller, const std::string& reference);
 
   using ProblemSink = std::function<void(const std::string&)>;
-  // Verifies every manifest, cached tree and object of the images once.
+  // Verifies every manifest, cached tree and object of the images once. A damaged or missing object
+  // is replaced when a source has it, and reported either way.
   Result<v1::FsckResult> Fsck(uid_t caller, const std::string& reference, const CancelToken& cancel,
                               const ProgressSink& progress, const ProblemSink& problem);
 
@@ -94,18 +98,24 @@ class Repository {
 
  private:
   Repository(std::unique_ptr<ObjectStore> objects, std::unique_ptr<LayerStore> layers,
-             std::unique_ptr<Catalog> catalog)
-      : objects_(std::move(objects)), layers_(std::move(layers)), catalog_(std::move(catalog)) {}
+             std::unique_ptr<Catalog> catalog, std::vector<std::unique_ptr<ObjectFetcher>> fetchers)
+      : objects_(std::move(objects)),
+        layers_(std::move(layers)),
+        catalog_(std::move(catalog)),
+        provider_(*objects_, std::move(fetchers)) {}
 
   Result<Tree> LoadFlattened(const v1::Image& image);
   Result<v1::Image> FindOwned(uid_t caller, const std::string& reference, Reference* parsed);
   Result<std::vector<std::string>> LeasesOf(const std::string& image_digest);
   Result<ObjectStore::Collected> Collect();
+  // fsck: "" for a sound object, otherwise what is wrong with it and what was done about it.
+  std::string CheckObject(const Digest& digest, const CancelToken& cancel);
   Result<std::function<bool(const Digest&)>> MarkLive();
 
   const std::unique_ptr<ObjectStore> objects_;
   const std::unique_ptr<LayerStore> layers_;
   const std::unique_ptr<Catalog> catalog_;
+  ObjectProvider provider_;
   std::mutex mutex_;                // Guards reserved_.
   std::set<std::string> reserved_;  // Keys being written.
 };

@@ -1,5 +1,7 @@
 #include "imaged/service/host_service.h"
 
+#include <unistd.h>
+
 #include "imaged/api/imaged.grpc.pb.h"
 #include "imaged/repository/save_operation.h"
 #include "imaged/service/call.h"
@@ -65,7 +67,61 @@ class HostServiceImpl final : public v1::HostImageService::Service {
     });
   }
 
+  grpc::Status StatObject(grpc::ServerContext*, const v1::StatObjectRequest* request,
+                          v1::StatObjectResponse* response) override {
+    return Guarded("stat object", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
+      ASSIGN_OR_RETURN(const uint64_t size,
+                       repository_->provider().SizeOf(digest, request->local_only()));
+      response->set_size_bytes(size);
+      return Ok();
+    });
+  }
+
+  grpc::Status ProvideObject(grpc::ServerContext* context, const v1::ProvideObjectRequest* request,
+                             grpc::ServerWriter<v1::Progress>* writer) override {
+    return Guarded("provide object", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
+      const CallCancellation cancellation(context);
+      RateLimit limit;
+      return repository_->provider().Provide(digest, request->verify(), cancellation.token(),
+                                             [&](uint64_t bytes) {
+                                               if (!limit.Pass()) return;
+                                               v1::Progress state;
+                                               state.set_stage("fetch");
+                                               state.set_bytes(bytes);
+                                               writer->Write(state);
+                                             });
+    });
+  }
+
+  grpc::Status ReadObject(grpc::ServerContext* context, const v1::ReadObjectRequest* request,
+                          grpc::ServerWriter<v1::ObjectChunk>* writer) override {
+    return Guarded("read object", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
+      const auto pin = repository_->objects().Pin();
+      ASSIGN_OR_RETURN(const UniqueFd fd, repository_->objects().OpenObject(digest));
+      v1::ObjectChunk chunk;
+      std::string& data = *chunk.mutable_data();
+      while (true) {
+        data.resize(kObjectChunkBytes);
+        const ssize_t n = ::read(fd.get(), data.data(), data.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return Errno("read object " + digest.ToString());
+        if (n == 0) return Ok();
+        data.resize(static_cast<size_t>(n));
+        if (!writer->Write(chunk) || context->IsCancelled()) {
+          return Error(Code::kCancelled, "the caller went away");
+        }
+      }
+    });
+  }
+
  private:
+  static constexpr size_t kObjectChunkBytes = 512 * 1024;
   using Stream = grpc::ServerReaderWriter<v1::SaveResponse, v1::SaveRequest>;
 
   Status CheckRoot() const {
