@@ -54,6 +54,7 @@ Result<UniqueFd> MountLoopErofs(int file) {
 
 struct LayerFds {
   UniqueFd objects;
+  UniqueFd object_mount;  // Valid when there is one.
   UniqueFd upper;
   UniqueFd work;
 };
@@ -62,6 +63,9 @@ Result<LayerFds> OpenLayers(const RootSpec& spec) {
   constexpr int kFlags = O_PATH | O_DIRECTORY;
   LayerFds fds;
   ASSIGN_OR_RETURN(fds.objects, Open(spec.objects_dir, kFlags));
+  if (spec.object_mount.has_value()) {
+    ASSIGN_OR_RETURN(fds.object_mount, Open(spec.object_mount->mountpoint, kFlags));
+  }
   ASSIGN_OR_RETURN(fds.upper, Open(spec.upper_dir, kFlags));
   ASSIGN_OR_RETURN(fds.work, Open(spec.work_dir, kFlags));
   return fds;
@@ -119,7 +123,11 @@ Result<UniqueFd> MountDetachedUnion(int tree_mount, const RootSpec& spec) {
   MountSpec overlay{
       .type = "overlay", .options = UnionOptions(), .attributes = RootAttributes(spec)};
   overlay.options.push_back({"lowerdir+", "", tree_mount});
+  // Asked in this order, when a file is first opened.
   overlay.options.push_back({"datadir+", "", fds.objects.get()});
+  if (fds.object_mount.valid()) {
+    overlay.options.push_back({"datadir+", "", fds.object_mount.get()});
+  }
   overlay.options.push_back({"upperdir", "", fds.upper.get()});
   overlay.options.push_back({"workdir", "", fds.work.get()});
   return CheckWritable(CreateUnion(overlay));
@@ -139,8 +147,9 @@ Result<UniqueFd> AssembleUnion(int tree_mount, const RootSpec& spec) {
   ASSIGN_OR_RETURN(const UniqueFd tree, Open(spec.upper_dir, O_PATH | O_DIRECTORY));
   MountSpec overlay{
       .type = "overlay", .options = UnionOptions(), .attributes = RootAttributes(spec)};
-  overlay.options.push_back(
-      {"lowerdir", ProcPath(tree.get()) + "::" + ProcPath(fds.objects.get())});
+  std::string lower = ProcPath(tree.get()) + "::" + ProcPath(fds.objects.get());
+  if (fds.object_mount.valid()) lower += "::" + ProcPath(fds.object_mount.get());
+  overlay.options.push_back({"lowerdir", lower});
   overlay.options.push_back({"upperdir", ProcPath(fds.upper.get())});
   overlay.options.push_back({"workdir", ProcPath(fds.work.get())});
   return CheckWritable(CreateUnion(overlay));

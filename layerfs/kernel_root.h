@@ -8,6 +8,10 @@
 //   file-backed EROFS (6.12)            else a loop device, which goes away with the mount
 //   detached mounts as layers (6.15)    else overlayfs is put together in a mount namespace that
 //                                       lives as long as one helper thread
+//
+// Data is looked up in the object folder first and, when `object_mount` is given, then in the
+// object mount, which has to be mounted (SettleObjects sees to it).
+//
 // Below 6.5 overlayfs has no data-only lowers and the driver answers kUnsupported.
 #pragma once
 

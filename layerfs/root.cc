@@ -10,6 +10,7 @@
 #include "layerfs/acl_shift.h"
 #include "layerfs/fuse_launch.h"
 #include "layerfs/kernel_root.h"
+#include "layerfs/object_mount.h"
 #include "layerfs/sample_root.h"
 #include "layerfs/tree_mounts.h"
 #include "layerfs/upper_lock.h"
@@ -100,16 +101,18 @@ Status PrepareUpper(const RootSpec& spec) {
 }
 
 Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec, const std::string& layerfs_binary) {
-  if (driver == Driver::kFuse) return MountFuseRoot(spec, layerfs_binary);
+  ASSIGN_OR_RETURN(const RootSpec settled, SettleObjects(driver, spec));
+  if (driver == Driver::kFuse) return MountFuseRoot(settled, layerfs_binary);
   RETURN_IF_ERROR(WaitUntilUpperFree(spec.upper_dir));
-  return MountKernelRoot(spec);
+  return MountKernelRoot(settled);
 }
 
 Result<UniqueFd> MountRoot(Driver driver, const RootSpec& spec, TreeMounts& trees,
                            const std::string& layerfs_binary) {
-  if (driver == Driver::kFuse) return MountFuseRoot(spec, layerfs_binary);
+  if (driver == Driver::kFuse) return MountRoot(driver, spec, layerfs_binary);
+  ASSIGN_OR_RETURN(const RootSpec settled, SettleObjects(driver, spec));
   RETURN_IF_ERROR(WaitUntilUpperFree(spec.upper_dir));
-  return MountKernelRoot(spec, trees);
+  return MountKernelRoot(settled, trees);
 }
 
 std::optional<std::string> BrokenReason(const std::string& upper_dir) {

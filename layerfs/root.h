@@ -33,12 +33,23 @@ struct IdShift {
   uint32_t count = 65536;
 };
 
+// The object mount of a store (layerfs/object_mount.h): one for all roots of a host, started when
+// the first root needs it.
+struct ObjectMountSpec {
+  std::string mountpoint;     // Made when missing; <mountpoint>.lock and .log lie beside it.
+  std::string imaged_socket;  // Of the imaged that has the store open and fetches for it.
+  std::string binary = "layerfs-objects";  // Looked up in PATH when it has no slash.
+};
+
 struct RootSpec {
   std::string tree_path;    // The image's flattened tree: an EROFS metadata image.
-  std::string objects_dir;  // The store's objects, complete for this tree.
+  std::string objects_dir;  // The store's objects.
   std::string upper_dir;    // Both exist, on one file system that can hold trusted.* attributes.
   std::string work_dir;     // Empty or overlayfs's own.
   std::optional<IdShift> id_shift;  // Unprivileged containers; absent: ids as they are.
+  // Where objects come from that are not in objects_dir, or are damaged. Absent: from nowhere.
+  std::optional<ObjectMountSpec> object_mount;
+  bool objects_missing = false;  // Found out by MountRoot: opens may have to wait for fetches.
 };
 
 // Creates the upper (mode, owner, mtime and attributes of the tree's root directory, shifted) and
@@ -51,7 +62,16 @@ Status PrepareUpper(const RootSpec& spec);
 uint64_t RootAttributes(const RootSpec& spec);
 
 // A detached mount of the union. kUnsupported when this kernel cannot (the message says what is
-// missing; see Probe), kFailedPrecondition when the upper is in use, kCorrupt for a bad tree.
+// missing; see Probe), kFailedPrecondition when the upper is in use, kCorrupt for a bad tree (the
+// message names the path in it).
+//
+// The first mount of a tree looks at all of it and at every object's size; that all are there is
+// recorded beside the tree (imaged/manifest/tree_objects.h), and such roots use the object folder
+// alone. Otherwise the object mount is started, damaged objects are repaired through it, and it
+// stands behind the folder: missing objects are fetched when they are opened; EIO for that file,
+// and a line naming the digest in the log, when that fails. A root that was mounted so goes on so,
+// but every object that has arrived is used from the folder by files that were not opened before.
+//
 // kFuse starts the server process (`layerfs_binary` serve …), which ends with the mount. It is in a
 // session of its own, no child of the caller (nothing to reap), survives it, and logs to
 // <upper_dir>.log. A mount soon after an unmount of the same upper waits up to 5 s for the old

@@ -16,6 +16,9 @@ struct ServeArguments {
   std::string upper;
   std::string work;
   std::string id_shift;
+  std::string object_mount;  // Empty: none.
+  std::string imaged;
+  std::string objects_binary;
   unsigned threads = 4;
   bool no_passthrough = false;
   bool debug = false;

@@ -104,7 +104,13 @@ Result<std::string> UnionFs::LowerPathOf(const Inode& inode) const {
 
 Status UnionFs::WriteContent(Nid nid, int fd) {
   ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(nid));
-  ASSIGN_OR_RETURN(const LowerTree::Content content, lower_->OpenContent(nid, O_RDONLY));
+  Result<LowerTree::Content> opened = lower_->OpenContent(nid, O_RDONLY);
+  if (!opened.ok() && IsDamagedContent(opened.error())) {
+    RETURN_IF_ERROR(lower_->ProvideContent(nid), opened.error().message());
+    opened = lower_->OpenContent(nid, O_RDONLY);
+  }
+  if (!opened.ok()) return opened.error();
+  const LowerTree::Content& content = *opened;
   if (content.fd.valid()) {
     RETURN_IF_ERROR(CopyData(content.fd.get(), fd, static_cast<uint64_t>(st.st_size)));
   } else {

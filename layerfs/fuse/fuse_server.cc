@@ -7,6 +7,7 @@
 #include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/rights.h"
 #include "layerfs/fuse/session.h"
+#include "layerfs/fuse/session_loop.h"
 #include "layerfs/fuse/takeover.h"
 
 namespace strata::layerfs {
@@ -57,11 +58,6 @@ fuse_lowlevel_ops Operations() {
   return ops;
 }
 
-struct FuseArguments {
-  ~FuseArguments() { fuse_opt_free_args(&args); }
-  fuse_args args = FUSE_ARGS_INIT(0, nullptr);
-};
-
 // New files get exactly the mode that is asked for, and set-id bits go where they must.
 Status PrepareThread() {
   if (::unshare(CLONE_FS) != 0) return Errno("unshare");
@@ -91,20 +87,9 @@ Result<int> ServeFuse(const FuseServerOptions& options) {
   }
   session.generation = header.generation;
 
-  FuseArguments arguments;
-  if (fuse_opt_add_arg(&arguments.args, "layerfs") != 0 ||
-      (options.debug && fuse_opt_add_arg(&arguments.args, "-d") != 0)) {
-    return Errno("FUSE session", ENOMEM);
-  }
   const fuse_lowlevel_ops ops = Operations();
-  const std::unique_ptr<fuse_session, void (*)(fuse_session*)> fuse(
-      fuse_session_new(&arguments.args, &ops, sizeof(ops), &session), fuse_session_destroy);
-  if (fuse == nullptr) return Error(Code::kInternal, "libfuse refuses to make a session");
-  const std::string device = "/dev/fd/" + std::to_string(connection.get());
-  if (fuse_session_mount(fuse.get(), device.c_str()) != 0) {
-    return Error(Code::kInvalidArgument, device + ": not a FUSE connection");
-  }
-  [[maybe_unused]] const int taken_over = connection.release();
+  ASSIGN_OR_RETURN(const FuseSessionPtr fuse,
+                   OpenFuseSession(std::move(connection), ops, &session, options.debug));
   session.fuse = fuse.get();
   if (takes_over) {
     std::vector<int> kept = options.kept_fds;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "common/file_io.h"
+#include "layerfs/object_mount.h"
 
 namespace strata::layerfs {
 namespace {
@@ -21,7 +22,8 @@ constexpr uint16_t kAclGroup = 0x08;
 
 Result<std::unique_ptr<LowerTree>> LowerTree::Open(const std::string& tree_path,
                                                    const std::string& objects_dir,
-                                                   const std::optional<IdShift>& id_shift) {
+                                                   const std::optional<IdShift>& id_shift,
+                                                   std::optional<ObjectMountSpec> object_mount) {
   auto tree = std::unique_ptr<LowerTree>(new LowerTree());
   ASSIGN_OR_RETURN(tree->reader_, imaged::ErofsReader::Open(tree_path));
   struct stat st;
@@ -29,6 +31,8 @@ Result<std::unique_ptr<LowerTree>> LowerTree::Open(const std::string& tree_path,
   // A nid counts 32-byte slots.
   tree->first_free_ino_ = std::bit_ceil(static_cast<uint64_t>(st.st_size) / 32 + 1);
   ASSIGN_OR_RETURN(tree->objects_, strata::Open(objects_dir, O_PATH | O_DIRECTORY));
+  tree->objects_dir_ = objects_dir;
+  tree->object_mount_ = std::move(object_mount);
   tree->id_shift_ = id_shift;
   return tree;
 }
@@ -148,10 +152,33 @@ Result<LowerTree::Content> LowerTree::OpenContent(Nid nid, int flags) const {
     ASSIGN_OR_RETURN(content.bytes, reader_->GetInlineData(nid));
     return content;
   }
-  const std::string hex = digest.Hex();
-  ASSIGN_OR_RETURN(content.fd,
-                   OpenAt(objects_.get(), hex.substr(0, 2) + "/" + hex.substr(2), flags));
+  Result<UniqueFd> fd = OpenAt(objects_.get(), digest.ObjectPath(), flags);
+  if (!fd.ok()) {
+    if (fd.error().sys_errno() != ENOENT) return fd.error();
+    return Error(Code::kCorrupt, "object " + digest.ToString() + " is missing", EIO);
+  }
+  struct stat st;
+  if (::fstat(fd->get(), &st) != 0) return Errno("stat of object " + digest.ToString());
+  ASSIGN_OR_RETURN(const imaged::ErofsInode inode, reader_->GetInode(nid));
+  if (static_cast<uint64_t>(st.st_size) != inode.size) {
+    return Error(Code::kCorrupt,
+                 "object " + digest.ToString() + " has " + std::to_string(st.st_size) +
+                     " bytes instead of " + std::to_string(inode.size),
+                 EIO);
+  }
+  content.fd = std::move(*fd);
   return content;
+}
+
+Status LowerTree::ProvideContent(Nid nid) const {
+  ASSIGN_OR_RETURN(const Digest digest, reader_->GetObject(nid));
+  if (!object_mount_.has_value()) {
+    return Error(Code::kCorrupt, "object " + digest.ToString() + " cannot be had from elsewhere",
+                 EIO);
+  }
+  const Status provided = ProvideObject(*object_mount_, objects_dir_, digest);
+  if (provided.ok()) return Ok();
+  return Error(Code::kCorrupt, provided.error().message(), EIO);
 }
 
 std::optional<Nid> LowerTree::NidOfOrigin(std::string_view bytes) const {

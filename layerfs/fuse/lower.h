@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,11 +28,17 @@ namespace strata::layerfs {
 
 using imaged::Nid;
 
+// What OpenContent says of an object that is missing or damaged, where ProvideContent may help.
+inline bool IsDamagedContent(const Error& error) {
+  return error.code() == Code::kCorrupt && error.sys_errno() == EIO;
+}
+
 class LowerTree {
  public:
   static Result<std::unique_ptr<LowerTree>> Open(const std::string& tree_path,
                                                  const std::string& objects_dir,
-                                                 const std::optional<IdShift>& id_shift);
+                                                 const std::optional<IdShift>& id_shift,
+                                                 std::optional<ObjectMountSpec> object_mount = {});
 
   Nid root() const { return reader_->root(); }
   // Numbers from here on are no nid of the tree: the upper's inodes are numbered above it.
@@ -54,8 +61,12 @@ class LowerTree {
     UniqueFd fd;             // Valid for an object.
     std::string_view bytes;  // Otherwise.
   };
-  // `flags`: O_RDONLY or O_PATH.
+  // `flags`: O_RDONLY or O_PATH. EIO, with the object's digest, when it is missing or has another
+  // size than the tree says.
   Result<Content> OpenContent(Nid nid, int flags) const;
+  // After that EIO: asks the object mount for the object. Takes as long as a fetch; no lock that
+  // others wait for may be held. The same EIO when there is no object mount, or it cannot either.
+  Status ProvideContent(Nid nid) const;
 
   std::string Origin(Nid nid) const { return EncodeOrigin(reader_->uuid(), nid); }
   std::optional<Nid> NidOfOrigin(std::string_view bytes) const;
@@ -69,6 +80,8 @@ class LowerTree {
 
   std::unique_ptr<imaged::ErofsReader> reader_;
   UniqueFd objects_;
+  std::string objects_dir_;
+  std::optional<ObjectMountSpec> object_mount_;
   std::optional<IdShift> id_shift_;
   uint64_t first_free_ino_ = 0;
 };

@@ -46,10 +46,19 @@ Status PrepareOpen(Session& session, fuse_req_t req, fuse_ino_t number, const No
   return Ok();
 }
 
+// An object that is not in the folder is asked for once, with no lock held.
+Status AttachOrFetch(fuse_req_t req, Session& session, fuse_ino_t number, const Node& node,
+                     fuse_file_info* fi) {
+  Status status = AttachFile(req, number, node, UniqueFd(), fi);
+  if (status.ok() || !node.inode->lower || !IsDamagedContent(status.error())) return status;
+  RETURN_IF_ERROR(session.fs->lower().ProvideContent(*node.inode->lower), status.error().message());
+  return AttachFile(req, number, node, UniqueFd(), fi);
+}
+
 void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
   Guarded(req, number, [&](Session& session, const Node& node) {
     Status status = PrepareOpen(session, req, number, node, fi->flags);
-    if (status.ok()) status = AttachFile(req, number, node, UniqueFd(), fi);
+    if (status.ok()) status = AttachOrFetch(req, session, number, node, fi);
     if (!status.ok()) {
       ReplyError(req, status.error());
       return;

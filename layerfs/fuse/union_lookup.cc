@@ -12,7 +12,8 @@ namespace strata::layerfs {
 
 Result<std::unique_ptr<UnionFs>> UnionFs::Open(const RootSpec& spec) {
   auto fs = std::unique_ptr<UnionFs>(new UnionFs());
-  ASSIGN_OR_RETURN(fs->lower_, LowerTree::Open(spec.tree_path, spec.objects_dir, spec.id_shift));
+  ASSIGN_OR_RETURN(fs->lower_, LowerTree::Open(spec.tree_path, spec.objects_dir, spec.id_shift,
+                                               spec.object_mount));
   ASSIGN_OR_RETURN(fs->upper_, UpperStore::Open(spec.upper_dir, spec.work_dir));
   RETURN_IF_ERROR(fs->LoadRoot());
   RETURN_IF_ERROR(fs->ConvertIndex(spec.work_dir + "/index"));

@@ -2,7 +2,6 @@
 // descriptor or loop device stayed behind.
 #pragma once
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -12,38 +11,9 @@
 #include "common/mount.h"
 #include "layerfs/root.h"
 #include "tests/conformance/test_image.h"
+#include "tests/unit/layerfs_kernel/process_state.h"
 
 namespace strata::layerfs {
-
-inline size_t OpenDescriptors() {
-  size_t count = 0;
-  DIR* directory = ::opendir("/proc/self/fd");
-  while (directory != nullptr && ::readdir(directory) != nullptr) ++count;
-  if (directory != nullptr) ::closedir(directory);
-  return count;
-}
-
-// Mounts are told apart by the directory's name: others work on this machine too.
-inline size_t MountsNaming(const std::string& text) {
-  const auto mounts = ReadFile("/proc/self/mountinfo", 16u << 20);
-  EXPECT_TRUE(mounts.ok());
-  size_t count = 0;
-  for (size_t at = mounts->find(text); at != std::string::npos; at = mounts->find(text, at + 1)) {
-    ++count;
-  }
-  return count;
-}
-
-// Read from sysfs: a device that is free has no backing file.
-inline size_t LoopDevicesOf(const std::string& text) {
-  size_t count = 0;
-  for (int number = 0; number < 64; ++number) {
-    const auto backing =
-        ReadFile("/sys/block/loop" + std::to_string(number) + "/loop/backing_file", 1u << 16);
-    if (backing.ok() && backing->find(text) != std::string::npos) ++count;
-  }
-  return count;
-}
 
 class RootTest : public ::testing::Test {
  protected:
