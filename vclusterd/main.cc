@@ -10,6 +10,7 @@
 #include "common/digest.h"
 #include "common/file_io.h"
 #include "common/log.h"
+#include "common/mount.h"
 #include "common/paths.h"
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
@@ -97,6 +98,9 @@ Result<ClustersConfig> MakeConfig(const Flags& flags) {
   config.state_dir = flags.state_dir;
   config.id_first = flags.id_base;
   config.layerfs_binary = programs + "/layerfs";
+  config.object_mount = layerfs::ObjectMountSpec{.mountpoint = flags.run_dir + "/objects",
+                                                 .imaged_socket = flags.imaged_socket,
+                                                 .binary = programs + "/layerfs-objects"};
   ASSIGN_OR_RETURN(config.pool, net::Ipv4Prefix::Parse(flags.subnet_pool));
   if (config.pool.length > net::kClusterPrefixLength || config.pool.length < 8) {
     return Error(Code::kInvalidArgument, "--subnet-pool is a /8 to /24");
@@ -129,13 +133,15 @@ Status Serve(Flags flags) {
   if (::geteuid() != 0) return Error(Code::kPermissionDenied, "vclusterd runs as root");
   ASSIGN_OR_RETURN(flags.state_dir, Canonical(flags.state_dir));
   ASSIGN_OR_RETURN(flags.run_dir, Canonical(flags.run_dir));
+  if (flags.imaged_socket.empty()) flags.imaged_socket = ImagedSocket(flags.run_dir);
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(flags.state_dir));
   ASSIGN_OR_RETURN(const ClustersConfig config, MakeConfig(flags));
-  ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(
-                                          flags.imaged_socket.empty() ? ImagedSocket(flags.run_dir)
-                                                                      : flags.imaged_socket));
+  ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(flags.imaged_socket));
   ASSIGN_OR_RETURN(const auto clusters, Clusters::Open(config, *images));
-  if (flags.down) return clusters->DeleteAll(/*force=*/true);
+  if (flags.down) {
+    RETURN_IF_ERROR(clusters->DeleteAll(/*force=*/true));
+    return Unmount(config.object_mount->mountpoint, /*lazy=*/true);
+  }
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::LocalServer::Start(VclusterdSocket(flags.run_dir), [&](const rpc::Caller& caller) {

@@ -46,6 +46,7 @@ struct ClustersConfig {
   layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
   std::string lvm_pool;
   uint64_t disk_bytes_default = 0;
+  std::optional<layerfs::ObjectMountSpec> object_mount;  // For roots whose objects are not all here.
 };
 
 enum class NodeCondition { kCreating, kRunning, kStopped, kBreakdown };

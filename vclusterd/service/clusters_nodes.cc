@@ -35,6 +35,7 @@ layerfs::RootSpec Clusters::RootSpecOf(const ClusterState& state, size_t node,
   spec.upper_dir = volume + "/upper";
   spec.work_dir = volume + "/work";
   spec.id_shift = layerfs::IdShift{state.id_first, kIdCount};
+  spec.object_mount = config_.object_mount;
   return spec;
 }
 
