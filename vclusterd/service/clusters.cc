@@ -195,6 +195,8 @@ ClusterView Clusters::View(const ClusterPtr& cluster, bool with_sizes) {
     }
   }
   view.owner = UserName(view.owner_uid);
+  for (size_t i = 0; i < view.nodes.size(); ++i)
+    ReportBrokenRoot(*cluster, i, number, &view.nodes[i]);
   for (size_t i = 0; i < view.nodes.size() && with_sizes; ++i) {
     NodeView& node = view.nodes[i];
     const auto usage =
@@ -202,6 +204,21 @@ ClusterView Clusters::View(const ClusterPtr& cluster, bool with_sizes) {
     if (usage.ok()) node.upper_bytes = usage->used_bytes;
   }
   return view;
+}
+
+// A node of the fuse driver whose root has ended cannot do anything any more, though its processes
+// are there.
+void Clusters::ReportBrokenRoot(Cluster& cluster, size_t node, uint32_t number, NodeView* view) {
+  if (view->condition != NodeCondition::kRunning || view->driver != layerfs::Driver::kFuse) return;
+  const std::unique_lock saving(cluster.nodes[node]->saving, std::try_to_lock);
+  if (!saving.owns_lock()) return;  // Its volume may go away meanwhile.
+  const auto volume =
+      volumes_.Activate(view->volume, std::to_string(number) + "-" + std::to_string(node));
+  if (!volume.ok()) return;
+  const auto reason = layerfs::BrokenReason(*volume + "/upper");
+  if (!reason) return;
+  view->condition = NodeCondition::kBreakdown;
+  view->problem = "its root file system ended: " + *reason + " (stop and start the Vcluster)";
 }
 
 Result<std::vector<ClusterView>> Clusters::List(uid_t caller, const std::string& name) {

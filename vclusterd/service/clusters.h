@@ -46,7 +46,8 @@ struct ClustersConfig {
   layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
   std::string lvm_pool;
   uint64_t disk_bytes_default = 0;
-  std::optional<layerfs::ObjectMountSpec> object_mount;  // For roots whose objects are not all here.
+  std::optional<layerfs::ObjectMountSpec>
+      object_mount;  // For roots whose objects are not all here.
 };
 
 enum class NodeCondition { kCreating, kRunning, kStopped, kBreakdown };
@@ -204,9 +205,10 @@ class Clusters {
 
   // One node.
   // `volume`: the directory of its active volume.
-  static layerfs::RootSpec RootSpecOf(const ClusterState& state, size_t node,
-                                      const std::string& volume);
+  layerfs::RootSpec RootSpecOf(const ClusterState& state, size_t node,
+                               const std::string& volume) const;
   NodeSpec NodeSpecOf(const ClusterState& state, size_t node) const;
+  void ReportBrokenRoot(Cluster& cluster, size_t node, uint32_t number, NodeView* view);
   Status AcquireImage(const ClusterPtr& cluster, size_t node);
   Status StartNode(const ClusterPtr& cluster, size_t node);
   Status StopNode(const ClusterPtr& cluster, size_t node, std::chrono::milliseconds grace);

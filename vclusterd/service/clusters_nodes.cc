@@ -28,7 +28,7 @@ class RunningNode final : public migrate::FreezableContainer {
 }  // namespace
 
 layerfs::RootSpec Clusters::RootSpecOf(const ClusterState& state, size_t node,
-                                       const std::string& volume) {
+                                       const std::string& volume) const {
   layerfs::RootSpec spec;
   spec.tree_path = state.nodes[node].tree_path;
   spec.objects_dir = state.nodes[node].objects_dir;
