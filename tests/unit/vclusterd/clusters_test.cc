@@ -429,10 +429,10 @@ TEST_P(ClustersWithDisks, AVolumeFollowsItsNodesLife) {
   ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
   EXPECT_TRUE(PathExists(images_->saved_from + "/file")) << images_->saved_from;
   ASSERT_TRUE(clusters_->Stop(kAlice, "v", seconds(5)).ok());
-  EXPECT_FALSE(Mentions("/run/volumes/loop/"));
+  EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   images_->in_second_round = [&] { EXPECT_TRUE(PathExists(images_->saved_from + "/file")); };
   ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
-  EXPECT_FALSE(Mentions("/run/volumes/loop/"));
+  EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   ASSERT_TRUE(clusters_->Resize(kAlice, "v", 64 * kMiB).ok());
   EXPECT_EQ(ViewOf("v").disk_limit_bytes, 64 * kMiB);
   ASSERT_TRUE(clusters_->Start(kAlice, "v").ok());
