@@ -161,8 +161,11 @@ Result<UniqueFd> MountUnionInPrivateNamespace(int tree_mount, const RootSpec& sp
   return mount;
 }
 
-// True for what an older kernel says of layers given as descriptors of detached mounts.
-bool LacksDetachedLayers(const Error& error) { return error.sys_errno() == EINVAL; }
+// True for what older kernels say of layers given as descriptors of detached mounts: 6.13 and 6.14
+// that they are of no namespace, before that options took no O_PATH descriptors.
+bool LacksDetachedLayers(const Error& error) {
+  return error.sys_errno() == EINVAL || error.sys_errno() == EBADF;
+}
 
 }  // namespace
 

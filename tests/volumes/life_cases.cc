@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,26 @@ TEST_P(VolumeTest, AKilledDaemonLeavesNothingHalfMade) {
   }
   if (!backend().mounted) return;
   EXPECT_TRUE(Eventually([&] { return LoopsBelow(directory()) <= 1; }));
+}
+
+TEST_P(VolumeTest, AVolumeAppearsWhenItIsWhole) {
+  if (!backend().limited || !backend().lvm_pool.empty()) return;
+  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), directory().c_str(), IN_CREATE | IN_MOVED_TO), 0);
+  Make("v");
+  const std::string final_name = backend().kind == VolumeKind::kLoop ? "v.ext4" : "v";
+  alignas(inotify_event) char buffer[16384];
+  const ssize_t n = ::read(watch.get(), buffer, sizeof(buffer));
+  int moved = 0;
+  for (ssize_t at = 0; at < n;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+    if (event->len > 0 && event->name == final_name) {
+      EXPECT_NE(event->mask & IN_MOVED_TO, 0u) << "it was made under its own name";
+      ++moved;
+    }
+    at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+  }
+  EXPECT_EQ(moved, 1);
 }
 
 TEST_P(VolumeTest, WhatACrashLeftIsRemovedAndNamed) {
