@@ -8,7 +8,12 @@ PATH=$STRATA_BIN_DIR:$PATH
 root=$(mktemp -d /var/tmp/strata-walkthrough.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run STRATA_LOG_DIR=$root/log
-if [ "$driver" = kernel ]; then second=218; else second=219; fi
+# One run in plain directories, one in volumes with a limit.
+if [ "$driver" = kernel ]; then
+  second=218 disk=() volume=none
+else
+  second=219 disk=(--disk 2G) volume=
+fi
 export STRATA_VCLUSTERD_FLAGS="--subnet-pool 10.$second.0.0/16"
 
 clean_up() {
@@ -30,7 +35,13 @@ archive=$("$top/tools/setup/debian-tar" bookworm python3,openssh-server,openmpi-
 vimage import "$archive" base >/dev/null
 
 echo "== 1. written"
-vcluster create hpc --image base --nodes 1 --driver "$driver" >/dev/null
+vcluster create hpc --image base --nodes 1 --driver "$driver" "${disk[@]}" >/dev/null
+made=$(vcluster list hpc --json | jq -r '.clusters[0].nodes[0].volume')
+if [ -n "$volume" ]; then
+  [ "$made" = "$volume" ] || die "the node has a volume of kind $made"
+else
+  [ "$made" != none ] || die "the node has no volume with a limit"
+fi
 vcluster exec hpc/0 -- sh -c 'printf B >/srv/data && chown 1000:100 /srv/data && rm /etc/motd'
 
 echo "== 2. saved: the layer holds the byte, the whiteout and nothing else of the image"
