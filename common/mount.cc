@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
@@ -67,9 +68,11 @@ Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
       ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, 0));
   if (pid < 0) return Errno("clone a user namespace");
   if (pid == 0) {
-    ::close(write_end.get());
+    // Also what other threads had open: a child that kept the write end of another's pipe would
+    // wait for that one, and that one perhaps for this.
+    if (::dup2(read_end.get(), 0) != 0 || ::syscall(SYS_close_range, 1u, ~0u, 0u) != 0) ::_exit(1);
     char byte;
-    [[maybe_unused]] const ssize_t n = ::read(read_end.get(), &byte, 1);
+    [[maybe_unused]] const ssize_t n = ::read(0, &byte, 1);
     ::_exit(0);
   }
   const std::string proc = "/proc/" + std::to_string(pid);

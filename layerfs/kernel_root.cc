@@ -89,6 +89,7 @@ Error UnionError(const Error& error, const RootSpec& spec) {
       return Error(Code::kFailedPrecondition,
                    what + ": the upper belongs to another image (" + error.message() + ")", ESTALE);
     case EINVAL:
+    case EBADF:
     case ENODEV:
     case EOPNOTSUPP:
       return Error(Code::kUnsupported,
