@@ -96,7 +96,8 @@ Result<std::vector<UnionFs::Alias>> UnionFs::VisibleNames(Nid nid) {
 
 // With index=on, overlayfs keeps a copied-up hard link in <work_dir>/index under its origin, and
 // links a name in the upper only when that name is written through. We expect every name in the
-// upper: the missing ones are made, then the entry goes.
+// upper: the missing ones are made, then the entry goes. So are those of a copy-up of ours that a
+// crash cut short (PlaceCopy).
 Status UnionFs::ConvertIndex(const std::string& index_dir) {
   DIR* stream = ::opendir(index_dir.c_str());
   if (stream == nullptr) return errno == ENOENT ? Ok() : Status(Errno("opendir " + index_dir));

@@ -2,7 +2,9 @@
 //
 // Order of one copy-up, so that a crash leaves either the lower inode or a complete upper one:
 // temporary in the work directory, data, fdatasync, owner, attributes, mode, times, rename. What a
-// crash leaves in the work directory is removed at the next start.
+// crash leaves in the work directory is removed at the next start. The directory is not synced: a
+// crash before that shows the lower inode, which says the same, and whoever syncs the upper one
+// syncs the rename with it (journals are in order; tests/crash).
 #include <fcntl.h>
 #include <sys/xattr.h>
 
@@ -172,6 +174,43 @@ Result<UniqueFd> UnionFs::BuildCopy(const Inode& inode, CopyUpMode mode, bool re
   return fd;
 }
 
+// Gives the copy in the work directory its names. With several, it is first entered in overlayfs's
+// index: so an opening of the union that follows a crash finds it, and makes the names that are
+// missing (ConvertIndex). `*linked`: the directories of the names that were made.
+Status UnionFs::PlaceCopy(const Inode& inode, const std::string& work_name,
+                          const std::vector<Alias>& names, std::vector<SharedFd>* linked) {
+  int from = upper_->work_fd();
+  std::string from_name = work_name;
+  const bool several = names.size() > 1;
+  if (several) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(from, work_name, O_PATH | O_NOFOLLOW));
+    ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(*inode.lower));
+    RETURN_IF_ERROR(
+        strata::SetXattr(fd.get(), kNlinkXattr, EncodeLinkCount(names.size(), st.st_nlink)));
+    from_name = IndexName(lower_->Origin(*inode.lower));
+    ASSIGN_OR_RETURN(from, upper_->MoveToIndex(work_name, from_name));
+  }
+  for (const Alias& alias : names) {
+    RETURN_IF_ERROR(MarkImpure(alias.dir));
+    ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
+    ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(dir_fd->get()));
+    const char* name = alias.name.c_str();
+    const int placed =
+        several ? ::linkat(from, from_name.c_str(), dir_fd->get(), name, 0)
+                : ::renameat2(from, from_name.c_str(), dir_fd->get(), name, RENAME_NOREPLACE);
+    if (placed != 0) return Errno("copy up " + alias.name);
+    times.Restore();
+    linked->push_back(dir_fd);
+  }
+  if (several) {
+    upper_->RemoveFromIndex(from_name);
+    ASSIGN_OR_RETURN(const UniqueFd fd,
+                     OpenAt(linked->back()->get(), names.back().name, O_PATH | O_NOFOLLOW));
+    RETURN_IF_ERROR(strata::RemoveXattr(fd.get(), kNlinkXattr));
+  }
+  return Ok();
+}
+
 // REQUIRES: change_mutex held, the directories of `names` copied up.
 Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names) {
   const std::string work_name = upper_->NewWorkName();
@@ -197,20 +236,7 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
       // From the rename on, lookups find the upper inode: they must end at this Inode.
       inodes_.DropUpper(st.st_ino);
       inodes_.AddUpper(inode, st.st_ino);
-      for (const Alias& alias : names) {
-        RETURN_IF_ERROR(MarkImpure(alias.dir));
-        ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(alias.dir));
-        ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(dir_fd->get()));
-        const bool only = names.size() == 1;
-        const int moved = only ? ::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
-                                             alias.name.c_str(), RENAME_NOREPLACE)
-                               : ::linkat(upper_->work_fd(), work_name.c_str(), dir_fd->get(),
-                                          alias.name.c_str(), 0);
-        if (moved != 0) return Errno("copy up " + alias.name);
-        times.Restore();
-        linked.push_back(dir_fd);
-      }
-      if (names.size() > 1) upper_->RemoveFromWork(work_name);
+      RETURN_IF_ERROR(PlaceCopy(*inode, work_name, names, &linked));
     }
     bool has_acl = false;
     if (inode->IsDirectory()) {
@@ -234,6 +260,7 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
       }
     }
     upper_->RemoveFromWork(work_name);
+    if (names.size() > 1) upper_->RemoveFromIndex(IndexName(lower_->Origin(*inode->lower)));
     struct stat st;
     if (built->valid() && ::fstat(built->get(), &st) == 0) inodes_.DropUpper(st.st_ino);
     return status;

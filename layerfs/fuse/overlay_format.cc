@@ -32,6 +32,21 @@ std::string EncodeOrigin(const Uuid& uuid, uint64_t nid) {
   return bytes;
 }
 
+std::string IndexName(std::string_view origin) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string name;
+  for (const char c : origin) {
+    const auto byte = static_cast<uint8_t>(c);
+    name += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return name;
+}
+
+std::string EncodeLinkCount(uint64_t links, uint64_t lower_links) {
+  const int64_t more = static_cast<int64_t>(links) - static_cast<int64_t>(lower_links);
+  return (more < 0 ? "L" : "L+") + std::to_string(more);
+}
+
 std::optional<uint64_t> DecodeOrigin(const Uuid& uuid, std::string_view bytes) {
   if (bytes.size() != kHeaderSize + kHandleSize) return std::nullopt;
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };

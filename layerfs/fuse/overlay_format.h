@@ -28,6 +28,10 @@ using Uuid = std::array<uint8_t, 16>;
 
 // struct ovl_fb with the file handle that EROFS makes of a nid.
 std::string EncodeOrigin(const Uuid& uuid, uint64_t nid);
+// The name of a hard link's entry in <work_dir>/index.
+std::string IndexName(std::string_view origin);
+// kNlinkXattr of an inode that has `links` names in the union, and `lower_links` below.
+std::string EncodeLinkCount(uint64_t links, uint64_t lower_links);
 // nullopt: not a handle of this EROFS image (another file system's, or damaged).
 std::optional<uint64_t> DecodeOrigin(const Uuid& uuid, std::string_view bytes);
 

@@ -10,7 +10,8 @@
 //  - Every change of a lower inode copies it up first; changes of metadata copy metadata only.
 //  - A lower inode with several names is copied up under all its visible names at once, so that
 //    links stay linked. Where overlayfs's index (index=on) already holds such an inode, its missing
-//    names are linked, and the index entry removed, when the union is opened.
+//    names are linked, and the index entry removed, when the union is opened. Our own copy-ups keep
+//    such an entry while they link the names, so that a crash leaves no name behind.
 //  - A renamed directory carries a redirect to its lower path; nothing gives EXDEV.
 //  - RENAME_WHITEOUT and device 0:0 are refused (EINVAL, EPERM), as overlayfs does.
 //  - Copy-up is atomic: built in the work directory, data on disk before the rename.
@@ -199,6 +200,8 @@ class UnionFs {
   Status CopyUpDirectoryLocked(const InodePtr& inode);
   Status CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode);
   Status CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names);
+  Status PlaceCopy(const Inode& inode, const std::string& work_name,
+                   const std::vector<Alias>& names, std::vector<SharedFd>* linked);
   Status CopyUpDataInPlace(const InodePtr& inode, CopyUpMode mode);
   Result<UniqueFd> BuildCopy(const Inode& inode, CopyUpMode mode, bool redirect,
                              const std::string& work_name);

@@ -164,7 +164,12 @@ Result<Entry> UnionFs::LookUpper(const InodePtr& dir, const std::string& name, i
   entry.inode = inodes_.FindUpper(st.st_ino);
   if (entry.inode == nullptr) {
     ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(dir_fd, name, O_PATH | O_NOFOLLOW));
-    ASSIGN_OR_RETURN(const Marks marks, ReadMarks(fd.get(), type));
+    ASSIGN_OR_RETURN(Marks marks, ReadMarks(fd.get(), type));
+    if (marks.metacopy && st.st_size == 0) {
+      // No metadata-only copy is made of an empty file: a truncation that a crash cut short.
+      RETURN_IF_ERROR(strata::RemoveXattr(fd.get(), kMetacopyXattr));
+      marks.metacopy = false;
+    }
     std::optional<Nid> nid;
     std::string lower_path;
     if (type == S_IFDIR) {
@@ -185,10 +190,15 @@ Result<Entry> UnionFs::LookUpper(const InodePtr& dir, const std::string& name, i
     inode->name = name;
     entry.inode = inodes_.Enter(inode, !own_number);
   }
-  bool metacopy;
+  bool metacopy, placed;
   {
     const std::lock_guard lock(entry.inode->mutex);
     metacopy = entry.inode->metacopy;
+    placed = static_cast<bool>(entry.inode->upper);
+  }
+  if (!placed) {  // A copy-up is under way: it may not have all of its names yet.
+    ASSIGN_OR_RETURN(entry.attributes, GetAttributes(entry.inode));
+    return entry;
   }
   FillAttributes(*entry.inode, metacopy, &entry.attributes);
   return entry;

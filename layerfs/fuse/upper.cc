@@ -152,6 +152,29 @@ void UpperStore::RemoveFromWork(const std::string& name) const {
   }
 }
 
+Result<int> UpperStore::MoveToIndex(const std::string& work_name, const std::string& index_name) {
+  int index;
+  {
+    const std::lock_guard lock(index_mutex_);
+    if (!index_.valid()) {
+      const std::string path = work_dir_ + "/index";
+      if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Errno("mkdir " + path);
+      ASSIGN_OR_RETURN(index_, strata::Open(path, O_RDONLY | O_DIRECTORY));
+    }
+    index = index_.get();
+  }
+  if (::renameat(work_.get(), work_name.c_str(), index, index_name.c_str()) != 0) {
+    return Errno("enter in the index");
+  }
+  return index;
+}
+
+void UpperStore::RemoveFromIndex(const std::string& index_name) const {
+  if (index_.valid() && ::unlinkat(index_.get(), index_name.c_str(), 0) != 0 && errno != ENOENT) {
+    LOG_WARNING(Errno("left in the index until the next start").message());
+  }
+}
+
 Status UpperStore::MakeWhiteout(int dir_fd, const std::string& name) {
   const std::lock_guard lock(whiteout_mutex_);
   if (!whiteout_.empty()) {

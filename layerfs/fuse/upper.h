@@ -7,7 +7,8 @@
 // reference holds an O_PATH descriptor instead.
 //
 // <work_dir>/work is ours while we run and emptied at Open; what overlayfs keeps beside it (index/)
-// is left alone. Whoever opens the store has the upper's lock (layerfs/upper_lock.h). Thread-safe.
+// is left alone, but for hard links that are on their way up. Whoever opens the store has the
+// upper's lock (layerfs/upper_lock.h). Thread-safe.
 #pragma once
 
 #include <fcntl.h>
@@ -87,6 +88,10 @@ class UpperStore {
   std::string NewWorkName();
   // Best effort: what stays is cleared at the next Open.
   void RemoveFromWork(const std::string& name) const;
+  // An entry of overlayfs's index, <work_dir>/index, made of what is in the work directory. It
+  // outlives a crash. Answers the index's descriptor, valid as long as the store.
+  Result<int> MoveToIndex(const std::string& work_name, const std::string& index_name);
+  void RemoveFromIndex(const std::string& index_name) const;
   // Makes a whiteout under a free `name`. kAlreadyExists with EEXIST when it is taken.
   Status MakeWhiteout(int dir_fd, const std::string& name);
 
@@ -97,6 +102,9 @@ class UpperStore {
   UniqueFd root_;
   UniqueFd work_;
   std::atomic<uint64_t> next_work_name_{0};
+
+  std::mutex index_mutex_;  // Guards the making of index_; held for moments.
+  UniqueFd index_;
 
   std::mutex whiteout_mutex_;  // Guards whiteout_.
   std::string whiteout_;       // Name in work/ of the inode that whiteouts are links of.
