@@ -45,16 +45,19 @@ Status UnionFs::BuildAliasMap() {
 
 // Upper directories that are merged with a lower one of another place.
 Status UnionFs::FindRedirects(const InodePtr& dir) {
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ReadDirectory(dir));
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.lower_ino != 0) continue;
-    if (entry.type != DT_DIR && entry.type != DT_UNKNOWN) continue;
-    ASSIGN_OR_RETURN(const Entry child, Lookup(dir, entry.name));
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(ReadDirectory(dir, [&](const DirectoryEntry& entry) {
+    const bool may_be = entry.type == DT_DIR || entry.type == DT_UNKNOWN;
+    if (may_be && entry.lower_ino == 0) names.push_back(entry.name);
+    return true;
+  }));
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const Entry child, Lookup(dir, name));
     if (child.inode == nullptr || !child.inode->IsDirectory()) continue;
     if (child.inode->lower) {
       const auto place = directory_names_.find(*child.inode->lower);
       const bool moved = place == directory_names_.end() || !dir->lower ||
-                         place->second.dir != *dir->lower || place->second.name != entry.name;
+                         place->second.dir != *dir->lower || place->second.name != name;
       if (moved) redirected_[*child.inode->lower] = child.inode;
     }
     RETURN_IF_ERROR(FindRedirects(child.inode));

@@ -2,7 +2,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-#include <unordered_set>
+#include <algorithm>
+#include <functional>
 
 #include "common/file_io.h"
 #include "layerfs/fuse/overlay_format.h"
@@ -32,17 +33,41 @@ Result<bool> IsWhiteoutEntry(int dir_fd, const dirent& entry) {
   return IsWhiteout(st);
 }
 
+// The names below that the upper decides about. Kept as hashes; the upper is asked when one fits.
+class HiddenNames {
+ public:
+  void Add(std::string_view name) { hashes_.push_back(std::hash<std::string_view>()(name)); }
+  // After the last Add.
+  void Finish(SharedFd upper_dir) {
+    upper_dir_ = std::move(upper_dir);
+    std::sort(hashes_.begin(), hashes_.end());
+  }
+  Result<bool> Holds(std::string_view name) const {
+    const size_t hash = std::hash<std::string_view>()(name);
+    if (!std::binary_search(hashes_.begin(), hashes_.end(), hash)) return false;
+    struct stat st;
+    const std::string text(name);
+    if (::fstatat(upper_dir_->get(), text.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    if (errno != ENOENT) return Errno("stat " + text);
+    return false;
+  }
+
+ private:
+  std::vector<size_t> hashes_;
+  SharedFd upper_dir_;
+};
+
 }  // namespace
 
-Result<std::vector<DirectoryEntry>> UnionFs::ReadDirectory(const InodePtr& dir) {
-  std::vector<DirectoryEntry> entries;
-  std::unordered_set<std::string> hidden;  // Names below that the upper decides about.
+Status UnionFs::ReadDirectory(const InodePtr& dir,
+                              const std::function<bool(const DirectoryEntry&)>& visit) {
   UpperRef ref;
   {
     const std::lock_guard lock(dir->mutex);
-    if (dir->unlinked) return entries;
+    if (dir->unlinked) return Ok();
     ref = dir->upper;
   }
+  HiddenNames hidden;
   if (ref) {
     ASSIGN_OR_RETURN(const SharedFd dir_fd, upper_->Directory(ref));
     ASSIGN_OR_RETURN(const DirStream stream, OpenStream(dir_fd->get()));
@@ -51,22 +76,23 @@ Result<std::vector<DirectoryEntry>> UnionFs::ReadDirectory(const InodePtr& dir) 
       const dirent* entry = ::readdir(stream.get());
       if (entry == nullptr && errno != 0) return Errno("readdir");
       if (entry == nullptr) break;
-      std::string name = entry->d_name;
+      const std::string_view name = entry->d_name;
       if (name == "." || name == "..") continue;
       ASSIGN_OR_RETURN(const bool whiteout, IsWhiteoutEntry(dir_fd->get(), *entry));
-      if (dir->lower) hidden.insert(name);
-      if (!whiteout) entries.push_back({std::move(name), entry->d_type, 0});
+      if (dir->lower) hidden.Add(name);
+      if (!whiteout && !visit({std::string(name), entry->d_type, 0})) return Ok();
     }
+    hidden.Finish(dir_fd);
   }
-  if (!dir->lower) return entries;
+  if (!dir->lower) return Ok();
+  Status failed = Ok();
   RETURN_IF_ERROR(lower_->ReadDirectory(*dir->lower, [&](const imaged::ErofsDirEntry& entry) {
-    std::string name(entry.name);
-    if (hidden.empty() || !hidden.contains(name)) {
-      entries.push_back({std::move(name), entry.type, entry.nid});
-    }
-    return true;
+    const Result<bool> is_hidden = hidden.Holds(entry.name);
+    if (!is_hidden.ok()) failed = is_hidden.error();
+    if (!is_hidden.ok() || *is_hidden) return is_hidden.ok();
+    return visit({std::string(entry.name), entry.type, entry.nid});
   }));
-  return entries;
+  return failed;
 }
 
 InodePtr UnionFs::ParentOf(const InodePtr& inode) {

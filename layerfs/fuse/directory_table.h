@@ -6,17 +6,16 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
-#include <vector>
 
+#include "layerfs/fuse/directory_listing.h"
 #include "layerfs/fuse/server_state.h"
-#include "layerfs/fuse/union_fs.h"
 
 namespace strata::layerfs {
 
 struct OpenDirectory {
   std::mutex mutex;  // Guards what follows; taken before any lock of the union.
   bool listed = false;
-  std::vector<DirectoryEntry> entries;
+  DirectoryListing entries;
 };
 
 class DirectoryTable {

@@ -74,7 +74,12 @@ Status Fill(Filler* filler, Session& session, const InodePtr& dir, OpenDirectory
             off_t offset, bool plus) {
   const std::lock_guard lock(directory->mutex);
   if (offset == 0 || !directory->listed) {
-    ASSIGN_OR_RETURN(directory->entries, session.fs->ReadDirectory(dir));
+    directory->listed = false;
+    directory->entries.Clear();
+    RETURN_IF_ERROR(session.fs->ReadDirectory(dir, [&](const DirectoryEntry& entry) {
+      directory->entries.Append(entry);
+      return true;
+    }));
     directory->listed = true;
   }
   bool room = AddDots(filler, session, dir, offset, plus);

@@ -103,8 +103,9 @@ Status UnionFs::Unlink(const InodePtr& dir, const std::string& name) {
 }
 
 Status UnionFs::CheckEmpty(const InodePtr& dir) {
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ReadDirectory(dir));
-  return entries.empty() ? Ok() : Status(Errno("remove a directory", ENOTEMPTY));
+  bool empty = true;
+  RETURN_IF_ERROR(ReadDirectory(dir, [&](const DirectoryEntry&) { return empty = false; }));
+  return empty ? Ok() : Status(Errno("remove a directory", ENOTEMPTY));
 }
 
 Status UnionFs::RemoveDirectory(const InodePtr& dir, const std::string& name) {
