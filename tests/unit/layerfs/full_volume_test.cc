@@ -129,5 +129,74 @@ TEST_F(FullVolumeTest, APassthroughWriteFindsTheVolumeFull) {
   EXPECT_EQ(errno, ENOSPC);
 }
 
+// A btrfs subvolume whose qgroup is limited: the error is another one, EDQUOT.
+class QuotaTest : public ::testing::TestWithParam<Driver> {
+ protected:
+  void SetUp() override {
+    testing::TestImage image;
+    image.File("big", std::string(kBigSize, 'b'));
+    image.File("small", std::string(1000, 's'));
+    root_ = FuseRoot::Create(image);
+    auto directory = TemporaryDirectory::Create("/var/tmp", "layerfs-quota.");
+    ASSERT_TRUE(directory.ok());
+    directory_ = std::make_unique<TemporaryDirectory>(std::move(*directory));
+    const std::string device = directory_->path() + "/image";
+    volume_ = directory_->path() + "/volume";
+    const std::string limited = volume_ + "/limited";
+    ASSERT_TRUE(MakeDirectories(volume_).ok());
+    for (const std::vector<std::string>& argv :
+         {std::vector<std::string>{"truncate", "-s", "200M", device},
+          {"mkfs.btrfs", "-q", device},
+          {"mount", "-o", "loop", device, volume_},
+          {"btrfs", "quota", "enable", volume_},
+          {"btrfs", "subvolume", "create", limited},
+          {"btrfs", "qgroup", "limit", "8M", limited}}) {
+      const auto ran = RunChecked(argv);
+      ASSERT_TRUE(ran.ok()) << ran.error().message();
+    }
+    root_->UseVolume(limited);
+    root_->Mount(GetParam());
+  }
+  void TearDown() override {
+    root_.reset();
+    const Status status = strata::Unmount(volume_);
+    EXPECT_TRUE(status.ok()) << status.error().message();
+  }
+  // Writes until that fails; the errno.
+  int Fill(const std::string& name) {
+    const UniqueFd fd(::open(root_->path(name).c_str(), O_CREAT | O_WRONLY, 0600));
+    if (!fd.valid()) return errno;
+    const std::string block(1 << 20, 'f');
+    for (int i = 0; i < 20; ++i) {
+      if (::write(fd.get(), block.data(), block.size()) < 0 || ::fsync(fd.get()) != 0) return errno;
+    }
+    return 0;
+  }
+
+  std::unique_ptr<FuseRoot> root_;
+  std::unique_ptr<TemporaryDirectory> directory_;
+  std::string volume_;
+};
+
+TEST_P(QuotaTest, TheWriterIsToldOfTheQuotaAndACopyUpLeavesTheFileWhole) {
+  EXPECT_EQ(Fill("filler"), EDQUOT);
+  EXPECT_EQ(Fill("more"), EDQUOT);
+  const UniqueFd fd(::open(root_->path("big").c_str(), O_WRONLY));
+  EXPECT_FALSE(fd.valid());
+  EXPECT_EQ(errno, EDQUOT);
+  EXPECT_EQ(ReadText(root_->path("big")), std::string(kBigSize, 'b'));
+  ASSERT_EQ(::unlink(root_->path("filler").c_str()), 0);
+  ::unlink(root_->path("more").c_str());
+  const auto synced = RunChecked({"btrfs", "filesystem", "sync", volume_});
+  ASSERT_TRUE(synced.ok()) << synced.error().message();
+  WriteText(root_->path("small"), "written");
+  EXPECT_EQ(ReadText(root_->path("small")), "written");
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, QuotaTest, ::testing::Values(Driver::kFuse, Driver::kKernel),
+                         [](const auto& parameter) {
+                           return std::string(DriverName(parameter.param));
+                         });
+
 }  // namespace
 }  // namespace strata::layerfs
