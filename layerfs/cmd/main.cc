@@ -75,6 +75,8 @@ struct MountArguments {
   std::string volume;
   std::string driver;
   std::string id_shift;
+  std::string imaged;
+  std::string object_mount = DefaultRunDir() + "/objects";
   std::string mountpoint;
 };
 
@@ -106,6 +108,12 @@ Status RunMount(const MountArguments& arguments) {
   }
   RETURN_IF_ERROR(PrepareUpper(spec));
   ASSIGN_OR_RETURN(const std::string binary, OwnPath());
+  if (!arguments.imaged.empty()) {
+    spec.object_mount =
+        ObjectMountSpec{.mountpoint = Absolute(arguments.object_mount),
+                        .imaged_socket = Absolute(arguments.imaged),
+                        .binary = binary.substr(0, binary.rfind('/')) + "/layerfs-objects"};
+  }
   ASSIGN_OR_RETURN(const UniqueFd mount, MountRoot(driver, spec, binary));
   return AttachMount(mount.get(), arguments.mountpoint);
 }
@@ -134,6 +142,12 @@ void AddMount(CLI::App& app, MountArguments* arguments) {
   mount->add_option("--driver", arguments->driver, "kernel or fuse (default: what probe picks)");
   mount->add_option("--id-shift", arguments->id_shift,
                     "FIRST[:COUNT]: id N of the image is FIRST+N (COUNT 65536)");
+  mount->add_option("--imaged", arguments->imaged,
+                    "Socket of the imaged that fetches objects which are missing (default: none)");
+  mount
+      ->add_option("--object-mount", arguments->object_mount,
+                   "Where the store's object mount is, or is put when it is needed")
+      ->capture_default_str();
   mount->add_option("mountpoint", arguments->mountpoint, "An existing directory")->required();
 }
 

@@ -5,6 +5,9 @@
 //   layerfs_bench hold IMAGE                   mounts a root at <line>/root for each line of its
 //                                              input, as a daemon of many roots does: answers "ok"
 //   layerfs_bench random FILE READS            4 KiB reads: prints microseconds in all
+//   layerfs_bench readall DIR                  opens, reads and closes every file below DIR: prints
+//                                              microseconds in all and the number of files
+//   layerfs_bench readlist DIR                 the same for the paths on its input
 //   layerfs_bench map FILE                     touches each page of a shared map, 10 times
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <random>
 #include <string>
@@ -100,6 +104,37 @@ Status RandomReads(const std::string& path, int reads) {
   return Ok();
 }
 
+Status ReadPaths(const std::vector<std::string>& paths) {
+  std::vector<char> buffer(1 << 20);
+  const auto start = Clock::now();
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_RDONLY));
+    ssize_t n;
+    while ((n = ::read(fd.get(), buffer.data(), buffer.size())) > 0) {
+    }
+    if (n < 0) return Errno("read " + path);
+  }
+  std::printf("%.0f %zu\n", MicrosSince(start), paths.size());
+  return Ok();
+}
+
+// The paths on standard input, one a line, below a directory.
+Status ReadListed(const std::string& directory) {
+  std::vector<std::string> paths;
+  for (std::string path; std::getline(std::cin, path);) paths.push_back(directory + "/" + path);
+  return ReadPaths(paths);
+}
+
+Status ReadAllFiles(const std::string& directory) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
+    if (entry.is_regular_file() && !entry.is_symlink()) paths.push_back(entry.path());
+  }
+  if (error) return Errno("list " + directory, error.value());
+  return ReadPaths(paths);
+}
+
 Status MapAndTouch(const std::string& path) {
   ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_RDONLY));
   struct stat st = {};
@@ -125,6 +160,8 @@ Status Dispatch(const std::vector<std::string>& words) {
   }
   if (words.size() == 2 && words[0] == "hold") return HoldRoots(words[1]);
   if (words.size() == 3 && words[0] == "random") return RandomReads(words[1], std::stoi(words[2]));
+  if (words.size() == 2 && words[0] == "readall") return ReadAllFiles(words[1]);
+  if (words.size() == 2 && words[0] == "readlist") return ReadListed(words[1]);
   if (words.size() == 2 && words[0] == "map") return MapAndTouch(words[1]);
   return Error(Code::kInvalidArgument, "see the head of layerfs_bench.cc");
 }
