@@ -50,7 +50,7 @@ TEST_P(LazyRootTest, AFetchedFileIsCopiedUpAndHardLinksStayLinked) {
     ASSERT_TRUE(file.ok()) << file.error().message();
     ASSERT_TRUE(WriteAll(file->get(), "+").ok());
   }
-  // With overlayfs this takes its index, which a layer without file handles would turn off.
+  // With overlayfs this takes its index, which not every layer would leave it.
   EXPECT_EQ(*Read(root->get(), "big-too"), kBig + "+");
 }
 
@@ -237,6 +237,20 @@ TEST_P(LazyRootTest, AnObjectThatGoesMissingUnderAMountedCompleteTreeIsFetchedBy
   // the kernel's log names the file (docs/overview.md, limits).
   EXPECT_EQ(ErrnoOfReading(root->get(), "big"), GetParam() == Driver::kFuse ? 0 : ENOENT);
   EXPECT_EQ(ErrnoOfReading(root->get(), "lazy"), 0);
+}
+
+TEST_P(LazyRootTest, TheFuseDriverRepairsAnObjectThatIsTruncatedUnderAMountedRoot) {
+  if (GetParam() == Driver::kKernel) return;  // As above: nobody of ours would see it.
+  FillStore();
+  const auto root = Mount(LazySpec());
+  ASSERT_TRUE(root.ok()) << root.error().message();
+  ASSERT_EQ(::truncate(InStore(kBig).c_str(), 5000), 0);
+  EXPECT_EQ(*Read(root->get(), "big"), kBig);
+  EXPECT_EQ(*ReadFile(InStore(kBig)), kBig);
+  ASSERT_EQ(::truncate(InStore(std::string(kLazyBytes, 'l')).c_str(), 5000), 0);
+  const auto file = OpenAt(root->get(), "lazy", O_WRONLY | O_APPEND);  // A copy-up.
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  EXPECT_EQ(Read(root->get(), "lazy")->size(), kLazyBytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Drivers, LazyRootTest, ::testing::Values(Driver::kKernel, Driver::kFuse),
