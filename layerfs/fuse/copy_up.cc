@@ -8,10 +8,10 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
+#include "common/copy_data.h"
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/xattr.h"
-#include "common/copy_data.h"
 #include "layerfs/fuse/overlay_format.h"
 #include "layerfs/fuse/rights.h"
 #include "layerfs/fuse/union_fs.h"

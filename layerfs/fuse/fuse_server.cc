@@ -7,7 +7,6 @@
 #include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/rights.h"
 #include "layerfs/fuse/session.h"
-#include "layerfs/fuse/session_loop.h"
 #include "layerfs/fuse/takeover.h"
 
 namespace strata::layerfs {

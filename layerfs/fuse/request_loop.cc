@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -20,6 +20,11 @@ namespace {
 constexpr size_t kBufferSize = (size_t{1} << 20) + 4096;
 
 thread_local CurrentRequest this_request;
+
+struct FuseArguments {
+  ~FuseArguments() { fuse_opt_free_args(&args); }
+  fuse_args args = FUSE_ARGS_INIT(0, nullptr);
+};
 
 class Buffer {
  public:
@@ -86,6 +91,24 @@ int Work(fuse_session* fuse, size_t thread) {
 }
 
 }  // namespace
+
+Result<FuseSessionPtr> OpenFuseSession(UniqueFd connection, const fuse_lowlevel_ops& ops,
+                                       void* userdata, bool debug) {
+  FuseArguments arguments;
+  if (fuse_opt_add_arg(&arguments.args, "layerfs") != 0 ||
+      (debug && fuse_opt_add_arg(&arguments.args, "-d") != 0)) {
+    return Errno("FUSE session", ENOMEM);
+  }
+  FuseSessionPtr session(fuse_session_new(&arguments.args, &ops, sizeof(ops), userdata),
+                         fuse_session_destroy);
+  if (session == nullptr) return Error(Code::kInternal, "libfuse refuses to make a session");
+  const std::string device = "/dev/fd/" + std::to_string(connection.get());
+  if (fuse_session_mount(session.get(), device.c_str()) != 0) {
+    return Error(Code::kInvalidArgument, device + ": not a FUSE connection");
+  }
+  [[maybe_unused]] const int taken_over = connection.release();
+  return session;
+}
 
 const CurrentRequest& ThisRequest() { return this_request; }
 

@@ -1,4 +1,5 @@
-// Reads the kernel's requests and has libfuse dispatch them. libfuse's own loop does the same, but
+// A libfuse session on a mounted /dev/fuse connection, and the loop that serves it: it
+// reads the kernel's requests and has libfuse dispatch them. libfuse's own loop does the same, but
 // shows neither the first request (FUSE_INIT), which the next server needs, nor which requests are
 // sent again after a server died (FUSE_NOTIFY_RESEND, Linux 6.9).
 #pragma once
@@ -6,11 +7,19 @@
 #include <fuse_lowlevel.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "common/result.h"
+#include "common/unique_fd.h"
 #include "layerfs/fuse/server_state.h"
 
 namespace strata::layerfs {
+
+using FuseSessionPtr = std::unique_ptr<fuse_session, void (*)(fuse_session*)>;
+
+// `connection` is the session's from then on. `debug`: every request on standard error.
+Result<FuseSessionPtr> OpenFuseSession(UniqueFd connection, const fuse_lowlevel_ops& ops,
+                                       void* userdata, bool debug);
 
 // Reads and answers FUSE_INIT, and keeps it in `state`.
 Status Negotiate(fuse_session* fuse, ServerState& state);

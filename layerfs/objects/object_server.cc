@@ -12,7 +12,7 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
-#include "layerfs/fuse/session_loop.h"
+#include "layerfs/fuse/request_loop.h"
 #include "layerfs/object_mount.h"
 #include "layerfs/objects/fetch_queue.h"
 #include "layerfs/objects/interruptible.h"
@@ -398,7 +398,7 @@ Result<int> ServeObjects(const ObjectServerOptions& options, ObjectSource& sourc
   ASSIGN_OR_RETURN(server.objects, strata::Open(options.objects_dir, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(session, OpenFuseSession(std::move(connection), ops, &server, options.debug));
   if (options.on_ready) options.on_ready();
-  return LoopFuseSession(session.get(), options.threads_max);
+  return ServeRequests(session.get(), options.threads_max);
 }
 
 }  // namespace strata::layerfs
