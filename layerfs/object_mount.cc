@@ -46,10 +46,9 @@ Status StartObjectMount(const ObjectMountSpec& spec, const std::string& objects_
                                         .options = {{"source", "strata-objects"},
                                                     {"subtype", "layerfs-objects"},
                                                     {"fd", std::to_string(fuse_fd->get())},
-                                                    {"rootmode", "40555"},
+                                                    {"rootmode", "40500"},
                                                     {"user_id", "0"},
                                                     {"group_id", "0"},
-                                                    {"allow_other", ""},
                                                     {"default_permissions", ""}},
                                         .attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID}));
   RETURN_IF_ERROR(StartServer({.argv = {spec.binary, "--fuse-fd", std::to_string(kServerFuseFd),

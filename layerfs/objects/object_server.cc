@@ -60,7 +60,7 @@ bool IsDirectory(fuse_ino_t number) { return number < kFirstObject; }
 struct stat DirectoryAttributes(fuse_ino_t number) {
   struct stat st = {};
   st.st_ino = number;
-  st.st_mode = S_IFDIR | 0555;
+  st.st_mode = S_IFDIR | 0500;  // Whoever may use an object reaches it through a root.
   st.st_nlink = 2;
   return st;
 }

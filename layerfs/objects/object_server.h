@@ -7,7 +7,8 @@
 //  The
 //    size of an object that is not here is asked for when somebody stats it (and at the lookup
 //    where there is no passthrough, because then the kernel's reads go by it).
-//  - Names cannot be listed. Whoever knows a digest may look it up.
+//  - Names cannot be listed, and only root may look them up: what is in the store, and can be had
+//    for it, is not for every user who knows a digest. Overlayfs asks as root.
 //  - Setting kProvideXattr on an object provides it, or checks the one that is there against its
 //    digest and replaces it; EIO when that fails.
 //  - One backing file per object while any open of it lasts. Where passthrough is missing, reads

@@ -75,6 +75,24 @@ TEST_P(LazyRootTest, AnUnprivilegedUserOfAShiftedRootFetchesWhatHeMayRead) {
   EXPECT_EQ(open_as(300007), 0);
 }
 
+TEST_P(LazyRootTest, UsersCannotAskTheObjectMountForDigests) {
+  const auto root = Mount(LazySpec());
+  ASSERT_TRUE(root.ok()) << root.error().message();
+  ASSERT_TRUE(EnsureObjectMount(spec_mount(), store()).ok());
+  ASSERT_EQ(::chmod(base().c_str(), 0755), 0);
+  const std::string run = base() + "/run";
+  const std::string object = spec_mount().mountpoint + "/" + Hasher::Of(kBig).ObjectPath();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setresuid(12345, 12345, 12345) != 0 || ::access(run.c_str(), X_OK) != 0) ::_exit(99);
+    struct stat st = {};
+    ::_exit(::stat(object.c_str(), &st) == 0 ? 0 : errno);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), EACCES);
+}
+
 TEST_P(LazyRootTest, AnObjectThatNobodyHasIsEioForItsFileAloneAndItsDigestIsLogged) {
   ASSERT_EQ(::unlink(InSource(kBig).c_str()), 0);
   const RootSpec spec = LazySpec();
