@@ -245,10 +245,10 @@ std::string Checker::CheckDirectory(int dir_fd, Id id) {
   return "";
 }
 
-std::string Checker::CheckTree(const std::string& root) {
-  const UniqueFd fd(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return "open the root: " + ErrorName(errno);
-  return CheckDirectory(fd.get(), kRootId);
+std::string Checker::CheckTree(const std::string& path, Id id) {
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return "open " + path + ": " + ErrorName(errno);
+  return CheckDirectory(fd.get(), id);
 }
 
 }  // namespace strata::property

@@ -19,8 +19,8 @@ class Checker {
       : model_(model), old_readers_may_lag_(old_readers_may_lag), start_(std::time(nullptr)) {}
 
   std::string CheckOutcome(const Operation& op, const Expected& expected, const Outcome& outcome);
-  // Everything below `root`, and the open files.
-  std::string CheckTree(const std::string& root);
+  // Everything below `path`, which is the directory `id`; and the open files.
+  std::string CheckTree(const std::string& path, Id id);
   std::string CheckHandles(const Executor& executor);
   // Inode numbers need to hold within one mount only.
   void ForgetNumbers();

@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "common/result.h"
-#include "tests/conformance/backends.h"
 #include "tests/property/model.h"
+#include "tests/property/target.h"
 
 namespace strata::property {
-
-enum class Target { kPlain, kOverlay, kKernel, kFuse, kSwitching };  // The last: drivers in turns.
-
-std::string_view TargetName(Target target);
-Result<Target> ParseTarget(std::string_view name);
 
 struct EpisodeOptions {
   Target target = Target::kFuse;

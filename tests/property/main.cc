@@ -10,6 +10,7 @@
 #include <random>
 
 #include "common/file_io.h"
+#include "tests/property/crowd.h"
 #include "tests/property/episode.h"
 #include "tests/property/generator.h"
 #include "tests/property/shrink.h"
@@ -19,7 +20,8 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: layerfs_property [--driver plain|overlay|kernel|fuse|switching] [--seed N] [--ops N]\n"
-    "                        [--episode N] [--check-every N] [--dir DIR] [--replay FILE]\n";
+    "                        [--episode N] [--check-every N] [--dir DIR] [--threads N]\n"
+    "                        [--replay FILE]\n";
 
 // Set by SIGINT and SIGTERM: the sequence ends there, and what was mounted is unmounted.
 std::atomic<bool> stop_asked{false};
@@ -29,6 +31,7 @@ struct Options {
   uint64_t seed = std::random_device()();
   uint64_t operations = 4000;
   uint64_t episode_operations = 2000;
+  unsigned threads = 0;  // 0: one sequence, which can be shrunk.
   std::string replay;
 };
 
@@ -40,6 +43,7 @@ Result<Options> ParseOptions(int argc, char** argv) {
                                  {"check-every", required_argument, nullptr, 'c'},
                                  {"dir", required_argument, nullptr, 'p'},
                                  {"replay", required_argument, nullptr, 'r'},
+                                 {"threads", required_argument, nullptr, 't'},
                                  {nullptr, 0, nullptr, 0}};
   Options options;
   int letter;
@@ -64,6 +68,9 @@ Result<Options> ParseOptions(int argc, char** argv) {
         break;
       case 'p':
         options.episode.directory = optarg;
+        break;
+      case 't':
+        options.threads = static_cast<unsigned>(std::min<uint64_t>(number, 64));
         break;
       case 'r':
         options.replay = optarg;
@@ -125,6 +132,30 @@ Result<bool> RunReplay(const Options& options) {
   return !result.failure.has_value();
 }
 
+// The same on many sequences at once. True: everything held.
+Result<bool> RunCrowds(const Options& options) {
+  const auto start = std::chrono::steady_clock::now();
+  std::printf("driver %s, seed %llu, %u sequences of %llu operations at once\n",
+              std::string(TargetName(options.episode.target)).c_str(),
+              static_cast<unsigned long long>(options.seed), options.threads,
+              static_cast<unsigned long long>(options.operations));
+  std::fflush(stdout);
+  for (uint64_t done = 0; done < options.operations && !stop_asked;
+       done += options.episode_operations) {
+    const uint64_t count = std::min(options.episode_operations, options.operations - done);
+    ASSIGN_OR_RETURN(const std::string text, RunCrowd(options.episode, options.seed + done,
+                                                      options.threads, count, stop_asked));
+    if (text.empty()) continue;
+    std::printf("FAILED with seed %llu: %s\n", static_cast<unsigned long long>(options.seed + done),
+                text.c_str());
+    return false;
+  }
+  if (stop_asked) return Error(Code::kCancelled, "stopped by a signal");
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::printf("held, in %.1f s\n", seconds.count());
+  return true;
+}
+
 // True: everything held.
 Result<bool> RunRandom(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -165,6 +196,7 @@ Result<bool> RunRandom(const Options& options) {
 Result<bool> Main(int argc, char** argv) {
   ASSIGN_OR_RETURN(const Options options, ParseOptions(argc, argv));
   for (const int signal : {SIGINT, SIGTERM}) ::signal(signal, [](int) { stop_asked = true; });
+  if (options.threads > 0) return RunCrowds(options);
   return options.replay.empty() ? RunRandom(options) : RunReplay(options);
 }
 
