@@ -1,9 +1,11 @@
 #include "layerfs/volume/ext4_volumes.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -11,6 +13,24 @@
 #include "layerfs/volume/volume_names.h"
 
 namespace strata::layerfs {
+namespace {
+
+constexpr std::chrono::milliseconds kCloseWait(500);
+constexpr int kClosePauseMs = 5;
+
+// A process that ends closes one descriptor after the other, and the kernel tells nobody of the
+// last: a short while of "in use" is waited out.
+Status UnmountUnused(const std::string& path) {
+  const auto deadline = std::chrono::steady_clock::now() + kCloseWait;
+  while (true) {
+    Status status = Unmount(path);
+    if (status.ok() || status.error().sys_errno() != EBUSY) return status;
+    if (std::chrono::steady_clock::now() >= deadline) return status;
+    ::poll(nullptr, 0, kClosePauseMs);
+  }
+}
+
+}  // namespace
 
 // Mounted at <mount_dir>/.snapshot-<volume>.
 class Ext4Snapshot final : public VolumeSnapshot {
@@ -57,7 +77,7 @@ Status Ext4Volumes::MountAt(const std::string& name, Ext4Access access) {
 
 Status Ext4Volumes::UnmountAt(const std::string& name) {
   const std::string path = MountPointOf(name);
-  if (Status status = Unmount(path); !status.ok()) {
+  if (Status status = UnmountUnused(path); !status.ok()) {
     if (status.error().sys_errno() != EBUSY) return status;
     return Error(Code::kFailedPrecondition, "volume " + name + " is in use (" + path + ")", EBUSY);
   }
