@@ -4,7 +4,7 @@
 // The server gets the lock on the upper (layerfs/upper_lock.h) as its descriptor 5, to be kept
 // until it ends; see layerfs/server_process.h for the others. It logs to <upper>.log.
 //
-// What it starts is the server's keeper (layerfs/cmd/keeper.h). <upper>.broken appears when that
+// What it starts is the server's keeper (layerfs/server/keeper.h). <upper>.broken appears when that
 // gave its server up, and is removed by the next mount.
 #pragma once
 

@@ -51,13 +51,14 @@ Status StartObjectMount(const ObjectMountSpec& spec, const std::string& objects_
                                                     {"group_id", "0"},
                                                     {"default_permissions", ""}},
                                         .attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID}));
-  RETURN_IF_ERROR(StartServer({.argv = {spec.binary, "--fuse-fd", std::to_string(kServerFuseFd),
-                                        "--ready-fd", std::to_string(kServerReadyFd), "--objects",
-                                        objects_dir, "--imaged", spec.imaged_socket},
-                               .log_path = spec.mountpoint + ".log",
-                               .fuse_fd = std::move(*fuse_fd),
-                               .kept = UniqueFd()},
-                              std::chrono::steady_clock::now() + kReadyWithin));
+  RETURN_IF_ERROR(
+      StartServer({.argv = {spec.binary, "--fuse-fd", std::to_string(kServerFuseFd), "--ready-fd",
+                            std::to_string(kServerReadyFd), "--objects", objects_dir, "--imaged",
+                            spec.imaged_socket, "--broken-file", spec.mountpoint + ".broken"},
+                   .log_path = spec.mountpoint + ".log",
+                   .fuse_fd = std::move(*fuse_fd),
+                   .kept = UniqueFd()},
+                  std::chrono::steady_clock::now() + kReadyWithin));
   return AttachMount(mount.get(), spec.mountpoint);
 }
 

@@ -10,11 +10,11 @@
 #include "common/mount.h"
 #include "common/paths.h"
 #include "layerfs/cmd/id_shift_option.h"
-#include "layerfs/cmd/keeper.h"
 #include "layerfs/cmd/serve.h"
 #include "layerfs/cmd/upgrade.h"
 #include "layerfs/probe.h"
 #include "layerfs/root.h"
+#include "layerfs/server/keeper.h"
 
 namespace strata::layerfs {
 namespace {

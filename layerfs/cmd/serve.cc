@@ -3,9 +3,9 @@
 #include "common/log.h"
 #include "common/unique_fd.h"
 #include "layerfs/cmd/id_shift_option.h"
-#include "layerfs/cmd/keeper.h"
 #include "layerfs/fuse/fuse_server.h"
 #include "layerfs/fuse_launch.h"
+#include "layerfs/server/keeper.h"
 #include "layerfs/server_process.h"
 
 namespace strata::layerfs {
@@ -29,50 +29,18 @@ Result<FuseServerOptions> OptionsOf(const ServeArguments& arguments) {
   }
   options.passthrough = !arguments.no_passthrough;
   options.debug = arguments.debug;
-  options.kept_fds = {arguments.fuse_fd, kServerLockFd};
+  options.kept_fds = {kServerLockFd};
   return options;
 }
 
-// A server that is watched by a keeper when `state` is not null.
-int Serve(FuseServerOptions options, ServerState* state, Launcher launcher) {
+int Serve(FuseServerOptions options, ServerState* state, Launcher& launcher) {
   options.state = state;
-  if (state != nullptr && state->header().serving.load() != 0) launcher.Forget();
   if (launcher.waits()) options.on_ready = [&launcher] { launcher.TellReady(); };
   const Result<int> served = ServeFuse(options);
   if (served.ok()) return *served;
   LOG_ERROR(served.error().message());
   launcher.TellFailure(served.error().message());
   return 1;
-}
-
-int ServeKept(const FuseServerOptions& options, std::unique_ptr<ServerState> state,
-              Launcher launcher) {
-  KeeperOptions keeper;
-  keeper.state = state.get();
-  keeper.broken_file = BrokenFile(options.root.upper_dir);
-  keeper.kept_fds = options.kept_fds;
-  const int code =
-      KeepServing(keeper, [&] { return Serve(options, state.get(), std::move(launcher)); });
-  launcher.Forget();
-  return code;
-}
-
-int ServeWithState(const FuseServerOptions& options, Launcher launcher) {
-  auto state = ServerState::Create();
-  if (!state.ok()) {
-    launcher.TellFailure(state.error().message());
-    return 1;
-  }
-  return ServeKept(options, std::move(*state), std::move(launcher));
-}
-
-int ServeAfterUpgrade(const FuseServerOptions& options, int state_fd) {
-  auto state = ServerState::Adopt(UniqueFd(state_fd));
-  if (!state.ok()) {
-    LOG_ERROR(state.error().message());
-    return 1;
-  }
-  return ServeKept(options, std::move(*state), {});
 }
 
 }  // namespace
@@ -106,13 +74,15 @@ int RunServe(const ServeArguments& arguments) {
     }
     return 1;
   }
-  if (arguments.state_fd >= 0) return ServeAfterUpgrade(*options, arguments.state_fd);
-  if (arguments.ready_fd >= 0) {
-    return ServeApart(arguments.fuse_fd, arguments.ready_fd, [&](Launcher launcher) {
-      return ServeWithState(*options, std::move(launcher));
-    });
-  }
-  return Serve(*options, nullptr, {});
+  KeeperOptions keeper;
+  keeper.fuse_fd = arguments.fuse_fd;
+  keeper.ready_fd = arguments.ready_fd;
+  keeper.state_fd = arguments.state_fd;
+  keeper.broken_file = BrokenFile(arguments.upper);
+  keeper.kept_fds = options->kept_fds;
+  return KeepServing(keeper, [&options](ServerState* state, Launcher& launcher) {
+    return Serve(*options, state, launcher);
+  });
 }
 
 }  // namespace strata::layerfs

@@ -15,7 +15,7 @@
 
 #include "common/file_io.h"
 #include "common/unique_fd.h"
-#include "layerfs/cmd/keeper.h"
+#include "layerfs/server/keeper.h"
 
 namespace strata::layerfs {
 namespace {

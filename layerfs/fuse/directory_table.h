@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "layerfs/fuse/directory_listing.h"
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/server_state.h"
 
 namespace strata::layerfs {
 

@@ -4,10 +4,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/rights.h"
 #include "layerfs/fuse/session.h"
 #include "layerfs/fuse/takeover.h"
+#include "layerfs/server/request_loop.h"
+#include "layerfs/server/server_life.h"
 
 namespace strata::layerfs {
 namespace {
@@ -68,39 +69,25 @@ Status PrepareThread() {
 
 Result<int> ServeFuse(const FuseServerOptions& options) {
   UniqueFd connection(options.fuse_fd);
-  ASSIGN_OR_RETURN(std::vector<int> inherited, InheritedDescriptors());
+  ASSIGN_OR_RETURN(ServerLife life, ServerLife::Begin(options.state));
   RETURN_IF_ERROR(PrepareThread());
-  std::unique_ptr<ServerState> own_state;
-  if (options.state == nullptr) {
-    ASSIGN_OR_RETURN(own_state, ServerState::Create());
-  }
-  ServerState& state = options.state != nullptr ? *options.state : *own_state;
-  StateHeader& header = state.header();
-  const bool takes_over = header.serving.load() != 0;
   ASSIGN_OR_RETURN(std::unique_ptr<UnionFs> fs, UnionFs::Open(options.root));
-  Session session(options, std::move(fs), state);
-  if (!takes_over) {
+  Session session(options, std::move(fs), life.state());
+  uint64_t& generation = life.state().header().generation;
+  if (life.takes_over()) {
+    RETURN_IF_ERROR(TakeOver(session), "take over");
+  } else {
     timespec now;
     ::clock_gettime(CLOCK_REALTIME, &now);
-    header.generation = static_cast<uint32_t>(now.tv_sec);
+    generation = static_cast<uint32_t>(now.tv_sec);
   }
-  session.generation = header.generation;
+  session.generation = generation;
 
   const fuse_lowlevel_ops ops = Operations();
   ASSIGN_OR_RETURN(const FuseSessionPtr fuse,
                    OpenFuseSession(std::move(connection), ops, &session, options.debug));
   session.fuse = fuse.get();
-  if (takes_over) {
-    std::vector<int> kept = options.kept_fds;
-    kept.insert(kept.end(), {0, 1, 2, options.fuse_fd, state.fd()});
-    RETURN_IF_ERROR(TakeOver(session, inherited, kept), "take over");
-    RETURN_IF_ERROR(NegotiateAgain(fuse.get(), state));
-  } else {
-    RETURN_IF_ERROR(Negotiate(fuse.get(), state));
-    header.serving.store(1);
-  }
-  if (!takes_over && options.on_ready) options.on_ready();
-  return ServeRequests(fuse.get(), options.threads_max);
+  return life.Serve(fuse.get(), options.kept_fds, options.threads_max, options.on_ready);
 }
 
 }  // namespace strata::layerfs

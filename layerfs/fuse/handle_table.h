@@ -1,5 +1,5 @@
-// HandleTable: the file handles that the kernel holds. A handle stands for one open file; it is
-// recorded in the ServerState for the next server. Thread-safe.
+// HandleTable: the file handles of a root that the kernel holds. A handle stands for one open file.
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "layerfs/fuse/inode.h"
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/handle_slots.h"
 
 namespace strata::layerfs {
 
@@ -36,12 +36,9 @@ class HandleTable {
   void Adopt(uint64_t handle, OpenFile file);
 
  private:
-  bool IsLiveLocked(uint64_t handle) const;
-
-  mutable std::mutex mutex_;  // Guards what follows and the records; a leaf.
-  ServerState& state_;
+  mutable std::mutex mutex_;  // Guards what follows; a leaf.
+  HandleSlots slots_;
   std::vector<OpenFile> files_;  // By slot.
-  std::vector<uint32_t> free_;
 };
 
 }  // namespace strata::layerfs

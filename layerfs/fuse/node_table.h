@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "layerfs/fuse/inode.h"
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/server_state.h"
 
 namespace strata::layerfs {
 

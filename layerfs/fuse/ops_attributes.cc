@@ -1,8 +1,8 @@
 // Callbacks on attributes, extended attributes and the file system.
 #include <sys/xattr.h>
 
-#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/session.h"
+#include "layerfs/server/request_loop.h"
 
 namespace strata::layerfs {
 namespace {

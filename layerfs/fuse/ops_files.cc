@@ -2,7 +2,7 @@
 #include <fcntl.h>
 
 #include "layerfs/fuse/open_file.h"
-#include "layerfs/fuse/request_loop.h"
+#include "layerfs/server/request_loop.h"
 
 namespace strata::layerfs {
 namespace {

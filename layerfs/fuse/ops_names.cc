@@ -5,8 +5,8 @@
 // made for it, and a name that should be there and is not has been removed for it.
 #include <fcntl.h>
 
-#include "layerfs/fuse/request_loop.h"
 #include "layerfs/fuse/session.h"
+#include "layerfs/server/request_loop.h"
 
 namespace strata::layerfs {
 namespace {

@@ -1,14 +1,8 @@
 #include "layerfs/fuse/takeover.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <charconv>
 #include <cstring>
 #include <memory>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "layerfs/fuse/open_file.h"
 
@@ -64,28 +58,9 @@ Status AdoptNodes(Session& session) {
 
 }  // namespace
 
-Result<std::vector<int>> InheritedDescriptors() {
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir("/proc/self/fd"), ::closedir);
-  if (stream == nullptr) return Errno("list the open descriptors");
-  std::vector<int> numbers;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    int number;
-    const char* end = entry->d_name + std::strlen(entry->d_name);
-    const auto [stop, error] = std::from_chars(entry->d_name, end, number);
-    if (error != std::errc() || stop != end || number == ::dirfd(stream.get())) continue;
-    numbers.push_back(number);
-  }
-  return numbers;
-}
-
-Status TakeOver(Session& session, const std::vector<int>& inherited, const std::vector<int>& kept) {
+Status TakeOver(Session& session) {
   RETURN_IF_ERROR(AdoptNodes(session));
   AdoptOpenFiles(session);
-  std::unordered_set<int> used(kept.begin(), kept.end());
-  for (const int number : session.state.DescriptorsInUse()) used.insert(number);
-  for (const int number : inherited) {
-    if (!used.contains(number)) ::close(number);
-  }
   return Ok();
 }
 

@@ -2,13 +2,14 @@
 // gives it its descriptors (layerfs/server_process.h). A program of its own because the servers of
 // roots, of which there are many, must not load gRPC.
 #include <CLI/CLI.hpp>
-#include <csignal>
+#include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "common/log.h"
 #include "layerfs/objects/imaged_source.h"
 #include "layerfs/objects/object_server.h"
-#include "layerfs/server_process.h"
+#include "layerfs/server/keeper.h"
 
 namespace strata::layerfs {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 struct Arguments {
   ObjectServerOptions options;
   int ready_fd = -1;
+  int state_fd = -1;
+  std::string broken_file;
   std::string imaged;
   bool no_passthrough = false;
 };
@@ -24,6 +27,9 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
   ObjectServerOptions& options = arguments->options;
   app->add_option("--fuse-fd", options.fuse_fd, "The mounted connection")->required();
   app->add_option("--ready-fd", arguments->ready_fd, "Told when the mount can be used");
+  app->add_option(kStateFdOption, arguments->state_fd, "The state of the server to replace");
+  app->add_option("--broken-file", arguments->broken_file, "Where to say that the mount broke")
+      ->required();
   app->add_option("--objects", options.objects_dir, "The store's objects directory")->required();
   app->add_option("--imaged", arguments->imaged, "The socket of the store's imaged")->required();
   app->add_option("--threads", options.threads_max, "At most so many threads answer")
@@ -37,9 +43,10 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
 }
 
 // gRPC starts threads, so not before the process is the one that stays.
-int Serve(const Arguments& arguments, Launcher launcher) {
+int Serve(const Arguments& arguments, ServerState* state, Launcher& launcher) {
   ImagedSource source(arguments.imaged);
   ObjectServerOptions options = arguments.options;
+  options.state = state;
   if (launcher.waits()) options.on_ready = [&launcher] { launcher.TellReady(); };
   const Result<int> served = ServeObjects(options, source);
   if (served.ok()) return *served;
@@ -49,6 +56,10 @@ int Serve(const Arguments& arguments, Launcher launcher) {
 }
 
 int Main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == kStateVersionCommand) {
+    std::printf("%u\n", kServerStateVersion);
+    return 0;
+  }
   CLI::App app("layerfs-objects: serves the object mount of a store (internal)");
   Arguments arguments;
   AddOptions(&app, &arguments);
@@ -58,9 +69,14 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   arguments.options.passthrough = !arguments.no_passthrough;
-  if (arguments.ready_fd < 0) return Serve(arguments, Launcher());
-  return ServeApart(arguments.options.fuse_fd, arguments.ready_fd,
-                    [&](Launcher launcher) { return Serve(arguments, std::move(launcher)); });
+  KeeperOptions keeper;
+  keeper.fuse_fd = arguments.options.fuse_fd;
+  keeper.ready_fd = arguments.ready_fd;
+  keeper.state_fd = arguments.state_fd;
+  keeper.broken_file = arguments.broken_file;
+  return KeepServing(keeper, [&arguments](ServerState* state, Launcher& launcher) {
+    return Serve(arguments, state, launcher);
+  });
 }
 
 }  // namespace

@@ -12,11 +12,12 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
-#include "layerfs/fuse/request_loop.h"
 #include "layerfs/object_mount.h"
 #include "layerfs/objects/fetch_queue.h"
 #include "layerfs/objects/interruptible.h"
 #include "layerfs/objects/object_nodes.h"
+#include "layerfs/server/request_loop.h"
+#include "layerfs/server/server_life.h"
 
 namespace strata::layerfs {
 namespace {
@@ -25,9 +26,10 @@ constexpr double kForever = 86400;  // Seconds. An object never changes.
 constexpr size_t kDirectoryNameSize = 2;
 
 struct Server {
-  Server(const ObjectServerOptions& server_options, ObjectSource& object_source)
+  Server(const ObjectServerOptions& server_options, ObjectSource& object_source, ServerState& state)
       : options(server_options),
         source(object_source),
+        nodes(state),
         queue(source, options.fetch_threads_max),
         requests(queue) {}
 
@@ -251,14 +253,21 @@ void StartReading(fuse_req_t req, Server& server, ObjectNode& node, UniqueFd fd)
   node.fd = std::make_shared<const UniqueFd>(std::move(fd));
 }
 
-void StopReading(fuse_req_t req, ObjectNode& node) {
-  const std::lock_guard lock(node.mutex);
-  if (--node.open_count > 0) return;
-  if (node.backing_id > 0 && fuse_passthrough_close(req, node.backing_id) < 0) {
+// REQUIRES: node.mutex, and no file is open.
+void EndReading(fuse_req_t req, Server& server, ObjectNode& node) {
+  const int32_t backing_id = std::exchange(node.backing_id, 0);
+  const auto fd = std::exchange(node.fd, nullptr);
+  server.nodes.RecordOpen(node);  // Before the numbers can be used again.
+  if (backing_id > 0 && fuse_passthrough_close(req, backing_id) < 0) {
     LOG_WARNING(Errno("close a backing file").message());
   }
-  node.backing_id = 0;
-  node.fd.reset();
+}
+
+void CloseFile(fuse_req_t req, Server& server, uint64_t handle) {
+  const ObjectNodePtr node = server.nodes.CloseHandle(handle);
+  if (node == nullptr) return;
+  const std::lock_guard lock(node->mutex);
+  if (--node->open_count == 0) EndReading(req, server, *node);
 }
 
 // kNotFound when the object is not in the folder.
@@ -268,6 +277,12 @@ Status OpenLocal(fuse_req_t req, Server& server, ObjectNode& node, fuse_file_inf
     ASSIGN_OR_RETURN(UniqueFd fd,
                      OpenAt(server.objects.get(), node.digest.ObjectPath(), O_RDONLY | O_NOFOLLOW));
     StartReading(req, server, node, std::move(fd));
+    server.nodes.RecordOpen(node);
+  }
+  fi->fh = server.nodes.OpenHandle(ObjectNodes::NumberOf(node.digest));
+  if (fi->fh == 0) {
+    if (node.open_count == 0) EndReading(req, server, node);
+    return Errno("too many objects are open", ENFILE);
   }
   ++node.open_count;
   fi->backing_id = node.backing_id;
@@ -276,9 +291,9 @@ Status OpenLocal(fuse_req_t req, Server& server, ObjectNode& node, fuse_file_inf
   return Ok();
 }
 
-void ReplyOpen(fuse_req_t req, ObjectNode& node, const fuse_file_info& fi) {
+void ReplyOpen(fuse_req_t req, Server& server, const fuse_file_info& fi) {
   // The session's data of a request that was answered may be gone: what is needed is at hand.
-  if (fuse_reply_open(req, &fi) != 0) StopReading(req, node);
+  if (fuse_reply_open(req, &fi) != 0) CloseFile(req, server, fi.fh);
 }
 
 void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
@@ -294,7 +309,7 @@ void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
     }
     const Status opened = OpenLocal(req, server, *node, fi);
     if (opened.ok()) {
-      ReplyOpen(req, *node, *fi);
+      ReplyOpen(req, server, *fi);
       return;
     }
     if (opened.error().sys_errno() != ENOENT) {
@@ -311,7 +326,7 @@ void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
                            fuse_file_info answer = asked;
                            const Status status = OpenLocal(waited, server, *node, &answer);
                            if (status.ok()) {
-                             ReplyOpen(waited, *node, answer);
+                             ReplyOpen(waited, server, answer);
                            } else {
                              ReplyFailure(waited, node->digest, status.error());
                            }
@@ -319,9 +334,9 @@ void Open(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
   });
 }
 
-void Release(fuse_req_t req, fuse_ino_t number, fuse_file_info*) {
+void Release(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
   Guarded(req, [&](Server& server) {
-    if (const ObjectNodePtr node = server.nodes.Find(number)) StopReading(req, *node);
+    CloseFile(req, server, fi->fh);
     fuse_reply_err(req, 0);
   });
 }
@@ -392,13 +407,14 @@ fuse_lowlevel_ops Operations() {
 
 Result<int> ServeObjects(const ObjectServerOptions& options, ObjectSource& source) {
   UniqueFd connection(options.fuse_fd);
+  ASSIGN_OR_RETURN(ServerLife life, ServerLife::Begin(options.state));
   const fuse_lowlevel_ops ops = Operations();
   FuseSessionPtr session(nullptr, fuse_session_destroy);
-  Server server(options, source);  // After the session: fetches that end late still answer.
+  Server server(options, source,
+                life.state());  // After the session: fetches that end late still answer.
   ASSIGN_OR_RETURN(server.objects, strata::Open(options.objects_dir, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(session, OpenFuseSession(std::move(connection), ops, &server, options.debug));
-  if (options.on_ready) options.on_ready();
-  return ServeRequests(session.get(), options.threads_max);
+  return life.Serve(session.get(), {options.fuse_fd}, options.threads_max, options.on_ready);
 }
 
 }  // namespace strata::layerfs

@@ -26,6 +26,8 @@
 
 namespace strata::layerfs {
 
+class ServerState;
+
 struct ObjectServerOptions {
   int fuse_fd = -1;  // The connection; taken over, closed at the end.
   std::string objects_dir;
@@ -33,6 +35,8 @@ struct ObjectServerOptions {
   unsigned fetch_threads_max = 16;  // Fetches at once.
   bool passthrough = true;
   bool debug = false;  // Every request on standard error.
+  // What outlives this process; null: nothing does. See layerfs/server/server_life.h.
+  ServerState* state = nullptr;
   std::function<void()> on_ready;
 };
 

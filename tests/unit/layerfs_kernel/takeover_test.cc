@@ -1,5 +1,5 @@
 // A fuse driver's server that is killed, crashes or is replaced: the programs in the root do not
-// notice (layerfs/cmd/keeper.h, docs/takeover.md). With the real binary.
+// notice (layerfs/server/keeper.h, docs/takeover.md). With the real binary.
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -18,19 +18,17 @@
 #include "common/file_io.h"
 #include "common/mount.h"
 #include "common/subprocess.h"
-#include "layerfs/cmd/keeper.h"
 #include "layerfs/fuse_launch.h"
 #include "layerfs/root.h"
 #include "tests/conformance/test_image.h"
+#include "tests/unit/layerfs_kernel/keeper_process.h"
 
 namespace strata::layerfs {
 namespace {
 
-using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBigSize = 200'000;
-constexpr auto kPatience = std::chrono::seconds(20);
 
 testing::TestImage MakeImage() {
   testing::TestImage image;
@@ -86,7 +84,7 @@ class TakeoverTest : public ::testing::TestWithParam<Io> {
     const auto mount = MountRoot(Driver::kFuse, spec_, program);
     ASSERT_TRUE(mount.ok()) << mount.error().message();
     ASSERT_TRUE(AttachMount(mount->get(), Path()).ok());
-    keeper_ = FindKeeper();
+    keeper_ = FindKeeper("serve.*" + spec_.upper_dir + " ");
     ASSERT_GT(keeper_, 0);
   }
 
@@ -109,38 +107,8 @@ class TakeoverTest : public ::testing::TestWithParam<Io> {
   std::string Log() const { return ReadFile(spec_.upper_dir + ".log").value_or(""); }
   bool IsBroken() const { return PathExists(BrokenFile(spec_.upper_dir)); }
 
-  pid_t FindKeeper() const {
-    const auto found = strata::Run({"pgrep", "-f", "serve.*" + spec_.upper_dir + " "});
-    if (!found.ok() || found->exit_code != 0) return 0;
-    for (size_t at = 0; at < found->out.size(); at = found->out.find('\n', at) + 1) {
-      const pid_t pid = std::stoi(found->out.substr(at));
-      const auto comm = ReadFile("/proc/" + std::to_string(pid) + "/comm");
-      if (comm.ok() && *comm == std::string(kKeeperName) + "\n") return pid;
-    }
-    return 0;
-  }
-
-  // Waits for a server other than `not_this`.
-  pid_t Server(pid_t not_this = 0) const {
-    const std::string pid = std::to_string(keeper_);
-    const auto deadline = Clock::now() + kPatience;
-    while (Clock::now() < deadline) {
-      const auto children = ReadFile("/proc/" + pid + "/task/" + pid + "/children");
-      if (!children.ok()) return 0;
-      const pid_t server = static_cast<pid_t>(std::strtol(children->c_str(), nullptr, 10));
-      if (server > 0 && server != not_this) return server;
-      std::this_thread::yield();
-    }
-    return 0;
-  }
-
-  // Ends the server; whoever comes next is at work when this returns.
-  void KillServer(int signal = SIGKILL) {
-    const pid_t server = Server();
-    ASSERT_GT(server, 0);
-    ASSERT_EQ(::kill(server, signal), 0);
-    ASSERT_GT(Server(server), 0) << Log();
-  }
+  pid_t Server(pid_t not_this = 0) const { return ServerOf(keeper_, not_this); }
+  void KillServer(int signal = SIGKILL) { KillServerOf(keeper_, signal); }
 
   UniqueFd OpenFile(const std::string& name, int flags) const {
     UniqueFd fd(::open(Path(name).c_str(), flags | O_CLOEXEC, 0644));
@@ -411,7 +379,7 @@ TEST_P(TakeoverTest, ProgramsUnderLoadDoNotNoticeKills) {
   for (int i = 0; i < kKills && !HasFatalFailure(); ++i) {
     // At any moment of the load.
     const size_t until = steps + static_cast<size_t>(::rand_r(&seed) % 100);
-    const auto deadline = Clock::now() + kPatience;
+    const auto deadline = Clock::now() + kServerPatience;
     while (steps < until) {
       ASSERT_LT(Clock::now(), deadline) << "the load stands still";
       std::this_thread::yield();
@@ -469,7 +437,7 @@ TEST_P(TakeoverTest, ABinaryThatCannotGoOnIsRefused) {
   ASSERT_EQ(strata::Run({"cp", "/bin/true", binary + ".new"})->exit_code, 0);
   ASSERT_EQ(::rename((binary + ".new").c_str(), binary.c_str()), 0);
   ASSERT_EQ(::kill(keeper_, SIGHUP), 0);
-  const auto deadline = Clock::now() + kPatience;
+  const auto deadline = Clock::now() + kServerPatience;
   while (Log().find("cannot go on") == std::string::npos && Clock::now() < deadline) {
     std::this_thread::yield();
   }

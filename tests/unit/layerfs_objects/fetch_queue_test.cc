@@ -115,33 +115,64 @@ TEST_F(FetchQueueTest, TheEndOfTheQueueAnswersAllWhoWait) {
   for (auto& answer : answers) EXPECT_EQ(answer.get(), Code::kCancelled);
 }
 
-TEST(ObjectNodesTest, NumbersComeFromTheDigestAlone) {
-  const Digest digest = Hasher::Of("x");
-  ObjectNodes first;
-  ObjectNodes second;
-  ASSERT_NE(first.Acquire(digest), nullptr);
-  ASSERT_NE(second.Acquire(digest), nullptr);
-  const uint64_t number = ObjectNodes::NumberOf(digest);
-  EXPECT_EQ(first.Find(number)->digest, digest);
-  EXPECT_EQ(second.Find(number)->digest, digest);
+class ObjectNodesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto state = ServerState::Create();
+    ASSERT_TRUE(state.ok()) << state.error().message();
+    state_ = std::move(*state);
+  }
+  std::unique_ptr<ServerState> state_;
+  const Digest digest_ = Hasher::Of("x");
+  const uint64_t number_ = ObjectNodes::NumberOf(digest_);
+};
+
+TEST_F(ObjectNodesTest, TheNextServerKnowsNodesLookupsAndOpenFiles) {
+  uint64_t first_handle, second_handle;
+  {
+    ObjectNodes nodes(*state_);
+    const ObjectNodePtr gone = nodes.Acquire(Hasher::Of("gone"));
+    const ObjectNodePtr node = nodes.Acquire(digest_);
+    ASSERT_NE(node, nullptr);
+    ASSERT_NE(nodes.Acquire(digest_), nullptr);
+    first_handle = nodes.OpenHandle(number_);
+    second_handle = nodes.OpenHandle(number_);
+    const std::lock_guard lock(node->mutex);
+    node->backing_id = 7;
+    nodes.RecordOpen(*node);
+    nodes.Forget(ObjectNodes::NumberOf(Hasher::Of("gone")), 1);
+  }
+  ObjectNodes nodes(*state_);
+  EXPECT_EQ(nodes.size(), 1u);
+  const ObjectNodePtr node = nodes.Find(number_);
+  ASSERT_NE(node, nullptr);
+  EXPECT_EQ(node->digest, digest_);
+  EXPECT_EQ(node->backing_id, 7);
+  EXPECT_EQ(node->open_count, 2u);
+  EXPECT_EQ(nodes.CloseHandle(first_handle), node);
+  EXPECT_EQ(nodes.CloseHandle(first_handle), nullptr);
+  EXPECT_EQ(nodes.CloseHandle(second_handle), node);
+  nodes.Forget(number_, 1);
+  EXPECT_EQ(nodes.size(), 1u);
+  nodes.Forget(number_, 1);
+  EXPECT_EQ(nodes.size(), 0u);
 }
 
-TEST(ObjectNodesTest, ASecondDigestWithTheSameNumberIsRefusedAndNotMistaken) {
-  const Digest digest = Hasher::Of("x");
-  Digest::Bytes bytes = digest.bytes();
+TEST_F(ObjectNodesTest, ASecondDigestWithTheSameNumberIsRefusedAndNotMistaken) {
+  Digest::Bytes bytes = digest_.bytes();
   bytes[31] ^= 1;
-  ObjectNodes nodes;
-  ASSERT_NE(nodes.Acquire(digest), nullptr);
+  ObjectNodes nodes(*state_);
+  ASSERT_NE(nodes.Acquire(digest_), nullptr);
   EXPECT_EQ(nodes.Acquire(Digest(bytes)), nullptr);
-  nodes.Forget(ObjectNodes::NumberOf(digest), 1);
+  nodes.Forget(number_, 1);
   EXPECT_EQ(nodes.size(), 0u);
   EXPECT_NE(nodes.Acquire(Digest(bytes)), nullptr);
 }
 
-TEST(ObjectNodesTest, DigestsInTheRangeOfDirectoriesHaveNoNumber) {
+TEST_F(ObjectNodesTest, DigestsInTheRangeOfDirectoriesHaveNoNumber) {
   Digest::Bytes bytes{};
   bytes[7] = 5;
-  EXPECT_EQ(ObjectNodes().Acquire(Digest(bytes)), nullptr);
+  EXPECT_EQ(ObjectNodes(*state_).Acquire(Digest(bytes)), nullptr);
 }
 
 }  // namespace

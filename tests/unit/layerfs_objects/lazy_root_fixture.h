@@ -13,6 +13,7 @@
 #include "common/subprocess.h"
 #include "layerfs/object_mount.h"
 #include "layerfs/upper_lock.h"
+#include "tests/unit/layerfs_kernel/keeper_process.h"
 #include "tests/unit/layerfs_kernel/root_fixture.h"
 
 namespace strata::layerfs {
@@ -120,10 +121,16 @@ class LazyRootTest : public RootTest, public ::testing::WithParamInterface<Drive
     }
     return text;
   }
-  // The process with this text on its command line; 0: none.
-  static pid_t ProcessOf(const std::string& text) {
-    const auto found = strata::Run({"pgrep", "-f", text});
-    return found.ok() && found->exit_code == 0 ? std::stoi(found->out) : 0;
+  pid_t ObjectKeeper() const { return FindKeeper("layerfs-objects.*" + base()); }
+  void KillObjectServer() { KillServerOf(ObjectKeeper()); }
+  // The server and its keeper.
+  void KillObjectMount() {
+    const pid_t keeper = ObjectKeeper();
+    ASSERT_GT(keeper, 0);
+    const pid_t group = ::getpgid(keeper);
+    ASSERT_EQ(::kill(-group, SIGKILL), 0);
+    while (::waitpid(-group, nullptr, 0) > 0) {
+    }
   }
 
   std::optional<Subprocess> imaged_;

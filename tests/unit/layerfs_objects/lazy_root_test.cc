@@ -184,10 +184,7 @@ TEST_P(LazyRootTest, WhenEverythingIsHereNewRootsUseTheFolderAndOldOnesGoOn) {
   ASSERT_TRUE(second.ok()) << second.error().message();
   EXPECT_TRUE(PathExists(imaged::CompletenessRecord(first_spec.tree_path)));
   // Without the object mount's server and without imaged.
-  const pid_t server = ProcessOf("layerfs-objects.*" + base());
-  ASSERT_GT(server, 0);
-  ASSERT_EQ(::kill(server, SIGKILL), 0);
-  ASSERT_EQ(::waitpid(server, nullptr, 0), server);
+  KillObjectMount();
   StopImaged();
   EXPECT_EQ(*Read(second->get(), "big"), kBig);
   EXPECT_EQ(ErrnoOfReading(second->get(), "lazy"), 0);
@@ -197,16 +194,34 @@ TEST_P(LazyRootTest, WhenEverythingIsHereNewRootsUseTheFolderAndOldOnesGoOn) {
   EXPECT_EQ(ErrnoOfReading(third->get(), "tool"), 0);
 }
 
-TEST_P(LazyRootTest, AKilledObjectMountLeavesWhatIsOpenAndHereAndIsReplaced) {
+TEST_P(LazyRootTest, AnObjectMountWhoseServerIsKilledGoesOnForRootsThatAreMounted) {
+  const auto root = Mount(LazySpec());
+  ASSERT_TRUE(root.ok()) << root.error().message();
+  const auto open_file = OpenAt(root->get(), "big", O_RDONLY);
+  ASSERT_TRUE(open_file.ok()) << open_file.error().message();
+  for (const char* name : {"lazy", "private", "tool"}) {
+    KillObjectServer();
+    EXPECT_EQ(ErrnoOfReading(root->get(), name), 0) << name;
+    EXPECT_EQ(*ReadAll(open_file->get(), 1u << 20), kBig);
+    EXPECT_EQ(::lseek(open_file->get(), 0, SEEK_SET), 0);
+  }
+  // Fetches that are under way are begun again.
+  std::vector<std::future<int>> readers;
+  for (int i = 0; i < 8; ++i) {
+    readers.push_back(
+        std::async(std::launch::async, [&] { return ErrnoOfReading(root->get(), "zz/last"); }));
+  }
+  KillObjectServer();
+  for (auto& reader : readers) EXPECT_EQ(reader.get(), 0);
+}
+
+TEST_P(LazyRootTest, AnObjectMountKilledWithItsKeeperLeavesWhatIsOpenAndHereAndIsReplaced) {
   const RootSpec first_spec = LazySpec("first");
   const auto first = Mount(first_spec);
   ASSERT_TRUE(first.ok()) << first.error().message();
   const auto open_file = OpenAt(first->get(), "big", O_RDONLY);
   ASSERT_TRUE(open_file.ok()) << open_file.error().message();
-  const pid_t server = ProcessOf("layerfs-objects.*" + base());
-  ASSERT_GT(server, 0);
-  ASSERT_EQ(::kill(server, SIGKILL), 0);
-  ASSERT_EQ(::waitpid(server, nullptr, 0), server);
+  KillObjectMount();
   EXPECT_EQ(*ReadAll(open_file->get(), 1u << 20), kBig);
   // A new root starts a new server. The fuse driver's roots ask by path and find it too.
   const auto second = Mount(LazySpec("second"));

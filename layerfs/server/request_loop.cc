@@ -1,4 +1,4 @@
-#include "layerfs/fuse/request_loop.h"
+#include "layerfs/server/request_loop.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/log.h"
-#include "layerfs/fuse/fuse_wire.h"
+#include "layerfs/server/fuse_wire.h"
 
 namespace strata::layerfs {
 namespace {

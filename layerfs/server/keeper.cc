@@ -1,4 +1,4 @@
-#include "layerfs/cmd/keeper.h"
+#include "layerfs/server/keeper.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -42,8 +42,8 @@ bool IsCrash(int status) {
 
 class Keeper {
  public:
-  Keeper(const KeeperOptions& options, const std::function<int()>& serve)
-      : options_(options), serve_(serve) {}
+  Keeper(const KeeperOptions& options, ServerState& state, Launcher& launcher, const ServeFn& serve)
+      : options_(options), state_(state), launcher_(launcher), serve_(serve) {}
 
   int Run() {
     Prepare();
@@ -51,7 +51,7 @@ class Keeper {
     while (server_ >= 0) {
       const int status = AwaitServer();
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
-      if (options_.state->header().serving.load() == 0) {
+      if (!WasReady()) {
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       }
       // Whoever ended by itself said why, and its successor would say the same.
@@ -64,6 +64,8 @@ class Keeper {
   }
 
  private:
+  bool WasReady() const { return state_.header().serving.load() != 0; }
+
   void Prepare() {
     ::prctl(PR_SET_NAME, kKeeperName);
     struct sigaction action = {};
@@ -87,7 +89,9 @@ class Keeper {
     if (server_ != 0) return;
     ::prctl(PR_SET_NAME, "layerfs");
     ::signal(SIGHUP, SIG_DFL);
-    ::_exit(serve_());
+    // Whoever waited was told by another server: the numbers may be other descriptors' by now.
+    if (WasReady()) launcher_.Forget();
+    ::_exit(serve_(&state_, launcher_));
   }
 
   int AwaitServer() {
@@ -118,9 +122,9 @@ class Keeper {
   }
 
   void SetCloseOnExec(bool close) const {
-    std::vector<int> kept = options_.state->DescriptorsInUse();
+    std::vector<int> kept = state_.DescriptorsInUse();
     kept.insert(kept.end(), options_.kept_fds.begin(), options_.kept_fds.end());
-    kept.push_back(options_.state->fd());
+    kept.insert(kept.end(), {options_.fuse_fd, state_.fd()});
     for (const int fd : kept) ::fcntl(fd, F_SETFD, close ? FD_CLOEXEC : 0);
   }
 
@@ -138,7 +142,7 @@ class Keeper {
     }
     std::vector<std::string> argv = argv_;
     if (std::find(argv.begin(), argv.end(), kStateFdOption) == argv.end()) {
-      argv.insert(argv.end(), {kStateFdOption, std::to_string(options_.state->fd())});
+      argv.insert(argv.end(), {kStateFdOption, std::to_string(state_.fd())});
     }
     std::vector<char*> pointers;
     for (std::string& argument : argv) pointers.push_back(argument.data());
@@ -153,7 +157,9 @@ class Keeper {
   }
 
   const KeeperOptions& options_;
-  const std::function<int()>& serve_;
+  ServerState& state_;
+  Launcher& launcher_;
+  const ServeFn& serve_;
   std::string program_;
   std::vector<std::string> argv_;
   pid_t server_ = -1;
@@ -162,8 +168,33 @@ class Keeper {
 
 }  // namespace
 
-int KeepServing(const KeeperOptions& options, const std::function<int()>& serve) {
-  return Keeper(options, serve).Run();
+namespace {
+
+int Keep(const KeeperOptions& options, const Result<std::unique_ptr<ServerState>>& state,
+         Launcher launcher, const ServeFn& serve) {
+  if (!state.ok()) {
+    LOG_ERROR(state.error().message());
+    launcher.TellFailure(state.error().message());
+    return 1;
+  }
+  const int code = Keeper(options, **state, launcher, serve).Run();
+  launcher.Forget();
+  return code;
+}
+
+}  // namespace
+
+int KeepServing(const KeeperOptions& options, const ServeFn& serve) {
+  if (options.state_fd >= 0) {
+    return Keep(options, ServerState::Adopt(UniqueFd(options.state_fd)), Launcher(), serve);
+  }
+  if (options.ready_fd >= 0) {
+    return ServeApart(options.fuse_fd, options.ready_fd, [&](Launcher launcher) {
+      return Keep(options, ServerState::Create(), std::move(launcher), serve);
+    });
+  }
+  Launcher nobody;
+  return serve(nullptr, nobody);
 }
 
 }  // namespace strata::layerfs

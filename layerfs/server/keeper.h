@@ -16,7 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/server_state.h"
+#include "layerfs/server_process.h"
 
 namespace strata::layerfs {
 
@@ -26,14 +27,21 @@ inline constexpr char kKeeperName[] = "layerfs-keeper";
 inline constexpr char kStateFdOption[] = "--state-fd";
 inline constexpr char kStateVersionCommand[] = "state-version";
 
+// What a server's program was given (layerfs/server_process.h).
 struct KeeperOptions {
-  ServerState* state = nullptr;
+  int fuse_fd = -1;
+  int ready_fd = -1;  // -1: nobody waits.
+  int state_fd = -1;  // Of the program that this one replaces; -1: none.
   std::string broken_file;
-  std::vector<int> kept_fds;  // A new program gets them, besides the state's.
+  std::vector<int> kept_fds;  // Besides the connection and the state.
 };
 
-// Runs `serve` in one child after the other, until one ends by itself: its exit code. The children
-// end with what `serve` returns. REQUIRES: the calling process has one thread.
-int KeepServing(const KeeperOptions& options, const std::function<int()>& serve);
+// Runs `serve` in one child after the other, until one ends by itself: the exit code of the calling
+// process, and of the children. With `ready_fd` all that happens in a process of its own, and the
+// caller's ends when the first child is ready. With neither `ready_fd` nor `state_fd` there is no
+// keeper, and `state` is null.
+// REQUIRES: the calling process has one thread.
+using ServeFn = std::function<int(ServerState* state, Launcher& launcher)>;
+int KeepServing(const KeeperOptions& options, const ServeFn& serve);
 
 }  // namespace strata::layerfs

@@ -1,4 +1,4 @@
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/server_state.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>

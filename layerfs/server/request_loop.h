@@ -11,7 +11,7 @@
 
 #include "common/result.h"
 #include "common/unique_fd.h"
-#include "layerfs/fuse/server_state.h"
+#include "layerfs/server/server_state.h"
 
 namespace strata::layerfs {
 
