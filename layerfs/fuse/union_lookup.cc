@@ -196,7 +196,9 @@ Result<Entry> UnionFs::LookUpper(const InodePtr& dir, const std::string& name, i
     metacopy = entry.inode->metacopy;
     placed = static_cast<bool>(entry.inode->upper);
   }
-  if (!placed) {  // A copy-up is under way: it may not have all of its names yet.
+  // While a link is copied up, the upper inode has not all of its names yet. `st` may be of then.
+  const bool was_linked = !entry.inode->IsDirectory() && entry.inode->lower && st.st_nlink > 1;
+  if (!placed || was_linked) {
     ASSIGN_OR_RETURN(entry.attributes, GetAttributes(entry.inode));
     return entry;
   }

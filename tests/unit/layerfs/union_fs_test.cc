@@ -286,6 +286,36 @@ TEST_F(UnionFsTest, ManyThreadsCopyingUpOneFileMakeOneCopy) {
   EXPECT_EQ(At("links/two"), inode);
 }
 
+TEST(UnionFsLinks, ALookUpWhileALinkIsCopiedUpCountsAllItsNames) {
+  constexpr int kLinks = 50;
+  testing::TestImage image;
+  for (int i = 0; i < kLinks; ++i) {
+    const std::string name = std::to_string(i);
+    image.File("a" + name, "linked " + name);
+    image.HardLink("b" + name, "a" + name);
+    image.HardLink("c" + name, "a" + name);
+  }
+  const auto root = FuseRoot::Create(image);
+  auto fs = UnionFs::Open(root->spec());
+  ASSERT_TRUE(fs.ok()) << fs.error().message();
+  std::atomic<int> current{0};  // kLinks: the end.
+  std::jthread looker([&] {
+    while (current < kLinks) {
+      const std::string name = std::to_string(current);
+      for (const char* prefix : {"a", "b", "c"}) {
+        const auto entry = (*fs)->Lookup((*fs)->root(), prefix + name);
+        if (current == kLinks || !entry.ok()) break;
+        EXPECT_EQ(entry->attributes.st_nlink, 3u) << name;
+      }
+    }
+  });
+  for (; current < kLinks; ++current) {
+    const auto entry = (*fs)->Lookup((*fs)->root(), "b" + std::to_string(current));
+    ASSERT_TRUE(entry.ok());
+    EXPECT_TRUE((*fs)->CopyUp(entry->inode, CopyUpMode::kMetadata).ok());
+  }
+}
+
 class ShiftedUnionFsTest : public ::testing::Test {
  protected:
   void Open(uint32_t count) {
