@@ -1,7 +1,6 @@
 #include "layerfs/kernel_root.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <sys/statvfs.h>
@@ -10,7 +9,6 @@
 #include <cstring>
 #include <thread>
 
-#include "common/capability.h"
 #include "common/file_io.h"
 #include "common/loop_device.h"
 #include "common/mount.h"
@@ -100,13 +98,6 @@ Error UnionError(const Error& error, const RootSpec& spec) {
   }
 }
 
-// overlayfs keeps the rights of who mounts it and writes to the upper with them; with
-// CAP_SYS_RESOURCE no quota would hold (fs/quota/dquot.c, ignore_hardlimit).
-Result<UniqueFd> CreateUnion(const MountSpec& overlay) {
-  const LoweredCapability no_resource(CAP_SYS_RESOURCE);
-  return CreateDetachedMount(overlay);
-}
-
 // overlayfs does not fail when it cannot use its work directory: it mounts read-only.
 Result<UniqueFd> CheckWritable(Result<UniqueFd> mount) {
   if (!mount.ok()) return mount;
@@ -131,7 +122,7 @@ Result<UniqueFd> MountDetachedUnion(int tree_mount, const RootSpec& spec) {
   }
   overlay.options.push_back({"upperdir", "", fds.upper.get()});
   overlay.options.push_back({"workdir", "", fds.work.get()});
-  return CheckWritable(CreateUnion(overlay));
+  return CheckWritable(CreateDetachedMount(overlay));
 }
 
 // Runs in a thread whose mount namespace is its own: nothing here is seen by anybody, and the
@@ -153,7 +144,7 @@ Result<UniqueFd> AssembleUnion(int tree_mount, const RootSpec& spec) {
   overlay.options.push_back({"lowerdir", lower});
   overlay.options.push_back({"upperdir", ProcPath(fds.upper.get())});
   overlay.options.push_back({"workdir", ProcPath(fds.work.get())});
-  return CheckWritable(CreateUnion(overlay));
+  return CheckWritable(CreateDetachedMount(overlay));
 }
 
 Result<UniqueFd> MountUnionInPrivateNamespace(int tree_mount, const RootSpec& spec) {
