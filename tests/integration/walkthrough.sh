@@ -63,4 +63,11 @@ vcluster clone hpc --count 1 --image tools >/dev/null
 [ "$(vcluster exec hpc-1/0 -- stat -c %u:%g /srv/data)" = 1000:100 ] || die "the owner changed"
 ! vcluster exec hpc-1/0 -- test -e /etc/motd || die "the whiteout does not hide"
 [ "$(vcluster exec hpc/0 -- cat /srv/data)" = X ] || die "the first node lost its own byte"
+if [ "$made" != none ]; then
+  echo "== 5. the volume's limit holds, and is moved while the node runs"
+  vcluster resize hpc/0 --disk 100M >/dev/null
+  ! vcluster exec hpc/0 -- sh -c 'head -c 120M /dev/zero >/big' 2>/dev/null || die "120 MB fit"
+  vcluster resize hpc/0 --disk 3G >/dev/null
+  vcluster exec hpc/0 -- sh -c 'head -c 120M /dev/zero >/big' || die "120 MB do not fit in 3 GB"
+fi
 echo "walkthrough: done"
