@@ -1,5 +1,7 @@
 #include "vclusterd/service/node_volumes.h"
 
+#include <algorithm>
+
 #include "common/file_io.h"
 #include "common/log.h"
 #include "layerfs/upper_lock.h"
