@@ -2,9 +2,10 @@
 // roots. The server is a program of its own (layerfs/objects/), so that a crash of it takes neither
 // imaged nor a root down: objects that are in the folder are read without it.
 //
-// It ends when the mount is gone and its last user with it. A mount whose server died is taken away
-// and replaced by the next EnsureObjectMount; roots that were mounted before keep the dead one (EIO
-// or ENOTCONN for what is missing) until they are mounted again.
+// It ends when the mount is gone and its last user with it. A server that dies is replaced by its
+// keeper (layerfs/server/keeper.h). A mount that lost both is taken away and replaced by the next
+// EnsureObjectMount; roots that were mounted before keep the dead one (ENOTCONN for what is missing)
+// until they are mounted again.
 //
 // Thread-safe; callers in several processes exclude each other (flock of <mountpoint>.lock).
 #pragma once
