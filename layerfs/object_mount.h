@@ -4,8 +4,8 @@
 //
 // It ends when the mount is gone and its last user with it. A server that dies is replaced by its
 // keeper (layerfs/server/keeper.h). A mount that lost both is taken away and replaced by the next
-// EnsureObjectMount; roots that were mounted before keep the dead one (ENOTCONN for what is missing)
-// until they are mounted again.
+// EnsureObjectMount; roots that were mounted before keep the dead one (ENOTCONN for what is
+// missing) until they are mounted again.
 //
 // Thread-safe; callers in several processes exclude each other (flock of <mountpoint>.lock).
 #pragma once
