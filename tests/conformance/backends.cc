@@ -26,10 +26,11 @@ class PlainBackend : public Backend {
 // mount of the upper for a while.
 template <typename Mount>
 Status MountWhenFree(const Mount& mount) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (true) {
     Status status = mount();
-    const bool busy = !status.ok() && status.error().sys_errno() == EBUSY;
+    const bool busy = !status.ok() && (status.error().sys_errno() == EBUSY ||
+                                       status.error().code() == Code::kFailedPrecondition);
     if (!busy || std::chrono::steady_clock::now() > deadline) return status;
     ::poll(nullptr, 0, 20);
   }

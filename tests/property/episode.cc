@@ -11,18 +11,16 @@ namespace {
 
 using conformance::Backend;
 
-// Between two mounts; what went wrong.
-std::string Remount(Target target, Backend* backend, Follower* follower) {
+// Between two mounts; what went wrong. An error: no mount, because somebody else's mount namespace
+// still holds the last one, or because the driver cannot; neither is to be shrunk.
+Result<std::string> Remount(Target target, Backend* backend, Follower* follower) {
   if (std::string text = follower->CheckAll(""); !text.empty()) {
     return "before the remount: " + text;
   }
-  if (Status status = backend->Remount(/*other_driver=*/target == Target::kSwitching);
-      !status.ok()) {
-    return status.error().message();
-  }
+  RETURN_IF_ERROR(backend->Remount(/*other_driver=*/target == Target::kSwitching), "remount");
   follower->ForgetNumbers();
   std::string text = follower->CheckAll("");
-  return text.empty() ? "" : "after the remount: " + text;
+  return text.empty() ? text : "after the remount: " + text;
 }
 
 }  // namespace
@@ -45,7 +43,7 @@ Result<EpisodeResult> RunEpisode(const EpisodeOptions& options, const Source& so
     done->push_back(*op);
     text = follower.Step(*op);
     if (text.empty() && op->kind == Kind::kRemount) {
-      text = Remount(options.target, backend.get(), &follower);
+      ASSIGN_OR_RETURN(text, Remount(options.target, backend.get(), &follower));
     }
     if (text.empty() && done->size() % options.check_every == 0) text = follower.CheckAll("");
   }

@@ -98,6 +98,7 @@ Status ShrinkAndReport(EpisodeOptions options, std::vector<Operation> operations
   std::optional<Failure> last;
   std::optional<Error> error;
   const auto fails = [&](const std::vector<Operation>& fewer) {
+    if (stop_asked) return false;  // The fewest so far.
     Result<EpisodeResult> result = Replay(options, fewer);
     if (!result.ok()) {
       error = result.error();
@@ -117,7 +118,9 @@ Status ShrinkAndReport(EpisodeOptions options, std::vector<Operation> operations
   }
   operations.resize(last->index + 1);
   const std::vector<Operation> fewest = Shrink(std::move(operations), fails);
-  if (!fails(fewest)) return Error(Code::kInternal, "the shrunk sequence does not fail");
+  if (!stop_asked && !fails(fewest)) {
+    return Error(Code::kInternal, "the shrunk sequence does not fail");
+  }
   std::printf("the fewest operations that fail (--replay FILE --check-every %zu):\n%s",
               options.check_every, OperationsText(fewest).c_str());
   Report(*last, fewest);
