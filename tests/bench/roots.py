@@ -106,7 +106,7 @@ def wait_for_servers(volume):
 
 
 class Roots:
-    """Roots of the image `image`, made of the directory `source`, in directories of `base`."""
+    """Roots in directories of `base`, of `image`, which the caller makes of `source`, both there."""
 
     def __init__(self, build, base):
         self.base = base
@@ -129,6 +129,7 @@ class Roots:
         """Mounts a volume, new or used before by the same backend."""
         mountpoint = f"{volume}/mnt"
         os.makedirs(mountpoint, exist_ok=True)
+        self.mounted.append(mountpoint)
         if backend in ("kernel", "fuse"):
             run(self.layerfs, "mount", "--tree", f"{self.image}/tree", "--objects",
                 f"{self.image}/objects", "--volume", volume, "--driver", backend, mountpoint)
@@ -140,7 +141,6 @@ class Roots:
                 run("mount", "-t", "overlay", "bench", "-o", layers, mountpoint)
             else:
                 run("fuse-overlayfs", "-o", layers, mountpoint)
-        self.mounted.append(mountpoint)
         return mountpoint
 
     def detach(self, mountpoint):
@@ -154,5 +154,5 @@ class Roots:
         run("rm", "-rf", "--one-file-system", os.path.dirname(mountpoint))
 
     def close(self):
-        for mountpoint in list(self.mounted):
+        for mountpoint in filter(os.path.ismount, list(self.mounted)):
             self.unmount(mountpoint)
