@@ -95,7 +95,7 @@ def unpack_debs(source, *packages):
     """Unpacked and not installed: apt in the image does not know of them."""
     for deb in debs(*packages):
         with tempfile.TemporaryFile() as archive:
-            subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], stdout=archive, check=True)
+            run("dpkg-deb", "--fsys-tarfile", deb, stdout=archive)
             archive.seek(0)
             run("tar", "-x", "--keep-directory-symlink", "-C", source.path, stdin=archive)
 
@@ -290,8 +290,9 @@ class Sqlite:
     def measure(self, root):
         updates, scan = root.run("/usr/bin/python3", "-I", "-c", SQLITE_MEASURE, self.where,
                                  str(SQLITE_ROWS), str(SQLITE_TRANSACTIONS)).split()
-        return {f"SQLite, {SQLITE_TRANSACTIONS} transactions in {self.megabytes} MB": float(updates),
-                f"SQLite, scan of {self.megabytes} MB": float(scan)}
+        size = f"{self.megabytes} MB"
+        return {f"SQLite, {SQLITE_TRANSACTIONS} transactions in {size}": float(updates),
+                f"SQLite, scan of {size}": float(scan)}
 
 
 # --- PostgreSQL
@@ -342,6 +343,8 @@ class Postgres:
 
 # --- compiling
 
+HOST_C = {**os.environ, "LC_ALL": "C", "CCACHE_DISABLE": "1"}
+
 # digest.cc needs a header that is not in the compiler's directories.
 MAKEFILE = """\
 sources := $(filter-out common/digest.cc,$(wildcard common/*.cc layerfs/volume/*.cc))
@@ -365,8 +368,8 @@ class Compile:
             run("cp", "-a", f"{TOP}/{folder}", top)
         with open(f"{top}/Makefile", "w", encoding="ascii") as makefile:
             makefile.write(MAKEFILE)
-        search = subprocess.run(["g++", "-E", "-v", "-x", "c++", "/dev/null"], check=True, text=True,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
+        search = run("g++", "-E", "-v", "-x", "c++", "/dev/null", env=HOST_C,
+                     stderr=subprocess.STDOUT)
         self.headers = [os.path.normpath(line.strip()) for line in re.search(
             r"search starts here:\n(.*)End of search", search, re.S)[1].splitlines()
             if line.startswith(" /")]
@@ -381,10 +384,11 @@ class Compile:
         top = root.path + self.where
         system = " ".join(f"-isystem {top}/headers{path}" for path in self.headers)
         time = seconds("make", "-s", "-C", top, f"-j{os.cpu_count()}", f"system={system}",
-                       timeout=COMMAND_SECONDS_MAX)
+                       env=HOST_C, timeout=COMMAND_SECONDS_MAX)
         expect("compile: objects", len(run("ar", "t", f"{top}/build/all.a").split()), self.sources)
         with open(f"{top}/build/common/file_io.d", encoding="utf-8") as read:
-            expect("compile: headers that are not of the root", re.findall(r"\s/usr/\S+", read.read()), [])
+            foreign = re.findall(r"\s/usr/\S+", read.read())
+        expect("compile: headers that are not of the root", foreign, [])
         return {f"compile {self.sources} C++ files, -O0": time}
 
 

@@ -24,14 +24,16 @@ class CommandFailed(SystemExit):
 
 
 def run(*argv, **options):
+    """What the program wrote; the options are those of subprocess.run."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              **options)
+        done = subprocess.run(argv, check=True, **options)
     except subprocess.TimeoutExpired as late:
         raise CommandFailed(f"{' '.join(argv)}: not done after {late.timeout} s") from late
-    if done.returncode != 0:
-        output = done.stderr.strip() or done.stdout.strip()
-        raise CommandFailed(f"{' '.join(argv)}: exit code {done.returncode}: {output}")
+    except subprocess.CalledProcessError as failed:
+        output = (failed.stderr or failed.stdout or "").strip()
+        raise CommandFailed(
+            f"{' '.join(argv)}: exit code {failed.returncode}: {output}") from failed
     return done.stdout
 
 
@@ -106,7 +108,7 @@ def wait_for_servers(volume):
 
 
 class Roots:
-    """Roots in directories of `base`, of `image`, which the caller makes of `source`, both there."""
+    """Roots in directories of `base`, of the `image` there, which the caller makes of `source`."""
 
     def __init__(self, build, base):
         self.base = base
