@@ -24,7 +24,9 @@ constexpr auto kUpgradeTime = std::chrono::seconds(20);
 
 struct KeeperProcess {
   pid_t pid = 0;
-  std::string upper;
+  std::string upper;  // Empty: of an object mount.
+
+  std::string Name() const { return upper.empty() ? "object mount" : upper; }
 };
 
 std::string ProcFile(pid_t pid, const std::string& name) {
@@ -93,10 +95,10 @@ Status RunUpgrade(const UpgradeArguments& arguments) {
     const Result<bool> done = UpgradeOne(keeper.pid);
     if (done.ok() && *done) {
       ++upgraded;
-      std::printf("%s: upgraded\n", keeper.upper.c_str());
+      std::printf("%s: upgraded\n", keeper.Name().c_str());
     } else {
       const std::string why = done.ok() ? "stayed with the old version" : done.error().message();
-      failures += "\n  " + keeper.upper + ": " + why + " (see " + keeper.upper + ".log)";
+      failures += "\n  " + keeper.Name() + ": " + why + " (its log says more)";
     }
   }
   if (!arguments.upper.empty() && !found) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <optional>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -24,9 +25,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kCrashWindow = std::chrono::seconds(60);
 constexpr size_t kCrashesMax = 5;  // In the window.
 constexpr auto kVersionCheckTime = std::chrono::seconds(10);
-
-volatile sig_atomic_t upgrade_wanted = 0;
-void OnHangup(int) { upgrade_wanted = 1; }
 
 std::string DescribeEnd(int status) {
   if (WIFSIGNALED(status)) {
@@ -49,7 +47,9 @@ class Keeper {
     Prepare();
     StartServer();
     while (server_ >= 0) {
-      const int status = AwaitServer();
+      const std::optional<int> ended = AwaitServer();
+      if (!ended) break;
+      const int status = *ended;
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
       if (!WasReady()) {
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -68,9 +68,11 @@ class Keeper {
 
   void Prepare() {
     ::prctl(PR_SET_NAME, kKeeperName);
-    struct sigaction action = {};
-    action.sa_handler = OnHangup;  // No SA_RESTART: it ends the wait.
-    ::sigaction(SIGHUP, &action, nullptr);
+    // Waited for, so that none is missed between two looks.
+    ::sigemptyset(&signals_);
+    ::sigaddset(&signals_, SIGHUP);
+    ::sigaddset(&signals_, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
     SetCloseOnExec(true);  // After an upgrade they are not.
     char path[4096];
     const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
@@ -88,22 +90,22 @@ class Keeper {
         ::syscall(SYS_clone, CLONE_FILES | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
     if (server_ != 0) return;
     ::prctl(PR_SET_NAME, "layerfs");
-    ::signal(SIGHUP, SIG_DFL);
+    ::sigprocmask(SIG_UNBLOCK, &signals_, nullptr);
     // Whoever waited was told by another server: the numbers may be other descriptors' by now.
     if (WasReady()) launcher_.Forget();
     ::_exit(serve_(&state_, launcher_));
   }
 
-  int AwaitServer() {
-    while (true) {
-      if (upgrade_wanted != 0) {
-        upgrade_wanted = 0;
-        const Status upgraded = Upgrade();
-        LOG_ERROR("upgrade: " + upgraded.error().message() + "; the old version goes on");
-      }
+  // How the server ended; nullopt: after an upgrade that failed there is none.
+  std::optional<int> AwaitServer() {
+    while (server_ >= 0) {
       int status = 0;
-      if (::waitpid(server_, &status, 0) == server_) return status;
+      if (::waitpid(server_, &status, WNOHANG) == server_) return status;
+      if (::sigwaitinfo(&signals_, nullptr) != SIGHUP) continue;
+      const Status upgraded = Upgrade();
+      LOG_ERROR("upgrade: " + upgraded.error().message() + "; the old version goes on");
     }
+    return std::nullopt;
   }
 
   bool CrashesTooOften() {
@@ -130,6 +132,7 @@ class Keeper {
 
   // Does not return when it succeeds. Otherwise a server of this version runs.
   Status Upgrade() {
+    if (argv_.empty()) return Error(Code::kInternal, "/proc does not tell how this was started");
     ASSIGN_OR_RETURN(const CommandOutput version,
                      strata::Run({program_, kStateVersionCommand}, {}, kVersionCheckTime));
     if (version.exit_code != 0 || version.out != std::to_string(kServerStateVersion) + "\n") {
@@ -162,13 +165,10 @@ class Keeper {
   const ServeFn& serve_;
   std::string program_;
   std::vector<std::string> argv_;
+  sigset_t signals_ = {};  // What AwaitServer waits for.
   pid_t server_ = -1;
   std::deque<Clock::time_point> crashes_;
 };
-
-}  // namespace
-
-namespace {
 
 int Keep(const KeeperOptions& options, const Result<std::unique_ptr<ServerState>>& state,
          Launcher launcher, const ServeFn& serve) {

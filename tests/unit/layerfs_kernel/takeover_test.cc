@@ -92,6 +92,15 @@ class TakeoverTest : public ::testing::TestWithParam<Io> {
     ASSERT_GT(keeper_, 0);
   }
 
+  // Mounts anew, with a program of its own that can be replaced.
+  void MountWithCopy(const std::string& binary) {
+    ASSERT_TRUE(Unmount(Path()).ok());
+    int status = 0;
+    while (::waitpid(-1, &status, 0) > 0) EXPECT_EQ(status, 0);
+    ASSERT_EQ(strata::Run({"cp", LAYERFS_BINARY, binary})->exit_code, 0);
+    Mount(binary);
+  }
+
   void TearDown() override {
     const bool ends_well = !IsBroken();
     EXPECT_TRUE(Unmount(Path()).ok());
@@ -399,12 +408,8 @@ TEST_P(TakeoverTest, ProgramsUnderLoadDoNotNoticeKills) {
 }
 
 TEST_P(TakeoverTest, AnUpgradeRunsTheNewBinaryAndKeepsOpenFiles) {
-  ASSERT_TRUE(Unmount(Path()).ok());
-  int status = 0;
-  while (::waitpid(-1, &status, 0) > 0) EXPECT_EQ(status, 0);
   const std::string binary = directory_->path() + "/layerfs";
-  ASSERT_EQ(strata::Run({"cp", LAYERFS_BINARY, binary})->exit_code, 0);
-  Mount(binary);
+  MountWithCopy(binary);
   const UniqueFd writer = OpenFile("new", O_RDWR | O_CREAT);
   ASSERT_EQ(::pwrite(writer.get(), "one", 3, 0), 3);
   const UniqueFd removed = OpenFile("gone", O_RDWR | O_CREAT);
@@ -431,12 +436,8 @@ TEST_P(TakeoverTest, AnUpgradeRunsTheNewBinaryAndKeepsOpenFiles) {
 }
 
 TEST_P(TakeoverTest, ABinaryThatCannotGoOnIsRefused) {
-  ASSERT_TRUE(Unmount(Path()).ok());
-  int status = 0;
-  while (::waitpid(-1, &status, 0) > 0) EXPECT_EQ(status, 0);
   const std::string binary = directory_->path() + "/layerfs";
-  ASSERT_EQ(strata::Run({"cp", LAYERFS_BINARY, binary})->exit_code, 0);
-  Mount(binary);
+  MountWithCopy(binary);
   const pid_t server = Server();
   ASSERT_EQ(strata::Run({"cp", "/bin/true", binary + ".new"})->exit_code, 0);
   ASSERT_EQ(::rename((binary + ".new").c_str(), binary.c_str()), 0);
