@@ -14,6 +14,7 @@
 #include "common/mount.h"
 #include "common/parallel.h"
 #include "imaged/manifest/tree_objects.h"
+#include "layerfs/fuse_launch.h"
 #include "layerfs/server_process.h"
 
 namespace strata::layerfs {
@@ -51,10 +52,12 @@ Status StartObjectMount(const ObjectMountSpec& spec, const std::string& objects_
                                                     {"group_id", "0"},
                                                     {"default_permissions", ""}},
                                         .attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID}));
+  const std::string broken = BrokenFile(spec.mountpoint);
+  if (::unlink(broken.c_str()) != 0 && errno != ENOENT) return Errno("remove " + broken);
   RETURN_IF_ERROR(
       StartServer({.argv = {spec.binary, "--fuse-fd", std::to_string(kServerFuseFd), "--ready-fd",
                             std::to_string(kServerReadyFd), "--objects", objects_dir, "--imaged",
-                            spec.imaged_socket, "--broken-file", spec.mountpoint + ".broken"},
+                            spec.imaged_socket, "--broken-file", broken},
                    .log_path = spec.mountpoint + ".log",
                    .fuse_fd = std::move(*fuse_fd),
                    .kept = UniqueFd()},
