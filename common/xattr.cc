@@ -8,8 +8,14 @@
 namespace strata {
 namespace {
 
-// The f*xattr calls refuse O_PATH descriptors; the magic link names the same inode for any fd.
-std::string ProcPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+// The f*xattr calls are the quicker ones, but refuse O_PATH descriptors (EBADF); the magic link
+// names the same inode for any descriptor. Answers what one of the two does.
+template <typename OnFd, typename OnPath>
+auto OnEither(int fd, OnFd on_fd, OnPath on_path) {
+  const auto result = on_fd();
+  if (result >= 0 || errno != EBADF) return result;
+  return on_path(("/proc/self/fd/" + std::to_string(fd)).c_str());
+}
 
 // Calls `read(buffer, size)` until the buffer is large enough for what it answers.
 template <typename Read>
@@ -31,9 +37,10 @@ Result<std::string> ReadGrowing(const char* what, Read read) {
 }  // namespace
 
 Result<std::string> GetXattr(int fd, const std::string& name) {
-  const std::string path = ProcPath(fd);
   auto value = ReadGrowing("getxattr", [&](char* data, size_t size) {
-    return ::getxattr(path.c_str(), name.c_str(), data, size);
+    return OnEither(
+        fd, [&] { return ::fgetxattr(fd, name.c_str(), data, size); },
+        [&](const char* path) { return ::getxattr(path, name.c_str(), data, size); });
   });
   if (!value.ok()) {
     const int error = value.error().sys_errno();
@@ -46,9 +53,11 @@ Result<std::string> GetXattr(int fd, const std::string& name) {
 }
 
 Result<std::vector<Xattr>> ReadXattrs(int fd) {
-  const std::string path = ProcPath(fd);
-  auto names = ReadGrowing(
-      "listxattr", [&](char* data, size_t size) { return ::listxattr(path.c_str(), data, size); });
+  auto names = ReadGrowing("listxattr", [&](char* data, size_t size) {
+    return OnEither(
+        fd, [&] { return ::flistxattr(fd, data, size); },
+        [&](const char* path) { return ::listxattr(path, data, size); });
+  });
   if (!names.ok()) {
     if (names.error().sys_errno() == EOPNOTSUPP) return std::vector<Xattr>();
     return names.error();
@@ -68,17 +77,21 @@ Result<std::vector<Xattr>> ReadXattrs(int fd) {
   return xattrs;
 }
 
-Status SetXattr(int fd, const std::string& name, std::string_view value) {
-  if (::setxattr(ProcPath(fd).c_str(), name.c_str(), value.data(), value.size(), 0) != 0) {
-    return Errno("setxattr " + name);
-  }
+Status SetXattr(int fd, const std::string& name, std::string_view value, int flags) {
+  const int result = OnEither(
+      fd, [&] { return ::fsetxattr(fd, name.c_str(), value.data(), value.size(), flags); },
+      [&](const char* path) {
+        return ::setxattr(path, name.c_str(), value.data(), value.size(), flags);
+      });
+  if (result != 0) return Errno("setxattr " + name);
   return Ok();
 }
 
 Status RemoveXattr(int fd, const std::string& name) {
-  if (::removexattr(ProcPath(fd).c_str(), name.c_str()) != 0 && errno != ENODATA) {
-    return Errno("removexattr " + name);
-  }
+  const int result = OnEither(
+      fd, [&] { return ::fremovexattr(fd, name.c_str()); },
+      [&](const char* path) { return ::removexattr(path, name.c_str()); });
+  if (result != 0 && errno != ENODATA) return Errno("removexattr " + name);
   return Ok();
 }
 

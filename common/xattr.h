@@ -22,7 +22,8 @@ Result<std::vector<Xattr>> ReadXattrs(int fd);
 
 // The value of one attribute; kNotFound when it is absent or the file system has none.
 Result<std::string> GetXattr(int fd, const std::string& name);
-Status SetXattr(int fd, const std::string& name, std::string_view value);
+// `flags`: XATTR_CREATE or XATTR_REPLACE.
+Status SetXattr(int fd, const std::string& name, std::string_view value, int flags = 0);
 Status RemoveXattr(int fd, const std::string& name);  // Absent is Ok.
 
 }  // namespace strata

@@ -10,6 +10,7 @@
 #include "common/mount.h"
 #include "common/paths.h"
 #include "layerfs/cmd/id_shift_option.h"
+#include "layerfs/cmd/requests.h"
 #include "layerfs/cmd/serve.h"
 #include "layerfs/cmd/upgrade.h"
 #include "layerfs/probe.h"
@@ -166,6 +167,8 @@ int Main(int argc, char** argv) {
   AddServe(app, &serve);
   UpgradeArguments upgrade;
   AddUpgrade(app, &upgrade);
+  RequestsArguments requests;
+  AddRequests(app, &requests);
   app.add_subcommand(kStateVersionCommand, "Print the version of a running server's state");
   try {
     app.parse(argc, argv);
@@ -176,6 +179,7 @@ int Main(int argc, char** argv) {
   if (app.got_subcommand("mount")) return Finish(RunMount(mount));
   if (app.got_subcommand("serve")) return RunServe(serve);
   if (app.got_subcommand("upgrade")) return Finish(RunUpgrade(upgrade));
+  if (app.got_subcommand("requests")) return Finish(RunRequests(requests));
   if (app.got_subcommand(kStateVersionCommand)) {
     return Finish(Print(std::to_string(kServerStateVersion) + "\n"));
   }

@@ -1,6 +1,5 @@
 #include "layerfs/cmd/upgrade.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -9,56 +8,22 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <vector>
 
 #include "common/file_io.h"
 #include "common/unique_fd.h"
-#include "layerfs/server/keeper.h"
+#include "layerfs/cmd/keepers.h"
 
 namespace strata::layerfs {
 namespace {
 
 constexpr auto kUpgradeTime = std::chrono::seconds(20);
 
-struct KeeperProcess {
-  pid_t pid = 0;
-  std::string upper;  // Empty: of an object mount.
-
-  std::string Name() const { return upper.empty() ? "object mount" : upper; }
-};
-
-std::string ProcFile(pid_t pid, const std::string& name) {
-  return "/proc/" + std::to_string(pid) + "/" + name;
-}
-
-// The value of `--upper` in a command line of NUL-ended words.
-std::string UpperOf(const std::string& cmdline) {
-  const std::string option = std::string("\0--upper\0", 9);
-  const size_t at = cmdline.find(option);
-  return at == std::string::npos ? "" : std::string(cmdline.c_str() + at + option.size());
-}
-
-Result<std::vector<KeeperProcess>> FindKeepers() {
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir("/proc"), ::closedir);
-  if (stream == nullptr) return Errno("list /proc");
-  std::vector<KeeperProcess> keepers;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
-    if (pid <= 0) continue;
-    const auto comm = ReadFile(ProcFile(pid, "comm"));
-    if (!comm.ok() || *comm != std::string(kKeeperName) + "\n") continue;
-    const auto cmdline = ReadFile(ProcFile(pid, "cmdline"));
-    if (cmdline.ok()) keepers.push_back({pid, UpperOf(*cmdline)});
-  }
-  return keepers;
-}
-
 // Of a keeper, which has one child at most. Absent: none, for now or for ever.
 std::optional<pid_t> ServerOf(pid_t keeper) {
   const std::string task = "task/" + std::to_string(keeper) + "/children";
-  const auto children = ReadFile(ProcFile(keeper, task));
+  const auto children = ReadFile("/proc/" + std::to_string(keeper) + "/" + task);
   if (!children.ok() || children->empty()) return std::nullopt;
   return static_cast<pid_t>(std::strtol(children->c_str(), nullptr, 10));
 }

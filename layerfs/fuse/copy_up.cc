@@ -21,16 +21,14 @@ namespace {
 
 Status SetTimes(int fd, const struct stat& st) {
   const timespec times[2] = {st.st_atim, st.st_mtim};
-  if (::utimensat(AT_FDCWD, ProcPath(fd).c_str(), times, 0) != 0) return Errno("set times");
-  return Ok();
+  return ChangeTimes(fd, times);
 }
 
 // The mode comes after the owner and the data, both of which strip set-id bits.
 Status SetMode(int fd, mode_t mode) {
   std::optional<FsetidScope> fsetid;
   if ((mode & S_ISGID) != 0) fsetid.emplace();
-  if (::chmod(ProcPath(fd).c_str(), mode & 07777) != 0) return Errno("chmod");
-  return Ok();
+  return ChangeMode(fd, mode & 07777);
 }
 
 Status CopyXattrs(const std::vector<Xattr>& xattrs, int fd) {
@@ -42,11 +40,11 @@ Status CopyXattrs(const std::vector<Xattr>& xattrs, int fd) {
 
 }  // namespace
 
-Status UnionFs::CopyUp(const InodePtr& inode, CopyUpMode mode) {
+Status UnionFs::CopyUp(const InodePtr& inode, CopyUpMode mode, SharedFd* made) {
   if (inode->IsDirectory()) {
     if (RefOf(inode)) return Ok();
     const std::shared_lock tree(tree_mutex_);
-    return CopyUpDirectoryLocked(inode);
+    return CopyUpDirectoryLocked(inode, made);
   }
   bool has_upper;
   {
@@ -58,22 +56,22 @@ Status UnionFs::CopyUp(const InodePtr& inode, CopyUpMode mode) {
     ASSIGN_OR_RETURN(const struct stat st, lower_->Stat(*inode->lower));
     if (st.st_nlink > 1) {
       const std::unique_lock tree(tree_mutex_);
-      RETURN_IF_ERROR(CopyUpFileLocked(inode, CopyUpMode::kMetadata));
+      RETURN_IF_ERROR(CopyUpFileLocked(inode, CopyUpMode::kMetadata, made));
     }
   }
   const std::shared_lock tree(tree_mutex_);
-  return CopyUpFileLocked(inode, mode);
+  return CopyUpFileLocked(inode, mode, made);
 }
 
-Status UnionFs::CopyUpDirectoryLocked(const InodePtr& inode) {
+Status UnionFs::CopyUpDirectoryLocked(const InodePtr& inode, SharedFd* made) {
   if (RefOf(inode)) return Ok();
   RETURN_IF_ERROR(CopyUpDirectoryLocked(inode->parent));
   const std::lock_guard change(inode->change_mutex);
   if (RefOf(inode)) return Ok();
-  return CopyUpOne(inode, CopyUpMode::kMetadata, {{inode->parent, inode->name}});
+  return CopyUpOne(inode, CopyUpMode::kMetadata, {{inode->parent, inode->name}}, made);
 }
 
-Status UnionFs::CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode) {
+Status UnionFs::CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode, SharedFd* made) {
   bool in_tree;
   {
     const std::lock_guard lock(inode->mutex);
@@ -94,7 +92,7 @@ Status UnionFs::CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode) {
     if (inode->upper && (!inode->metacopy || mode == CopyUpMode::kMetadata)) return Ok();
   }
   if (RefOf(inode)) return CopyUpDataInPlace(inode, mode);
-  return CopyUpOne(inode, mode, names);
+  return CopyUpOne(inode, mode, names, made);
 }
 
 // Overlayfs resolves data of a file that is not at its lower place by the absolute lower path.
@@ -133,8 +131,10 @@ Result<UniqueFd> UnionFs::BuildCopy(const Inode& inode, CopyUpMode mode, bool re
   ASSIGN_OR_RETURN(const std::vector<Xattr> xattrs, lower_->GetXattrs(nid));
   UniqueFd fd;
   bool metacopy = false;
+  mode_t made_with = 0600;
   if (S_ISREG(st.st_mode)) {
-    ASSIGN_OR_RETURN(fd, OpenAt(work, work_name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    made_with = st.st_mode & 0777;
+    ASSIGN_OR_RETURN(fd, OpenAt(work, work_name, O_RDWR | O_CREAT | O_EXCL, made_with));
     metacopy = mode == CopyUpMode::kMetadata && st.st_size > 0;
     if (metacopy) {
       if (::ftruncate(fd.get(), st.st_size) != 0) return Errno("truncate");
@@ -156,7 +156,9 @@ Result<UniqueFd> UnionFs::BuildCopy(const Inode& inode, CopyUpMode mode, bool re
   }
   if (::fchownat(fd.get(), "", st.st_uid, st.st_gid, AT_EMPTY_PATH) != 0) return Errno("chown");
   RETURN_IF_ERROR(CopyXattrs(xattrs, fd.get()));
-  if (!S_ISLNK(st.st_mode)) RETURN_IF_ERROR(SetMode(fd.get(), st.st_mode));
+  if (!S_ISLNK(st.st_mode) && made_with != (st.st_mode & 07777)) {
+    RETURN_IF_ERROR(SetMode(fd.get(), st.st_mode));
+  }
   // Symbolic links and devices of other file systems may take no trusted attribute: the origin is
   // only for stable numbers.
   if (Status status = strata::SetXattr(fd.get(), kOriginXattr, lower_->Origin(nid));
@@ -212,7 +214,8 @@ Status UnionFs::PlaceCopy(const Inode& inode, const std::string& work_name,
 }
 
 // REQUIRES: change_mutex held, the directories of `names` copied up.
-Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names) {
+Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names,
+                          SharedFd* made) {
   const std::string work_name = upper_->NewWorkName();
   Result<UniqueFd> built = BuildCopy(*inode, mode, names.size() > 1, work_name);
   if (!built.ok()) {
@@ -266,6 +269,9 @@ Status UnionFs::CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vec
     return status;
   }
   for (const Alias& alias : names) alias.dir->changes.fetch_add(1, std::memory_order_release);
+  if (made != nullptr && built->valid()) {
+    *made = std::make_shared<const UniqueFd>(std::move(*built));
+  }
   return Ok();
 }
 

@@ -29,17 +29,18 @@ void NegotiatePassthrough(Session* session, fuse_conn_info* conn) {
 void Init(void* userdata, fuse_conn_info* conn) {
   Session* session = static_cast<Session*>(userdata);
   for (const uint64_t wanted :
-       {FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,
+       {FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS, FUSE_CAP_NO_OPENDIR_SUPPORT,
         FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_EXPORT_SUPPORT,
         FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL, FUSE_CAP_HANDLE_KILLPRIV_V2,
         FUSE_CAP_CACHE_SYMLINKS}) {
     fuse_set_feature_flag(conn, wanted);
   }
   // Splice costs more than it saves when data does not come here; the first version of KILLPRIV
-  // would shadow the second; nobody else changes the files, so a new mtime means no new data.
+  // would shadow the second; nobody else changes the files, so a new mtime means no new data; which
+  // entries come with attributes is decided in ops_directory.cc.
   for (const uint64_t unwanted :
        {FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE, FUSE_CAP_HANDLE_KILLPRIV,
-        FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_IOCTL_DIR}) {
+        FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_IOCTL_DIR, FUSE_CAP_READDIRPLUS_AUTO}) {
     fuse_unset_feature_flag(conn, unwanted);
   }
   conn->max_write = kMaxWriteBytes;

@@ -57,6 +57,8 @@ class Inode {
 
   bool IsDirectory() const { return type == S_IFDIR; }
   bool IsRegular() const { return type == S_IFREG; }
+  // The upper inode holds the data too. REQUIRES: mutex held.
+  bool HasUpperData() const { return upper && !metacopy; }
   // The lower path of an entry of this directory, which has a lower one.
   std::string LowerPathOf(const std::string& entry) const {
     std::string path = lower_path;

@@ -11,12 +11,10 @@ namespace {
 // that is being written); beyond, it is opened when it is needed. Far below RLIMIT_NOFILE.
 constexpr int kKeptDescriptorsMax = 2048;
 
-bool IsUpperData(const Inode& inode) { return inode.upper && !inode.metacopy; }
-
 // Read-write for upper data, whatever the first opener asked for: the others share it. Immutable
 // and append-only files, and file systems that are read-only, allow less.
 Result<UniqueFd> OpenForIo(const UnionFs& fs, const Inode& inode) {
-  if (IsUpperData(inode)) {
+  if (inode.HasUpperData()) {
     auto content = fs.OpenContentLocked(inode, O_RDWR);
     if (content.ok()) return std::move(content->fd);
     const int number = content.error().sys_errno();
@@ -30,7 +28,7 @@ SharedFd Share(UniqueFd fd) { return std::make_shared<const UniqueFd>(std::move(
 
 // `made` is read-write for a file that was just created, and O_PATH otherwise.
 void KeepDescriptor(Session& session, const Inode& inode, UniqueFd made, OpenState* state) {
-  if (!IsUpperData(inode) || (::fcntl(made.get(), F_GETFL) & O_PATH) != 0) return;
+  if (!inode.HasUpperData() || (::fcntl(made.get(), F_GETFL) & O_PATH) != 0) return;
   if (session.kept_descriptors.fetch_add(1, std::memory_order_relaxed) >= kKeptDescriptorsMax) {
     session.kept_descriptors.fetch_sub(1, std::memory_order_relaxed);
     return;
@@ -67,7 +65,7 @@ Status StartState(fuse_req_t req, Session& session, const Inode& inode, UniqueFd
       return Ok();
     }
   }
-  if (!IsUpperData(inode)) {
+  if (!inode.HasUpperData()) {
     ASSIGN_OR_RETURN(LowerTree::Content content, session.fs->OpenContentLocked(inode, O_RDONLY));
     state->bytes = content.bytes;
     if (content.fd.valid()) state->fd = Share(std::move(content.fd));
@@ -106,7 +104,7 @@ Status AttachFile(fuse_req_t req, uint64_t number, const Node& node, UniqueFd ma
     return Errno("open", ENFILE);
   }
   if (++state->count == 1) {
-    session.nodes.RecordOpen(number, state.get(), !IsUpperData(inode));
+    session.nodes.RecordOpen(number, state.get(), !inode.HasUpperData());
     inode.open = state;
   }
   fi->backing_id = state->backing_id;
@@ -177,7 +175,7 @@ void AdoptOpenFiles(Session& session) {
       state = StateOf(session, *node.inode, record);
       const std::lock_guard lock(node.inode->mutex);
       // The server died between the copy of the data and the new epoch.
-      if (record.open_below.load() != 0 && IsUpperData(*node.inode) && node.IsCurrent()) {
+      if (record.open_below.load() != 0 && node.inode->HasUpperData() && node.IsCurrent()) {
         node.inode->epoch.fetch_add(1);
       }
       if (node.IsCurrent()) node.inode->open = state;

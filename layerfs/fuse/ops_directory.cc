@@ -1,109 +1,121 @@
-// Callbacks on open directories. A listing is taken at the first read and at every rewind; offsets
-// are positions in it and stay valid until then.
+// Callbacks on directories. The kernel keeps listings (it drops one when a name in the directory
+// changes) and neither opens nor closes directories here: an answer goes on after the place of the
+// last name that the reader was given (directory_listing.h).
 #include "layerfs/fuse/session.h"
+#include "layerfs/server/request_loop.h"
 
 namespace strata::layerfs {
 namespace {
+
+// So many entries of a directory come with attributes, so that looking at them costs no further
+// requests; of longer ones hardly anybody looks at all.
+constexpr size_t kWithAttributesMax = 4096;
 
 // Collects entries until the kernel's buffer is full.
 class Filler {
  public:
   Filler(fuse_req_t req, size_t size) : req_(req), buffer_(size) {}
 
-  bool Add(const char* name, const struct stat& st, off_t next) {
-    return Took(fuse_add_direntry(req_, at(), left(), name, &st, next));
-  }
-  bool AddPlus(const char* name, const fuse_entry_param& entry, off_t next) {
-    return Took(fuse_add_direntry_plus(req_, at(), left(), name, &entry, next));
+  bool HasRoomFor(size_t bytes) const { return bytes <= buffer_.size() - used_; }
+  // With `entry.ino` 0 the kernel looks at nothing but number and type. REQUIRES: HasRoomFor.
+  void Add(const std::string& name, const fuse_entry_param& entry, off_t next) {
+    used_ += fuse_add_direntry_plus(req_, buffer_.data() + used_, buffer_.size() - used_,
+                                    name.c_str(), &entry, next);
   }
   void Reply() { fuse_reply_buf(req_, buffer_.data(), used_); }
 
- private:
-  char* at() { return buffer_.data() + used_; }
-  size_t left() const { return buffer_.size() - used_; }
-  bool Took(size_t needed) {
-    if (needed > left()) return false;
-    used_ += needed;
-    return true;
+  static size_t SizeOf(size_t name_size) {
+    constexpr size_t kEntryOut = 128, kDirent = 24, kAlignment = 8;  // struct fuse_direntplus
+    return (kEntryOut + kDirent + name_size + kAlignment - 1) / kAlignment * kAlignment;
   }
 
+ private:
   fuse_req_t req_;
   std::vector<char> buffer_;
   size_t used_ = 0;
 };
 
-// "." and ".." carry no attributes: the kernel does not look them up.
-bool AddDots(Filler* filler, const Session& session, const InodePtr& dir, off_t offset, bool plus) {
+fuse_entry_param PlainEntry(uint64_t st_ino, mode_t type) {
+  fuse_entry_param entry = {};
+  entry.attr.st_ino = st_ino;
+  entry.attr.st_mode = type;
+  return entry;
+}
+
+// "." and ".." carry no attributes: the kernel does not look them up. False: the buffer is full.
+bool AddDots(Filler* filler, const Session& session, const InodePtr& dir, off_t offset) {
   const char* const names[] = {".", ".."};
   for (off_t i = offset; i < 2; ++i) {
-    fuse_entry_param entry = {};
-    entry.attr.st_mode = S_IFDIR;
-    entry.attr.st_ino = i == 0 ? dir->st_ino : session.fs->ParentOf(dir)->st_ino;
-    const bool added =
-        plus ? filler->AddPlus(names[i], entry, i + 1) : filler->Add(names[i], entry.attr, i + 1);
-    if (!added) return false;
+    if (!filler->HasRoomFor(Filler::SizeOf(2))) return false;
+    const uint64_t st_ino = i == 0 ? dir->st_ino : session.fs->ParentOf(dir)->st_ino;
+    filler->Add(names[i], PlainEntry(st_ino, S_IFDIR), i + 1);
   }
   return true;
 }
 
-// False: the buffer is full. An entry that went away since the listing is left out.
-Result<bool> AddPlain(Filler* filler, Session& session, const InodePtr& dir,
-                      const DirectoryEntry& entry, off_t next) {
-  struct stat st = {};
-  st.st_mode = entry.type << 12;
-  st.st_ino = entry.lower_ino;
-  if (entry.lower_ino == 0) {
-    ASSIGN_OR_RETURN(const Entry found, session.fs->Lookup(dir, entry.name));
-    if (found.inode == nullptr) return true;
-    st = found.attributes;
+// An entry that went away since the listing is left out.
+Status AddEntry(Filler* filler, Session& session, const InodePtr& dir,
+                const DirectoryListing::Item& item, bool with_attributes) {
+  const std::string name(item.name);
+  if (!with_attributes && item.lower_ino != 0) {
+    filler->Add(name, PlainEntry(item.lower_ino, item.type << 12), item.place);
+    return Ok();
   }
-  return filler->Add(entry.name.c_str(), st, next);
+  ASSIGN_OR_RETURN(const Entry found, session.fs->Lookup(dir, name));
+  if (found.inode == nullptr) return Ok();
+  fuse_entry_param param = PlainEntry(found.attributes.st_ino, found.attributes.st_mode);
+  if (with_attributes) {
+    ASSIGN_OR_RETURN(param, EntryParam(session, found));
+  }
+  filler->Add(name, param, item.place);
+  return Ok();
 }
 
-Result<bool> AddWithAttributes(Filler* filler, Session& session, const InodePtr& dir,
-                               const DirectoryEntry& entry, off_t next) {
-  ASSIGN_OR_RETURN(const Entry found, session.fs->Lookup(dir, entry.name));
-  if (found.inode == nullptr) return true;
-  ASSIGN_OR_RETURN(const fuse_entry_param param, EntryParam(session, found));
-  if (filler->AddPlus(entry.name.c_str(), param, next)) return true;
-  session.nodes.Forget(param.ino, 1);
-  return false;
+Result<ListingCache::ListingPtr> ListingFor(Session& session, const InodePtr& dir, off_t offset) {
+  if (offset != 0) {
+    if (auto listing = session.listings.Find(dir)) return listing;
+  }
+  auto listing = std::make_shared<DirectoryListing>(session.state.header().listing_seed);
+  RETURN_IF_ERROR(session.fs->ReadDirectory(dir, [&](const DirectoryEntry& entry) {
+    listing->Append(entry);
+    return true;
+  }));
+  listing->Sort();
+  session.listings.Put(dir, listing);
+  return ListingCache::ListingPtr(listing);
 }
 
-Status Fill(Filler* filler, Session& session, const InodePtr& dir, OpenDirectory* directory,
-            off_t offset, bool plus) {
-  const std::lock_guard lock(directory->mutex);
-  if (offset == 0 || !directory->listed) {
-    directory->listed = false;
-    directory->entries.Clear();
-    RETURN_IF_ERROR(session.fs->ReadDirectory(dir, [&](const DirectoryEntry& entry) {
-      directory->entries.Append(entry);
-      return true;
-    }));
-    directory->listed = true;
-  }
-  bool room = AddDots(filler, session, dir, offset, plus);
-  size_t i = offset < 2 ? 0 : static_cast<size_t>(offset - 2);
-  for (; room && i < directory->entries.size(); ++i) {
-    const auto add = plus ? AddWithAttributes : AddPlain;
-    const Result<bool> added =
-        add(filler, session, dir, directory->entries[i], static_cast<off_t>(i + 3));
-    if (!added.ok()) {
-      // One bad entry must not hide the others; whoever looks it up is told.
-      LOG_ERROR("listing a directory: " + added.error().message());
-      continue;
+Status Fill(Filler* filler, Session& session, const InodePtr& dir, off_t offset) {
+  ASSIGN_OR_RETURN(const ListingCache::ListingPtr listing, ListingFor(session, dir, offset));
+  if (!AddDots(filler, session, dir, offset)) return Ok();
+  size_t i = listing->After(offset);
+  if (i == listing->size() && offset != 0) session.listings.Drop(dir);
+  while (i < listing->size()) {
+    size_t end = i;
+    size_t needed = 0;
+    const int64_t place = (*listing)[i].place;
+    for (; end < listing->size() && (*listing)[end].place == place; ++end) {
+      needed += Filler::SizeOf((*listing)[end].name.size());
     }
-    room = *added;
+    if (!filler->HasRoomFor(needed)) break;
+    for (; i < end; ++i) {
+      const DirectoryListing::Item item = (*listing)[i];
+      const Status added = AddEntry(filler, session, dir, item, i < kWithAttributesMax);
+      // One bad entry must not hide the others; whoever looks it up is told.
+      if (!added.ok()) LOG_ERROR("listing a directory: " + added.error().message());
+    }
   }
   return Ok();
 }
 
-void ReadEntries(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi,
-                 bool plus) {
+void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  fuse_reply_err(req, ENOSYS);  // The kernel does not ask again.
+}
+
+void ReadDir(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info*) {
   Guarded(req, number, [&](Session& session, const Node& node) {
     Filler filler(req, size);
-    const auto directory = session.directories.Find(fi->fh);
-    const Status filled = Fill(&filler, session, node.inode, directory.get(), offset, plus);
+    const Status filled = Fill(&filler, session, node.inode, offset);
     if (filled.ok()) {
       filler.Reply();
     } else {
@@ -112,31 +124,9 @@ void ReadEntries(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, f
   });
 }
 
-void OpenDir(fuse_req_t req, fuse_ino_t number, fuse_file_info* fi) {
-  Guarded(req, number, [&](Session& session, const Node&) {
-    // The kernel keeps the listing, and drops it when a name in the directory changes.
-    fi->cache_readdir = 1;
-    fi->keep_cache = 1;
-    fi->fh = session.directories.Enter();
-    fuse_reply_open(req, fi);
-  });
-}
-
-void ReadDir(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi) {
-  ReadEntries(req, number, size, offset, fi, /*plus=*/false);
-}
-
-void ReadDirPlus(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_file_info* fi) {
-  ReadEntries(req, number, size, offset, fi, /*plus=*/true);
-}
-
-void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info* fi) {
-  SessionOf(req).directories.Remove(fi->fh);
-  fuse_reply_err(req, 0);
-}
-
 void SyncDir(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info*) {
   Guarded(req, number, [&](Session& session, const Node& node) {
+    StandAside();
     ReplyStatus(req, session.fs->SyncDirectory(node.inode, data_only != 0));
   });
 }
@@ -145,9 +135,7 @@ void SyncDir(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info*) 
 
 void AddDirectoryOps(fuse_lowlevel_ops* ops) {
   ops->opendir = OpenDir;
-  ops->readdir = ReadDir;
-  ops->readdirplus = ReadDirPlus;
-  ops->releasedir = ReleaseDir;
+  ops->readdirplus = ReadDir;
   ops->fsyncdir = SyncDir;
 }
 

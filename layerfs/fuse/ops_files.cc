@@ -51,6 +51,7 @@ Status AttachOrFetch(fuse_req_t req, Session& session, fuse_ino_t number, const 
                      fuse_file_info* fi) {
   Status status = AttachFile(req, number, node, UniqueFd(), fi);
   if (status.ok() || !node.inode->lower || !IsDamagedContent(status.error())) return status;
+  StandAside();
   RETURN_IF_ERROR(session.fs->lower().ProvideContent(*node.inode->lower), status.error().message());
   return AttachFile(req, number, node, UniqueFd(), fi);
 }

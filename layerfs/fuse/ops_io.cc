@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layerfs/fuse/open_file.h"
+#include "layerfs/server/request_loop.h"
 
 namespace strata::layerfs {
 namespace {
@@ -40,6 +41,7 @@ void Read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_fil
       fuse_reply_buf(req, part.data(), part.size());
       return;
     }
+    StandAside();
     std::vector<char> buffer(size);
     const ssize_t n = ::pread(fd, buffer.data(), size, offset);
     if (n < 0) {
@@ -53,6 +55,7 @@ void Read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_fil
 void Write(fuse_req_t req, fuse_ino_t number, const char* data, size_t size, off_t offset,
            fuse_file_info* fi) {
   WithFile(req, number, fi, [&](const OpenFile&, int fd) {
+    StandAside();
     const ssize_t n = fd < 0 ? (errno = EBADF, -1) : ::pwrite(fd, data, size, offset);
     if (n < 0) {
       fuse_reply_err(req, errno);
@@ -68,6 +71,7 @@ void Sync(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info* fi) 
       fuse_reply_err(req, 0);  // Nothing of the tree can be dirty.
       return;
     }
+    StandAside();
     ReplyResult(req, data_only != 0 ? ::fdatasync(fd) : ::fsync(fd));
   });
 }
@@ -75,6 +79,7 @@ void Sync(fuse_req_t req, fuse_ino_t number, int data_only, fuse_file_info* fi) 
 void Allocate(fuse_req_t req, fuse_ino_t number, int mode, off_t offset, off_t length,
               fuse_file_info* fi) {
   WithFile(req, number, fi, [&](const OpenFile&, int fd) {
+    StandAside();
     ReplyResult(req, ::fallocate(fd, mode, offset, length));
   });
 }
@@ -105,6 +110,7 @@ void CopyRange(fuse_req_t req, fuse_ino_t from_number, off_t from_offset, fuse_f
         fuse_reply_err(req, EOPNOTSUPP);  // The kernel copies through its cache then.
         return;
       }
+      StandAside();
       const ssize_t n =
           ::copy_file_range(in, &from_offset, out, &to_offset, size, static_cast<unsigned>(flags));
       if (n < 0) {

@@ -1,5 +1,7 @@
 #include "layerfs/fuse/session.h"
 
+#include "layerfs/server/request_loop.h"
+
 namespace strata::layerfs {
 
 int ErrnoOf(const Error& error) {
@@ -82,6 +84,12 @@ double AttributeTimeout(const Node& node) {
 }
 
 Status CopyUpForWrite(Session& session, uint64_t number, const Node& node, CopyUpMode mode) {
+  if (mode == CopyUpMode::kData) {
+    std::unique_lock lock(node.inode->mutex);
+    const bool copies = !node.inode->HasUpperData();
+    lock.unlock();
+    if (copies) StandAside();
+  }
   const bool was_current = node.IsCurrent();
   RETURN_IF_ERROR(session.fs->CopyUp(node.inode, mode));
   if (was_current && !node.IsCurrent()) {

@@ -10,9 +10,9 @@
 #include <new>
 
 #include "common/log.h"
-#include "layerfs/fuse/directory_table.h"
 #include "layerfs/fuse/fuse_server.h"
 #include "layerfs/fuse/handle_table.h"
+#include "layerfs/fuse/listing_cache.h"
 #include "layerfs/fuse/node_table.h"
 #include "layerfs/fuse/union_fs.h"
 
@@ -29,8 +29,7 @@ struct Session {
         state(server_state),
         fs(std::move(union_fs)),
         nodes(fs->root(), state),
-        handles(state),
-        directories(state) {
+        handles(state) {
     fs->SetUpperObserver(&nodes);
   }
 
@@ -39,7 +38,7 @@ struct Session {
   std::unique_ptr<UnionFs> fs;
   NodeTable nodes;
   HandleTable handles;
-  DirectoryTable directories;
+  ListingCache listings;
   fuse_session* fuse = nullptr;
   uint64_t generation = 0;  // Tells this mount's file handles from an earlier one's.
   std::atomic<bool> passthrough{false};

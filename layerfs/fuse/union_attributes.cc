@@ -13,10 +13,12 @@ namespace strata::layerfs {
 Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const AttributeChange& change) {
   CopyUpMode mode = CopyUpMode::kMetadata;
   if (change.size) mode = *change.size == 0 ? CopyUpMode::kEmpty : CopyUpMode::kData;
-  RETURN_IF_ERROR(CopyUp(inode, mode));
+  SharedFd fd;
+  RETURN_IF_ERROR(CopyUp(inode, mode, &fd));
   const std::lock_guard change_lock(inode->change_mutex);
-  ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
-  const ProcPath path(fd->get());
+  if (fd == nullptr) {
+    ASSIGN_OR_RETURN(fd, UpperFd(inode));
+  }
   if (change.size) {
     ASSIGN_OR_RETURN(const UniqueFd file, upper_->OpenFile(RefOf(inode), O_WRONLY));
     std::optional<FsetidScope> fsetid;
@@ -31,14 +33,14 @@ Result<struct stat> UnionFs::SetAttributes(const InodePtr& inode, const Attribut
   if (change.mode) {
     std::optional<FsetidScope> fsetid;
     if ((*change.mode & S_ISGID) != 0) fsetid.emplace();
-    if (::chmod(path.c_str(), *change.mode & 07777) != 0) return Errno("chmod");
+    RETURN_IF_ERROR(ChangeMode(fd->get(), *change.mode & 07777));
   }
   if (change.atime || change.mtime) {
     const timespec omit = {.tv_sec = 0, .tv_nsec = UTIME_OMIT};
     const timespec times[2] = {change.atime.value_or(omit), change.mtime.value_or(omit)};
-    if (::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0) return Errno("set times");
+    RETURN_IF_ERROR(ChangeTimes(fd->get(), times));
   }
-  return GetAttributes(inode);
+  return UpperAttributes(*inode, fd->get());
 }
 
 Result<std::string> UnionFs::GetXattr(const InodePtr& inode, const std::string& name) {
@@ -82,17 +84,15 @@ Status UnionFs::SetXattr(const InodePtr& inode, const std::string& name, std::st
                          int flags) {
   RETURN_IF_ERROR(CopyUp(inode, CopyUpMode::kMetadata));
   const std::lock_guard change(inode->change_mutex);
-  ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(RefOf(inode)));
+  ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
   std::optional<FsetidScope> fsetid;
   if (name.starts_with("system.posix_acl_")) fsetid.emplace();  // An ACL sets the mode.
   {
     const std::lock_guard lock(inode->mutex);
     inode->bare = false;
   }
-  if (::setxattr(ProcPath(fd->get()).c_str(), imaged::EscapeXattrName(name).c_str(), value.data(),
-                 value.size(), flags) != 0) {
-    return Errno("setxattr " + name);
-  }
+  RETURN_IF_ERROR(
+      strata::SetXattr(fd->get(), imaged::EscapeXattrName(name), value, flags));
   if (name == "system.posix_acl_default") {
     const bool present = strata::GetXattr(fd->get(), name).ok();
     const std::lock_guard lock(inode->mutex);

@@ -22,24 +22,28 @@ Result<UniqueFd> OpenMade(int dir_fd, const std::string& name) {
 
 }  // namespace
 
-// Owner and mode as the kernel itself would give them to a file of `caller` in this directory.
-Status UnionFs::FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller) {
+// Owner and mode as the kernel itself would give them to a file of `caller` in this directory; the
+// attributes then.
+Result<struct stat> UnionFs::FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller) {
   struct stat dir_st, st;
   if (::fstatat(dir_fd, "", &dir_st, AT_EMPTY_PATH) != 0) return Errno("stat");
   if (::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) return Errno("stat");
   const bool inherits = (dir_st.st_mode & S_ISGID) != 0;
   const gid_t gid = inherits ? dir_st.st_gid : caller.gid;
-  if ((st.st_uid != caller.uid || st.st_gid != gid) &&
-      ::fchownat(fd, "", caller.uid, gid, AT_EMPTY_PATH) != 0) {
+  const bool other_owner = st.st_uid != caller.uid || st.st_gid != gid;
+  if (other_owner && ::fchownat(fd, "", caller.uid, gid, AT_EMPTY_PATH) != 0) {
     return Errno("chown");
   }
-  if (S_ISLNK(st.st_mode)) return Ok();
-  mode_t special = mode & (S_ISUID | S_ISGID | S_ISVTX);
+  mode_t special = S_ISLNK(st.st_mode) ? 0 : mode & (S_ISUID | S_ISGID | S_ISVTX);
   if (inherits && S_ISDIR(st.st_mode)) special |= S_ISGID;
-  if (special == 0) return Ok();
-  const FsetidScope fsetid;  // The change of owner has stripped what the caller asked for.
-  if (::chmod(ProcPath(fd).c_str(), (st.st_mode & 0777) | special) != 0) return Errno("chmod");
-  return Ok();
+  if (special != 0) {
+    const FsetidScope fsetid;  // The change of owner has stripped what the caller asked for.
+    RETURN_IF_ERROR(ChangeMode(fd, (st.st_mode & 0777) | special));
+  }
+  if ((other_owner || special != 0) && ::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) {
+    return Errno("stat");
+  }
+  return st;
 }
 
 // Runs `make(dir, name)` in the work directory and moves the result over the whiteout at `name`.
@@ -85,16 +89,19 @@ Result<Entry> UnionFs::PlaceNew(const InodePtr& dir, const std::string& name, mo
   if (name.size() > 255) return Errno("create", ENAMETOOLONG);
   RETURN_IF_ERROR(CopyUp(dir, CopyUpMode::kMetadata));
   ASSIGN_OR_RETURN(const SharedFd dir_fd, UpperDirectory(dir));
+  struct stat attributes = {};
   const auto finish = [&](Result<UniqueFd>& fd, int at, const std::string& made) -> Status {
-    if (Status status = FinishNew(dir_fd->get(), fd->get(), mode, caller); !status.ok()) {
+    const auto finished = FinishNew(dir_fd->get(), fd->get(), mode, caller);
+    if (!finished.ok()) {
       ::unlinkat(at, made.c_str(), S_ISDIR(mode) ? AT_REMOVEDIR : 0);
-      return status;
+      return finished.error();
     }
+    attributes = *finished;
     return Ok();
   };
   Result<UniqueFd> fd = make(dir_fd->get(), name);
   const auto adopt = [&]() {
-    Result<Entry> entry = AdoptNew(dir, name, fd->get());
+    Result<Entry> entry = AdoptNew(dir, name, fd->get(), attributes);
     if (opened != nullptr) *opened = std::move(*fd);
     return entry;
   };
@@ -175,8 +182,8 @@ Result<Entry> UnionFs::MakeUnnamed(const InodePtr& dir, mode_t mode, const Calle
     if (!dir->has_default_acl) masked &= ~caller.umask;
   }
   ASSIGN_OR_RETURN(UniqueFd fd, OpenAt(dir_fd->get(), ".", O_TMPFILE | O_RDWR, masked & 07777));
-  RETURN_IF_ERROR(FinishNew(dir_fd->get(), fd.get(), mode, caller));
-  ASSIGN_OR_RETURN(Entry entry, AdoptNew(dir, "", fd.get()));
+  ASSIGN_OR_RETURN(const struct stat st, FinishNew(dir_fd->get(), fd.get(), mode, caller));
+  ASSIGN_OR_RETURN(Entry entry, AdoptNew(dir, "", fd.get(), st));
   const std::lock_guard lock(entry.inode->mutex);
   entry.inode->upper = UpperStore::Pin(entry.inode->upper, std::move(fd));
   entry.inode->unlinked = true;

@@ -124,7 +124,8 @@ class UnionFs {
                 const std::string& to, unsigned flags);
 
   // Sees to it that `inode` is in the upper. Replacing the data of an open file begins a new epoch.
-  Status CopyUp(const InodePtr& inode, CopyUpMode mode);
+  // `*made`: a descriptor of the upper inode, when this call has made it.
+  Status CopyUp(const InodePtr& inode, CopyUpMode mode, SharedFd* made = nullptr);
   // The bytes of a regular file: opened with `flags` (O_PATH too), or in memory.
   // REQUIRES: inode.mutex held; for writing, a CopyUp before.
   Result<LowerTree::Content> OpenContentLocked(const Inode& inode, int flags) const;
@@ -180,9 +181,12 @@ class UnionFs {
   // A descriptor of the upper inode, fit for *at() calls with AT_EMPTY_PATH and for ProcPath: an
   // open file's, or one of its own. REQUIRES: copied up.
   Result<SharedFd> UpperFd(const InodePtr& inode) const;
+  // Of the upper inode behind `fd`.
+  Result<struct stat> UpperAttributes(Inode& inode, int fd) const;
   Status ProbeBareness();
   Result<SharedFd> UpperDirectory(const InodePtr& dir);  // REQUIRES: copied up.
-  Result<Entry> AdoptNew(const InodePtr& dir, const std::string& name, int fd);
+  Result<Entry> AdoptNew(const InodePtr& dir, const std::string& name, int fd,
+                         const struct stat& st);
 
   // union_restore.cc
   class TreeNames;
@@ -196,12 +200,13 @@ class UnionFs {
   Status ReplaceWhiteout(const InodePtr& dir, const std::string& name, int dir_fd,
                          bool is_directory,
                          const std::function<Status(int, const std::string&)>& make);
-  Status FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller);
+  Result<struct stat> FinishNew(int dir_fd, int fd, mode_t mode, const Caller& caller);
 
   // copy_up.cc; REQUIRES: tree_mutex_ held, shared or exclusively.
-  Status CopyUpDirectoryLocked(const InodePtr& inode);
-  Status CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode);
-  Status CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names);
+  Status CopyUpDirectoryLocked(const InodePtr& inode, SharedFd* made = nullptr);
+  Status CopyUpFileLocked(const InodePtr& inode, CopyUpMode mode, SharedFd* made);
+  Status CopyUpOne(const InodePtr& inode, CopyUpMode mode, const std::vector<Alias>& names,
+                   SharedFd* made);
   Status PlaceCopy(const Inode& inode, const std::string& work_name,
                    const std::vector<Alias>& names, std::vector<SharedFd>* linked);
   Status CopyUpDataInPlace(const InodePtr& inode, CopyUpMode mode);

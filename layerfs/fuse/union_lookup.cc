@@ -115,11 +115,11 @@ Result<SharedFd> UnionFs::UpperFd(const InodePtr& inode) const {
   UpperRef ref;
   {
     const std::lock_guard lock(inode->mutex);
-    const bool upper_data = inode->upper && !inode->metacopy;
-    if (upper_data && inode->open != nullptr && inode->open->fd != nullptr) return inode->open->fd;
+    const OpenState* const open = inode->open.get();
+    if (inode->HasUpperData() && open != nullptr && open->fd != nullptr) return open->fd;
     ref = inode->upper;
   }
-  return upper_->OpenPath(ref);
+  return inode->IsDirectory() ? upper_->Directory(ref) : upper_->OpenPath(ref);
 }
 
 Result<SharedFd> UnionFs::UpperDirectory(const InodePtr& dir) {
@@ -276,10 +276,10 @@ Result<Entry> UnionFs::LookLower(const InodePtr& dir, const std::string& name) {
 }
 
 // The inode of what was just created as (dir, name) behind `fd`.
-Result<Entry> UnionFs::AdoptNew(const InodePtr& dir, const std::string& name, int fd) {
+Result<Entry> UnionFs::AdoptNew(const InodePtr& dir, const std::string& name, int fd,
+                                const struct stat& st) {
   Entry entry;
-  if (::fstat(fd, &entry.attributes) != 0) return Errno("stat " + name);
-  const struct stat& st = entry.attributes;
+  entry.attributes = st;
   auto inode = std::make_shared<Inode>(lower_->first_free_ino() + st.st_ino, st.st_mode & S_IFMT,
                                        std::nullopt);
   ASSIGN_OR_RETURN(inode->upper, upper_->MakeRef(fd, st.st_ino));
@@ -297,27 +297,27 @@ Result<Entry> UnionFs::AdoptNew(const InodePtr& dir, const std::string& name, in
   return entry;
 }
 
+Result<struct stat> UnionFs::UpperAttributes(Inode& inode, int fd) const {
+  struct stat st;
+  if (::fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) return Errno("stat");
+  const std::lock_guard lock(inode.mutex);
+  FillAttributes(inode, inode.metacopy, &st);
+  if (inode.unlinked) st.st_nlink = 0;
+  return st;
+}
+
 Result<struct stat> UnionFs::GetAttributes(const InodePtr& inode) {
-  UpperRef ref;
-  bool metacopy;
-  bool unlinked;
   {
     const std::lock_guard lock(inode->mutex);
-    ref = inode->upper;
-    metacopy = inode->metacopy;
-    unlinked = inode->unlinked;
+    if (!inode->upper) {
+      ASSIGN_OR_RETURN(struct stat st, lower_->Stat(*inode->lower));
+      st.st_ino = inode->st_ino;
+      if (inode->unlinked) st.st_nlink = 0;
+      return st;
+    }
   }
-  struct stat st;
-  if (ref) {
-    ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
-    if (::fstatat(fd->get(), "", &st, AT_EMPTY_PATH) != 0) return Errno("stat");
-    FillAttributes(*inode, metacopy, &st);
-  } else {
-    ASSIGN_OR_RETURN(st, lower_->Stat(*inode->lower));
-    st.st_ino = inode->st_ino;
-  }
-  if (unlinked) st.st_nlink = 0;
-  return st;
+  ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
+  return UpperAttributes(*inode, fd->get());
 }
 
 Result<std::string> UnionFs::ReadLink(const InodePtr& inode) {
@@ -337,7 +337,7 @@ Result<struct statvfs> UnionFs::StatFileSystem() {
 }
 
 Result<LowerTree::Content> UnionFs::OpenContentLocked(const Inode& inode, int flags) const {
-  if (!inode.upper || inode.metacopy) return lower_->OpenContent(*inode.lower, flags);
+  if (!inode.HasUpperData()) return lower_->OpenContent(*inode.lower, flags);
   LowerTree::Content content;
   if ((flags & O_PATH) != 0 && inode.upper.pinned) {
     ASSIGN_OR_RETURN(content.fd, strata::Open(ProcPath(inode.upper.pinned->get()).c_str(), flags));

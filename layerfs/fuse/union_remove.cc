@@ -136,7 +136,7 @@ Status UnionFs::MakeEmptyAndOpaque(const InodePtr& inode, int dir_fd, const std:
     ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(upper_->work_fd(), work_name, O_PATH));
     RETURN_IF_ERROR(strata::SetXattr(fd.get(), kOpaqueXattr, "y"));
     if (::fchownat(fd.get(), "", st.st_uid, st.st_gid, AT_EMPTY_PATH) != 0) return Errno("chown");
-    if (::chmod(ProcPath(fd.get()).c_str(), st.st_mode & 07777) != 0) return Errno("chmod");
+    RETURN_IF_ERROR(ChangeMode(fd.get(), st.st_mode & 07777));
     if (::renameat2(upper_->work_fd(), work_name.c_str(), dir_fd, name.c_str(), RENAME_EXCHANGE) !=
         0) {
       return Errno("clear " + name);

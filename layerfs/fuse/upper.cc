@@ -23,6 +23,17 @@ struct HandleBuffer {
 
 ProcPath::ProcPath(int fd) { std::snprintf(text_, sizeof(text_), "/proc/self/fd/%d", fd); }
 
+Status ChangeMode(int fd, mode_t mode) {
+  if (::fchmod(fd, mode) == 0) return Ok();
+  if (errno != EBADF || ::chmod(ProcPath(fd).c_str(), mode) != 0) return Errno("chmod");
+  return Ok();
+}
+
+Status ChangeTimes(int fd, const timespec times[2]) {
+  if (::utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return Errno("set times");
+  return Ok();
+}
+
 Result<DirectoryTimes> DirectoryTimes::Read(int dir_fd) {
   struct stat st;
   if (::fstat(dir_fd, &st) != 0) return Errno("stat a directory");
@@ -34,8 +45,8 @@ Result<DirectoryTimes> DirectoryTimes::Read(int dir_fd) {
 }
 
 void DirectoryTimes::Restore() const {
-  if (::utimensat(AT_FDCWD, ProcPath(dir_fd_).c_str(), times_, 0) != 0) {
-    LOG_WARNING(Errno("restore the times of a directory").message());
+  if (const Status status = ChangeTimes(dir_fd_, times_); !status.ok()) {
+    LOG_WARNING("a directory's times are not restored: " + status.error().message());
   }
 }
 

@@ -51,6 +51,10 @@ class ProcPath {
   char text_[32];
 };
 
+// chmod(2) and utimensat(2) of what `fd` is open on, which may be O_PATH.
+Status ChangeMode(int fd, mode_t mode);
+Status ChangeTimes(int fd, const timespec times[2]);
+
 // The times of an upper directory, from before a name appears in it that was in the union already.
 class DirectoryTimes {
  public:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace strata::layerfs {
 
@@ -23,6 +24,9 @@ struct FuseOutHeader {
   int32_t error;
   uint64_t unique;
 };
+
+// FuseInHeader::opcode as linux/fuse.h names it, or its number.
+std::string OpcodeName(uint32_t opcode);
 
 // Set in FuseInHeader::unique of a request that is sent for the second time.
 inline constexpr uint64_t kFuseUniqueResend = uint64_t{1} << 63;

@@ -1,10 +1,13 @@
 #include "layerfs/server/request_loop.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -12,14 +15,25 @@
 
 #include "common/log.h"
 #include "layerfs/server/fuse_wire.h"
+#include "layerfs/server/leadership.h"
+#include "layerfs/server/poll_window.h"
 
 namespace strata::layerfs {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // The longest request is a write of 1 MiB (fuse_server.cc) and its headers.
 constexpr size_t kBufferSize = (size_t{1} << 20) + 4096;
 
 thread_local CurrentRequest this_request;
+
+// Of the thread that serves a request.
+struct Reader {
+  Leadership* leadership = nullptr;
+  Leadership::Turn turn;
+};
+thread_local Reader this_reader;
 
 struct FuseArguments {
   ~FuseArguments() { fuse_opt_free_args(&args); }
@@ -46,20 +60,63 @@ class Buffer {
   void* memory_;
 };
 
-// The size of a request; 0: the connection has ended. Errors of single requests are passed over.
-Result<size_t> ReadRequest(fuse_session* fuse, const Buffer& buffer) {
+struct ReadResult {
+  enum class Kind { kRequest, kNothing, kEnded };
+  Kind kind;
+  size_t size = 0;
+};
+
+// Does not wait. Errors of single requests are passed over.
+Result<ReadResult> TryRead(fuse_session* fuse, const Buffer& buffer) {
   while (!fuse_session_exited(fuse)) {
     const ssize_t n = ::read(fuse_session_fd(fuse), buffer.get(), kBufferSize);
-    if (n >= static_cast<ssize_t>(sizeof(FuseInHeader))) return static_cast<size_t>(n);
+    if (n >= static_cast<ssize_t>(sizeof(FuseInHeader))) {
+      return ReadResult{ReadResult::Kind::kRequest, static_cast<size_t>(n)};
+    }
     if (n >= 0) return Error(Code::kInternal, "a short request");
+    if (errno == EAGAIN) return ReadResult{ReadResult::Kind::kNothing};
     // ENOENT: the request was aborted while it was read.
-    if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
+    if (errno == EINTR || errno == ENOENT) continue;
     // ECONNABORTED: a read that raced with the end of the connection.
-    if (errno == ENODEV || errno == ECONNABORTED) return 0;
+    if (errno == ENODEV || errno == ECONNABORTED) break;
     return Errno("read a request");
   }
-  return 0;
+  return ReadResult{ReadResult::Kind::kEnded};
 }
+
+// Reads the connection's requests; waits for one in the way that PollWindow says.
+class RequestReader {
+ public:
+  RequestReader(fuse_session* fuse, const Buffer& buffer) : fuse_(fuse), buffer_(buffer) {}
+
+  // `*at_once`: it was there already.
+  Result<ReadResult> Wait(bool* at_once) {
+    const Clock::time_point start = Clock::now();
+    Clock::duration waited{0};
+    *at_once = true;
+    while (true) {
+      ASSIGN_OR_RETURN(const ReadResult result, TryRead(fuse_, buffer_));
+      if (result.kind != ReadResult::Kind::kNothing) {
+        if (!*at_once) window_.Waited(Clock::now() - start);
+        return result;
+      }
+      *at_once = false;
+      const Clock::duration now = Clock::now() - start;
+      if (now < window_.length()) {
+        if (now - waited > PollWindow::kHeldUp) window_.HeldUp();
+        waited = now;
+        continue;
+      }
+      pollfd connection{fuse_session_fd(fuse_), POLLIN, 0};
+      if (::poll(&connection, 1, -1) < 0 && errno != EINTR) return Errno("wait for a request");
+    }
+  }
+
+ private:
+  fuse_session* fuse_;
+  const Buffer& buffer_;
+  PollWindow window_;
+};
 
 void Process(fuse_session* fuse, void* memory, size_t size) {
   const auto* header = static_cast<const FuseInHeader*>(memory);
@@ -71,23 +128,45 @@ void Process(fuse_session* fuse, void* memory, size_t size) {
   fuse_session_process_buf(fuse, &buf);
 }
 
-int Work(fuse_session* fuse, size_t thread) {
+void ProcessAndCount(fuse_session* fuse, ServerState& state, void* memory, size_t size) {
+  const uint32_t opcode = static_cast<const FuseInHeader*>(memory)->opcode;
+  const Clock::time_point start = Clock::now();
+  Process(fuse, memory, size);
+  const std::chrono::nanoseconds took = Clock::now() - start;
+  RequestCount& counted = state.header().requests[std::min<size_t>(opcode, kOpcodesMax - 1)];
+  counted.count.fetch_add(1, std::memory_order_relaxed);
+  counted.nanoseconds.fetch_add(static_cast<uint64_t>(took.count()), std::memory_order_relaxed);
+}
+
+Status Work(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread) {
   this_request.thread = thread;
+  this_reader.leadership = &leadership;
+  Leadership::Turn& turn = this_reader.turn;
   const Buffer buffer;
-  if (!buffer.valid()) {
-    LOG_ERROR(Errno("request buffer").message());
-    return 1;
+  if (!buffer.valid()) return Errno("request buffer");
+  RequestReader reader(fuse, buffer);
+  while (leadership.Take(&turn)) {
+    do {
+      bool at_once = true;
+      ASSIGN_OR_RETURN(const ReadResult read,
+                       turn.leads() ? reader.Wait(&at_once) : TryRead(fuse, buffer));
+      if (read.kind == ReadResult::Kind::kEnded) return Ok();
+      if (read.kind == ReadResult::Kind::kNothing) break;
+      leadership.Begin(&turn, at_once);
+      ProcessAndCount(fuse, state, buffer.get(), read.size);
+    } while (leadership.Finish(&turn));
   }
-  while (true) {
-    const Result<size_t> size = ReadRequest(fuse, buffer);
-    if (!size.ok()) {
-      LOG_ERROR(size.error().message());
-      fuse_session_exit(fuse);
-      return 1;
-    }
-    if (*size == 0) return 0;
-    Process(fuse, buffer.get(), *size);
-  }
+  return Ok();
+}
+
+// The exit code of a thread. When one ends, all do.
+int WorkToTheEnd(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread) {
+  const Status worked = Work(fuse, state, leadership, thread);
+  leadership.End();
+  if (worked.ok()) return 0;
+  LOG_ERROR(worked.error().message());
+  fuse_session_exit(fuse);
+  return 1;
 }
 
 }  // namespace
@@ -106,6 +185,11 @@ Result<FuseSessionPtr> OpenFuseSession(UniqueFd connection, const fuse_lowlevel_
   if (fuse_session_mount(session.get(), device.c_str()) != 0) {
     return Error(Code::kInvalidArgument, device + ": not a FUSE connection");
   }
+  // Threads wait in poll(2), so that those which help need not wait at all.
+  const int flags = ::fcntl(connection.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(connection.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return Errno("FUSE connection");
+  }
   [[maybe_unused]] const int taken_over = connection.release();
   return session;
 }
@@ -115,8 +199,10 @@ const CurrentRequest& ThisRequest() { return this_request; }
 Status Negotiate(fuse_session* fuse, ServerState& state) {
   const Buffer buffer;
   if (!buffer.valid()) return Errno("request buffer");
-  ASSIGN_OR_RETURN(const size_t size, ReadRequest(fuse, buffer));
-  if (size == 0) return Ok();  // Unmounted already: the loop sees it too.
+  bool at_once;
+  ASSIGN_OR_RETURN(const ReadResult read, RequestReader(fuse, buffer).Wait(&at_once));
+  if (read.kind == ReadResult::Kind::kEnded) return Ok();  // The loop sees it too.
+  const size_t size = read.size;
   StateHeader& header = state.header();
   if (size > sizeof(header.init)) return Error(Code::kUnsupported, "a long FUSE_INIT request");
   std::memcpy(header.init, buffer.get(), size);
@@ -143,15 +229,23 @@ Status NegotiateAgain(fuse_session* fuse, ServerState& state) {
   return Ok();
 }
 
-int ServeRequests(fuse_session* fuse, unsigned threads) {
+void StandAside() {
+  if (this_reader.leadership != nullptr) this_reader.leadership->StandAside(&this_reader.turn);
+}
+
+int ServeRequests(fuse_session* fuse, ServerState& state, unsigned threads) {
   threads = std::clamp<unsigned>(threads, 1, kServerThreadsMax);
+  Leadership leadership(threads);
   std::vector<int> codes(threads, 0);
   std::vector<std::thread> others;
   for (unsigned i = 1; i < threads; ++i) {
-    others.emplace_back([fuse, i, &codes] { codes[i] = Work(fuse, i); });
+    others.emplace_back([fuse, i, &state, &leadership, &codes] {
+      codes[i] = WorkToTheEnd(fuse, state, leadership, i);
+    });
   }
-  codes[0] = Work(fuse, 0);
+  codes[0] = WorkToTheEnd(fuse, state, leadership, 0);
   for (std::thread& other : others) other.join();
+  this_reader = {};
   return *std::max_element(codes.begin(), codes.end());
 }
 

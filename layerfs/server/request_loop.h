@@ -27,8 +27,9 @@ Status Negotiate(fuse_session* fuse, ServerState& state);
 // earlier server has read and not answered. kUnsupported: the kernel cannot.
 Status NegotiateAgain(fuse_session* fuse, ServerState& state);
 
-// Serves with `threads` threads until the connection ends; the exit code of the process.
-int ServeRequests(fuse_session* fuse, unsigned threads);
+// Serves with `threads` threads until the connection ends, and counts in `state`; the exit code of
+// the process.
+int ServeRequests(fuse_session* fuse, ServerState& state, unsigned threads);
 
 // The request that this thread works on. `is_repeated`: an earlier server may have done it, and the
 // kernel has not heard of it.
@@ -38,5 +39,9 @@ struct CurrentRequest {
   size_t thread = 0;  // Below kServerThreadsMax.
 };
 const CurrentRequest& ThisRequest();
+
+// This thread's request is about to wait for a disk or a network, or to copy much: another thread
+// reads requests meanwhile (leadership.h).
+void StandAside();
 
 }  // namespace strata::layerfs

@@ -57,7 +57,7 @@ Result<int> ServerLife::Serve(fuse_session* session, std::vector<int> kept, unsi
     state_->header().serving.store(1);
     if (on_ready) on_ready();
   }
-  return ServeRequests(session, threads);
+  return ServeRequests(session, *state_, threads);
 }
 
 }  // namespace strata::layerfs

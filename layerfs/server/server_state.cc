@@ -1,6 +1,7 @@
 #include "layerfs/server/server_state.h"
 
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 namespace strata::layerfs {
@@ -17,31 +18,41 @@ static_assert(std::atomic<RecordUse>::is_always_lock_free);
 
 }  // namespace
 
-Result<std::unique_ptr<ServerState>> ServerState::Map(UniqueFd fd) {
+Result<std::unique_ptr<ServerState>> ServerState::Map(UniqueFd fd, int protection) {
   // Sparse: only records that were used once take memory.
-  void* memory =
-      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
+  void* memory = ::mmap(nullptr, kSize, protection, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
   if (memory == MAP_FAILED) return Errno("map the server's state");
   return std::unique_ptr<ServerState>(new ServerState(std::move(fd), memory));
 }
 
 Result<std::unique_ptr<ServerState>> ServerState::Create() {
-  UniqueFd fd(::memfd_create("layerfs-state", MFD_CLOEXEC));
+  UniqueFd fd(::memfd_create(kServerStateName, MFD_CLOEXEC));
   if (!fd.valid()) return Errno("memfd_create");
   if (::ftruncate(fd.get(), static_cast<off_t>(kSize)) != 0) return Errno("size the state");
-  ASSIGN_OR_RETURN(std::unique_ptr<ServerState> state, Map(std::move(fd)));
+  ASSIGN_OR_RETURN(std::unique_ptr<ServerState> state,
+                   Map(std::move(fd), PROT_READ | PROT_WRITE));
   state->header().magic = kMagic;
   state->header().version = kServerStateVersion;
+  uint64_t& seed = state->header().listing_seed;
+  if (::getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) return Errno("getrandom");
   return state;
 }
 
 Result<std::unique_ptr<ServerState>> ServerState::Adopt(UniqueFd fd) {
+  return MapExisting(std::move(fd), PROT_READ | PROT_WRITE);
+}
+
+Result<std::unique_ptr<ServerState>> ServerState::View(UniqueFd fd) {
+  return MapExisting(std::move(fd), PROT_READ);
+}
+
+Result<std::unique_ptr<ServerState>> ServerState::MapExisting(UniqueFd fd, int protection) {
   struct stat st;
   if (::fstat(fd.get(), &st) != 0) return Errno("stat the server's state");
   if (static_cast<size_t>(st.st_size) != kSize) {
     return Error(Code::kFailedPrecondition, "the state is of another version of layerfs");
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<ServerState> state, Map(std::move(fd)));
+  ASSIGN_OR_RETURN(std::unique_ptr<ServerState> state, Map(std::move(fd), protection));
   if (state->header().magic != kMagic || state->header().version != kServerStateVersion) {
     return Error(Code::kFailedPrecondition, "the state is of another version of layerfs");
   }

@@ -23,17 +23,26 @@
 namespace strata::layerfs {
 
 // Of the layout below. A server adopts only its own version.
-inline constexpr uint32_t kServerStateVersion = 1;
+inline constexpr uint32_t kServerStateVersion = 2;
+
+inline constexpr char kServerStateName[] = "layerfs-state";
 
 inline constexpr uint32_t kNodesMax = 1u << 24;    // Inodes that the kernel remembers at once.
 inline constexpr uint32_t kHandlesMax = 1u << 20;  // Open files at once.
 inline constexpr size_t kServerThreadsMax = 64;
 inline constexpr size_t kInitRequestMax = 256;
+inline constexpr size_t kOpcodesMax = 64;  // Kinds of requests; those above count as the last.
 
 // RENAME_EXCHANGE cannot tell from the disk whether it was done: who does it says so before.
 struct ExchangeIntent {
   std::atomic<uint64_t> request;  // The kernel's number of it; 0: none.
   uint64_t source_ino;            // st_ino of the first name before the exchange.
+};
+
+// Requests of one kind that were answered since the mount was made, and how long that took.
+struct RequestCount {
+  std::atomic<uint64_t> count;
+  std::atomic<uint64_t> nanoseconds;
 };
 
 struct StateHeader {
@@ -44,11 +53,12 @@ struct StateHeader {
   std::atomic<uint32_t> init_size;
   unsigned char init[kInitRequestMax];
   std::atomic<uint32_t> serving;  // Not 0: a server was ready once.
-  std::atomic<uint64_t> next_directory_handle;
+  uint64_t listing_seed;  // Of the places of names in directories.
   // All slots in use are below these.
   std::atomic<uint32_t> nodes_end;
   std::atomic<uint32_t> handles_end;
   ExchangeIntent exchanges[kServerThreadsMax];
+  RequestCount requests[kOpcodesMax];
 };
 
 enum class RecordUse : uint32_t { kFree = 0, kUsed = 1 };
@@ -84,6 +94,8 @@ class ServerState {
   static Result<std::unique_ptr<ServerState>> Create();
   // kFailedPrecondition: another version's. Takes `fd` over.
   static Result<std::unique_ptr<ServerState>> Adopt(UniqueFd fd);
+  // Of another process, to look at: nothing of it may be changed. Errors as of Adopt.
+  static Result<std::unique_ptr<ServerState>> View(UniqueFd fd);
   ~ServerState();
   ServerState(const ServerState&) = delete;
 
@@ -96,7 +108,8 @@ class ServerState {
 
  private:
   ServerState(UniqueFd fd, void* memory) : fd_(std::move(fd)), memory_(memory) {}
-  static Result<std::unique_ptr<ServerState>> Map(UniqueFd fd);
+  static Result<std::unique_ptr<ServerState>> Map(UniqueFd fd, int protection);
+  static Result<std::unique_ptr<ServerState>> MapExisting(UniqueFd fd, int protection);
 
   UniqueFd fd_;
   void* memory_;

@@ -265,6 +265,30 @@ TEST_P(TakeoverTest, AListingGoesOnWhereItWas) {
   EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 2002u);
 }
 
+TEST_P(TakeoverTest, AListingGoesOnThoughNamesComeAndGo) {
+  DIR* stream = ::opendir(Path("many").c_str());
+  ASSERT_NE(stream, nullptr);
+  std::multiset<std::string> seen;
+  std::set<std::string> removed;
+  int changes = 0;
+  while (const dirent* entry = ::readdir(stream)) {
+    seen.insert(entry->d_name);
+    if (seen.size() % 100 != 10) continue;
+    const std::string gone = "name" + std::to_string(changes * 17);
+    ASSERT_EQ(::unlink(Path("many/" + gone).c_str()), 0);
+    removed.insert(gone);
+    OpenFile("many/new" + std::to_string(changes++), O_WRONLY | O_CREAT);
+    if (changes % 6 == 0) KillServer();
+  }
+  ::closedir(stream);
+  EXPECT_GT(changes, 12);
+  for (int i = 0; i < 2000; ++i) {
+    const std::string name = "name" + std::to_string(i);
+    EXPECT_TRUE(removed.contains(name) || seen.count(name) == 1) << name;
+  }
+  for (const std::string& name : seen) EXPECT_EQ(seen.count(name), 1u) << name;
+}
+
 TEST_P(TakeoverTest, AMappingStaysSharedWithItsFile) {
   const UniqueFd writer = OpenFile("mapped", O_RDWR | O_CREAT);
   ASSERT_EQ(::ftruncate(writer.get(), 8192), 0);
