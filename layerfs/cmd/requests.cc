@@ -28,14 +28,14 @@ struct Count {
 Result<std::unique_ptr<ServerState>> ViewState(pid_t keeper) {
   const std::string directory = "/proc/" + std::to_string(keeper) + "/fd";
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+  std::filesystem::directory_iterator at(directory, error);
+  for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
     std::error_code gone;
-    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    const std::string target = std::filesystem::read_symlink(at->path(), gone).string();
     if (gone || !target.starts_with("/memfd:" + std::string(kServerStateName))) continue;
-    ASSIGN_OR_RETURN(UniqueFd fd, strata::Open(entry.path().string(), O_RDONLY));
+    ASSIGN_OR_RETURN(UniqueFd fd, strata::Open(at->path().string(), O_RDONLY));
     return ServerState::View(std::move(fd));
   }
-  if (error) return Errno(directory, error.value());
   return Error(Code::kUnavailable, "it is starting or ending: try again");
 }
 
@@ -65,11 +65,16 @@ Status RunRequests(const RequestsArguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<KeeperProcess> keepers, FindKeepers());
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   bool found = false;
+  std::string failures;
   for (const KeeperProcess& keeper : keepers) {
     if (!arguments.upper.empty() && keeper.upper != arguments.upper) continue;
     found = true;
-    ASSIGN_OR_RETURN(const auto state, ViewState(keeper.pid), keeper.Name());
-    const std::vector<Count> counts = CountsOf(state->header());
+    const auto state = ViewState(keeper.pid);
+    if (!state.ok()) {
+      failures += "\n  " + keeper.Name() + ": " + state.error().message();
+      continue;
+    }
+    const std::vector<Count> counts = CountsOf((*state)->header());
     if (!arguments.json) std::printf("%s\n", keeper.Name().c_str());
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const Count& count : counts) {
@@ -89,6 +94,7 @@ Status RunRequests(const RequestsArguments& arguments) {
   } else if (!found) {
     std::printf("no fuse driver runs\n");
   }
+  if (!failures.empty()) return Error(Code::kUnavailable, "not counted:" + failures);
   return Ok();
 }
 

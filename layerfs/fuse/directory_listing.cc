@@ -9,9 +9,8 @@
 
 namespace strata::layerfs {
 
-int64_t DirectoryListing::PlaceOf(std::string_view name) const {
-  const uint64_t hash = XXH3_64bits_withSeed(name.data(), name.size(), seed_) >> 1;
-  return std::max<int64_t>(static_cast<int64_t>(hash), kFirstPlace);
+uint32_t DirectoryListing::HashOf(std::string_view name) const {
+  return static_cast<uint32_t>(XXH3_64bits_withSeed(name.data(), name.size(), seed_) >> 33);
 }
 
 void DirectoryListing::Append(const DirectoryEntry& entry) {
@@ -32,26 +31,28 @@ void DirectoryListing::Append(const DirectoryEntry& entry) {
 }
 
 void DirectoryListing::Sort() {
-  // Nearly all are told apart by the upper half of their places: half the memory.
-  struct Key {
-    uint32_t upper_half;
-    uint32_t position;
-  };
-  std::vector<Key> keys;
-  keys.reserve(count_);
+  keys_.reserve(count_);
   for (uint32_t block = 0; block < blocks_.size(); ++block) {
     for (uint32_t number = 0; number < blocks_[block]->starts.size(); ++number) {
       const uint32_t position = number << kBlockBits | block;
-      keys.push_back({static_cast<uint32_t>(At(position).place >> 32), position});
+      keys_.push_back({HashOf(At(position).name), position});
     }
   }
-  std::sort(keys.begin(), keys.end(), [this](const Key& a, const Key& b) {
-    if (a.upper_half != b.upper_half) return a.upper_half < b.upper_half;
-    return At(a.position).place < At(b.position).place;
+  std::sort(keys_.begin(), keys_.end(), [this](const Key& a, const Key& b) {
+    if (a.place != b.place) return a.place < b.place;
+    return At(a.position).name < At(b.position).name;
   });
-  order_.resize(keys.size());
-  std::transform(keys.begin(), keys.end(), order_.begin(),
-                 [](const Key& key) { return key.position; });
+  uint32_t next = kFirstPlace;
+  for (Key& key : keys_) {
+    key.place = std::max(key.place, next);
+    next = key.place + 1;
+  }
+}
+
+DirectoryListing::Item DirectoryListing::operator[](size_t i) const {
+  Item item = At(keys_[i].position);
+  item.place = keys_[i].place;
+  return item;
 }
 
 DirectoryListing::Item DirectoryListing::At(uint32_t position) const {
@@ -64,19 +65,19 @@ DirectoryListing::Item DirectoryListing::At(uint32_t position) const {
   std::memcpy(&item.lower_ino, at, sizeof(item.lower_ino));
   item.type = static_cast<unsigned char>(at[sizeof(item.lower_ino)]);
   item.name = {at + kHeadSize, end - start - kHeadSize};
-  item.place = PlaceOf(item.name);
+  item.place = 0;
   return item;
 }
 
 size_t DirectoryListing::After(int64_t place) const {
-  const auto found = std::upper_bound(
-      order_.begin(), order_.end(), place,
-      [this](int64_t value, uint32_t position) { return value < At(position).place; });
-  return static_cast<size_t>(found - order_.begin());
+  const auto found =
+      std::upper_bound(keys_.begin(), keys_.end(), place,
+                       [](int64_t value, const Key& key) { return value < key.place; });
+  return static_cast<size_t>(found - keys_.begin());
 }
 
 size_t DirectoryListing::bytes() const {
-  return blocks_.size() * sizeof(Block) + order_.size() * (sizeof(uint32_t) + sizeof(uint16_t));
+  return blocks_.size() * sizeof(Block) + keys_.size() * (sizeof(Key) + sizeof(uint16_t));
 }
 
 }  // namespace strata::layerfs

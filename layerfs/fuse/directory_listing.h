@@ -1,11 +1,13 @@
 // DirectoryListing: the entries of a directory as they were when it was read, in the order of their
-// places. A name's place depends on the name and the seed alone, so a reader goes on after a place
-// in any later listing, of this server or of the next one, and sees each name once that was there
-// all the time: no listing needs to be kept for it (POSIX, readdir). Names with the same place
-// belong into one answer.
+// places. A name's place is its hash with the seed, so a reader goes on after a place in any later
+// listing, of this server or of the next one, and sees each name once that was there all the time
+// (POSIX, readdir): no listing needs to be kept for it. Places have 31 bits, because programs with
+// a 32-bit off_t fail on larger ones. Of names with the same hash, which a directory of 10,000 has
+// with a chance of 2 %, the later one has the next place: it moves when the other one goes, which a
+// reader may notice who stopped between the two and whose listing was not kept.
 //
-// Entries are packed into blocks, 15 bytes and the name for each, so that a million of them take
-// some 26 MB. Built by one thread, then constant.
+// Entries are packed into blocks, 19 bytes and the name for each, so that a million of them take
+// some 30 MB. Built by one thread, then constant.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,7 @@ namespace strata::layerfs {
 
 class DirectoryListing {
  public:
-  // Places of names are above these of "." and "..", and positive offsets for the kernel.
+  // Places of names are above those of "." and "..".
   static constexpr int64_t kFirstPlace = 3;
 
   explicit DirectoryListing(uint64_t seed) : seed_(seed) {}
@@ -29,7 +31,7 @@ class DirectoryListing {
   // After the last Append.
   void Sort();
 
-  size_t size() const { return order_.size(); }
+  size_t size() const { return keys_.size(); }
   // In order. The name is valid as long as the listing.
   struct Item {
     std::string_view name;
@@ -37,7 +39,7 @@ class DirectoryListing {
     uint32_t type;
     int64_t place;
   };
-  Item operator[](size_t i) const { return At(order_[i]); }
+  Item operator[](size_t i) const;
   // The first entry with a place above `place`; size() when there is none.
   size_t After(int64_t place) const;
   size_t bytes() const;
@@ -55,13 +57,18 @@ class DirectoryListing {
   static constexpr uint32_t kBlockBits = 23;
   static_assert(kBlockSize / kHeadSize < (1u << (32 - kBlockBits)));
 
-  Item At(uint32_t position) const;
-  int64_t PlaceOf(std::string_view name) const;
+  struct Key {
+    uint32_t place;
+    uint32_t position;
+  };
+
+  Item At(uint32_t position) const;  // Without its place.
+  uint32_t HashOf(std::string_view name) const;
 
   uint64_t seed_;
   size_t count_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
-  std::vector<uint32_t> order_;
+  std::vector<Key> keys_;  // In the order of places.
 };
 
 }  // namespace strata::layerfs

@@ -13,8 +13,9 @@ ListingCache::KeptList::iterator ListingCache::FindLocked(const InodePtr& dir) {
 ListingCache::ListingPtr ListingCache::Find(const InodePtr& dir) {
   const std::lock_guard lock(mutex_);
   const auto found = FindLocked(dir);
-  if (found == kept_.end()) return nullptr;
-  found->used = Clock::now();
+  const Clock::time_point now = Clock::now();
+  if (found == kept_.end() || now - found->used > kUnusedMax) return nullptr;
+  found->used = now;
   kept_.splice(kept_.begin(), kept_, found);
   return kept_.front().listing;
 }

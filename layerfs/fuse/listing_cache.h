@@ -20,7 +20,7 @@ class ListingCache {
   static constexpr std::chrono::seconds kUnusedMax{10};
   using ListingPtr = std::shared_ptr<const DirectoryListing>;
 
-  // Null: none is kept.
+  // Null: none is kept, or it is old.
   ListingPtr Find(const InodePtr& dir);
   // In the place of an older one.
   void Put(const InodePtr& dir, ListingPtr listing);

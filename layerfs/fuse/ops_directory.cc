@@ -1,6 +1,8 @@
 // Callbacks on directories. The kernel keeps listings (it drops one when a name in the directory
 // changes) and neither opens nor closes directories here: an answer goes on after the place of the
-// last name that the reader was given (directory_listing.h).
+// last name that the reader was given (directory_listing.h). A kernel that has kept a part of a
+// listing, whose last name is then removed, keeps none of that directory until it forgets the
+// inode (Linux 6.18, fs/fuse/readdir.c): listings are right all the same, and cost requests.
 #include "layerfs/fuse/session.h"
 #include "layerfs/server/request_loop.h"
 
@@ -90,20 +92,12 @@ Status Fill(Filler* filler, Session& session, const InodePtr& dir, off_t offset)
   if (!AddDots(filler, session, dir, offset)) return Ok();
   size_t i = listing->After(offset);
   if (i == listing->size() && offset != 0) session.listings.Drop(dir);
-  while (i < listing->size()) {
-    size_t end = i;
-    size_t needed = 0;
-    const int64_t place = (*listing)[i].place;
-    for (; end < listing->size() && (*listing)[end].place == place; ++end) {
-      needed += Filler::SizeOf((*listing)[end].name.size());
-    }
-    if (!filler->HasRoomFor(needed)) break;
-    for (; i < end; ++i) {
-      const DirectoryListing::Item item = (*listing)[i];
-      const Status added = AddEntry(filler, session, dir, item, i < kWithAttributesMax);
-      // One bad entry must not hide the others; whoever looks it up is told.
-      if (!added.ok()) LOG_ERROR("listing a directory: " + added.error().message());
-    }
+  for (; i < listing->size(); ++i) {
+    const DirectoryListing::Item item = (*listing)[i];
+    if (!filler->HasRoomFor(Filler::SizeOf(item.name.size()))) break;
+    const Status added = AddEntry(filler, session, dir, item, i < kWithAttributesMax);
+    // One bad entry must not hide the others; whoever looks it up is told.
+    if (!added.ok()) LOG_ERROR("listing a directory: " + added.error().message());
   }
   return Ok();
 }

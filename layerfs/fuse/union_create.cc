@@ -119,6 +119,7 @@ Result<Entry> UnionFs::PlaceNew(const InodePtr& dir, const std::string& name, mo
                                     if (!fd.ok()) return fd.error();
                                     return finish(fd, at, made);
                                   }));
+  if (::fstatat(fd->get(), "", &attributes, AT_EMPTY_PATH) != 0) return Errno("stat " + name);
   return adopt();
 }
 

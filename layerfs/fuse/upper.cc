@@ -1,6 +1,7 @@
 #include "layerfs/fuse/upper.h"
 
 #include <dirent.h>
+#include <sys/xattr.h>
 
 #include <cstdio>
 #include <cstring>
@@ -58,6 +59,11 @@ Result<std::unique_ptr<UpperStore>> UpperStore::Open(const std::string& upper_di
   const std::string work = work_dir + "/work";
   RETURN_IF_ERROR(MakeDirectories(work, 0700));
   ASSIGN_OR_RETURN(store->work_, strata::Open(work, O_RDONLY | O_DIRECTORY));
+  // What is built in there has the modes that it is given.
+  if (::fremovexattr(store->work_.get(), "system.posix_acl_default") != 0 && errno != ENODATA &&
+      errno != EOPNOTSUPP) {
+    return Errno("default ACL of " + work);
+  }
   struct stat root_st, work_st;
   if (::fstat(store->root_.get(), &root_st) != 0) return Errno("stat " + upper_dir);
   if (::fstat(store->work_.get(), &work_st) != 0) return Errno("stat " + work);

@@ -98,6 +98,7 @@ Result<Attributes> AttributesOf(Server& server, const Digest& digest, bool need_
     return Attributes{ObjectAttributes(digest, *size), kForever};
   }
   if (!need_size) return Attributes{ObjectAttributes(digest, 0), 0};
+  StandAside();
   ASSIGN_OR_RETURN(const uint64_t size, server.source.SizeOf(digest));
   return Attributes{ObjectAttributes(digest, size), 0};
 }
@@ -353,6 +354,7 @@ void Read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, fuse_fil
       fuse_reply_err(req, EIO);
       return;
     }
+    StandAside();
     std::vector<char> buffer(size);
     const ssize_t n = ::pread(fd->get(), buffer.data(), size, offset);
     if (n < 0) {

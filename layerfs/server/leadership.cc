@@ -52,7 +52,13 @@ bool Leadership::Watch(Turn* turn, std::unique_lock<std::mutex>& lock) {
     }
     seen = now;
   }
-  unwatched_.store(true);
+  if (!turn->leads() && followers_ > 1 && !ended_) {
+    // This one is needed elsewhere: another watches.
+    watcher_called_ = true;
+    wake_.notify_one();
+  } else {
+    unwatched_.store(true);
+  }
   return turn->leads();
 }
 
@@ -70,7 +76,7 @@ void Leadership::Begin(Turn* turn, bool at_once) {
 
 void Leadership::CallWatcher() {
   const std::lock_guard lock(mutex_);
-  if (followers_ == 0 || watcher_called_) return;
+  if (followers_ == 0 || !unwatched_.load()) return;
   watcher_called_ = true;
   unwatched_.store(false);
   wake_.notify_one();

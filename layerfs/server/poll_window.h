@@ -22,7 +22,18 @@ class PollWindow {
 
   Duration length() const { return closed_for_ > 0 ? Duration(0) : length_; }
 
-  // A wait, the looking included, took so long.
+  // A wait begins.
+  void Begin() { looked_ = Duration(0); }
+  // Nothing was there when the wait had lasted for `waited`: look again, or sleep.
+  bool LooksAgain(Duration waited) {
+    if (length() > Duration(0) && waited - looked_ > kHeldUp) {
+      length_ = Duration(0);
+      closed_for_ = kWaitsClosed;
+    }
+    looked_ = waited;
+    return waited < length();
+  }
+  // The wait, the looking included, took so long.
   void Waited(Duration wait) {
     if (closed_for_ > 0) {
       --closed_for_;
@@ -32,13 +43,9 @@ class PollWindow {
       length_ = std::clamp(length_ * 2, kFirst, kLongest);
     }
   }
-  void HeldUp() {
-    length_ = Duration(0);
-    closed_for_ = kWaitsClosed;
-  }
-
  private:
   Duration length_{0};
+  Duration looked_{0};  // When this wait's last look was.
   unsigned closed_for_ = 0;
 };
 

@@ -92,8 +92,9 @@ class RequestReader {
   // `*at_once`: it was there already.
   Result<ReadResult> Wait(bool* at_once) {
     const Clock::time_point start = Clock::now();
-    Clock::duration waited{0};
+    window_.Begin();
     *at_once = true;
+    bool sleeps = false;
     while (true) {
       ASSIGN_OR_RETURN(const ReadResult result, TryRead(fuse_, buffer_));
       if (result.kind != ReadResult::Kind::kNothing) {
@@ -101,12 +102,8 @@ class RequestReader {
         return result;
       }
       *at_once = false;
-      const Clock::duration now = Clock::now() - start;
-      if (now < window_.length()) {
-        if (now - waited > PollWindow::kHeldUp) window_.HeldUp();
-        waited = now;
-        continue;
-      }
+      if (!sleeps && window_.LooksAgain(Clock::now() - start)) continue;
+      sleeps = true;
       pollfd connection{fuse_session_fd(fuse_), POLLIN, 0};
       if (::poll(&connection, 1, -1) < 0 && errno != EINTR) return Errno("wait for a request");
     }
@@ -138,12 +135,11 @@ void ProcessAndCount(fuse_session* fuse, ServerState& state, void* memory, size_
   counted.nanoseconds.fetch_add(static_cast<uint64_t>(took.count()), std::memory_order_relaxed);
 }
 
-Status Work(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread) {
+Status Work(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread,
+            const Buffer& buffer) {
   this_request.thread = thread;
   this_reader.leadership = &leadership;
   Leadership::Turn& turn = this_reader.turn;
-  const Buffer buffer;
-  if (!buffer.valid()) return Errno("request buffer");
   RequestReader reader(fuse, buffer);
   while (leadership.Take(&turn)) {
     do {
@@ -160,8 +156,9 @@ Status Work(fuse_session* fuse, ServerState& state, Leadership& leadership, size
 }
 
 // The exit code of a thread. When one ends, all do.
-int WorkToTheEnd(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread) {
-  const Status worked = Work(fuse, state, leadership, thread);
+int WorkToTheEnd(fuse_session* fuse, ServerState& state, Leadership& leadership, size_t thread,
+                 const Buffer& buffer) {
+  const Status worked = Work(fuse, state, leadership, thread, buffer);
   leadership.End();
   if (worked.ok()) return 0;
   LOG_ERROR(worked.error().message());
@@ -235,15 +232,25 @@ void StandAside() {
 
 int ServeRequests(fuse_session* fuse, ServerState& state, unsigned threads) {
   threads = std::clamp<unsigned>(threads, 1, kServerThreadsMax);
+  std::vector<std::unique_ptr<Buffer>> buffers;
+  while (buffers.size() < threads) {
+    buffers.push_back(std::make_unique<Buffer>());
+    if (buffers.back()->valid()) continue;
+    LOG_ERROR(Errno("request buffer").message());
+    buffers.pop_back();
+    if (buffers.empty()) return 1;
+    break;  // Fewer threads serve as well.
+  }
+  threads = static_cast<unsigned>(buffers.size());
   Leadership leadership(threads);
   std::vector<int> codes(threads, 0);
   std::vector<std::thread> others;
   for (unsigned i = 1; i < threads; ++i) {
-    others.emplace_back([fuse, i, &state, &leadership, &codes] {
-      codes[i] = WorkToTheEnd(fuse, state, leadership, i);
+    others.emplace_back([fuse, i, &state, &leadership, &codes, &buffers] {
+      codes[i] = WorkToTheEnd(fuse, state, leadership, i, *buffers[i]);
     });
   }
-  codes[0] = WorkToTheEnd(fuse, state, leadership, 0);
+  codes[0] = WorkToTheEnd(fuse, state, leadership, 0, *buffers[0]);
   for (std::thread& other : others) other.join();
   this_reader = {};
   return *std::max_element(codes.begin(), codes.end());

@@ -168,6 +168,29 @@ TEST_F(LeadershipTest, WhoIsWithARequestForLongIsReplaced) {
   EXPECT_TRUE(third->IsReading());
 }
 
+// The watcher may be the one that is called to help: then another follower watches.
+TEST_F(LeadershipTest, SlowRequestsOfLeaderAndHelperDoNotHoldUpTheRest) {
+  Start(4, std::chrono::milliseconds(1));
+  std::vector<Worker*> slow;
+  while (slow.size() < workers_.size()) {
+    Worker* reader = nullptr;
+    while (reader == nullptr) {
+      for (auto& worker : workers_) {
+        if (worker->IsReading()) reader = worker.get();
+      }
+    }
+    for (int i = 0; i < 64 && reader->IsReading(); ++i) {
+      reader->Serve(/*at_once=*/true);
+      reader->FinishServing();
+      if (!reader->ReadsOn()) break;
+    }
+    if (!reader->IsReading()) continue;
+    reader->Serve(/*at_once=*/true);  // And never ends.
+    slow.push_back(reader);
+  }
+  SUCCEED() << "every thread came to read";
+}
+
 TEST_F(LeadershipTest, TheOnlyThreadThatIsFreeTakesTheLeadThatNobodyHas) {
   Start(2);
   Worker& first = AwaitReader(workers_);
@@ -258,11 +281,25 @@ TEST(PollWindow, GrowsWhileWaitsAreShortAndClosesAfterALongOne) {
   EXPECT_EQ(window.length(), microseconds(0));
 }
 
+TEST(PollWindow, LooksAgainUntilItsLengthIsOver) {
+  PollWindow window;
+  window.Begin();
+  EXPECT_FALSE(window.LooksAgain(microseconds(0)));
+  window.Waited(microseconds(5));
+  window.Begin();
+  EXPECT_TRUE(window.LooksAgain(microseconds(1)));
+  EXPECT_TRUE(window.LooksAgain(microseconds(9)));
+  EXPECT_FALSE(window.LooksAgain(PollWindow::kFirst));
+}
+
 TEST(PollWindow, StaysClosedForAWhileWhenTheReaderWasHeldUp) {
   PollWindow window;
   window.Waited(microseconds(5));
-  window.HeldUp();
-  for (unsigned i = 0; i < PollWindow::kWaitsClosed; ++i) {
+  window.Begin();
+  EXPECT_TRUE(window.LooksAgain(microseconds(1)));
+  EXPECT_FALSE(window.LooksAgain(microseconds(2) + PollWindow::kHeldUp));
+  window.Waited(microseconds(5));
+  for (unsigned i = 1; i < PollWindow::kWaitsClosed; ++i) {
     EXPECT_EQ(window.length(), microseconds(0));
     window.Waited(microseconds(5));
   }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "common/subprocess.h"
 #include "common/xattr.h"
 #include "layerfs/fuse/overlay_format.h"
 #include "tests/unit/layerfs/fuse_fixture.h"
@@ -100,6 +101,21 @@ class UnionFsTest : public ::testing::Test {
   std::unique_ptr<FuseRoot> root_;
   std::unique_ptr<UnionFs> fs_;
 };
+
+// The volume may have been made in a directory that hands its ACL on.
+TEST_F(UnionFsTest, ACopyHasItsOwnModeWhateverTheWorkDirectoryInherited) {
+  fs_.reset();
+  const std::string work = root_->spec().work_dir + "/work";
+  const auto set = strata::Run({"setfacl", "-d", "-m", "u::rwx,g::---,o::---", work});
+  ASSERT_TRUE(set.ok() && set->exit_code == 0);
+  Reopen();
+  const auto before = fs_->GetAttributes(At("dir/big"));
+  ASSERT_TRUE(before.ok() && (before->st_mode & 044) != 0);
+  CopyUp("dir/big", CopyUpMode::kMetadata);
+  const auto after = fs_->GetAttributes(At("dir/big"));
+  ASSERT_TRUE(after.ok());
+  EXPECT_EQ(after->st_mode, before->st_mode);
+}
 
 TEST_F(UnionFsTest, AMetadataCopyUpMovesNoData) {
   CopyUp("dir/big", CopyUpMode::kMetadata);
