@@ -34,7 +34,8 @@ Result<std::vector<KeeperProcess>> FindKeepers() {
     const auto comm = ReadFile(ProcFile(pid, "comm"));
     if (!comm.ok() || *comm != std::string(kKeeperName) + "\n") continue;
     const auto cmdline = ReadFile(ProcFile(pid, "cmdline"));
-    if (cmdline.ok()) keepers.push_back({pid, UpperOf(*cmdline)});
+    // One that has ended and is not reaped yet has none.
+    if (cmdline.ok() && !cmdline->empty()) keepers.push_back({pid, UpperOf(*cmdline)});
   }
   return keepers;
 }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
@@ -429,6 +430,29 @@ TEST_P(TakeoverTest, ProgramsUnderLoadDoNotNoticeKills) {
     EXPECT_EQ(problems[i], "") << "worker " << i << " after " << rounds[i] << " rounds";
     EXPECT_GT(rounds[i], 10u);
   }
+}
+
+TEST_P(TakeoverTest, RequestsAreCountedAcrossServers) {
+  const auto created = [&]() -> int64_t {
+    const auto shown =
+        strata::Run({LAYERFS_BINARY, "requests", "--json", "--upper", spec_.upper_dir});
+    EXPECT_EQ(shown->exit_code, 0) << shown->err;
+    const auto json = nlohmann::json::parse(shown->out);
+    EXPECT_EQ(json[0]["upper"], spec_.upper_dir);
+    for (const auto& row : json[0]["requests"]) {
+      if (row["request"] == "CREATE") return row["count"];
+    }
+    return 0;
+  };
+  EXPECT_EQ(created(), 0);
+  OpenFile("one", O_WRONLY | O_CREAT);
+  EXPECT_EQ(created(), 1);
+  KillServer();
+  OpenFile("two", O_WRONLY | O_CREAT);
+  EXPECT_EQ(created(), 2);
+  const auto unknown =
+      strata::Run({LAYERFS_BINARY, "requests", "--upper", spec_.upper_dir + "-not"});
+  EXPECT_NE(unknown->exit_code, 0);
 }
 
 TEST_P(TakeoverTest, AnUpgradeRunsTheNewBinaryAndKeepsOpenFiles) {
