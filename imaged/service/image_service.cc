@@ -23,11 +23,11 @@ class ImageServiceImpl final : public v1::ImageService::Service {
       const v1::ImportOptions options = request.options();
       const CallCancellation cancellation(context);
       const ByteSource source = [&]() -> Result<std::string_view> {
-        // A broken stream and a finished one both end Read; only the broken one is cancelled.
+        if (request.end()) return std::string_view();
         if (!stream->Read(&request)) {
-          if (context->IsCancelled()) return Error(Code::kCancelled, "cancelled by the caller");
-          return std::string_view();
+          return Error(Code::kCancelled, "the archive broke off: cancelled by the caller");
         }
+        if (request.end()) return std::string_view();
         if (!request.has_tar()) return Error(Code::kInvalidArgument, "expected bytes of the tar");
         return std::string_view(request.tar());
       };

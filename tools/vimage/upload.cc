@@ -54,7 +54,8 @@ void Upload::Send(const imaged::v1::ImportOptions& options) {
     status_ = sent.error();
     context_.TryCancel();
   } else if (*sent) {
-    stream_.WritesDone();
+    request.set_end(true);
+    if (stream_.Write(request)) stream_.WritesDone();
   }
 }
 
