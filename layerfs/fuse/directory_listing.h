@@ -7,7 +7,7 @@
 // reader may notice who stopped between the two and whose listing was not kept.
 //
 // Entries are packed into blocks, 19 bytes and the name for each, so that a million of them take
-// some 30 MB. Built by one thread, then constant.
+// some 32 MB. Built by one thread, then constant.
 #pragma once
 
 #include <cstdint>

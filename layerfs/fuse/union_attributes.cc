@@ -110,10 +110,8 @@ Status UnionFs::RemoveXattr(const InodePtr& inode, const std::string& name) {
   }
   RETURN_IF_ERROR(CopyUp(inode, CopyUpMode::kMetadata));
   const std::lock_guard change(inode->change_mutex);
-  ASSIGN_OR_RETURN(const SharedFd fd, upper_->OpenPath(RefOf(inode)));
-  if (::removexattr(ProcPath(fd->get()).c_str(), imaged::EscapeXattrName(name).c_str()) != 0) {
-    return Errno("removexattr " + name);
-  }
+  ASSIGN_OR_RETURN(const SharedFd fd, UpperFd(inode));
+  RETURN_IF_ERROR(strata::RemoveXattr(fd->get(), imaged::EscapeXattrName(name)));
   if (name == "system.posix_acl_default") {
     const std::lock_guard lock(inode->mutex);
     inode->has_default_acl = false;

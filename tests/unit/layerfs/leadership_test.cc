@@ -188,7 +188,7 @@ TEST_F(LeadershipTest, SlowRequestsOfLeaderAndHelperDoNotHoldUpTheRest) {
     reader->Serve(/*at_once=*/true);  // And never ends.
     slow.push_back(reader);
   }
-  SUCCEED() << "every thread came to read";
+  EXPECT_EQ(slow.size(), workers_.size());  // Every thread came to read.
 }
 
 TEST_F(LeadershipTest, TheOnlyThreadThatIsFreeTakesTheLeadThatNobodyHas) {
