@@ -95,7 +95,7 @@ v1::SaveStart ToMessage(const SaveParameters& parameters) {
   start.set_on_behalf_of_uid(parameters.on_behalf_of_uid);
   start.set_reference(parameters.reference);
   start.set_description(parameters.description);
-  start.set_visibility(parameters.is_public ? v1::PUBLIC : v1::PRIVATE);
+  if (parameters.is_public) start.set_visibility(v1::PUBLIC);
   start.set_replace(parameters.replace);
   start.mutable_lineage()->set_origin(parameters.origin);
   start.mutable_lineage()->set_command(parameters.command_line);

@@ -44,15 +44,9 @@ std::string Repository::CheckObject(const Digest& digest, const CancelToken& can
 Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& reference,
                                         const CancelToken& cancel, const ProgressSink& progress,
                                         const ProblemSink& problem) {
-  const auto pin = objects_->Pin();
-  std::vector<v1::Image> images;
+  std::vector<std::string> names = {reference};
   if (reference.empty()) {
-    v1::ListRequest all;
-    all.set_all_visible(true);
-    ASSIGN_OR_RETURN(images, List(caller, all));
-  } else {
-    ASSIGN_OR_RETURN(v1::Image image, Find(caller, reference));
-    images.push_back(std::move(image));
+    ASSIGN_OR_RETURN(names, images().Names(caller));
   }
 
   v1::FsckResult result;
@@ -66,10 +60,14 @@ Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& referen
   std::unordered_set<Digest, DigestHash> objects_seen;
   v1::Progress state;
   state.set_stage("verify");
-  for (const v1::Image& image : images) {
-    const std::string name = DisplayName(image);
+  for (const std::string& wanted : names) {
+    const auto held = HoldImage(caller, wanted);
+    // One of many that was deleted since it was listed.
+    if (!held.ok() && held.error().code() == Code::kNotFound && reference.empty()) continue;
+    if (!held.ok()) return held.error();
+    const std::string name = DisplayName(held->image);
+    const LayerStack& layers = held->hold.stack();
     result.set_images(result.images() + 1);
-    ASSIGN_OR_RETURN(const std::vector<Digest> layers, LayerDigests(image));
     bool manifests_good = true;
     for (const Digest& layer : layers) {
       if (!layers_seen.insert(layer).second) continue;

@@ -14,35 +14,6 @@ namespace {
 // CompletenessRecord() of a tree's name.
 const std::string kCompleteSuffix = CompletenessRecord("");
 
-// Opens a file that disappears unless it is renamed away from `path`.
-class ScratchFile {
- public:
-  static Result<ScratchFile> Create(std::string path) {
-    ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDWR | O_CREAT | O_EXCL, 0444));
-    return ScratchFile(std::move(path), std::move(fd));
-  }
-  ScratchFile(ScratchFile&& other) noexcept
-      : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
-  ~ScratchFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
-  int fd() const { return fd_.get(); }
-
-  // Durable data, then the name.
-  Status MoveTo(const std::string& target) {
-    if (::fsync(fd_.get()) != 0) return Errno("fsync " + path_);
-    RETURN_IF_ERROR(fd_.Close(), path_);
-    if (::rename(path_.c_str(), target.c_str()) != 0) return Errno("rename to " + target);
-    path_.clear();
-    return Ok();
-  }
-
- private:
-  ScratchFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
-  std::string path_;
-  UniqueFd fd_;
-};
-
 // Names in `directory` that are no hidden files.
 Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
   DIR* stream = ::opendir(directory.c_str());
@@ -59,6 +30,7 @@ Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
 
 Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/manifests"));
+  RETURN_IF_ERROR(MakeDirectories(root + "/lists"));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
   // Trees that a dead process was building, and records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
@@ -72,18 +44,41 @@ std::string LayerStore::ManifestPath(const Digest& layer) const {
   return root_ + "/manifests/" + ObjectStore::RelativePath(layer);
 }
 
-Result<WrittenManifest> LayerStore::Commit(const Tree& tree, Ingest* ingest) {
-  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(ingest->StagingPath("manifest")));
-  ASSIGN_OR_RETURN(const WrittenManifest written, WriteErofs(tree, scratch.fd()), "manifest");
+std::string LayerStore::ListPath(const Digest& layer) const {
+  return root_ + "/lists/" + ObjectStore::RelativePath(layer);
+}
+
+Result<std::shared_ptr<const ObjectList>> LayerStore::Objects(const Digest& layer) const {
+  const std::string path = ListPath(layer);
+  auto list = ObjectList::Open(path);
+  if (list.ok()) return list;
+  if (list.error().code() == Code::kCorrupt) LOG_WARNING(list.error().message() + ": made anew");
+  ASSIGN_OR_RETURN(const auto reader, OpenManifest(layer));
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
+  RETURN_IF_ERROR(MakeDirectories(path.substr(0, path.rfind('/'))));
+  RETURN_IF_ERROR(ObjectList::Write(path, ObjectList::Of(tree)));
+  return ObjectList::Open(path);
+}
+
+Result<LayerStore::Staged> LayerStore::Stage(const Tree& tree, const Ingest& ingest) const {
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(ingest.StagingPath("manifest")));
+  ASSIGN_OR_RETURN(WrittenManifest written, WriteErofs(tree, scratch.fd()), "manifest");
+  return Staged(std::move(scratch), std::move(written), ObjectList::Of(tree));
+}
+
+Status LayerStore::Commit(Staged staged, Ingest* ingest) {
   RETURN_IF_ERROR(ingest->Commit());
-  const std::string path = ManifestPath(written.digest);
-  if (PathExists(path)) return written;  // The same layer is there already.
-  const std::string directory = path.substr(0, path.rfind('/'));
-  RETURN_IF_ERROR(MakeDirectories(directory));
-  RETURN_IF_ERROR(scratch.MoveTo(path));
-  RETURN_IF_ERROR(FsyncDirectory(directory));
-  RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
-  return written;
+  const std::string path = ManifestPath(staged.written_.digest);
+  if (!PathExists(path)) {
+    const std::string directory = path.substr(0, path.rfind('/'));
+    RETURN_IF_ERROR(MakeDirectories(directory));
+    RETURN_IF_ERROR(staged.file_.MoveTo(path));
+    RETURN_IF_ERROR(FsyncDirectory(directory));
+    RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
+  }
+  const std::string list = ListPath(staged.written_.digest);
+  RETURN_IF_ERROR(MakeDirectories(list.substr(0, list.rfind('/'))));
+  return ObjectList::Write(list, staged.objects_);
 }
 
 Result<std::unique_ptr<ErofsReader>> LayerStore::OpenManifest(const Digest& layer) const {
@@ -194,13 +189,18 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
     }
     if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root_ + "/manifests"));
+  RETURN_IF_ERROR(SweepShards(root_ + "/manifests", live_layers));
+  return SweepShards(root_ + "/lists", live_layers);
+}
+
+Status LayerStore::SweepShards(const std::string& folder, const std::set<Digest>& live) const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(folder));
   for (const std::string& shard : shards) {
-    const std::string directory = root_ + "/manifests/" + shard;
+    const std::string directory = folder + "/" + shard;
     ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
     for (const std::string& name : names) {
       const auto digest = Digest::FromHex(shard + name);
-      if (digest.ok() && live_layers.contains(*digest)) continue;
+      if (digest.ok() && live.contains(*digest)) continue;
       const std::string path = directory + "/" + name;
       if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
     }

@@ -1,6 +1,7 @@
 // LayerStore: the manifests of layers, and the flattened trees that containers are mounted from.
 //
 //   <root>/manifests/ab/cdef…   manifest of one layer, named by its digest, mode 0444, immutable
+//   <root>/lists/ab/cdef…       the objects of that layer (object_list.h): derived
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
 //   <root>/trees/<hex>.erofs.complete  all objects of the tree were there when a mount looked
@@ -21,6 +22,8 @@
 #include "imaged/manifest/erofs_reader.h"
 #include "imaged/manifest/erofs_writer.h"
 #include "imaged/manifest/tree.h"
+#include "imaged/repository/object_list.h"
+#include "imaged/repository/scratch_file.h"
 #include "imaged/store/object_store.h"
 
 namespace strata::imaged {
@@ -29,9 +32,26 @@ class LayerStore {
  public:
   static Result<std::unique_ptr<LayerStore>> Open(const std::string& root);
 
-  // Makes the objects of `ingest` and then the manifest of `tree` durable and visible, in that
-  // order (docs/formats.md, "commit order").
-  Result<WrittenManifest> Commit(const Tree& tree, Ingest* ingest);
+  // A manifest that is written but not visible. Goes away when it is not committed.
+  class Staged {
+   public:
+    const WrittenManifest& written() const { return written_; }
+
+   private:
+    friend class LayerStore;
+    Staged(ScratchFile file, WrittenManifest written, std::vector<ObjectEntry> objects)
+        : file_(std::move(file)), written_(std::move(written)), objects_(std::move(objects)) {}
+    ScratchFile file_;
+    WrittenManifest written_;
+    std::vector<ObjectEntry> objects_;
+  };
+  Result<Staged> Stage(const Tree& tree, const Ingest& ingest) const;
+  // Makes the objects of `ingest` and then the manifest durable and visible, in that order
+  // (docs/formats.md, "commit order"). REQUIRES: the layer is held (imaged/repository/liveness.h).
+  Status Commit(Staged staged, Ingest* ingest);
+
+  // The objects that a layer names; its list is made from the manifest when there is none.
+  Result<std::shared_ptr<const ObjectList>> Objects(const Digest& layer) const;
 
   std::string ManifestPath(const Digest& layer) const;
   Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;
@@ -54,6 +74,9 @@ class LayerStore {
 
  private:
   explicit LayerStore(std::string root) : root_(std::move(root)) {}
+  std::string ListPath(const Digest& layer) const;
+  // Removes the files of a folder of shards that are not named by one of `live`.
+  Status SweepShards(const std::string& folder, const std::set<Digest>& live) const;
   std::string TreePath(const std::vector<Digest>& layers, size_t count) const;
   Result<Tree> Flatten(const std::vector<Digest>& layers, bool use_cache) const;
   Status WriteTree(const std::vector<Digest>& layers, const std::string& path) const;

@@ -1,9 +1,6 @@
-// Repository: the images of one host. Knows who may do what with which image, and puts store,
-// manifests and catalog together in the order that survives a crash (docs/formats.md).
-//
-// Rights: an owner (and root) may do everything with his images; a public image may be read by
-// every user. An image that the caller may not read does not exist for him (kNotFound), so names
-// cannot be probed.
+// Repository: the images of one host with their bytes. Puts store, manifests and catalog together
+// in the order that survives a crash (docs/formats.md). Names and rights are the catalog's
+// (imaged/catalog/images.h); every operation here asks it first.
 //
 // Thread-safe. Two operations that write one name at the same time: the second is refused
 // (kFailedPrecondition).
@@ -13,8 +10,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -24,9 +19,11 @@
 #include "imaged/archive/pax_writer.h"
 #include "imaged/archive/tar_reader.h"
 #include "imaged/catalog/catalog.h"
-#include "imaged/catalog/reference.h"
+#include "imaged/repository/collector.h"
 #include "imaged/repository/layer_store.h"
+#include "imaged/repository/liveness.h"
 #include "imaged/repository/object_provider.h"
+#include "imaged/repository/usage.h"
 #include "imaged/store/object_store.h"
 
 namespace strata::imaged {
@@ -38,15 +35,17 @@ class Repository {
  public:
   // Opens or creates the repository below `state_dir`. `fetchers`: where else objects may be had.
   static Result<std::unique_ptr<Repository>> Open(
-      const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers = {});
+      const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers = {},
+      const CatalogOptions& options = {});
 
   ObjectStore& objects() { return *objects_; }
   ObjectProvider& provider() { return provider_; }
   LayerStore& layers() { return *layers_; }
+  Catalog& catalog() { return *catalog_; }
+  Images& images() { return catalog_->images(); }
+  UsageAccounts& usage() { return usage_; }
+  Collector& collector() { return collector_; }
 
-  // kNotFound when there is no such image for the caller.
-  Result<v1::Image> Find(uid_t caller, const std::string& reference);
-  Result<std::vector<v1::Image>> List(uid_t caller, const v1::ListRequest& request);
   Result<v1::ShowResponse> Show(uid_t caller, const std::string& reference);
   Result<v1::ListFilesResponse> ListFiles(uid_t caller, const v1::ListFilesRequest& request);
 
@@ -55,9 +54,11 @@ class Repository {
                                   const ProgressSink& progress);
   Status Export(uid_t caller, const std::string& reference, const ByteSink& sink,
                 const CancelToken& cancel);
-  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request);
-  // kFailedPrecondition names the leases when the image is in use.
-  Result<v1::DeleteResponse> Delete(uid_t caller, const std::string& reference);
+  // Images::Tag, while the layers are held.
+  Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
+  // kFailedPrecondition names the leases when the image is in use and `force` is not asked for.
+  Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request);
+  Result<v1::PruneResponse> Prune(uid_t caller, const v1::PruneRequest& request);
 
   using ProblemSink = std::function<void(const std::string&)>;
   // Verifies every manifest, cached tree and object of the images once. A damaged or missing object
@@ -68,33 +69,24 @@ class Repository {
   // Leases, for the host's daemons. A released lease that was not taken is Ok.
   Result<v1::AcquireRootResponse> AcquireRoot(const v1::AcquireRootRequest& request);
   Status ReleaseRoot(const std::string& lease);
-  // The image that a lease holds. kNotFound.
-  Result<v1::Image> LeasedImage(const std::string& lease);
+  // The image that a lease holds; its layers stay until the answer goes. kNotFound.
+  Result<Liveness::HeldImage> HoldLeased(const std::string& lease);
+  // The same for an image that the caller may use.
+  Result<Liveness::HeldImage> HoldImage(uid_t caller, const std::string& reference);
 
-  // A name that is about to be written: nobody else may write it while this lives.
-  class NameReservation {
-   public:
-    NameReservation(NameReservation&& other) noexcept
-        : repository_(std::exchange(other.repository_, nullptr)),
-          reference_(std::move(other.reference_)) {}
-    NameReservation& operator=(NameReservation&&) = delete;
-    ~NameReservation();
-    const Reference& reference() const { return reference_; }
-
-   private:
-    friend class Repository;
-    NameReservation(Repository* repository, Reference reference)
-        : repository_(repository), reference_(std::move(reference)) {}
-    Repository* repository_;
-    Reference reference_;
+  // An operation that will publish under `name`: bound by what its owner may still have.
+  Result<std::unique_ptr<Ingest>> StartIngest(const Images::Reservation& name);
+  // What an operation brought, when all of it is staged.
+  struct NewLayer {
+    const Tree& tree;
+    uint64_t content_bytes = 0;
+    Ingest* ingest = nullptr;
   };
-  // kAlreadyExists when the name is taken and `replace` is false; kPermissionDenied when it is
-  // under another owner.
-  Result<NameReservation> Reserve(uid_t caller, const std::string& reference, bool replace);
-  // Makes `layer` durable on top of `below`, and publishes the image under the reserved name.
-  // `draft` brings description, visibility, configuration and lineage; the rest is filled in.
-  Result<v1::Image> Publish(const NameReservation& name, v1::Image draft, const Tree& layer,
-                            uint64_t content_bytes, Ingest* ingest);
+  // Makes `layer` durable on top of `draft.layers()`, and publishes the image under the reserved
+  // name (Images::Publish says what `draft` brings). kResourceExhausted when its owner may not have
+  // that much. The summary counts as new what the owner did not have before.
+  Result<v1::ImportResult> Publish(const Images::Reservation& name, v1::Image draft,
+                                   const NewLayer& layer);
 
  private:
   Repository(std::unique_ptr<ObjectStore> objects, std::unique_ptr<LayerStore> layers,
@@ -102,28 +94,29 @@ class Repository {
       : objects_(std::move(objects)),
         layers_(std::move(layers)),
         catalog_(std::move(catalog)),
+        liveness_(*catalog_),
+        collector_(*objects_, *layers_, liveness_),
+        usage_(*catalog_, *layers_),
         provider_(*objects_, std::move(fetchers)) {}
 
-  Result<Tree> LoadFlattened(const v1::Image& image);
-  Result<v1::Image> FindOwned(uid_t caller, const std::string& reference, Reference* parsed);
-  Result<std::vector<std::string>> LeasesOf(const std::string& image_digest);
-  Result<ObjectStore::Collected> Collect();
+  Result<Tree> LoadFlattened(const LayerStack& layers);
+  // What a deletion freed, as its caller may know it; `deferred`: another collection runs.
+  struct Freed {
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+    bool deferred = false;
+  };
+  Freed CollectNow(uid_t caller, const UsageAccounts::Charge& less);
   // fsck: "" for a sound object, otherwise what is wrong with it and what was done about it.
   std::string CheckObject(const Digest& digest, const CancelToken& cancel);
-  Result<std::function<bool(const Digest&)>> MarkLive();
 
   const std::unique_ptr<ObjectStore> objects_;
   const std::unique_ptr<LayerStore> layers_;
   const std::unique_ptr<Catalog> catalog_;
+  Liveness liveness_;
+  Collector collector_;
+  UsageAccounts usage_;
   ObjectProvider provider_;
-  std::mutex mutex_;                // Guards reserved_.
-  std::set<std::string> reserved_;  // Keys being written.
 };
-
-// The digests of an image's layers, bottom first. kCorrupt for a damaged record.
-Result<std::vector<Digest>> LayerDigests(const v1::Image& image);
-
-// "owner/name:tag", as people see it.
-std::string DisplayName(const v1::Image& image);
 
 }  // namespace strata::imaged

@@ -8,12 +8,12 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
                                                             const v1::SaveStart& start,
                                                             const CancelToken* cancel,
                                                             ProgressSink progress) {
-  ASSIGN_OR_RETURN(
-      auto name, repository->Reserve(start.on_behalf_of_uid(), start.reference(), start.replace()));
-  ASSIGN_OR_RETURN(auto ingest, repository->objects().StartIngest());
-  ASSIGN_OR_RETURN(v1::Image base, repository->LeasedImage(start.lease()));
-  ASSIGN_OR_RETURN(const std::vector<Digest> layers, LayerDigests(base));
-  ASSIGN_OR_RETURN(const std::string tree, repository->layers().FlattenedTree(layers));
+  ASSIGN_OR_RETURN(auto name, repository->images().Reserve(start.on_behalf_of_uid(),
+                                                           start.reference(), start.replace()));
+  ASSIGN_OR_RETURN(auto ingest, repository->StartIngest(name));
+  ASSIGN_OR_RETURN(Liveness::HeldImage base, repository->HoldLeased(start.lease()));
+  ASSIGN_OR_RETURN(const std::string tree,
+                   repository->layers().FlattenedTree(base.hold.stack()));
 
   std::unique_ptr<SaveOperation> operation(
       new SaveOperation(repository, std::move(name), std::move(base), start));
@@ -37,28 +37,21 @@ Result<v1::ImportResult> SaveOperation::Finish() {
   ASSIGN_OR_RETURN(const BuiltLayer layer,
                    BuildLayer(scan_->snapshot(), *base_tree_,
                               {start_.id_shift_first(), start_.id_shift_count()}));
+  const v1::Image& base = base_.image;
   v1::Image draft;
-  *draft.mutable_layers() = base_.layers();
-  *draft.mutable_config() = base_.config();
+  *draft.mutable_layers() = base.layers();
+  *draft.mutable_config() = base.config();
   *draft.mutable_lineage() = start_.lineage();
-  draft.mutable_lineage()->set_parent_reference(DisplayName(base_));
-  draft.mutable_lineage()->set_parent_digest(base_.digest());
+  draft.mutable_lineage()->set_parent_reference(DisplayName(base));
+  draft.mutable_lineage()->set_parent_digest(base.digest());
   draft.set_description(start_.description());
   draft.set_visibility(start_.visibility());
-
-  v1::ImportResult result;
-  ASSIGN_OR_RETURN(*result.mutable_image(),
-                   repository_->Publish(name_, std::move(draft), layer.tree, layer.content_bytes,
-                                        ingest_.get()));
-  const IngestStats stats = ingest_->stats();
-  v1::IngestSummary* summary = result.mutable_summary();
-  summary->set_entries(layer.tree.entry_count());
-  summary->set_objects(stats.objects);
-  summary->set_bytes(layer.content_bytes);
-  summary->set_new_objects(stats.new_objects);
-  summary->set_new_bytes(stats.new_bytes);
-  summary->set_manifest_bytes(result.image().layers().rbegin()->manifest_bytes());
-  for (const std::string& warning : layer.warnings) summary->add_warnings(warning);
+  ASSIGN_OR_RETURN(v1::ImportResult result,
+                   repository_->Publish(name_, std::move(draft),
+                                        {layer.tree, layer.content_bytes, ingest_.get()}));
+  for (const std::string& warning : layer.warnings) {
+    result.mutable_summary()->add_warnings(warning);
+  }
   return result;
 }
 

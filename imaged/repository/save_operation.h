@@ -24,13 +24,13 @@ class SaveOperation {
   Result<v1::ImportResult> Finish();
 
  private:
-  SaveOperation(Repository* repository, Repository::NameReservation name, v1::Image base,
+  SaveOperation(Repository* repository, Images::Reservation name, Liveness::HeldImage base,
                 const v1::SaveStart& start)
       : repository_(repository), name_(std::move(name)), base_(std::move(base)), start_(start) {}
 
   Repository* const repository_;
-  const Repository::NameReservation name_;
-  const v1::Image base_;
+  const Images::Reservation name_;
+  const Liveness::HeldImage base_;
   const v1::SaveStart start_;
   std::unique_ptr<ErofsReader> base_tree_;
   std::unique_ptr<Ingest> ingest_;

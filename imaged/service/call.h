@@ -67,4 +67,13 @@ grpc::Status Guarded(const char* call, Handler handler) {
   }
 }
 
+// A handler whose whole answer is one message.
+template <typename Message, typename Handler>
+grpc::Status Answer(const char* call, Message* answer, Handler handler) {
+  return Guarded(call, [&]() -> Status {
+    ASSIGN_OR_RETURN(*answer, handler());
+    return Ok();
+  });
+}
+
 }  // namespace strata::imaged

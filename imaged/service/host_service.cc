@@ -102,7 +102,6 @@ class HostServiceImpl final : public v1::HostImageService::Service {
     return Guarded("read object", [&]() -> Status {
       RETURN_IF_ERROR(CheckRoot());
       ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
-      const auto pin = repository_->objects().Pin();
       ASSIGN_OR_RETURN(const UniqueFd fd, repository_->objects().OpenObject(digest));
       v1::ObjectChunk chunk;
       std::string& data = *chunk.mutable_data();

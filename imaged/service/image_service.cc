@@ -2,6 +2,7 @@
 
 #include "imaged/api/imaged.grpc.pb.h"
 #include "imaged/service/call.h"
+#include "imaged/service/class_service.h"
 #include "imaged/service/host_service.h"
 
 namespace strata::imaged {
@@ -48,43 +49,67 @@ class ImageServiceImpl final : public v1::ImageService::Service {
 
   grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
                     v1::ListResponse* response) override {
-    return Guarded("list", [&]() -> Status {
-      ASSIGN_OR_RETURN(const std::vector<v1::Image> images, repository_->List(uid_, *request));
-      for (const v1::Image& image : images) *response->add_images() = image;
-      return Ok();
-    });
+    return Answer("list", response, [&] { return repository_->images().List(uid_, *request); });
   }
 
   grpc::Status Show(grpc::ServerContext*, const v1::ShowRequest* request,
                     v1::ShowResponse* response) override {
-    return Guarded("show", [&]() -> Status {
-      ASSIGN_OR_RETURN(*response, repository_->Show(uid_, request->reference()));
-      return Ok();
-    });
+    return Answer("show", response, [&] { return repository_->Show(uid_, request->reference()); });
   }
 
   grpc::Status ListFiles(grpc::ServerContext*, const v1::ListFilesRequest* request,
                          v1::ListFilesResponse* response) override {
-    return Guarded("ls", [&]() -> Status {
-      ASSIGN_OR_RETURN(*response, repository_->ListFiles(uid_, *request));
-      return Ok();
-    });
+    return Answer("ls", response, [&] { return repository_->ListFiles(uid_, *request); });
   }
 
   grpc::Status Share(grpc::ServerContext*, const v1::ShareRequest* request,
                      v1::ShareResponse* response) override {
-    return Guarded("share", [&]() -> Status {
-      ASSIGN_OR_RETURN(*response->mutable_image(), repository_->Share(uid_, *request));
-      return Ok();
-    });
+    return Answer("share", response->mutable_image(),
+                  [&] { return repository_->images().Share(uid_, *request); });
+  }
+
+  grpc::Status Tag(grpc::ServerContext*, const v1::TagRequest* request,
+                   v1::TagResponse* response) override {
+    return Answer("tag", response->mutable_image(),
+                  [&] { return repository_->Tag(uid_, *request); });
+  }
+
+  grpc::Status Edit(grpc::ServerContext*, const v1::EditRequest* request,
+                    v1::EditResponse* response) override {
+    return Answer("edit", response->mutable_image(),
+                  [&] { return repository_->images().Edit(uid_, *request); });
   }
 
   grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
                       v1::DeleteResponse* response) override {
-    return Guarded("delete", [&]() -> Status {
-      ASSIGN_OR_RETURN(*response, repository_->Delete(uid_, request->reference()));
-      return Ok();
-    });
+    return Answer("delete", response, [&] { return repository_->Delete(uid_, *request); });
+  }
+
+  grpc::Status Lineage(grpc::ServerContext*, const v1::LineageRequest* request,
+                       v1::LineageResponse* response) override {
+    return Answer("lineage", response,
+                  [&] { return repository_->images().Lineage(uid_, request->reference()); });
+  }
+
+  grpc::Status Versions(grpc::ServerContext*, const v1::VersionsRequest* request,
+                        v1::VersionsResponse* response) override {
+    return Answer("versions", response,
+                  [&] { return repository_->images().Versions(uid_, request->reference()); });
+  }
+
+  grpc::Status Prune(grpc::ServerContext*, const v1::PruneRequest* request,
+                     v1::PruneResponse* response) override {
+    return Answer("prune", response, [&] { return repository_->Prune(uid_, *request); });
+  }
+
+  grpc::Status GetUsage(grpc::ServerContext*, const v1::UsageRequest* request,
+                        v1::UsageResponse* response) override {
+    return Answer("usage", response, [&] { return repository_->usage().Report(uid_, *request); });
+  }
+
+  grpc::Status SetQuota(grpc::ServerContext*, const v1::SetQuotaRequest* request,
+                        v1::SetQuotaResponse*) override {
+    return Guarded("quota", [&] { return repository_->usage().SetQuota(uid_, *request); });
   }
 
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
@@ -149,6 +174,7 @@ std::vector<std::unique_ptr<grpc::Service>> MakeServices(Repository* repository,
                                                          const rpc::Caller& caller) {
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(std::make_unique<ImageServiceImpl>(repository, caller));
+  services.push_back(MakeClassService(repository, caller));
   services.push_back(MakeHostService(repository, caller));
   return services;
 }

@@ -39,6 +39,7 @@ class StagedWriter : public ObjectWriter {
   uint64_t size() const { return size_; }
 
   Status Write(std::string_view data) override {
+    if (size_ + data.size() > ingest_.new_bytes_max_) return ingest_.OverLimit();
     if (Status status = PWriteAll(fd_.get(), data, size_); !status.ok()) {
       return ingest_.Fail(status.error());
     }
@@ -90,24 +91,28 @@ class StagedWriter : public ObjectWriter {
   uint64_t size_ = 0;
 };
 
-Ingest::Ingest(ObjectStore::PinGuard pin, ObjectStore& store, TemporaryDirectory staging,
-               UniqueFd staging_fd)
-    : pin_(std::move(pin)),
-      store_(store),
-      staging_(std::move(staging)),
-      staging_fd_(std::move(staging_fd)) {}
+Ingest::Ingest(ObjectStore& store, TemporaryDirectory staging, UniqueFd staging_fd)
+    : store_(store), staging_(std::move(staging)), staging_fd_(std::move(staging_fd)) {}
 
-Ingest::~Ingest() = default;
+Ingest::~Ingest() { store_.Unclaim(claimed_); }
 
 Error Ingest::Fail(const Error& error) const { return error.Wrap("store " + store_.root()); }
+
+Error Ingest::OverLimit() const {
+  return Error(Code::kResourceExhausted,
+               "there is more than the " + std::to_string(new_bytes_max_ >> 20) +
+                   " MiB that its owner may still have ('vimage usage'): delete images, or ask "
+                   "for more");
+}
 
 bool Ingest::Offer(const Digest& digest, uint64_t size) {
   {
     std::lock_guard lock(mutex_);
     stats_.bytes += size;
     if (staged_.contains(digest) || seen_.contains(digest)) return true;
+    claimed_.push_back(digest);
   }
-  if (!store_.Has(digest)) return false;
+  if (!store_.ClaimAndLook(digest)) return false;
   std::lock_guard lock(mutex_);
   if (seen_.insert(digest).second) ++stats_.objects;
   return true;
@@ -130,6 +135,7 @@ Status Ingest::Seal(UniqueFd fd) {
 Status Ingest::Adopt(const Digest& digest, uint64_t size, const std::string& staged_name) {
   {
     std::lock_guard lock(mutex_);
+    if (stats_.new_bytes + size > new_bytes_max_) return OverLimit();
     if (staged_.emplace(digest, staged_name).second) {
       ++stats_.objects;
       ++stats_.new_objects;

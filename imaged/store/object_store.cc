@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "common/log.h"
@@ -105,67 +106,74 @@ Result<std::unique_ptr<Ingest>> ObjectStore::StartIngest() {
                    TemporaryDirectory::Create(root_ + "/staging", "op."), Context("start"));
   ASSIGN_OR_RETURN(UniqueFd fd, strata::Open(staging.path(), O_PATH | O_DIRECTORY),
                    Context("start"));
-  return std::unique_ptr<Ingest>(new Ingest(Pin(), *this, std::move(staging), std::move(fd)));
+  return std::unique_ptr<Ingest>(new Ingest(*this, std::move(staging), std::move(fd)));
 }
 
-ObjectStore::PinGuard ObjectStore::Pin() {
-  std::unique_lock lock(mutex_);
-  collected_.wait(lock, [this] { return !collecting_; });
-  ++live_operations_;
-  return PinGuard(this);
+bool ObjectStore::ClaimAndLook(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  ++claims_[digest];
+  return Has(digest);
 }
 
-void ObjectStore::EndOperation() {
-  std::lock_guard lock(mutex_);
-  --live_operations_;
-}
-
-Result<ObjectStore::Collected> ObjectStore::Collect(const std::function<Result<LiveTest>()>& mark) {
-  {
-    std::lock_guard lock(mutex_);
-    if (live_operations_ > 0 || collecting_) {
-      return Error(Code::kFailedPrecondition,
-                   Context("other operations run, nothing is collected"));
-    }
-    collecting_ = true;
+void ObjectStore::Unclaim(const std::vector<Digest>& digests) {
+  const std::lock_guard lock(mutex_);
+  if (claim_epoch_) {
+    ended_claims_.insert(ended_claims_.end(), digests.begin(), digests.end());
+    return;
   }
-  const auto collect = [&]() -> Result<Collected> {
-    Collected collected;
-    ASSIGN_OR_RETURN(const LiveTest is_live, mark(), Context("collect"));
-    ASSIGN_OR_RETURN(const std::vector<std::string> prefixes,
-                     ListDirectory(AT_FDCWD, objects_dir()), Context("collect"));
-    for (const std::string& prefix : prefixes) {
-      RETURN_IF_ERROR(CollectPrefix(prefix, is_live, &collected), Context("collect"));
-    }
-    return collected;
-  };
-  auto collected = collect();
-  std::lock_guard lock(mutex_);
-  collecting_ = false;
-  collected_.notify_all();
-  return collected;
+  for (const Digest& digest : digests) {
+    const auto it = claims_.find(digest);
+    if (--it->second == 0) claims_.erase(it);
+  }
 }
 
-Status ObjectStore::CollectPrefix(const std::string& prefix, const LiveTest& is_live,
-                                  Collected* collected) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(objects_.get(), prefix));
-  for (const std::string& name : names) {
+ObjectStore::ClaimEpoch ObjectStore::KeepClaims() {
+  const std::lock_guard lock(mutex_);
+  CHECK(!claim_epoch_);
+  claim_epoch_ = true;
+  return ClaimEpoch(this);
+}
+
+void ObjectStore::EndClaimEpoch() {
+  std::vector<Digest> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    claim_epoch_ = false;
+    ended.swap(ended_claims_);
+  }
+  Unclaim(ended);
+}
+
+Result<ObjectStore::Collected> ObjectStore::Sweep(uint8_t first_byte,
+                                                  const std::vector<Digest>& live, bool remove) {
+  Collected collected;
+  Digest::Bytes first{};
+  first[0] = first_byte;
+  const std::string prefix = Digest(first).Hex().substr(0, 2);
+  const auto names = ListDirectory(objects_.get(), prefix);
+  if (!names.ok() && names.error().code() == Code::kNotFound) return collected;
+  if (!names.ok()) return names.error().Wrap(Context("collect"));
+  for (const std::string& name : *names) {
     const auto digest = Digest::FromHex(prefix + name);
     const std::string path = prefix + "/" + name;
     if (!digest.ok()) {
       LOG_WARNING(Context("objects/" + path + " is no object, left alone"));
       continue;
     }
-    if (is_live(*digest)) continue;
+    if (std::binary_search(live.begin(), live.end(), *digest)) continue;
     struct stat st;
     if (::fstatat(objects_.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-      return Errno("stat " + path);
+      return Errno(Context("collect: stat " + path));
     }
-    if (::unlinkat(objects_.get(), path.c_str(), 0) != 0) return Errno("unlink " + path);
-    ++collected->objects;
-    collected->bytes += static_cast<uint64_t>(st.st_size);
+    const std::lock_guard lock(mutex_);
+    if (claims_.contains(*digest)) continue;
+    if (remove && ::unlinkat(objects_.get(), path.c_str(), 0) != 0) {
+      return Errno(Context("collect: unlink " + path));
+    }
+    ++collected.objects;
+    collected.bytes += static_cast<uint64_t>(st.st_size);
   }
-  return Ok();
+  return collected;
 }
 
 }  // namespace strata::imaged

@@ -17,7 +17,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,6 +26,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "common/digest.h"
 #include "common/file_io.h"
@@ -68,50 +68,50 @@ class ObjectStore {
   // Removes what MoveAway kept, once a good object has come.
   void DropDamaged(const Digest& digest);
 
-  // Starts an operation. The store must outlive it. While any Ingest lives, nothing is collected:
-  // an object that Add found present stays present until the operation ends.
+  // Starts an operation. The store must outlive it. What it stages or finds present is claimed: a
+  // sweep leaves it alone until the operation ends.
   Result<std::unique_ptr<Ingest>> StartIngest();
 
-  // Keeps what is there from being collected while it lives, as an Ingest does.
-  class PinGuard {
+  // While it lives, claims are kept after their operations end: what an operation found present
+  // may have been named since a collection looked at the names. One at a time.
+  class ClaimEpoch {
    public:
-    explicit PinGuard(ObjectStore* store) : store_(store) {}
-    PinGuard(PinGuard&& other) noexcept : store_(std::exchange(other.store_, nullptr)) {}
-    PinGuard& operator=(PinGuard&&) = delete;
-    ~PinGuard() {
-      if (store_ != nullptr) store_->EndOperation();
-    }
+    explicit ClaimEpoch(ObjectStore* store) : store_(store) {}
+    ClaimEpoch(const ClaimEpoch&) = delete;
+    ClaimEpoch& operator=(const ClaimEpoch&) = delete;
+    ~ClaimEpoch() { store_->EndClaimEpoch(); }
 
    private:
     ObjectStore* store_;
   };
-  // Waits while a collection runs.
-  PinGuard Pin();
+  ClaimEpoch KeepClaims();
 
-  // Removes the objects that are not live; kFailedPrecondition while an Ingest or a PinGuard lives.
-  // `mark` is called when none is left and none can start, and answers what is live.
-  using LiveTest = std::function<bool(const Digest&)>;
   struct Collected {
     uint64_t objects = 0;
     uint64_t bytes = 0;
   };
-  Result<Collected> Collect(const std::function<Result<LiveTest>()>& mark);
+  // Removes (or, without `remove`, only counts) the objects whose digests start with this byte and
+  // that are neither in `live` (sorted) nor claimed. REQUIRES: a ClaimEpoch that began before
+  // `live` was found out.
+  Result<Collected> Sweep(uint8_t first_byte, const std::vector<Digest>& live, bool remove);
 
  private:
   friend class Ingest;
   explicit ObjectStore(std::string root) : root_(std::move(root)) {}
   // "store <root>: what", for errors.
   std::string Context(std::string_view what) const;
-  Status CollectPrefix(const std::string& prefix, const LiveTest& is_live, Collected* collected);
-  void EndOperation();
+  // Claims the digest and answers whether the object is there, as one step against Sweep.
+  bool ClaimAndLook(const Digest& digest);
+  void Unclaim(const std::vector<Digest>& digests);
+  void EndClaimEpoch();
 
   const std::string root_;
   UniqueFd lock_;     // Holds the flock.
   UniqueFd objects_;  // Directories, O_PATH.
-  std::mutex mutex_;  // Guards the next two.
-  std::condition_variable collected_;
-  uint64_t live_operations_ = 0;
-  bool collecting_ = false;
+  std::mutex mutex_;  // Guards the next three, and makes looking and claiming one step.
+  std::unordered_map<Digest, uint32_t, DigestHash> claims_;
+  std::vector<Digest> ended_claims_;  // During an epoch: still counted in claims_.
+  bool claim_epoch_ = false;
 };
 
 // One file's content on its way in, when it does not fit in memory. Used by one thread at a time.
@@ -151,6 +151,9 @@ class Ingest {
   // and never the data alone.
   Status CommitFiles();
 
+  // From now on, staging more than this in all is kResourceExhausted.
+  void LimitNewBytes(uint64_t bytes) { new_bytes_max_ = bytes; }
+
   IngestStats stats() const;
   // A file in the staging directory, for manifests that are committed with the objects.
   std::string StagingPath(const std::string& name) const { return staging_.path() + "/" + name; }
@@ -158,27 +161,28 @@ class Ingest {
  private:
   friend class ObjectStore;
   friend class StagedWriter;
-  Ingest(ObjectStore::PinGuard pin, ObjectStore& store, TemporaryDirectory staging,
-         UniqueFd staging_fd);
+  Ingest(ObjectStore& store, TemporaryDirectory staging, UniqueFd staging_fd);
   // Counts the offer; true when the content need not be staged.
   bool Offer(const Digest& digest, uint64_t size);
   std::string NextStagedName() { return std::to_string(next_file_++); }
   Result<UniqueFd> CreateStaged(const std::string& name);
   // Ends a staged file: mode 0444, closed.
   Status Seal(UniqueFd fd);
+  Error OverLimit() const;
   // Remembers the staged file under its digest, or drops it when it is a duplicate.
   Status Adopt(const Digest& digest, uint64_t size, const std::string& staged_name);
   Status PublishStaged();
   Error Fail(const Error& error) const;
 
-  const ObjectStore::PinGuard pin_;  // First: what was found present stays until all else is gone.
   ObjectStore& store_;
   TemporaryDirectory staging_;
   UniqueFd staging_fd_;
   std::atomic<uint64_t> next_file_{0};
-  mutable std::mutex mutex_;                                    // Guards staged_, seen_ and stats_.
+  std::atomic<uint64_t> new_bytes_max_{UINT64_MAX};
+  mutable std::mutex mutex_;  // Guards the next four.
   std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged name.
   std::unordered_set<Digest, DigestHash> seen_;                 // Present in the store already.
+  std::vector<Digest> claimed_;                                 // In the store's claims.
   IngestStats stats_;
 };
 

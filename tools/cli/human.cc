@@ -63,6 +63,35 @@ std::string LocalTime(int64_t unix_ms) {
   return std::string(text, size);
 }
 
+Result<int64_t> ParseUntil(const std::string& text, int64_t now_unix_ms) {
+  const Error wrong(Code::kInvalidArgument, "'" + text +
+                                                "' is no time: write 2026-12-24, "
+                                                "'2026-12-24 18:00', 30d, 12h or 90m");
+  int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const size_t digits = static_cast<size_t>(end - text.data());
+  if (error == std::errc() && digits + 1 == text.size() && count > 0 && count < 100'000) {
+    constexpr int64_t kMinute = 60'000;
+    if (text.back() == 'd') return now_unix_ms + count * 24 * 60 * kMinute;
+    if (text.back() == 'h') return now_unix_ms + count * 60 * kMinute;
+    if (text.back() == 'm') return now_unix_ms + count * kMinute;
+    return wrong;
+  }
+  tm broken_down = {};
+  broken_down.tm_isdst = -1;
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%d", &broken_down);
+  if (rest == nullptr) return wrong;
+  if (*rest == '\0') {
+    broken_down.tm_hour = 24;
+  } else {
+    rest = ::strptime(rest, " %H:%M", &broken_down);
+    if (rest == nullptr || *rest != '\0') return wrong;
+  }
+  const time_t seconds = ::mktime(&broken_down);
+  if (seconds == -1) return wrong;
+  return int64_t{seconds} * 1000;
+}
+
 std::string ModeString(uint32_t mode) {
   std::string text = "?rwxrwxrwx";
   switch (mode & S_IFMT) {

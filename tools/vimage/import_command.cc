@@ -28,6 +28,7 @@ struct ImportArguments {
   std::string base;
   std::string command;
   std::vector<std::string> env;
+  std::vector<std::string> labels;
   bool is_public = false;
   bool replace = false;
 };
@@ -36,7 +37,14 @@ Result<api::ImportOptions> MakeOptions(const Tool& tool, const ImportArguments& 
   api::ImportOptions options;
   options.set_reference(arguments.name);
   options.set_description(arguments.description);
-  options.set_visibility(arguments.is_public ? api::PUBLIC : api::PRIVATE);
+  if (arguments.is_public) options.set_visibility(api::PUBLIC);
+  for (const std::string& label : arguments.labels) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(Code::kInvalidArgument, "--label " + label + ": write KEY=VALUE");
+    }
+    (*options.mutable_labels())[label.substr(0, equals)] = label.substr(equals + 1);
+  }
   options.set_base(arguments.base);
   options.set_replace(arguments.replace);
   options.mutable_lineage()->set_origin("import " + arguments.source.source);
@@ -155,6 +163,8 @@ void AddImportCommand(Tool& tool) {
   command->add_option("--command", arguments->command,
                       "What a node runs: words, or a JSON list when a word holds blanks");
   command->add_option("--env", arguments->env, "NAME=value for the node; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--label", arguments->labels, "KEY=VALUE; may be repeated")
       ->allow_extra_args(false);
   command->add_flag("--replace", arguments->replace, "Give NAME to the new image if it is taken");
   command->add_option("--packages", source.packages, "debian:SUITE only: also these, a,b,c")

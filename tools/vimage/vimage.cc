@@ -10,7 +10,9 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
       Daemon::kImaged, console);
   AddImportCommand(tool);
   AddQueryCommands(tool);
+  AddShareCommands(tool);
   AddChangeCommands(tool);
+  AddUsageCommands(tool);
   AddTransferCommands(tool);
   return tool.Run(argc, argv);
 }

@@ -11,8 +11,10 @@ int VimageMain(int argc, const char* const* argv, Console& console);
 
 // Each adds its subcommands to `tool`, which keeps what they hold.
 void AddImportCommand(Tool& tool);
-void AddQueryCommands(Tool& tool);     // list, browse, show, ls
-void AddChangeCommands(Tool& tool);    // share, delete
+void AddQueryCommands(Tool& tool);     // list, browse, show, ls, versions, lineage
+void AddShareCommands(Tool& tool);     // share, unshare, class
+void AddChangeCommands(Tool& tool);    // tag, edit, delete, prune
+void AddUsageCommands(Tool& tool);     // usage, quota
 void AddTransferCommands(Tool& tool);  // export, fsck
 
 }  // namespace strata::tools

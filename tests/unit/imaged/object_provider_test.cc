@@ -191,11 +191,11 @@ TEST_F(ProviderTest, CollectionsKeepObjectsAndRecordsOfLeasedTreesAndTakeTheOthe
   ASSERT_OK(Import(kAlice, "y", MakeTar(directory_->path() + "/scratch", {{"else", "e"}})));
   ASSERT_OK(Import(kAlice, "x", MakeTar(directory_->path() + "/scratch", {{"new", "n"}}),
                    [](v1::ImportOptions* o) { o->set_replace(true); }));
-  ASSERT_OK(repository_->Delete(kAlice, "y"));  // Collects; the lease still holds the old "x".
+  ASSERT_OK(Delete(kAlice, "y"));  // Collects; the lease still holds the old "x".
   EXPECT_TRUE(PathExists(record));
   EXPECT_TRUE(PathExists(AnObject(big_)));
   ASSERT_OK(repository_->ReleaseRoot("node/1"));
-  ASSERT_OK(repository_->Delete(kAlice, "x"));
+  ASSERT_OK(Delete(kAlice, "x"));
   EXPECT_FALSE(PathExists(record));
   EXPECT_FALSE(PathExists(AnObject(big_)));
 }

@@ -100,7 +100,7 @@ class RepositoryTest : public testing::Test {
 
   void Reopen() {
     repository_.reset();
-    auto opened = Repository::Open(State());
+    auto opened = Repository::Open(State(), {}, options_);
     ASSERT_OK(opened);
     repository_ = std::move(*opened);
   }
@@ -119,17 +119,24 @@ class RepositoryTest : public testing::Test {
     v1::ListRequest request;
     request.set_all_visible(all);
     std::vector<std::string> names;
-    auto images = repository_->List(caller, request);
-    EXPECT_TRUE(images.ok());
-    for (const v1::Image& image : *images) names.push_back(DisplayName(image));
+    auto page = repository_->images().List(caller, request);
+    EXPECT_TRUE(page.ok());
+    for (const v1::Image& image : page->images()) names.push_back(DisplayName(image));
     return names;
   }
   Status Share(uid_t caller, const std::string& reference, v1::Visibility visibility) {
     v1::ShareRequest request;
     request.set_reference(reference);
     request.set_visibility(visibility);
-    auto shared = repository_->Share(caller, request);
+    auto shared = repository_->images().Share(caller, request);
     return shared.ok() ? Ok() : Status(shared.error());
+  }
+  Result<v1::DeleteResponse> Delete(uid_t caller, const std::string& reference,
+                                    bool force = false) {
+    v1::DeleteRequest request;
+    request.set_reference(reference);
+    request.set_force(force);
+    return repository_->Delete(caller, request);
   }
   Result<v1::AcquireRootResponse> Acquire(uid_t uid, const std::string& reference,
                                           const std::string& lease) {
@@ -159,6 +166,7 @@ class RepositoryTest : public testing::Test {
 
   std::optional<TemporaryDirectory> directory_;
   std::string tar_;
+  CatalogOptions options_;
   std::unique_ptr<Repository> repository_;
   CancelToken cancel_;
 };

@@ -193,40 +193,57 @@ TEST_F(StoreTest, VerifyNamesAnObjectThatWasChangedOrIsGone) {
   EXPECT_THAT(missing.error().message(), HasSubstr(Hasher::Of("never").ToString()));
 }
 
-TEST_F(StoreTest, CollectRemovesWhatIsNotLiveAndRefusesWhileOperationsRun) {
+TEST_F(StoreTest, ASweepTakesWhatIsNeitherLiveNorClaimed) {
   auto ingest = Start();
   const Digest keep = *ingest->Add(Content(5000, 'k'));
   const Digest drop = *ingest->Add(Content(7000, 'd'));
   ASSERT_TRUE(ingest->Commit().ok());
-  const auto mark = [&]() -> Result<ObjectStore::LiveTest> {
-    return ObjectStore::LiveTest([&](const Digest& digest) { return digest == keep; });
+  const auto sweep = [&](bool remove) {
+    const ObjectStore::ClaimEpoch epoch = store_->KeepClaims();
+    return *store_->Sweep(drop.bytes()[0], {keep}, remove);
   };
-  EXPECT_EQ(store_->Collect(mark).error().code(), Code::kFailedPrecondition);
-  EXPECT_TRUE(store_->Has(drop));
+  EXPECT_EQ(sweep(true).objects, 0u) << "the operation that brought it has not ended";
   // Another thread may end the operation than the one that started it.
   std::jthread([&] { ingest.reset(); }).join();
-  {
-    const ObjectStore::PinGuard pin = store_->Pin();
-    EXPECT_EQ(store_->Collect(mark).error().code(), Code::kFailedPrecondition);
-  }
-  const auto collected = store_->Collect(mark);
-  ASSERT_TRUE(collected.ok());
-  EXPECT_EQ(collected->objects, 1u);
-  EXPECT_EQ(collected->bytes, 7000u);
+  EXPECT_EQ(sweep(false).objects, 1u);
+  EXPECT_TRUE(store_->Has(drop)) << "it was only counted";
+  const ObjectStore::Collected swept = sweep(true);
+  EXPECT_EQ(swept.objects, 1u);
+  EXPECT_EQ(swept.bytes, 7000u);
   EXPECT_TRUE(store_->Has(keep));
   EXPECT_FALSE(store_->Has(drop));
 }
 
-TEST_F(StoreTest, ACollectionThatCannotTellWhatIsLiveRemovesNothing) {
+TEST_F(StoreTest, WhatAnOperationFindsPresentStaysUntilTheEpochEnds) {
+  const std::string content = Content(6000, 'p');
+  {
+    auto ingest = Start();
+    ASSERT_TRUE(ingest->Add(content).ok());
+    ASSERT_TRUE(ingest->Commit().ok());
+  }
+  const Digest digest = Hasher::Of(content);
+  {
+    const ObjectStore::ClaimEpoch epoch = store_->KeepClaims();
+    {
+      auto ingest = Start();
+      ASSERT_TRUE(ingest->Add(content).ok());  // Finds it; publishes it under a name now.
+      ASSERT_TRUE(ingest->Commit().ok());
+    }
+    EXPECT_EQ(store_->Sweep(digest.bytes()[0], {}, true)->objects, 0u);
+  }
+  const ObjectStore::ClaimEpoch epoch = store_->KeepClaims();
+  EXPECT_EQ(store_->Sweep(digest.bytes()[0], {}, true)->objects, 1u);
+}
+
+TEST_F(StoreTest, AnOperationPastItsLimitStagesNoMore) {
   auto ingest = Start();
-  const Digest digest = *ingest->Add(Content(5000, 'k'));
-  ASSERT_TRUE(ingest->Commit().ok());
-  ingest.reset();
-  const auto collected = store_->Collect(
-      []() -> Result<ObjectStore::LiveTest> { return Error(Code::kCorrupt, "no catalog"); });
-  EXPECT_EQ(collected.error().code(), Code::kCorrupt);
-  EXPECT_TRUE(store_->Has(digest));
-  EXPECT_TRUE(store_->StartIngest().ok());  // It ended: operations start again.
+  ingest->LimitNewBytes(10'000);
+  ASSERT_TRUE(ingest->Add(Content(6000, 'a')).ok());
+  ASSERT_TRUE(ingest->Add(Content(6000, 'a')).ok()) << "the same once more is not more";
+  EXPECT_EQ(ingest->Add(Content(6000, 'b')).error().code(), Code::kResourceExhausted);
+  auto writer = ingest->NewWriter();
+  ASSERT_TRUE(writer.ok());
+  EXPECT_EQ((*writer)->Write(Content(10'001, 'c')).error().code(), Code::kResourceExhausted);
 }
 
 // Stages and commits until it is killed; tells of each commit through the pipe.

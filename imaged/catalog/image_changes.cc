@@ -1,0 +1,335 @@
+// What changes images: publishing, sharing, tagging, editing, removing.
+#include <algorithm>
+
+#include "imaged/catalog/images.h"
+
+namespace strata::imaged {
+namespace {
+
+constexpr size_t kDescriptionMax = 4096;
+constexpr size_t kLabelsMax = 64;
+constexpr size_t kLabelKeyMax = 128;
+constexpr size_t kLabelValueMax = 1024;
+constexpr int kGrantsMax = 1000;
+constexpr size_t kVersionsPerOwnerMax = 20'000;
+
+bool IsLabelKey(const std::string& key) {
+  return !key.empty() && key.size() <= kLabelKeyMax &&
+         std::all_of(key.begin(), key.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-' || c == '/';
+         });
+}
+
+bool SameGrantee(const catalog::GrantRecord& a, const catalog::GrantRecord& b) {
+  return a.kind() == b.kind() && a.id() == b.id();
+}
+
+// Answers how many there were.
+template <typename Predicate>
+ptrdiff_t RemoveGrants(catalog::TagRecord* tag, const Predicate& predicate) {
+  auto& grants = *tag->mutable_grants();
+  const auto kept = std::remove_if(grants.begin(), grants.end(), predicate);
+  const ptrdiff_t removed = grants.end() - kept;
+  grants.erase(kept, grants.end());
+  return removed;
+}
+
+// Without what other images must not know of this one.
+catalog::ImageRecord RecordOf(const v1::Image& image) {
+  catalog::ImageRecord record;
+  *record.mutable_layers() = image.layers();
+  *record.mutable_config() = image.config();
+  *record.mutable_lineage() = image.lineage();
+  record.set_description(image.description());
+  *record.mutable_labels() = image.labels();
+  record.set_created_unix_ms(image.created_unix_ms());
+  return record;
+}
+
+}  // namespace
+
+Status CheckDescription(const std::string& description) {
+  if (description.size() <= kDescriptionMax) return Ok();
+  return Error(Code::kInvalidArgument,
+               "a description has at most " + std::to_string(kDescriptionMax) + " bytes");
+}
+
+Status CheckLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  if (labels.size() > kLabelsMax) {
+    return Error(Code::kResourceExhausted,
+                 "an image has at most " + std::to_string(kLabelsMax) + " labels");
+  }
+  for (const auto& [key, value] : labels) {
+    if (!IsLabelKey(key)) {
+      return Error(Code::kInvalidArgument, "'" + key.substr(0, 200) +
+                                               "' is no label: 1-128 of letters, digits, '.', "
+                                               "'_', '-', '/'");
+    }
+    if (value.size() > kLabelValueMax) {
+      return Error(Code::kInvalidArgument, "the label " + key + " is longer than " +
+                                               std::to_string(kLabelValueMax) + " bytes");
+    }
+  }
+  return Ok();
+}
+
+Images::Reservation::~Reservation() {
+  if (images_ == nullptr) return;
+  const std::lock_guard lock(images_->mutex_);
+  images_->reserved_.erase(TagKey(name_));
+}
+
+Result<Images::Reservation> Images::Reserve(uid_t caller, const std::string& text, bool replace) {
+  ASSIGN_OR_RETURN(Reference name, ParseReference(text, caller, accounts_));
+  if (name.has_digest()) {
+    return Error(Code::kInvalidArgument,
+                 "'" + text + "' names a version, which never changes: write [owner/]name[:tag]");
+  }
+  if (!ViewerOf(caller).Owns(name.owner_uid)) {
+    return Error(Code::kPermissionDenied, "you may not write images of " +
+                                              accounts_.UserName(name.owner_uid) +
+                                              ": leave the owner out of '" + text + "'");
+  }
+  const std::lock_guard lock(mutex_);
+  if (reserved_.contains(TagKey(name))) {
+    return Error(Code::kFailedPrecondition,
+                 name.ToString(accounts_) + " is being written by another operation");
+  }
+  if (index_.FindTag(TagKey(name)) != nullptr) {
+    if (!replace) {
+      return Error(Code::kAlreadyExists, "there is an image " + name.ToString(accounts_) +
+                                             " already: choose another name or tag, or --replace");
+    }
+  } else if (index_.VersionCount(name.owner_uid) >= kVersionsPerOwnerMax) {
+    return Error(Code::kResourceExhausted, accounts_.UserName(name.owner_uid) + " has " +
+                                               std::to_string(kVersionsPerOwnerMax) +
+                                               " images: delete some first");
+  }
+  reserved_.insert(TagKey(name));
+  return Reservation(this, std::move(name));
+}
+
+Result<bool> Images::WillBeShared(const Reservation& name, v1::Visibility visibility) const {
+  if (visibility == v1::PUBLIC) return true;
+  const auto tag = index_.FindTag(TagKey(name.name()));
+  if (tag == nullptr) return false;
+  catalog::TagRecord record = tag->record;
+  if (visibility != v1::VISIBILITY_UNSPECIFIED) record.set_visibility(visibility);
+  return IsShared(record, now_());
+}
+
+std::vector<RecordChange> Images::OldVersions(const Reference& moving, const Digest& target) const {
+  std::vector<std::shared_ptr<const ImageIndex::Version>> untagged;
+  for (const auto& version : index_.VersionsOf(moving, "")) {
+    if (version->digest == target) continue;
+    const auto tags = index_.TagsOf(moving, version->digest);
+    const bool stays = std::any_of(tags.begin(), tags.end(), [&](const auto& tag) {
+      return tag->name.tag != moving.tag;
+    });
+    if (!stays) untagged.push_back(version);
+  }
+  std::stable_sort(untagged.begin(), untagged.end(), [](const auto& a, const auto& b) {
+    return a->created_unix_ms > b->created_unix_ms;
+  });
+  std::vector<RecordChange> changes;
+  for (size_t i = versions_kept_; i < untagged.size(); ++i) {
+    changes.push_back({Table::kImages, ImageKey(moving, untagged[i]->digest), std::nullopt});
+  }
+  return changes;
+}
+
+Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft) {
+  const Reference& name = reservation.name();
+  RETURN_IF_ERROR(CheckDescription(draft.description()));
+  RETURN_IF_ERROR(CheckLabels(draft.labels()));
+  const Digest digest = ImageDigest(draft);
+  draft.set_digest(digest.ToString());
+  draft.set_created_unix_ms(now_());
+  if (draft.layers_size() > 0) {
+    v1::LayerHistory* history = draft.mutable_layers()->rbegin()->mutable_history();
+    if (history->image_digest().empty()) {
+      history->set_image_digest(draft.digest());
+      history->set_image_reference(name.ToString(accounts_));
+      history->set_creator(accounts_.UserName(name.owner_uid));
+      history->set_creator_uid(name.owner_uid);
+      history->set_created_unix_ms(draft.created_unix_ms());
+      history->set_origin(draft.lineage().origin());
+      history->set_command(draft.lineage().command());
+    }
+  }
+  ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, TagKey(name)));
+  catalog::TagRecord tag;
+  if (before && !tag.ParseFromString(*before)) {
+    return Error(Code::kCorrupt, "catalog: the tag " + TagKey(name) + " is damaged");
+  }
+  tag.set_digest(draft.digest());
+  if (draft.visibility() != v1::VISIBILITY_UNSPECIFIED) tag.set_visibility(draft.visibility());
+  if (tag.visibility() == v1::VISIBILITY_UNSPECIFIED) tag.set_visibility(v1::PRIVATE);
+  tag.set_moved_unix_ms(draft.created_unix_ms());
+  std::vector<RecordChange> changes = OldVersions(name, digest);
+  const catalog::ImageRecord record = RecordOf(draft);
+  changes.push_back({Table::kImages, ImageKey(name, digest), record.SerializeAsString()});
+  changes.push_back({Table::kTags, TagKey(name), tag.SerializeAsString()});
+  RETURN_IF_ERROR(records_.Commit({{Table::kTags, TagKey(name), before}}, changes));
+  return DescribeRecord(ViewerOf(name.owner_uid), name, &tag, digest, record);
+}
+
+Result<Images::Found> Images::ResolveOwned(uid_t caller, const std::string& text) const {
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
+  const Viewer viewer = ViewerOf(caller);
+  ASSIGN_OR_RETURN(Found found, Resolve(viewer, reference));
+  if (viewer.Owns(reference.owner_uid)) return found;
+  const std::string owner = accounts_.UserName(reference.owner_uid);
+  return Error(Code::kPermissionDenied, reference.ToString(accounts_) + " belongs to " + owner +
+                                            ": only the owner may change it");
+}
+
+Result<catalog::GrantRecord> Images::ResolveGrant(uid_t caller, const v1::Grant& grant) const {
+  catalog::GrantRecord record;
+  record.set_kind(grant.kind());
+  if (grant.kind() == v1::GRANT_CLASS) {
+    ASSIGN_OR_RETURN(*record.mutable_id(), classes_.KeyOf(caller, grant.name()));
+    return record;
+  }
+  if (grant.kind() != v1::GRANT_USER && grant.kind() != v1::GRANT_GROUP) {
+    return Error(Code::kInvalidArgument, "an image is shared with a user, a group or a class");
+  }
+  const bool user = grant.kind() == v1::GRANT_USER;
+  const auto id = user ? accounts_.UidOf(grant.name()) : accounts_.GidOf(grant.name());
+  if (!id) {
+    return Error(Code::kNotFound, "there is no " + std::string(user ? "user" : "group") + " '" +
+                                      grant.name().substr(0, 100) + "' on this host");
+  }
+  record.set_id(std::to_string(*id));
+  return record;
+}
+
+Status Images::ChangeGrants(uid_t caller, const v1::ShareRequest& request,
+                            catalog::TagRecord* tag) const {
+  const int64_t now = now_();
+  if (request.revoke_all()) {
+    tag->clear_grants();
+    tag->set_visibility(v1::PRIVATE);
+  }
+  const auto take_away = [tag](const catalog::GrantRecord& grant) {
+    return RemoveGrants(tag, [&](const auto& known) { return SameGrantee(known, grant); }) > 0;
+  };
+  for (const v1::Grant& grant : request.revoke()) {
+    ASSIGN_OR_RETURN(const catalog::GrantRecord record, ResolveGrant(caller, grant));
+    if (!take_away(record)) {
+      return Error(Code::kNotFound, "it is not shared with " + grant.name());
+    }
+  }
+  for (const v1::Grant& grant : request.add()) {
+    ASSIGN_OR_RETURN(catalog::GrantRecord record, ResolveGrant(caller, grant));
+    record.set_expires_unix_ms(grant.expires_unix_ms());
+    record.set_granted_unix_ms(now);
+    record.set_granted_by_uid(caller);
+    if (IsExpired(record, now)) {
+      return Error(Code::kInvalidArgument, "sharing with " + grant.name() +
+                                               " would end before it starts: give a later time");
+    }
+    take_away(record);
+    *tag->add_grants() = std::move(record);
+  }
+  RemoveGrants(tag, [&](const auto& grant) { return IsExpired(grant, now); });
+  if (tag->grants_size() > kGrantsMax) {
+    return Error(Code::kResourceExhausted, "an image is shared with at most " +
+                                               std::to_string(kGrantsMax) +
+                                               " by name: make a class of them");
+  }
+  if (request.visibility() == v1::PUBLIC || request.visibility() == v1::PRIVATE) {
+    tag->set_visibility(request.visibility());
+  } else if (request.visibility() != v1::VISIBILITY_UNSPECIFIED) {
+    return Error(Code::kInvalidArgument, "an image is shared as 'public' or 'private'");
+  }
+  return Ok();
+}
+
+Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request) {
+  ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Reservation reservation, Reserve(caller, request.reference(), true));
+  const std::string key = TagKey(reservation.name());
+  ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, key));
+  catalog::TagRecord tag;
+  if (!before || !tag.ParseFromString(*before)) return NoSuchImage(reservation.name());
+  RETURN_IF_ERROR(ChangeGrants(caller, request, &tag));
+  RETURN_IF_ERROR(
+      records_.Commit({{Table::kTags, key, before}}, {{Table::kTags, key, tag.SerializeAsString()}}));
+  return Find(caller, request.reference());
+}
+
+Result<v1::Image> Images::Tag(uid_t caller, const v1::TagRequest& request) {
+  ASSIGN_OR_RETURN(v1::Image image, Find(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Reservation reservation,
+                   Reserve(caller, request.new_reference(), request.replace()));
+  image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
+  return Publish(reservation, std::move(image));
+}
+
+Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
+  ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, request.reference()));
+  const std::string key = ImageKey(found.version->name, found.version->digest);
+  std::string before;
+  ASSIGN_OR_RETURN(catalog::ImageRecord record, ReadRecord(key, &before));
+  if (request.has_description()) record.set_description(request.description());
+  for (const std::string& label : request.remove_labels()) {
+    if (record.mutable_labels()->erase(label) == 0) {
+      return Error(Code::kNotFound, "the image has no label " + label.substr(0, 200));
+    }
+  }
+  for (const auto& [label, value] : request.set_labels()) {
+    (*record.mutable_labels())[label] = value;
+  }
+  RETURN_IF_ERROR(CheckDescription(record.description()));
+  RETURN_IF_ERROR(CheckLabels(record.labels()));
+  RETURN_IF_ERROR(records_.Commit({{Table::kImages, key, before}},
+                                  {{Table::kImages, key, record.SerializeAsString()}}));
+  return Find(caller, request.reference());
+}
+
+Status Images::Remove(uid_t caller, const std::string& text) {
+  ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, text));
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
+  std::optional<Reservation> reservation;
+  if (!reference.has_digest()) {
+    ASSIGN_OR_RETURN(Reservation reserved, Reserve(caller, text, true));
+    reservation.emplace(std::move(reserved));
+  }
+  std::vector<RecordExpectation> expected;
+  std::vector<RecordChange> changes;
+  const auto remove_tag = [&](const ImageIndex::Tag& tag) {
+    const std::string key = TagKey(tag.name);
+    expected.push_back({Table::kTags, key, tag.record.SerializeAsString()});
+    changes.push_back({Table::kTags, key, std::nullopt});
+  };
+  const auto remove_version = [&](const Digest& digest) {
+    changes.push_back({Table::kImages, ImageKey(reference, digest), std::nullopt});
+  };
+  const auto tags = index_.TagsOf(reference, found.version->digest);
+  for (const auto& tag : tags) {
+    if (reference.has_digest() || tag->name.tag == reference.tag) remove_tag(*tag);
+  }
+  if (changes.size() == tags.size()) remove_version(found.version->digest);
+  // With the last tag of a name nothing is left behind.
+  if (!reference.has_digest() && index_.TagCount(reference) == 1) {
+    for (const auto& version : index_.VersionsOf(reference, "")) {
+      if (version->digest != found.version->digest) remove_version(version->digest);
+    }
+  }
+  return records_.Commit(expected, changes);
+}
+
+Status Images::RemoveVersions(const std::vector<v1::Image>& versions) {
+  std::vector<RecordChange> changes;
+  for (const v1::Image& image : versions) {
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()));
+    const Reference name{image.owner_uid(), image.name(), "", digest.Hex()};
+    // A tag may have been pointed to it meanwhile.
+    if (!index_.TagsOf(name, digest).empty()) continue;
+    changes.push_back({Table::kImages, ImageKey(name, digest), std::nullopt});
+  }
+  return changes.empty() ? Ok() : records_.Commit({}, changes);
+}
+
+}  // namespace strata::imaged

@@ -1,0 +1,60 @@
+#include "imaged/catalog/leases.h"
+
+#include "imaged/catalog/records.pb.h"
+
+namespace strata::imaged {
+namespace {
+
+constexpr size_t kNameMax = 256;
+
+Result<v1::Image> Parse(const std::string& name, const std::string& text) {
+  catalog::LeaseRecord record;
+  if (record.ParseFromString(text)) return record.image();
+  return Error(Code::kCorrupt, "catalog: the lease " + name + " is damaged");
+}
+
+}  // namespace
+
+Result<std::optional<v1::Image>> Leases::Find(const std::string& name) const {
+  ASSIGN_OR_RETURN(const auto text, records_.Get(Table::kLeases, name));
+  if (!text) return std::optional<v1::Image>();
+  ASSIGN_OR_RETURN(v1::Image image, Parse(name, *text));
+  return std::optional<v1::Image>(std::move(image));
+}
+
+Status Leases::Take(const std::string& name, const v1::Image& image) {
+  if (name.empty() || name.size() > kNameMax) {
+    return Error(Code::kInvalidArgument, "a lease's name has 1-256 bytes");
+  }
+  ASSIGN_OR_RETURN(const auto held, Find(name));
+  if (held && held->digest() == image.digest()) return Ok();
+  if (held) {
+    return Error(Code::kAlreadyExists, "the lease " + name + " holds another image, " +
+                                           held->owner() + "/" + held->name());
+  }
+  catalog::LeaseRecord record;
+  *record.mutable_image() = image;
+  record.mutable_image()->clear_grants();
+  return records_.Put(Table::kLeases, name, record.SerializeAsString());
+}
+
+Status Leases::Release(const std::string& name) { return records_.Delete(Table::kLeases, name); }
+
+Status Leases::ForEach(const Visitor& visit) const {
+  return records_.Scan(Table::kLeases, "",
+                       [&](const std::string& name, const std::string& text) -> Status {
+                         ASSIGN_OR_RETURN(const v1::Image image, Parse(name, text));
+                         return visit(name, image);
+                       });
+}
+
+Result<std::vector<std::string>> Leases::Of(const std::string& image_digest) const {
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(ForEach([&](const std::string& name, const v1::Image& image) -> Status {
+    if (image.digest() == image_digest) names.push_back(name);
+    return Ok();
+  }));
+  return names;
+}
+
+}  // namespace strata::imaged

@@ -1,0 +1,73 @@
+// RecordStore: tables of small records that change together or not at all. What the catalog's
+// meaning rests on, and nothing of that meaning: RocksDB on one host, memory in tests.
+//
+// Every Commit is durable when it returns Ok. Expectations make a change conditional, so that two
+// writers who read the same record cannot both win.
+//
+// Thread-safe. Listeners hear of changes in the order in which they became durable.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+
+namespace strata::imaged {
+
+enum class Table { kImages, kTags, kClasses, kQuotas, kLeases };
+inline constexpr size_t kTableCount = 5;
+// Of the table on disk.
+std::string_view TableName(Table table);
+
+struct RecordChange {
+  Table table;
+  std::string key;
+  std::optional<std::string> value;  // Absent: the record is deleted; deleting none is fine.
+};
+
+struct RecordExpectation {
+  Table table;
+  std::string key;
+  std::optional<std::string> value;  // Absent: there is no such record.
+};
+
+class RecordStore {
+ public:
+  using Visitor = std::function<Status(const std::string& key, const std::string& value)>;
+  using Listener = std::function<void(const std::vector<RecordChange>&)>;
+
+  virtual ~RecordStore() = default;
+
+  // nullopt when there is none.
+  virtual Result<std::optional<std::string>> Get(Table table, const std::string& key) = 0;
+  // The records whose keys start with `prefix`, in byte order, as of one moment, until `visit`
+  // answers an error.
+  virtual Status Scan(Table table, const std::string& prefix, const Visitor& visit) = 0;
+  // All changes or none. kFailedPrecondition when an expectation does not hold.
+  virtual Status Commit(const std::vector<RecordExpectation>& expected,
+                        const std::vector<RecordChange>& changes) = 0;
+  // Calls `listener` with every change from now on, after it is durable and before Commit returns.
+  // One listener; it must not call this store.
+  virtual void SetListener(Listener listener) = 0;
+
+  Status Put(Table table, const std::string& key, std::string value) {
+    return Commit({}, {{table, key, std::move(value)}});
+  }
+  Status Delete(Table table, const std::string& key) {
+    return Commit({}, {{table, key, std::nullopt}});
+  }
+};
+
+// RocksDB below `directory`, one column family per table; every Commit is one WriteBatch with
+// sync. A catalog of format 1 is brought to format 2 (docs/formats.md). kUnsupported for a later
+// format, kCorrupt.
+Result<std::unique_ptr<RecordStore>> OpenRocksRecordStore(const std::string& directory);
+
+// Nothing is durable. For tests.
+std::unique_ptr<RecordStore> MakeMemoryRecordStore();
+
+}  // namespace strata::imaged

@@ -1,0 +1,63 @@
+#include "imaged/repository/collector.h"
+
+#include <algorithm>
+
+namespace strata::imaged {
+namespace {
+
+constexpr unsigned kFolders = 256;
+
+// How many folders of objects one pass looks at, so that its digests take at most `pass_bytes`.
+Result<unsigned> FoldersPerPass(const LayerStore& layers, const Liveness::Roots& roots,
+                                uint64_t pass_bytes) {
+  uint64_t total = 0;
+  for (const Digest& layer : roots.layers) {
+    ASSIGN_OR_RETURN(const auto list, layers.Objects(layer));
+    total += list->entries().size() * sizeof(Digest);
+  }
+  const uint64_t per_folder = total / kFolders + 1;
+  return static_cast<unsigned>(std::clamp<uint64_t>(pass_bytes / per_folder, 1, kFolders));
+}
+
+}  // namespace
+
+Result<ObjectStore::Collected> Collector::Collect() {
+  ASSIGN_OR_RETURN(const Liveness::Epoch epoch, liveness_.BeginEpoch());
+  const ObjectStore::ClaimEpoch claims = objects_.KeepClaims();
+  ASSIGN_OR_RETURN(const Liveness::Roots roots, liveness_.Mark());
+  ASSIGN_OR_RETURN(const ObjectStore::Collected collected, SweepObjects(roots, /*remove=*/true));
+  RETURN_IF_ERROR(liveness_.WithRoots([this](const Liveness::Roots& now) {
+    return layers_.Sweep(now.layers, now.stacks);
+  }));
+  return collected;
+}
+
+Result<ObjectStore::Collected> Collector::Count(const Liveness::Roots& roots) {
+  return SweepObjects(roots, /*remove=*/false);
+}
+
+Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& roots, bool remove) {
+  ObjectStore::Collected collected;
+  ASSIGN_OR_RETURN(const unsigned step, FoldersPerPass(layers_, roots, pass_bytes_));
+  for (unsigned first = 0; first < kFolders; first += step) {
+    const unsigned end = std::min(first + step, kFolders);
+    std::vector<Digest> live;
+    for (const Digest& layer : roots.layers) {
+      ASSIGN_OR_RETURN(const auto list, layers_.Objects(layer));
+      for (const ObjectEntry& entry : list->WithFirstBytes(first, end)) {
+        live.push_back(entry.digest);
+      }
+    }
+    std::sort(live.begin(), live.end());
+    live.erase(std::unique(live.begin(), live.end()), live.end());
+    for (unsigned folder = first; folder < end; ++folder) {
+      ASSIGN_OR_RETURN(const ObjectStore::Collected part,
+                       objects_.Sweep(static_cast<uint8_t>(folder), live, remove));
+      collected.objects += part.objects;
+      collected.bytes += part.bytes;
+    }
+  }
+  return collected;
+}
+
+}  // namespace strata::imaged

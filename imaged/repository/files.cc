@@ -1,0 +1,92 @@
+// The files of an image, without running it.
+#include <sys/stat.h>
+
+#include "imaged/archive/tar_export.h"
+#include "imaged/repository/repository.h"
+
+namespace strata::imaged {
+namespace {
+
+Result<v1::FileInfo> Describe(const ErofsReader& reader, std::string_view name, Nid nid) {
+  ASSIGN_OR_RETURN(const ErofsInode inode, reader.GetInode(nid));
+  v1::FileInfo info;
+  info.set_name(std::string(name));
+  info.set_mode(inode.mode);
+  info.set_uid(inode.uid);
+  info.set_gid(inode.gid);
+  info.set_size(inode.size);
+  info.set_mtime_s(inode.mtime_s);
+  if (S_ISLNK(inode.mode)) {
+    ASSIGN_OR_RETURN(const std::string_view target, reader.ReadLink(nid));
+    info.set_target(std::string(target));
+  } else if (S_ISREG(inode.mode)) {
+    ASSIGN_OR_RETURN(const Digest object, reader.GetObject(nid));
+    if (!object.IsZero()) info.set_object(object.ToString());
+  }
+  return info;
+}
+
+Result<Nid> FindPath(const ErofsReader& reader, std::string_view path, std::string_view* last) {
+  Nid at = reader.root();
+  while (true) {
+    while (path.starts_with('/')) path.remove_prefix(1);
+    if (path.empty()) return at;
+    const std::string_view name = path.substr(0, path.find('/'));
+    ASSIGN_OR_RETURN(const ErofsInode inode, reader.GetInode(at));
+    std::optional<ErofsDirEntry> entry;
+    if (S_ISDIR(inode.mode)) {
+      ASSIGN_OR_RETURN(entry, reader.Lookup(at, name));
+    }
+    if (!entry) return Error(Code::kNotFound, "'" + std::string(name) + "' is not in the image");
+    at = entry->nid;
+    *last = name;
+    path.remove_prefix(name.size());
+  }
+}
+
+}  // namespace
+
+Result<v1::ListFilesResponse> Repository::ListFiles(uid_t caller,
+                                                    const v1::ListFilesRequest& request) {
+  constexpr int kFilesMax = 10'000;  // A response stays within a message.
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  ASSIGN_OR_RETURN(const std::string tree, layers_->FlattenedTree(held.hold.stack()));
+  ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(tree), tree);
+  std::string_view last = "/";
+  ASSIGN_OR_RETURN(const Nid nid, FindPath(*reader, request.path(), &last), request.path());
+  ASSIGN_OR_RETURN(const ErofsInode inode, reader->GetInode(nid));
+  v1::ListFilesResponse response;
+  if (!S_ISDIR(inode.mode)) {
+    ASSIGN_OR_RETURN(*response.add_files(), Describe(*reader, last, nid));
+    return response;
+  }
+  Status status = Ok();
+  RETURN_IF_ERROR(reader->ReadDirectory(nid, 0, [&](const ErofsDirEntry& entry) {
+    auto info = Describe(*reader, entry.name, entry.nid);
+    if (!info.ok()) {
+      status = info.error();
+      return false;
+    }
+    *response.add_files() = std::move(*info);
+    return response.files_size() < kFilesMax;
+  }));
+  RETURN_IF_ERROR(status);
+  return response;
+}
+
+Result<Tree> Repository::LoadFlattened(const LayerStack& layers) {
+  ASSIGN_OR_RETURN(const std::string path, layers_->FlattenedTree(layers));
+  ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(path), path);
+  return reader->LoadTree();
+}
+
+Status Repository::Export(uid_t caller, const std::string& reference, const ByteSink& sink,
+                          const CancelToken& cancel) {
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, reference));
+  ASSIGN_OR_RETURN(const Tree tree, LoadFlattened(held.hold.stack()));
+  TarExportOptions options;
+  options.cancel = &cancel;
+  return ExportTar(tree, *objects_, sink, options);
+}
+
+}  // namespace strata::imaged

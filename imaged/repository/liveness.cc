@@ -1,0 +1,79 @@
+#include "imaged/repository/liveness.h"
+
+namespace strata::imaged {
+
+Result<Liveness::HeldImage> Liveness::HoldFound(const std::function<Result<v1::Image>()>& find) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(v1::Image image, find());
+  ASSIGN_OR_RETURN(LayerStack stack, LayerDigests(image));
+  ++held_[stack];
+  return HeldImage{std::move(image), Hold(this, std::move(stack))};
+}
+
+Liveness::Hold Liveness::HoldLayer(const Digest& layer) {
+  const std::lock_guard lock(mutex_);
+  ++held_[{layer}];
+  return Hold(this, {layer});
+}
+
+void Liveness::Release(const LayerStack& stack) {
+  const std::lock_guard lock(mutex_);
+  if (epoch_) {
+    released_.push_back(stack);
+    return;
+  }
+  const auto it = held_.find(stack);
+  if (--it->second == 0) held_.erase(it);
+}
+
+Result<Liveness::Epoch> Liveness::BeginEpoch() {
+  const std::lock_guard lock(mutex_);
+  if (epoch_) return Error(Code::kFailedPrecondition, "a collection runs already");
+  epoch_ = true;
+  return Epoch(this);
+}
+
+Liveness::Epoch::~Epoch() {
+  if (liveness_ == nullptr) return;
+  std::vector<LayerStack> released;
+  {
+    const std::lock_guard lock(liveness_->mutex_);
+    liveness_->epoch_ = false;
+    released.swap(liveness_->released_);
+  }
+  for (const LayerStack& stack : released) liveness_->Release(stack);
+}
+
+Result<Liveness::Roots> Liveness::Mark(const std::set<std::string>& without) {
+  const std::lock_guard lock(mutex_);
+  return MarkLocked(without);
+}
+
+Status Liveness::WithRoots(const std::function<Status(const Roots&)>& remove) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Roots roots, MarkLocked({}));
+  return remove(roots);
+}
+
+Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& without) {
+  Roots roots;
+  const auto add = [&roots](LayerStack stack) {
+    roots.layers.insert(stack.begin(), stack.end());
+    roots.stacks.insert(std::move(stack));
+  };
+  // From the records, and not from the index: one that is damaged stops the collection.
+  RETURN_IF_ERROR(
+      catalog_.images().ForEachStack([&](const std::string& key, LayerStack stack) {
+        if (!without.contains(key)) add(std::move(stack));
+      }));
+  RETURN_IF_ERROR(
+      catalog_.leases().ForEach([&](const std::string&, const v1::Image& image) -> Status {
+        ASSIGN_OR_RETURN(LayerStack stack, LayerDigests(image));
+        add(std::move(stack));
+        return Ok();
+      }));
+  for (const auto& [stack, count] : held_) add(stack);
+  return roots;
+}
+
+}  // namespace strata::imaged

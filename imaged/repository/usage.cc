@@ -1,0 +1,257 @@
+#include "imaged/repository/usage.h"
+
+#include <algorithm>
+
+#include "imaged/catalog/records.pb.h"
+
+namespace strata::imaged {
+namespace {
+
+constexpr const char* kDefaultKey = "default";
+
+std::string UserKey(uid_t uid) { return "user/" + std::to_string(uid); }
+std::string GroupKey(gid_t gid) { return "group/" + std::to_string(gid); }
+
+std::string Mebibytes(uint64_t bytes) {
+  return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
+}
+
+Error OverLimit(const std::string& whose, uint64_t used, uint64_t added, uint64_t limit) {
+  return Error(Code::kResourceExhausted,
+               whose + " " + Mebibytes(used) + " of at most " + Mebibytes(limit) +
+                   ", and this image needs " + Mebibytes(added) +
+                   " more: delete images, or 'vimage prune' earlier versions, or ask for more");
+}
+
+}  // namespace
+
+UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner,
+                                              const std::set<std::string>& without) const {
+  Layers layers;
+  std::map<uid_t, std::set<Digest>> creators;  // Of foreign layers.
+  catalog_.index().ForEachVersionOf(owner, [&](const ImageIndex::Version& version) {
+    if (without.contains(ImageKey(version.name, version.digest))) return;
+    ++layers.images;
+    layers.logical_bytes += version.size_bytes;
+    for (const auto& layer : version.layers) {
+      if (layer.creator_uid == owner) {
+        layers.own[layer.digest] = layer.manifest_bytes;
+      } else {
+        layers.foreign[layer.digest] = layer.content_bytes;
+        creators[layer.creator_uid].insert(layer.digest);
+      }
+    }
+  });
+  // What its maker has given up is the user's now.
+  std::map<Digest, uint64_t> abandoned;
+  for (auto& [creator, digests] : creators) {
+    catalog_.index().ForEachVersionOf(creator, [&](const ImageIndex::Version& version) {
+      for (const auto& layer : version.layers) digests.erase(layer.digest);
+    });
+    for (const Digest& digest : digests) {
+      layers.foreign.erase(digest);
+      layers.own.try_emplace(digest, 0);
+    }
+  }
+  for (const auto& [digest, bytes] : layers.own) layers.foreign.erase(digest);
+  return layers;
+}
+
+Result<UsageAccounts::Charge> UsageAccounts::ChargeOf(const Layers& layers) const {
+  std::vector<std::shared_ptr<const ObjectList>> own;
+  std::vector<std::shared_ptr<const ObjectList>> foreign;
+  Charge charge;
+  for (const auto& [digest, manifest_bytes] : layers.own) {
+    ASSIGN_OR_RETURN(own.emplace_back(), layers_.Objects(digest));
+    charge.bytes += manifest_bytes;
+  }
+  for (const auto& [digest, bytes] : layers.foreign) {
+    ASSIGN_OR_RETURN(foreign.emplace_back(), layers_.Objects(digest));
+  }
+  MergeObjectLists(own, foreign, [&charge](const ObjectEntry& entry, unsigned bits) {
+    if (bits != 1) return;
+    ++charge.objects;
+    charge.bytes += entry.size_bytes;
+  });
+  return charge;
+}
+
+Result<UsageAccounts::Charge> UsageAccounts::CurrentCharge(uid_t owner) {
+  Layers layers = LayersOf(owner);
+  {
+    const std::lock_guard lock(cache_mutex_);
+    const auto it = cache_.find(owner);
+    if (it != cache_.end() && it->second.first == layers) return it->second.second;
+  }
+  ASSIGN_OR_RETURN(const Charge charge, ChargeOf(layers));
+  const std::lock_guard lock(cache_mutex_);
+  cache_[owner] = {std::move(layers), charge};
+  return charge;
+}
+
+Result<UsageAccounts::Charge> UsageAccounts::ChargeWithout(uid_t owner,
+                                                           const std::set<std::string>& keys) {
+  return keys.empty() ? CurrentCharge(owner) : ChargeOf(LayersOf(owner, keys));
+}
+
+Result<uint64_t> UsageAccounts::GroupCharge(gid_t gid) {
+  uint64_t bytes = 0;
+  for (const uid_t owner : catalog_.index().Owners()) {
+    const std::vector<gid_t> groups = catalog_.accounts().GroupsOf(owner);
+    if (std::find(groups.begin(), groups.end(), gid) == groups.end()) continue;
+    ASSIGN_OR_RETURN(const Charge charge, CurrentCharge(owner));
+    bytes += charge.bytes;
+  }
+  return bytes;
+}
+
+Result<uint64_t> UsageAccounts::LimitOf(const std::string& key) const {
+  ASSIGN_OR_RETURN(const auto text, catalog_.records().Get(Table::kQuotas, key));
+  catalog::QuotaRecord record;
+  if (text && !record.ParseFromString(*text)) {
+    return Error(Code::kCorrupt, "catalog: the limit of " + key + " is damaged");
+  }
+  return record.limit_bytes();
+}
+
+Result<uint64_t> UsageAccounts::UserLimit(uid_t uid) const {
+  ASSIGN_OR_RETURN(const uint64_t limit, LimitOf(UserKey(uid)));
+  if (limit != 0 || uid == 0) return limit;
+  return LimitOf(kDefaultKey);
+}
+
+Result<std::vector<std::pair<gid_t, uint64_t>>> UsageAccounts::LimitedGroups(uid_t uid) const {
+  std::vector<std::pair<gid_t, uint64_t>> limited;
+  for (const gid_t gid : catalog_.accounts().GroupsOf(uid)) {
+    ASSIGN_OR_RETURN(const uint64_t limit, LimitOf(GroupKey(gid)));
+    if (limit != 0) limited.emplace_back(gid, limit);
+  }
+  return limited;
+}
+
+Result<UsageAccounts::Admission> UsageAccounts::Admit(uid_t owner, const v1::Image& draft) {
+  Admission admission;
+  admission.guard = std::unique_lock(admission_mutex_);
+  ASSIGN_OR_RETURN(const Charge before, CurrentCharge(owner));
+  Layers layers = LayersOf(owner);
+  for (int i = 0; i < draft.layers_size(); ++i) {
+    const v1::Layer& layer = draft.layers(i);
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer.digest()));
+    const bool is_new = i + 1 == draft.layers_size();
+    if (layers.own.contains(digest)) continue;
+    if (is_new || layer.history().creator_uid() == owner) {
+      layers.own[digest] = layer.manifest_bytes();
+      layers.foreign.erase(digest);
+    } else {
+      layers.foreign[digest] = layer.content_bytes();
+    }
+  }
+  ASSIGN_OR_RETURN(const Charge after, ChargeOf(layers));
+  // Standing on somebody else's layers may even make it less.
+  admission.added.objects = after.objects - std::min(after.objects, before.objects);
+  admission.added.bytes = after.bytes - std::min(after.bytes, before.bytes);
+  ASSIGN_OR_RETURN(const uint64_t limit, UserLimit(owner));
+  if (limit != 0 && after.bytes > limit && after.bytes > before.bytes) {
+    return OverLimit("your images hold", before.bytes, admission.added.bytes, limit);
+  }
+  ASSIGN_OR_RETURN(const auto groups, LimitedGroups(owner));
+  for (const auto& [gid, group_limit] : groups) {
+    ASSIGN_OR_RETURN(const uint64_t used, GroupCharge(gid));
+    if (admission.added.bytes > 0 && used + admission.added.bytes > group_limit) {
+      return OverLimit("the images of group " + catalog_.accounts().GroupName(gid) + " hold", used,
+                       admission.added.bytes, group_limit);
+    }
+  }
+  return admission;
+}
+
+Result<std::optional<uint64_t>> UsageAccounts::Room(uid_t owner) {
+  std::optional<uint64_t> room;
+  const auto narrow = [&room](uint64_t limit, uint64_t used) {
+    const uint64_t left = limit - std::min(limit, used);
+    room = room ? std::min(*room, left) : left;
+  };
+  ASSIGN_OR_RETURN(const uint64_t limit, UserLimit(owner));
+  if (limit != 0) {
+    ASSIGN_OR_RETURN(const Charge charge, CurrentCharge(owner));
+    narrow(limit, charge.bytes);
+  }
+  ASSIGN_OR_RETURN(const auto groups, LimitedGroups(owner));
+  for (const auto& [gid, group_limit] : groups) {
+    ASSIGN_OR_RETURN(const uint64_t used, GroupCharge(gid));
+    narrow(group_limit, used);
+  }
+  return room;
+}
+
+Result<v1::Usage> UsageAccounts::UserReport(uid_t uid) {
+  const Layers layers = LayersOf(uid);
+  ASSIGN_OR_RETURN(const Charge charge, CurrentCharge(uid));
+  v1::Usage usage;
+  usage.set_subject("user " + catalog_.accounts().UserName(uid));
+  usage.set_images(layers.images);
+  usage.set_logical_bytes(layers.logical_bytes);
+  usage.set_unique_bytes(charge.bytes);
+  uint64_t shared = 0;
+  for (const auto& [digest, bytes] : layers.foreign) shared += bytes;
+  usage.set_shared_bytes(shared);
+  ASSIGN_OR_RETURN(const uint64_t limit, UserLimit(uid));
+  usage.set_limit_bytes(limit);
+  return usage;
+}
+
+Result<v1::UsageResponse> UsageAccounts::Report(uid_t caller, const v1::UsageRequest& request) {
+  if (request.all_users() && caller != 0) {
+    return Error(Code::kPermissionDenied, "only root sees what everybody's images take");
+  }
+  v1::UsageResponse response;
+  std::set<gid_t> groups;
+  const auto add = [&](uid_t uid) -> Status {
+    ASSIGN_OR_RETURN(*response.add_usages(), UserReport(uid));
+    ASSIGN_OR_RETURN(const auto limited, LimitedGroups(uid));
+    for (const auto& [gid, limit] : limited) groups.insert(gid);
+    return Ok();
+  };
+  if (request.all_users()) {
+    for (const uid_t owner : catalog_.index().Owners()) RETURN_IF_ERROR(add(owner));
+  } else {
+    RETURN_IF_ERROR(add(caller));
+  }
+  for (const gid_t gid : groups) {
+    v1::Usage* usage = response.add_usages();
+    usage->set_subject("group " + catalog_.accounts().GroupName(gid));
+    ASSIGN_OR_RETURN(const uint64_t used, GroupCharge(gid));
+    ASSIGN_OR_RETURN(const uint64_t limit, LimitOf(GroupKey(gid)));
+    usage->set_unique_bytes(used);
+    usage->set_limit_bytes(limit);
+  }
+  return response;
+}
+
+Status UsageAccounts::SetQuota(uid_t caller, const v1::SetQuotaRequest& request) {
+  if (caller != 0) return Error(Code::kPermissionDenied, "only root sets limits");
+  const std::string& subject = request.subject();
+  const size_t colon = subject.find(':');
+  const std::string name = colon == std::string::npos ? "" : subject.substr(colon + 1);
+  std::string key;
+  if (subject == kDefaultKey) {
+    key = kDefaultKey;
+  } else if (subject.starts_with("user:")) {
+    const auto uid = catalog_.accounts().UidOf(name);
+    if (!uid) return Error(Code::kNotFound, "there is no user '" + name + "' on this host");
+    key = UserKey(*uid);
+  } else if (subject.starts_with("group:")) {
+    const auto gid = catalog_.accounts().GidOf(name);
+    if (!gid) return Error(Code::kNotFound, "there is no group '" + name + "' on this host");
+    key = GroupKey(*gid);
+  } else {
+    return Error(Code::kInvalidArgument,
+                 "'" + subject + "' has no limit: write user:NAME, group:NAME or default");
+  }
+  if (request.limit_bytes() == 0) return catalog_.records().Delete(Table::kQuotas, key);
+  catalog::QuotaRecord record;
+  record.set_limit_bytes(request.limit_bytes());
+  return catalog_.records().Put(Table::kQuotas, key, record.SerializeAsString());
+}
+
+}  // namespace strata::imaged
