@@ -76,8 +76,8 @@ Result<X509Ptr> NewCertificate(EVP_PKEY* public_key, Time from, Time until) {
 
 Result<Authority> Authority::Create(Time now) {
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
-  ASSIGN_OR_RETURN(const X509Ptr certificate, NewCertificate(key.get(), now - kClockSkewAllowed,
-                                                             now + kAuthorityValidity));
+  ASSIGN_OR_RETURN(const X509Ptr certificate,
+                   NewCertificate(key.get(), now - kClockSkewAllowed, now + kAuthorityValidity));
   // Two clusters' authorities must not have one name: errors would be misleading.
   ASSIGN_OR_RETURN(const std::string mark, RandomBytes(4));
   X509* const x509 = certificate.get();

@@ -25,7 +25,8 @@ bool IsP256(EVP_PKEY* key) {
   size_t size = 0;
   return key != nullptr && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
          EVP_PKEY_get_group_name(key, group, sizeof(group), &size) == 1 &&
-         (std::string_view(group, size) == "prime256v1" || std::string_view(group, size) == "P-256");
+         (std::string_view(group, size) == "prime256v1" ||
+          std::string_view(group, size) == "P-256");
 }
 
 Result<PrivateKey> PrivateKey::Generate() {

@@ -10,8 +10,9 @@ Error ExplainVerification(int x509_error, const std::string& whose) {
   switch (x509_error) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
       return Error(Code::kPermissionDenied,
-                   whose + " has expired: renew it with 'vimage host renew' on its host, or remove "
-                           "the host and let it join anew (or a clock is wrong)");
+                   whose +
+                       " has expired: remove that host and let it join anew with a token (or "
+                       "the clock of one of the two hosts is wrong)");
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return Error(Code::kPermissionDenied,
                    whose + " is not valid yet: the clock of one of the two hosts is wrong");

@@ -31,8 +31,7 @@ class HostVerifier final : public tls::ExternalCertificateVerifier {
 
  private:
   Status Check(const grpc::string_ref& pem) const {
-    ASSIGN_OR_RETURN(const auto certificate,
-                     pki::Certificate::FromPem({pem.data(), pem.size()}));
+    ASSIGN_OR_RETURN(const auto certificate, pki::Certificate::FromPem({pem.data(), pem.size()}));
     if (certificate.host_name() != host_name_) {
       return Error(Code::kPermissionDenied,
                    "it is host '" + certificate.host_name() + "', not '" + host_name_ + "'");

@@ -88,8 +88,9 @@ Status TlsConnection::WaitFor(short events) {
     const int ready = ::poll(&fd, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
     if (ready > 0) return Ok();
     if (ready == 0) {
-      return Error(Code::kUnavailable, address_ + " does not answer in time: is its imaged running, "
-                                                  "and does a firewall let us through?");
+      return Error(Code::kUnavailable, address_ +
+                                           " does not answer in time: is its imaged running, "
+                                           "and does a firewall let us through?");
     }
     if (errno != EINTR) return Errno("poll");
   }
@@ -179,9 +180,11 @@ Error TlsConnection::Explain(int ssl_error) const {
     // gRPC 1.51 closes without an alert when it refuses a certificate.
     return shows_certificate_ && SSL_get0_peer_certificate(ssl_.get()) != nullptr
                ? Error(Code::kPermissionDenied,
-                       address_ + " refuses our certificate: it is of another cluster, has "
-                                  "expired, or that host's clock is wrong")
-               : Error(Code::kUnavailable, address_ + " closed the connection during the handshake");
+                       address_ +
+                           " refuses our certificate: it is of another cluster, has "
+                           "expired, or that host's clock is wrong")
+               : Error(Code::kUnavailable,
+                       address_ + " closed the connection during the handshake");
   }
   return pki::OpensslError(Code::kPermissionDenied, address_ + " refuses a TLS connection");
 }

@@ -44,8 +44,8 @@ Result<pki::Certificate> FindAuthority(const std::string& address, const std::st
   ASSIGN_OR_RETURN(const auto chain, connection->Chain());
   for (const pki::Certificate& certificate : chain) {
     if (!pki::EqualInConstantTime(certificate.fingerprint(), fingerprint)) continue;
-    RETURN_IF_ERROR(
-        pki::VerifyHost(chain.front(), certificate, std::chrono::system_clock::now()), address);
+    RETURN_IF_ERROR(pki::VerifyHost(chain.front(), certificate, std::chrono::system_clock::now()),
+                    address);
     RETURN_IF_ERROR(CheckName(chain.front(), address, host_name));
     return certificate;
   }

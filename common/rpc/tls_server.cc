@@ -20,7 +20,7 @@ namespace {
 
 namespace tls = grpc::experimental;
 
-constexpr int kThreadsMax = 128;  // What callers can make us hold, all together.
+constexpr int kThreadsMax = 512;  // What callers can make us hold, all together.
 constexpr int kStreamsPerConnectionMax = 32;
 constexpr int kIdleConnectionMs = 300'000;
 constexpr int kPingsNotBeforeMs = 5000;  // Half of what our own clients wait between two.
@@ -44,8 +44,8 @@ class TlsServerImpl final : public TlsServer {
     for (const auto& service : services_) builder.RegisterService(service.get());
     server_ = builder.BuildAndStart();
     if (server_ != nullptr) return Ok();
-    return Error(Code::kUnavailable, "cannot listen at " + listed +
-                                         ": is the address this host's, and the port free?");
+    return Error(Code::kUnavailable,
+                 "cannot listen at " + listed + ": is the address this host's, and the port free?");
   }
 
   const std::vector<int>& ports() const override { return ports_; }
@@ -111,8 +111,7 @@ Result<pki::Certificate> PeerOf(const grpc::ServerContextBase& context) {
     return Error(Code::kPermissionDenied,
                  "this call is for hosts of the cluster: join it first, with a token");
   }
-  ASSIGN_OR_RETURN(auto certificate,
-                   pki::Certificate::FromPem({shown[0].data(), shown[0].size()}));
+  ASSIGN_OR_RETURN(auto certificate, pki::Certificate::FromPem({shown[0].data(), shown[0].size()}));
   if (certificate.host_name().empty()) {
     return Error(Code::kPermissionDenied, "the certificate of the caller is not a host's");
   }

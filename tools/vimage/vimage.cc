@@ -12,6 +12,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
   AddQueryCommands(tool);
   AddChangeCommands(tool);
   AddTransferCommands(tool);
+  AddHostCommands(tool);
   return tool.Run(argc, argv);
 }
 

@@ -14,5 +14,6 @@ void AddImportCommand(Tool& tool);
 void AddQueryCommands(Tool& tool);     // list, browse, show, ls
 void AddChangeCommands(Tool& tool);    // share, delete
 void AddTransferCommands(Tool& tool);  // export, fsck
+void AddHostCommands(Tool& tool);      // host init, token, join, list, remove, renew
 
 }  // namespace strata::tools

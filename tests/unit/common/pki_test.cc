@@ -37,7 +37,8 @@ TEST(Pki, AHostsCertificateNamesItAndIsValidForItsTimeOnly) {
   EXPECT_TRUE(verify(kNow + kYear - hours(1)).ok());
   const Status expired = verify(kNow + kYear + hours(1));
   EXPECT_EQ(expired.error().code(), Code::kPermissionDenied);
-  EXPECT_THAT(expired.error().message(), HasSubstr("host-a's certificate has expired: renew it"));
+  EXPECT_THAT(expired.error().message(),
+              HasSubstr("host-a's certificate has expired: remove that host"));
   EXPECT_THAT(verify(kNow - hours(1)).error().message(), HasSubstr("clock"));
 }
 
@@ -63,8 +64,7 @@ TEST(Pki, AnAuthorityOutlivesItsHosts) {
 
 TEST(Pki, KeysAndCertificatesSurviveTheirTexts) {
   const auto authority = Authority::Create(kNow);
-  const auto loaded =
-      Authority::Load(authority->certificate().ToPem(), *authority->KeyPem());
+  const auto loaded = Authority::Load(authority->certificate().ToPem(), *authority->KeyPem());
   ASSERT_TRUE(loaded.ok()) << loaded.error().message();
   EXPECT_EQ(loaded->certificate().fingerprint(), authority->certificate().fingerprint());
   EXPECT_TRUE(VerifyHost(Sign(*loaded, "b", kNow), authority->certificate(), kNow).ok());

@@ -63,8 +63,7 @@ class TlsTest : public testing::Test {
 
   static Time Now() { return std::chrono::system_clock::now(); }
 
-  TlsIdentity Identity(const std::string& name, const pki::Authority& authority,
-                       Time now = Now()) {
+  TlsIdentity Identity(const std::string& name, const pki::Authority& authority, Time now = Now()) {
     const auto key = pki::PrivateKey::Generate();
     const auto request = pki::ParseRequest(*pki::MakeRequest(*key, name));
     return {authority_.certificate().ToPem(), authority.SignHost(*request, now)->ToPem(),
@@ -101,23 +100,21 @@ class TlsTest : public testing::Test {
   Result<std::string> Ask(const TlsIdentity& identity, const std::string& expected = "server",
                           CertificateCheck check = {},
                           std::chrono::milliseconds time_max = kConnectTimeMax) {
-    ASSIGN_OR_RETURN(const auto channel, ConnectTls(address_, expected, identity,
-                                                    std::move(check), time_max));
+    ASSIGN_OR_RETURN(const auto channel,
+                     ConnectTls(address_, expected, identity, std::move(check), time_max));
     return AskOver(channel);
   }
   static Result<std::string> AskOver(const std::shared_ptr<grpc::Channel>& channel) {
     grpc::ClientContext context;
     imaged::v1::ListResponse response;
-    const auto status =
-        imaged::v1::ImageService::NewStub(channel)->List(&context, {}, &response);
+    const auto status = imaged::v1::ImageService::NewStub(channel)->List(&context, {}, &response);
     if (!status.ok()) return FromGrpc(status);
     return response.images(0).name();
   }
   Status ShowOver(const std::shared_ptr<grpc::Channel>& channel) {
     grpc::ClientContext context;
     imaged::v1::ShowResponse response;
-    const auto status =
-        imaged::v1::ImageService::NewStub(channel)->Show(&context, {}, &response);
+    const auto status = imaged::v1::ImageService::NewStub(channel)->Show(&context, {}, &response);
     return status.ok() ? Ok() : Status(FromGrpc(status));
   }
   void ExpectAlive() {

@@ -74,7 +74,7 @@ TEST_F(TlsTest, AForeignClustersServerIsRefusedByTheClient) {
 
 TEST_F(TlsTest, ExpiredCertificatesAreRefusedOnBothSides) {
   const TlsIdentity expired = Identity("old", authority_, Now() - kTwoYears);
-  ExpectRefused(Ask(expired), "our own side: old's certificate has expired: renew it");
+  ExpectRefused(Ask(expired), "our own side: old's certificate has expired: remove that host");
   const auto connection =
       TlsConnection::Open(address_, expired, /*verify=*/true, std::chrono::seconds(5));
   Status refused = (*connection)->Handshake();
@@ -146,8 +146,7 @@ TEST_F(TlsTest, AServerThatIsNoneOrSilentIsSaidWithinTheBound) {
   ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
   const std::string address = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
   const auto start = std::chrono::steady_clock::now();
-  const auto silent =
-      ConnectTls(address, "server", identity, {}, std::chrono::milliseconds(300));
+  const auto silent = ConnectTls(address, "server", identity, {}, std::chrono::milliseconds(300));
   EXPECT_EQ(silent.error().code(), Code::kUnavailable);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
 }
