@@ -128,4 +128,13 @@ std::string Certificate::ToPem() const {
   return std::string(data, static_cast<size_t>(size));
 }
 
+std::string Certificate::ToDer() const {
+  unsigned char* data = nullptr;
+  const int size = i2d_X509(certificate_.get(), &data);
+  if (size <= 0) return "";
+  std::string der(reinterpret_cast<char*>(data), static_cast<size_t>(size));
+  OPENSSL_free(data);
+  return der;
+}
+
 }  // namespace strata::pki

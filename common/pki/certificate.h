@@ -35,6 +35,7 @@ class Certificate {
   static Result<Certificate> Of(x509_st* certificate);
 
   std::string ToPem() const;
+  std::string ToDer() const;
   // The host whose certificate this is; empty: not a host's.
   const std::string& host_name() const { return host_name_; }
   const std::string& serial() const { return serial_; }            // Lower-case hex digits.

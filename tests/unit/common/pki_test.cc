@@ -68,6 +68,9 @@ TEST(Pki, KeysAndCertificatesSurviveTheirTexts) {
   ASSERT_TRUE(loaded.ok()) << loaded.error().message();
   EXPECT_EQ(loaded->certificate().fingerprint(), authority->certificate().fingerprint());
   EXPECT_TRUE(VerifyHost(Sign(*loaded, "b", kNow), authority->certificate(), kNow).ok());
+  EXPECT_EQ(Certificate::FromDer(authority->certificate().ToDer())->fingerprint(),
+            authority->certificate().fingerprint());
+  EXPECT_FALSE(Certificate::FromDer(authority->certificate().ToDer() + "x").ok());
   const auto other = Authority::Create(kNow);
   EXPECT_EQ(Authority::Load(authority->certificate().ToPem(), *other->KeyPem()).error().code(),
             Code::kCorrupt);
