@@ -62,6 +62,30 @@ Result<std::unique_ptr<addrinfo, void (*)(addrinfo*)>> Resolve(const std::string
   return std::unique_ptr<addrinfo, void (*)(addrinfo*)>(found, ::freeaddrinfo);
 }
 
+// OpenSSL's own socket BIO writes with write(2), which raises SIGPIPE when the peer has hung up.
+int SendWithoutSignal(BIO* bio, const char* data, int size) {
+  BIO_clear_retry_flags(bio);
+  const auto fd = static_cast<int>(BIO_get_fd(bio, nullptr));
+  const auto sent = static_cast<int>(::send(fd, data, static_cast<size_t>(size), MSG_NOSIGNAL));
+  if (sent < 0 && BIO_sock_should_retry(sent) != 0) BIO_set_retry_write(bio);
+  return sent;
+}
+
+const BIO_METHOD* SocketMethod() {
+  static const BIO_METHOD* const method = [] {
+    const BIO_METHOD* const base = BIO_s_socket();
+    BIO_METHOD* const made = BIO_meth_new(
+        BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "socket, no SIGPIPE");
+    BIO_meth_set_write(made, SendWithoutSignal);
+    BIO_meth_set_read(made, BIO_meth_get_read(base));
+    BIO_meth_set_ctrl(made, BIO_meth_get_ctrl(base));
+    BIO_meth_set_create(made, BIO_meth_get_create(base));
+    BIO_meth_set_destroy(made, BIO_meth_get_destroy(base));
+    return made;
+  }();
+  return method;
+}
+
 }  // namespace
 
 Status CheckAddress(const std::string& address) {
@@ -131,9 +155,13 @@ Status TlsConnection::Prepare(const TlsIdentity& identity, bool verify) {
   }
   SSL_CTX_set_alpn_protos(context_.get(), kHttp2Protocol, sizeof(kHttp2Protocol));
   ssl_ = {SSL_new(context_.get()), SSL_free};
-  if (ssl_ == nullptr || SSL_set_fd(ssl_.get(), fd_.get()) != 1) {
+  BIO* const bio = BIO_new(SocketMethod());
+  if (ssl_ == nullptr || bio == nullptr) {
+    BIO_free(bio);
     return pki::OpensslError(Code::kInternal, "prepare a TLS connection");
   }
+  BIO_set_fd(bio, fd_.get(), BIO_NOCLOSE);
+  SSL_set_bio(ssl_.get(), bio, bio);
   return Ok();
 }
 

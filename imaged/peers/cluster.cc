@@ -14,7 +14,7 @@
 namespace strata::imaged {
 namespace {
 
-constexpr std::chrono::seconds kCallTimeMax{10};
+constexpr std::chrono::seconds kCallTimeMax{5};
 
 void Bound(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kCallTimeMax);
@@ -288,8 +288,8 @@ Result<std::shared_ptr<grpc::Channel>> Cluster::Connect(const std::string& host_
                      "--peer-listen and let it join anew");
   }
   return rpc::ConnectTls(host.address(), host_name, self.identity,
-                         [this](const pki::Certificate& certificate) {
-                           return registry_->Admit(certificate, std::chrono::system_clock::now());
+                         [registry = registry_](const pki::Certificate& certificate) {
+                           return registry->Admit(certificate, std::chrono::system_clock::now());
                          });
 }
 

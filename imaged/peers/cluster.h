@@ -71,7 +71,7 @@ class Cluster {
     pki::Certificate certificate;
   };
 
-  Cluster(Options options, std::unique_ptr<HostRegistry> registry)
+  Cluster(Options options, std::shared_ptr<HostRegistry> registry)
       : options_(std::move(options)), registry_(std::move(registry)) {}
   std::string Path(const std::string& name) const { return options_.directory + "/" + name; }
   Status Load();
@@ -88,7 +88,7 @@ class Cluster {
                                   pki::Time now);
 
   const Options options_;
-  const std::unique_ptr<HostRegistry> registry_;
+  const std::shared_ptr<HostRegistry> registry_;  // gRPC may verify a connection after our end.
   std::mutex change_mutex_;   // One of Init, Join, Renew at a time; taken before mutex_.
   mutable std::mutex mutex_;  // Guards what follows; held for moments.
   std::optional<Member> member_;

@@ -9,15 +9,24 @@ namespace {
 
 constexpr std::chrono::seconds kStatTimeMax{10};
 constexpr std::chrono::seconds kStallMax{30};
+constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
 
 Result<std::shared_ptr<grpc::Channel>> HostFetcher::Connect() {
   const std::lock_guard lock(mutex_);
-  if (channel_ == nullptr) {
-    ASSIGN_OR_RETURN(channel_, cluster_->Connect(host_));
+  if (channel_ != nullptr) return channel_;
+  const auto now = std::chrono::steady_clock::now();
+  if (unreachable_.has_value() && now - unreachable_since_ < kRetryAfter) return *unreachable_;
+  unreachable_.reset();
+  auto channel = cluster_->Connect(host_);
+  if (channel.ok()) {
+    channel_ = *channel;
+  } else if (channel.error().code() == Code::kUnavailable) {
+    unreachable_ = channel.error();
+    unreachable_since_ = std::chrono::steady_clock::now();
   }
-  return channel_;
+  return channel;
 }
 
 Error HostFetcher::Failed(const grpc::Status& status) {

@@ -3,8 +3,10 @@
 
 #include <grpcpp/channel.h>
 
+#include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "imaged/fetch/object_fetcher.h"
@@ -30,8 +32,10 @@ class HostFetcher final : public ObjectFetcher {
 
   Cluster* const cluster_;
   const std::string host_;
-  std::mutex mutex_;  // Guards channel_. Held while connecting, so that one thread does it.
+  std::mutex mutex_;  // Guards what follows. Held while connecting, so that one thread does it.
   std::shared_ptr<grpc::Channel> channel_;
+  std::optional<Error> unreachable_;  // Said to those who waited, instead of trying for each.
+  std::chrono::steady_clock::time_point unreachable_since_;
 };
 
 }  // namespace strata::imaged

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "common/file_io.h"
 #include "common/rpc/status.h"
@@ -263,6 +264,33 @@ TEST_F(ClusterTest, ARevokedServerIsNotTalkedTo) {
   with_b.set_generation(100);
   ASSERT_OK(a.cluster->registry().Follow(with_b));
   EXPECT_EQ(a.cluster->Connect("b").error().code(), Code::kUnavailable);
+}
+
+TEST_F(ClusterTest, ManyThatWaitForASilentHostAreToldTogether) {
+  TestHost& a = Init("a");
+  TestHost& b = Add("b");
+  ASSERT_OK(Join(b, Token(a)));
+  const std::string address = b.cluster->State()->list().hosts(0).address();
+  a.listener->Shutdown(std::chrono::milliseconds(0));
+  const UniqueFd silent(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int yes = 1;
+  ASSERT_EQ(::setsockopt(silent.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)), 0);
+  sockaddr_in at = {};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  at.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  ASSERT_EQ(::bind(silent.get(), reinterpret_cast<sockaddr*>(&at), sizeof(at)), 0);
+  ASSERT_EQ(::listen(silent.get(), 64), 0);
+  HostFetcher fetcher(b.cluster.get(), "a");
+  const auto start = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back(
+          [&] { EXPECT_EQ(fetcher.SizeOf(Hasher::Of("x")).error().code(), Code::kUnavailable); });
+    }
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 3 * rpc::kConnectTimeMax);
 }
 
 TEST_F(ClusterTest, CertificatesAreRenewedWhenTheirTimeComesAndNotBefore) {
