@@ -1,83 +1,104 @@
 // imaged: the image repository of one host. Parses, wires, runs.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
-#include <condition_variable>
+#include <algorithm>
+#include <cctype>
+#include <climits>
 #include <exception>
 #include <iostream>
-#include <mutex>
-#include <stop_token>
-#include <thread>
 
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/paths.h"
 #include "common/rpc/local_server.h"
+#include "common/rpc/tls_server.h"
+#include "imaged/daemon/housekeeping.h"
 #include "imaged/fetch/fetchers.h"
+#include "imaged/peers/cluster_service.h"
+#include "imaged/peers/host_fetcher.h"
+#include "imaged/peers/peer_listener.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
 namespace strata::imaged {
 namespace {
 
-constexpr auto kCollectionInterval = std::chrono::hours(1);
+struct Settings {
+  std::string state_dir = DefaultStateDir();
+  std::string run_dir = DefaultRunDir();
+  std::vector<std::string> sources;
+  std::string peer_listen;
+  std::string peer_name;
+  CatalogOptions catalog;
+};
 
-// What operations that failed or were killed left behind.
-void CollectNowAndThen(Repository* repository, const std::stop_token& stop) {
-  std::mutex mutex;  // For the wait alone.
-  std::condition_variable_any wake;
-  while (!stop.stop_requested()) {
-    const auto collected = repository->collector().Collect();
-    if (collected.ok() && collected->objects > 0) {
-      LOG_INFO("collected " + std::to_string(collected->objects) + " objects, " +
-               std::to_string(collected->bytes >> 20) + " MiB");
-    } else if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition) {
-      LOG_ERROR("collection: " + collected.error().message());
-    }
-    std::unique_lock lock(mutex);
-    wake.wait_for(lock, stop, kCollectionInterval, [] { return false; });
-  }
+// The host's own name as far as a host of a cluster may be called so: up to the first dot, in
+// lower case.
+std::string ShortHostName() {
+  char name[HOST_NAME_MAX + 1] = "";
+  if (::gethostname(name, sizeof(name) - 1) != 0) return "";
+  std::string text = name;
+  text.resize(std::min(text.size(), text.find('.')));
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
 }
 
-Status Serve(const std::string& state_dir, const std::string& run_dir,
-             const std::vector<std::string>& sources, const CatalogOptions& options) {
-  RETURN_IF_ERROR(MakeDirectories(run_dir));
-  RETURN_IF_ERROR(MakeDirectories(state_dir));
-  ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(sources));
+Status Serve(const Settings& settings) {
+  RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
+  RETURN_IF_ERROR(MakeDirectories(settings.state_dir));
+  ASSIGN_OR_RETURN(const auto cluster, Cluster::Open({settings.state_dir + "/imaged/hosts",
+                                                      settings.peer_name, settings.peer_listen}));
+  const auto from_host = [&](const std::string& host) -> Result<std::unique_ptr<ObjectFetcher>> {
+    RETURN_IF_ERROR(pki::CheckHostName(host));
+    return std::make_unique<HostFetcher>(cluster.get(), host);
+  };
+  ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(settings.sources, from_host));
   ASSIGN_OR_RETURN(const auto repository,
-                   Repository::Open(state_dir + "/imaged", std::move(fetchers), options));
-  const std::string socket = ImagedSocket(run_dir);
+                   Repository::Open(settings.state_dir + "/imaged", std::move(fetchers),
+                                    settings.catalog));
+  PeerListener listener(cluster.get(), repository.get(), settings.peer_listen);
+  RETURN_IF_ERROR(listener.StartIfMember());
+  const std::string socket = ImagedSocket(settings.run_dir);
   ASSIGN_OR_RETURN(const auto server,
                    rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
-                     return MakeServices(repository.get(), caller);
+                     auto services = MakeServices(repository.get(), caller);
+                     services.push_back(MakeClusterService(cluster.get(), &listener, caller));
+                     return services;
                    }));
-  const std::jthread housekeeping([&](const std::stop_token& stop) {
-    CollectNowAndThen(repository.get(), stop);
-  });
-  LOG_INFO("serves at " + socket + ", state in " + state_dir);
+  const Housekeeping housekeeping(repository.get());
+  LOG_INFO("serves at " + socket + ", state in " + settings.state_dir);
   rpc::WaitForStopSignal();
   LOG_INFO("stops");
   server->Shutdown(std::chrono::seconds(5));
+  listener.Shutdown(std::chrono::seconds(5));
   return Ok();
 }
 
 int Main(int argc, char** argv) {
   CLI::App app{"imaged: stores, shares and saves the images of this host."};
-  std::string state_dir = DefaultStateDir();
-  std::string run_dir = DefaultRunDir();
-  std::vector<std::string> sources;
-  CatalogOptions options;
+  Settings settings;
+  settings.peer_name = ShortHostName();
   bool verbose = false;
-  app.add_option("--state-dir", state_dir, "Durable state (STRATA_STATE_DIR)")
+  app.add_option("--state-dir", settings.state_dir, "Durable state (STRATA_STATE_DIR)")
       ->capture_default_str();
-  app.add_option("--run-dir", run_dir, "Sockets (STRATA_RUN_DIR)")->capture_default_str();
-  app.add_option("--fetch-from", sources,
-                 "Where missing or damaged objects are fetched from: another imaged's socket, or a "
-                 "directory that holds objects/ (repeatable, asked in this order)");
-  app.add_option("--keep-versions", options.versions_kept,
+  app.add_option("--run-dir", settings.run_dir, "Sockets (STRATA_RUN_DIR)")->capture_default_str();
+  app.add_option("--fetch-from", settings.sources,
+                 "Where missing or damaged objects are fetched from: another imaged's socket, a "
+                 "directory that holds objects/, or host:NAME, a host of the cluster (repeatable, "
+                 "asked in this order)");
+  app.add_option("--keep-versions", settings.catalog.versions_kept,
                  "How many earlier versions of a name can be had by digest after its tag moved on")
       ->capture_default_str();
+  app.add_option("--peer-listen", settings.peer_listen,
+                 "Where other hosts of the cluster may call, 10.0.0.1:7443 (default: nowhere)")
+      ->type_name("ADDRESS:PORT");
+  app.add_option("--peer-name", settings.peer_name,
+                 "What this host is called when it makes or joins a cluster")
+      ->capture_default_str()
+      ->type_name("NAME");
   app.add_flag("-v,--verbose", verbose, "Log more");
   app.footer(
       "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
@@ -89,7 +110,14 @@ int Main(int argc, char** argv) {
   InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo);
   ::umask(0022);
   rpc::BlockStopSignals();
-  if (Status status = Serve(state_dir, run_dir, sources, options); !status.ok()) {
+  if (!settings.peer_listen.empty()) {
+    if (Status status = rpc::CheckAddress(settings.peer_listen); !status.ok()) {
+      LOG_ERROR("--peer-listen: " + status.error().message());
+      return 2;
+    }
+  }
+  rpc::LogGrpcForDebugging();
+  if (Status status = Serve(settings); !status.ok()) {
     LOG_ERROR(status.error().message());
     return 1;
   }

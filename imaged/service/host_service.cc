@@ -1,10 +1,9 @@
 #include "imaged/service/host_service.h"
 
-#include <unistd.h>
-
 #include "imaged/api/imaged.grpc.pb.h"
 #include "imaged/repository/save_operation.h"
 #include "imaged/service/call.h"
+#include "imaged/service/object_stream.h"
 
 namespace strata::imaged {
 namespace {
@@ -103,24 +102,13 @@ class HostServiceImpl final : public v1::HostImageService::Service {
       RETURN_IF_ERROR(CheckRoot());
       ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
       ASSIGN_OR_RETURN(const UniqueFd fd, repository_->objects().OpenObject(digest));
-      v1::ObjectChunk chunk;
-      std::string& data = *chunk.mutable_data();
-      while (true) {
-        data.resize(kObjectChunkBytes);
-        const ssize_t n = ::read(fd.get(), data.data(), data.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return Errno("read object " + digest.ToString());
-        if (n == 0) return Ok();
-        data.resize(static_cast<size_t>(n));
-        if (!writer->Write(chunk) || context->IsCancelled()) {
-          return Error(Code::kCancelled, "the caller went away");
-        }
-      }
+      return StreamObject(digest, fd.get(), [&](const v1::ObjectChunk& chunk) {
+        return writer->Write(chunk) && !context->IsCancelled();
+      });
     });
   }
 
  private:
-  static constexpr size_t kObjectChunkBytes = 512 * 1024;
   using Stream = grpc::ServerReaderWriter<v1::SaveResponse, v1::SaveRequest>;
 
   Status CheckRoot() const {

@@ -57,11 +57,17 @@ Tool::Tool(std::string name, std::string description, Daemon daemon, Console& co
 }
 
 CLI::App* Tool::AddCommand(const std::string& name, const std::string& description,
-                           const std::string& examples, Action action) {
+                           const std::string& examples, Action action, CLI::App* group) {
   app_.require_subcommand(1);
-  CLI::App* command = app_.add_subcommand(name, description);
+  CLI::App* command = (group != nullptr ? group : &app_)->add_subcommand(name, description);
   AddCommonOptions(command, examples, std::move(action));
   return command;
+}
+
+CLI::App* Tool::AddGroup(const std::string& name, const std::string& description) {
+  CLI::App* group = app_.add_subcommand(name, description);
+  group->require_subcommand(1);
+  return group;
 }
 
 CLI::App* Tool::SetOnlyCommand(const std::string& examples, Action action) {
@@ -93,9 +99,10 @@ void Tool::Complain(const std::string& message) {
 }
 
 bool Tool::IsUnknownCommand(const std::string& word) const {
-  return std::none_of(commands_.begin(), commands_.end(), [&](const Command& command) {
-    return command.app == &app_ || command.app->get_name() == word;
-  });
+  const auto is_known = [&](const CLI::App* app) { return app->get_name() == word; };
+  return std::none_of(commands_.begin(), commands_.end(),
+                      [&](const Command& command) { return command.app == &app_; }) &&
+         app_.get_subcommands(is_known).empty();
 }
 
 int Tool::Run(int argc, const char* const* argv) {

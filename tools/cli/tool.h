@@ -37,9 +37,12 @@ class Tool {
   // REQUIRES: `console` outlives this.
   Tool(std::string name, std::string description, Daemon daemon, Console& console);
 
-  // A subcommand; `examples` are whole command lines, one per line. Owned by this.
+  // A subcommand, of `group` if one is given; `examples` are whole command lines, one per line.
+  // Owned by this.
   CLI::App* AddCommand(const std::string& name, const std::string& description,
-                       const std::string& examples, Action action);
+                       const std::string& examples, Action action, CLI::App* group = nullptr);
+  // A word that subcommands stand behind, as "host" of "vimage host list". Owned by this.
+  CLI::App* AddGroup(const std::string& name, const std::string& description);
   // For a tool without subcommands.
   CLI::App* SetOnlyCommand(const std::string& examples, Action action);
 

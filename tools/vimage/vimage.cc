@@ -14,6 +14,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
   AddChangeCommands(tool);
   AddUsageCommands(tool);
   AddTransferCommands(tool);
+  AddHostCommands(tool);
   return tool.Run(argc, argv);
 }
 

@@ -16,5 +16,6 @@ void AddShareCommands(Tool& tool);     // share, unshare, class
 void AddChangeCommands(Tool& tool);    // tag, edit, delete, prune
 void AddUsageCommands(Tool& tool);     // usage, quota
 void AddTransferCommands(Tool& tool);  // export, fsck
+void AddHostCommands(Tool& tool);      // host init, token, join, list, remove, renew
 
 }  // namespace strata::tools

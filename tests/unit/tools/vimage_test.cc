@@ -259,6 +259,10 @@ TEST_F(VimageTest, WrongUsageIsTwoAndSaysWhereToLook) {
                                              {"frobnicate"},
                                              {"show"},
                                              {"share", "x", "everyone"},
+                                             {"host"},
+                                             {"host", "frobnicate"},
+                                             {"host", "remove"},
+                                             {"host", "token", "--ttl", "soon"},
                                              {"import", "-", "x", "--env", "="},
                                              {"import", "-", "x", "--packages", "a"},
                                              {"list", "--", "x"}}) {
@@ -276,6 +280,12 @@ TEST_F(VimageTest, EveryCommandHasHelpWithExamplesAndExitCodes) {
     EXPECT_NE(run.out.find("Examples:\n  vimage"), std::string::npos) << command;
     EXPECT_NE(run.out.find("Exit codes:"), std::string::npos) << command;
     EXPECT_NE(run.out.find("--json"), std::string::npos) << command;
+  }
+  for (const char* command : {"init", "token", "join", "list", "remove", "renew"}) {
+    const ToolRun run = Vimage({"host", command, "--help"});
+    EXPECT_EQ(run.exit_code, 0) << command;
+    EXPECT_NE(run.out.find("Examples:\n  vimage host "), std::string::npos) << command;
+    EXPECT_NE(run.out.find("Exit codes:"), std::string::npos) << command;
   }
 }
 

@@ -1,0 +1,43 @@
+#include "imaged/daemon/housekeeping.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <stop_token>
+
+#include "common/log.h"
+
+namespace strata::imaged {
+namespace {
+
+constexpr auto kInterval = std::chrono::hours(1);
+
+void Collect(Repository& repository) {
+  const auto collected = repository.collector().Collect();
+  if (collected.ok() && collected->objects > 0) {
+    LOG_INFO("collected " + std::to_string(collected->objects) + " objects, " +
+             std::to_string(collected->bytes >> 20) + " MiB");
+  } else if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition) {
+    LOG_ERROR("collection: " + collected.error().message());
+  }
+}
+
+}  // namespace
+
+Housekeeping::Housekeeping(Repository* repository)
+    : thread_([repository](const std::stop_token& stop) {
+        std::mutex mutex;  // For the wait alone.
+        std::condition_variable_any wake;
+        while (!stop.stop_requested()) {
+          try {
+            Collect(*repository);
+          } catch (const std::exception& e) {
+            LOG_ERROR(std::string("collection: ") + e.what());
+          }
+          std::unique_lock lock(mutex);
+          wake.wait_for(lock, stop, kInterval, [] { return false; });
+        }
+      }) {}
+
+}  // namespace strata::imaged
