@@ -49,17 +49,27 @@ Status LayerDraft::Put(const std::string& path, Inode inode, std::optional<Nid> 
   if (path.empty()) return tree_.CopyAttributes(Tree::kRoot, inode);
   ASSIGN_OR_RETURN(const InodeIndex parent, EnsureDirectory(ParentPath(path)));
   const std::string name = path.substr(path.rfind('/') + 1);
-  if (image_inode && !inode.IsDirectory()) {
-    std::vector<InodeIndex>& placed = placed_[*image_inode];
-    for (const InodeIndex other : placed) {
-      if (Differences(tree_.inode(other), inode) == 0) return tree_.Link(parent, name, other);
-    }
-    ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(inode)));
-    placed.push_back(index);
-    return tree_.Link(parent, name, index);
+  const bool may_link = image_inode && !inode.IsDirectory();
+  if (may_link) {
+    const std::optional<InodeIndex> other = Placed(inode, *image_inode);
+    if (other) return tree_.Link(parent, name, *other);
   }
   ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(inode)));
+  if (may_link) placed_[*image_inode].push_back(index);
   return tree_.Link(parent, name, index);
+}
+
+std::optional<InodeIndex> LayerDraft::Placed(const Inode& inode, Nid image_inode) const {
+  const auto placed = placed_.find(image_inode);
+  if (placed == placed_.end()) return std::nullopt;
+  for (const InodeIndex other : placed->second) {
+    if (Differences(tree_.inode(other), inode) == 0) return other;
+  }
+  return std::nullopt;
+}
+
+bool LayerDraft::WouldLink(const Inode& inode, Nid image_inode) const {
+  return Placed(inode, image_inode).has_value();
 }
 
 Status LayerDraft::PutWhiteout(const std::string& path) {

@@ -25,6 +25,8 @@ class LayerDraft {
   // Puts `inode` at `path`. Names that are put for the same `image_inode` become hard links of each
   // other when they are equal. REQUIRES: nothing was put there, but the root may be put again.
   Status Put(const std::string& path, Inode inode, std::optional<Nid> image_inode);
+  // Whether Put would make a hard link of it.
+  bool WouldLink(const Inode& inode, Nid image_inode) const;
   Status PutWhiteout(const std::string& path);
 
   // Nothing when nothing was put at or below `path`.
@@ -34,6 +36,7 @@ class LayerDraft {
  private:
   LayerDraft(const ErofsReader& image, const ErofsReader& base) : image_(&image), base_(&base) {}
   Result<InodeIndex> EnsureDirectory(const std::string& path);
+  std::optional<InodeIndex> Placed(const Inode& inode, Nid image_inode) const;
 
   const ErofsReader* image_;
   const ErofsReader* base_;

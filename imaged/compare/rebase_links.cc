@@ -1,38 +1,87 @@
 #include "imaged/compare/rebase_links.h"
 
-#include <algorithm>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "imaged/compare/image_diff.h"
+
 namespace strata::imaged {
 namespace {
 
-using Group = std::vector<RebaseLinks::Name>;
+using Name = RebaseLinks::Name;
+using Group = std::vector<Name>;
 
-// Whether the base's own inode can stand for all names of the group that were taken. It can for one
-// group only: names that the image took apart must not stay one file.
-bool BaseHasThem(const Group& group, std::unordered_set<Nid>* claimed) {
-  std::set<Nid> inodes;
-  for (const RebaseLinks::Name& name : group) {
-    if (name.put) return false;
-    if (name.taken && name.base_inode) inodes.insert(*name.base_inode);
-  }
-  if (inodes.empty()) return true;  // Nothing was taken.
-  return inodes.size() == 1 && claimed->insert(*inodes.begin()).second;
-}
+// Names that came out equal, and that the base has just so.
+struct Alike {
+  Inode inode;
+  std::vector<const Name*> names;
+};
 
 bool IsSplit(const Group& group, const LayerDraft& draft) {
   const uint32_t nlink = group.front().nlink;
-  std::set<std::optional<InodeIndex>> inodes;
+  std::set<std::pair<std::optional<InodeIndex>, Nid>> inodes;  // In the layer, or in the base.
   uint32_t taken = 0;
-  for (const RebaseLinks::Name& name : group) {
+  for (const Name& name : group) {
     if (!name.taken) continue;
     ++taken;
-    inodes.insert(draft.Find(name.path));
+    const std::optional<InodeIndex> index = draft.Find(name.path);
+    inodes.emplace(index, index ? 0 : *name.base_inode);
   }
   return nlink > 1 && taken > 0 && (taken < nlink || inodes.size() > 1);
 }
+
+class LinkPlacing {
+ public:
+  LinkPlacing(const ErofsReader& base, LayerDraft* draft) : base_(base), draft_(*draft) {}
+
+  Status Place(const Group& group) {
+    std::vector<Alike> rest;
+    for (const Name& name : group) {
+      if (!name.taken || name.put) continue;
+      ASSIGN_OR_RETURN(Inode inode, base_.ReadInode(*name.base_inode), name.path);
+      if (draft_.WouldLink(inode, name.image_inode)) {
+        RETURN_IF_ERROR(Put(name, inode));
+      } else {
+        Sort(name, std::move(inode), &rest);
+      }
+    }
+    for (const Alike& alike : rest) {
+      if (BaseHas(alike)) continue;
+      for (const Name* name : alike.names) RETURN_IF_ERROR(Put(*name, alike.inode));
+    }
+    return Ok();
+  }
+
+ private:
+  static void Sort(const Name& name, Inode inode, std::vector<Alike>* rest) {
+    for (Alike& alike : *rest) {
+      if (Differences(alike.inode, inode) != 0) continue;
+      alike.names.push_back(&name);
+      return;
+    }
+    rest->push_back({std::move(inode), {&name}});
+  }
+
+  // Whether one inode of the base can stand for the names. It can do so once: names that the image
+  // took apart must not stay one file.
+  bool BaseHas(const Alike& alike) {
+    const Nid inode = *alike.names.front()->base_inode;
+    for (const Name* name : alike.names) {
+      if (*name->base_inode != inode) return false;
+    }
+    return claimed_.insert(inode).second;
+  }
+
+  Status Put(const Name& name, const Inode& inode) {
+    RETURN_IF_ERROR(draft_.Put(name.path, CopyWithoutEntries(inode), name.image_inode), name.path);
+    return Ok();
+  }
+
+  const ErofsReader& base_;
+  LayerDraft& draft_;
+  std::unordered_set<Nid> claimed_;
+};
 
 }  // namespace
 
@@ -40,18 +89,12 @@ Result<std::vector<std::string>> RebaseLinks::Finish(const ErofsReader& base,
                                                      LayerDraft* draft) const {
   std::unordered_map<Nid, Group> groups;
   for (const Name& name : names_) groups[name.image_inode].push_back(name);
-  std::unordered_set<Nid> claimed;
+  LinkPlacing placing(base, draft);
   std::vector<std::string> split;
   for (const Name& name : names_) {
     const Group& group = groups[name.image_inode];
     if (group.front().path != name.path) continue;  // Its group was dealt with.
-    if (!BaseHasThem(group, &claimed)) {
-      for (const Name& each : group) {
-        if (!each.taken || each.put) continue;
-        ASSIGN_OR_RETURN(Inode inode, base.ReadInode(*each.base_inode), each.path);
-        RETURN_IF_ERROR(draft->Put(each.path, std::move(inode), each.image_inode), each.path);
-      }
-    }
+    RETURN_IF_ERROR(placing.Place(group));
     if (IsSplit(group, *draft)) split.push_back(name.path);
   }
   return split;

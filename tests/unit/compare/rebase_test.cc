@@ -228,6 +228,18 @@ TEST(Rebase, ALinkIsSplitWhereOneNameChangedThere) {
   const Stacks stacks({"a=1"}, {"a=1", "b==a", "c==a"}, {"a=2"});
   EXPECT_THAT(stacks.Result({}), ElementsAre("a=2", "b=1", "c==b"));
   EXPECT_THAT(stacks.Rebase({}).split_links, ElementsAre("a"));
+  EXPECT_THAT(Words(*stacks.Rebase({}).layer), ElementsAre("b=1", "c==b"));
+}
+
+TEST(Rebase, ALinkBetweenFilesThatTheBaseMadeDifferentIsSplit) {
+  const Stacks stacks({"a=1", "b=1"}, {"a=1", "b==a"}, {"a=1:m600"});
+  EXPECT_THAT(stacks.Rebase({}).split_links, ElementsAre("a"));
+  EXPECT_THAT(Words(*stacks.Rebase({}).layer), IsEmpty());
+}
+
+TEST(Rebase, AnotherNameInTheBaseStaysWithTheFileThatTheImageLinked) {
+  const Stacks stacks({"a=1"}, {"a=1", "b==a"}, {"a=2", "w==a"});
+  EXPECT_THAT(stacks.Result({}), ElementsAre("a=2", "b=1", "w==a"));
 }
 
 TEST(Rebase, ALinkIsSplitWhereOneNameIsTakenFromTheBase) {
