@@ -1,5 +1,5 @@
-// MergeInodes: the three-way merge of one inode, field by field. Fields are independent: content (of
-// a file, a symbolic link or a device), permissions, owner, and each extended attribute. A field
+// MergeInodes: the three-way merge of one inode, field by field. Fields are independent: content
+// (of a file, a symbolic link or a device), permissions, owner, each extended attribute. A field
 // that one side changed takes this side's value; one that both changed, differently, is a conflict.
 //
 // mtime is never one: it follows the content of a file. Where neither side changed the content, the

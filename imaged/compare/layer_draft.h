@@ -1,6 +1,6 @@
-// LayerDraft: the layer that a rebase writes on top of its new base, path by path. Directories above
-// a path are made when it is put, with the attributes that the new base has there (the layer's
-// entry replaces them), or those of the image where the base has no directory.
+// LayerDraft: the layer that a rebase writes on top of its new base, path by path. Directories
+// above a path are made when it is put, with the attributes that the new base has there (the
+// layer's entry replaces them), or those of the image where the base has no directory.
 //
 // Ownership: the readers belong to the caller. Not thread-safe.
 #pragma once

@@ -14,10 +14,14 @@ namespace strata::imaged {
 Result<LinkGroups> LinkGroups::Collect(PairWalk* walk, const ComparedImage& before,
                                        const ComparedImage& after) {
   LinkGroups links;
-  RETURN_IF_ERROR(links.CollectOnce(walk));
+  RETURN_IF_ERROR(walk->Run(
+      {}, [&links](const std::string& path, const auto& before_inode, const auto& after_inode) {
+        Add(path, before_inode, &links.before_);
+        Add(path, after_inode, &links.after_);
+        return Ok();
+      }));
   RETURN_IF_ERROR(links.FindOtherNames(*before.tree, links.before_));
   RETURN_IF_ERROR(links.FindOtherNames(*after.tree, links.after_));
-  if (!links.also_visit_.empty()) RETURN_IF_ERROR(links.CollectOnce(walk));
   return links;
 }
 
@@ -33,19 +37,8 @@ void LinkGroups::Add(const std::string& path, const std::optional<ErofsInode>& i
   for (size_t i = 0; i < words.size(); ++i) group.sum[i] += words[i];
 }
 
-Status LinkGroups::CollectOnce(PairWalk* walk) {
-  before_.clear();
-  after_.clear();
-  return walk->Run(also_visit_, [this](const std::string& path, const auto& before,
-                                       const auto& after) -> Status {
-    Add(path, before, &before_);
-    Add(path, after, &after_);
-    return Ok();
-  });
-}
-
 Status LinkGroups::FindOtherNames(const ErofsReader& tree, const Groups& groups) {
-  const auto partial = [](const auto& item) { return item.second.names < item.second.nlink; };
+  const auto partial = [](const auto& item) { return IsPartial(item.second); };
   if (std::none_of(groups.begin(), groups.end(), partial)) return Ok();
   const TreeLimits limits;
   uint64_t entries = 0;
@@ -76,7 +69,9 @@ bool LinkGroups::Differ(const ErofsInode& before, const ErofsInode& after) const
   if (before.nlink < 2) return false;
   const auto b = before_.find(before.nid);
   const auto a = after_.find(after.nid);
-  return b == before_.end() || a == after_.end() || b->second.sum != a->second.sum;
+  if (b == before_.end() || a == after_.end()) return true;  // A name that was found later.
+  if (IsPartial(b->second) || IsPartial(a->second)) return true;
+  return b->second.sum != a->second.sum;
 }
 
 }  // namespace strata::imaged

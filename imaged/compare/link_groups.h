@@ -1,7 +1,8 @@
 // LinkGroups: which names share an inode, for the names that a PairWalk visits. Hard links are the
 // one property of a name that another name can change: where a layer replaces one of several names,
 // the others are in no layer. They are found by one pass over the names of that tree, which is made
-// only when a layer really took a part of a group.
+// only when a layer really took a part of a group. (A layer brings whole inodes and never a name of
+// one below it. So a group that is visited in part has lost names on one side: it differs.)
 //
 // Memory: proportional to the hard-linked inodes that are visited. Not thread-safe.
 #pragma once
@@ -20,8 +21,7 @@ namespace strata::imaged {
 
 class LinkGroups {
  public:
-  // Walks `walk` once; once more, after a pass over the names, when there are partial groups. Their
-  // other names are in also_visit() then: a later run of the walk must be given them.
+  // Runs `walk` once. A later run must be given also_visit(), the names that it did not visit.
   static Result<LinkGroups> Collect(PairWalk* walk, const ComparedImage& before,
                                     const ComparedImage& after);
 
@@ -41,7 +41,7 @@ class LinkGroups {
   using Groups = std::unordered_map<Nid, Group>;
 
   static void Add(const std::string& path, const std::optional<ErofsInode>& inode, Groups* groups);
-  Status CollectOnce(PairWalk* walk);
+  static bool IsPartial(const Group& group) { return group.names < group.nlink; }
   // Adds the names of the groups that were not visited completely to also_visit_.
   Status FindOtherNames(const ErofsReader& tree, const Groups& groups);
 

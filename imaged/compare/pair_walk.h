@@ -1,5 +1,5 @@
-// PairWalk: the names in which two images may differ, in byte order of their full paths (as `LC_ALL=C
-// sort` has them), so a directory comes before all that is below it.
+// PairWalk: the names in which two images may differ, in byte order of their full paths (as
+// `LC_ALL=C sort` has them), so a directory comes before all that is below it.
 //
 // Images that share their lower layers can only differ where a layer above those says something.
 // Then just the names in these layers are looked up in both flattened trees; what a whiteout, an

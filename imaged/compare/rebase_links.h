@@ -1,5 +1,5 @@
-// RebaseLinks: keeps what the image links linked in the layer of a rebase. Names are noted while the
-// image's changes are gone through; in the end, names that need no entry for themselves get one
+// RebaseLinks: keeps what the image links linked in the layer of a rebase. Names are noted while
+// the image's changes are gone through; in the end, names that need no entry for themselves get one
 // where their link demands it.
 //
 // Not thread-safe.

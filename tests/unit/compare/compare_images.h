@@ -64,8 +64,8 @@ class Image {
   std::shared_ptr<Manifest> flat_;
 };
 
-// What follows the ':' of a word: "m600", "o7" (uid), "g7", "t9" (mtime), "xNAME=VALUE" (user.NAME),
-// with commas between them.
+// What follows the ':' of a word: "m600", "o7" (uid), "g7", "t9" (mtime), "xNAME=VALUE"
+// (user.NAME), with commas between them.
 inline void SetAttributes(std::string_view text, Inode* inode) {
   while (!text.empty()) {
     const std::string item(text.substr(0, text.find(',')));

@@ -46,6 +46,7 @@ class LayerMaker {
       default:
         inode = InlineFile(std::to_string(Below(3)));
     }
+    if (OneIn(3)) inode.mtime_s = Below(3);
     return inode;
   }
 

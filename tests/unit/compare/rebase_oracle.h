@@ -1,5 +1,6 @@
-// What a rebase must give, said once more and differently: maps of whole images by path, judged from
-// the root downwards, without layers, manifests or diffs. For one policy that holds everywhere.
+// What a rebase must give, said once more and differently: maps of whole images by path, judged
+// from the root downwards, without layers, manifests or diffs. For one policy that holds
+// everywhere.
 #pragma once
 
 #include <map>

@@ -102,6 +102,8 @@ const Case kMerges[] = {
     {"AnotherTypeThere", {"d/a=1", "f=1"}, {"d/:t3"}, {"d=1", "f/x=1"}, {"d=1", "f/", "f/x=1"}},
     {"BothAddedADirectory", {}, {"d/:t3", "d/a=1"}, {"d/:t2", "d/b=1"},
      {"d/:t3", "d/a=1", "d/b=1"}},
+    {"BothAddedADirectoryThatIsYoungerThere", {}, {"d/:t2", "d/a=1"}, {"d/:t3"},
+     {"d/:t3", "d/a=1"}},
     {"BelowADirectoryThatOnlyTheImageHas", {}, {"d/e/a=1", "d/s>x"}, {"x=1"},
      {"d/", "d/e/", "d/e/a=1", "d/s>x", "x=1"}},
     {"ALinkToAFileThatDidNotChange", {"a=1"}, {"a=1", "b==a"}, {"x=1"}, {"a=1", "b==a", "x=1"}},
