@@ -70,7 +70,6 @@ bool LinkGroups::Differ(const ErofsInode& before, const ErofsInode& after) const
   const auto b = before_.find(before.nid);
   const auto a = after_.find(after.nid);
   if (b == before_.end() || a == after_.end()) return true;  // A name that was found later.
-  if (IsPartial(b->second) || IsPartial(a->second)) return true;
   return b->second.sum != a->second.sum;
 }
 

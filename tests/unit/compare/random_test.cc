@@ -13,7 +13,7 @@ using namespace testing;  // NOLINT
 using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
 
-constexpr uint64_t kSeeds = 1500;
+constexpr uint64_t kSeeds = 500;
 
 // Names by path, each with the set of all names of its inode.
 using Partners = std::map<std::string, std::set<std::string>>;
