@@ -31,7 +31,7 @@ class ErofsLoader {
       : reader_(reader), tree_(limits), seen_(reader.image_.size() / 32) {}
 
   Result<Tree> Run() {
-    ASSIGN_OR_RETURN(const Inode root, ReadAttributes(reader_.root()));
+    ASSIGN_OR_RETURN(const Inode root, reader_.ReadInode(reader_.root()));
     if (Status status = CheckInode(root); !status.ok()) return AsCorrupt(status.error());
     RETURN_IF_ERROR(tree_.CopyAttributes(Tree::kRoot, root));
     tree_.mutable_inode(Tree::kRoot).opaque = root.opaque;
@@ -86,7 +86,7 @@ class ErofsLoader {
       return tree_.Link(directory.index, entry.name, known->second);
     }
     seen_[entry.nid] = true;
-    ASSIGN_OR_RETURN(Inode attributes, ReadAttributes(entry.nid));
+    ASSIGN_OR_RETURN(Inode attributes, reader_.ReadInode(entry.nid));
     ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(attributes)));
     RETURN_IF_ERROR(tree_.Link(directory.index, entry.name, index));
     if (S_ISDIR(inode.mode)) {
@@ -96,32 +96,6 @@ class ErofsLoader {
       hard_links_.emplace(entry.nid, index);
     }
     return Ok();
-  }
-
-  Result<Inode> ReadAttributes(Nid nid) {
-    ASSIGN_OR_RETURN(const ErofsInode raw, reader_.GetInode(nid));
-    Inode inode;
-    inode.mode = raw.mode;
-    inode.uid = raw.uid;
-    inode.gid = raw.gid;
-    inode.rdev = raw.rdev;
-    inode.mtime_s = raw.mtime_s;
-    inode.mtime_ns = raw.mtime_ns;
-    ASSIGN_OR_RETURN(inode.xattrs, reader_.GetXattrs(nid));
-    if (S_ISDIR(raw.mode)) {
-      ASSIGN_OR_RETURN(inode.opaque, reader_.IsOpaque(nid));
-    } else if (S_ISLNK(raw.mode)) {
-      ASSIGN_OR_RETURN(const std::string_view target, reader_.ReadLink(nid));
-      inode.data = target;
-    } else if (S_ISREG(raw.mode)) {
-      inode.size = raw.size;
-      ASSIGN_OR_RETURN(inode.object, reader_.GetObject(nid));
-      ASSIGN_OR_RETURN(const std::string_view data, reader_.GetInlineData(nid));
-      inode.data = data;
-    } else if (raw.size != 0) {
-      return Corrupt(nid, "a special file with a size");
-    }
-    return inode;
   }
 
   Status CheckLinkCounts() {
@@ -148,6 +122,33 @@ class ErofsLoader {
   std::unordered_map<Nid, InodeIndex> hard_links_;
   std::vector<Directory> pending_;
 };
+
+Result<Inode> ErofsReader::ReadInode(Nid nid) const {
+  ASSIGN_OR_RETURN(const ErofsInode raw, GetInode(nid));
+  Inode inode;
+  inode.mode = raw.mode;
+  inode.uid = raw.uid;
+  inode.gid = raw.gid;
+  inode.nlink = raw.nlink;
+  inode.rdev = raw.rdev;
+  inode.mtime_s = raw.mtime_s;
+  inode.mtime_ns = raw.mtime_ns;
+  ASSIGN_OR_RETURN(inode.xattrs, GetXattrs(nid));
+  if (S_ISDIR(raw.mode)) {
+    ASSIGN_OR_RETURN(inode.opaque, IsOpaque(nid));
+  } else if (S_ISLNK(raw.mode)) {
+    ASSIGN_OR_RETURN(const std::string_view target, ReadLink(nid));
+    inode.data = target;
+  } else if (S_ISREG(raw.mode)) {
+    inode.size = raw.size;
+    ASSIGN_OR_RETURN(inode.object, GetObject(nid));
+    ASSIGN_OR_RETURN(const std::string_view data, GetInlineData(nid));
+    inode.data = data;
+  } else if (raw.size != 0) {
+    return Corrupt(nid, "a special file with a size");
+  }
+  return inode;
+}
 
 Result<Tree> ErofsReader::LoadTree(const TreeLimits& limits) const {
   return ErofsLoader(*this, limits).Run();

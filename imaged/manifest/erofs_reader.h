@@ -73,6 +73,8 @@ class ErofsReader {
   Result<Digest> GetObject(Nid nid) const;
   Result<std::string_view> GetInlineData(Nid nid) const;
   Result<bool> IsOpaque(Nid directory) const;
+  // All of these in one, as a Tree holds them: no entries, `nlink` as in the image.
+  Result<Inode> ReadInode(Nid nid) const;
 
   // The whole image as a Tree, every inode checked. Errors name the path of what is wrong.
   Result<Tree> LoadTree(const TreeLimits& limits = {}) const;

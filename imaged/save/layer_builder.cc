@@ -11,29 +11,6 @@ namespace {
 constexpr size_t kWarningsMax = 100;
 constexpr int kRedirectDepthMax = 1024;
 
-// An inode of the base as the tree of a layer holds it.
-Result<Inode> InodeFromBase(const ErofsReader& base, Nid nid) {
-  ASSIGN_OR_RETURN(const ErofsInode from, base.GetInode(nid));
-  Inode inode;
-  inode.mode = from.mode;
-  inode.uid = from.uid;
-  inode.gid = from.gid;
-  inode.rdev = from.rdev;
-  inode.mtime_s = from.mtime_s;
-  inode.mtime_ns = from.mtime_ns;
-  ASSIGN_OR_RETURN(inode.xattrs, base.GetXattrs(nid));
-  if (S_ISLNK(from.mode)) {
-    ASSIGN_OR_RETURN(inode.data, base.ReadLink(nid));
-  } else if (S_ISREG(from.mode)) {
-    inode.size = from.size;
-    ASSIGN_OR_RETURN(inode.object, base.GetObject(nid));
-    if (inode.object.IsZero()) {
-      ASSIGN_OR_RETURN(inode.data, base.GetInlineData(nid));
-    }
-  }
-  return inode;
-}
-
 class Builder {
  public:
   Builder(const UpperSnapshot& snapshot, const ErofsReader& base, const IdRange& ids)
@@ -148,7 +125,7 @@ class Builder {
         source = lower->nid;
       }
       if (!source) return Error(Code::kCorrupt, "the base lacks the content that it refers to");
-      ASSIGN_OR_RETURN(Inode content, InodeFromBase(base_, *source));
+      ASSIGN_OR_RETURN(Inode content, base_.ReadInode(*source));
       if (!content.IsRegular()) return Error(Code::kCorrupt, "refers to something that is no file");
       inode.size = content.size;
       inode.object = content.object;
@@ -202,7 +179,7 @@ class Builder {
       return FileInode(*it->second, {}, IndexOrigin(nid), "index");
     }
     if (const auto it = copied_.find(nid); it != copied_.end()) return it->second;
-    ASSIGN_OR_RETURN(Inode inode, InodeFromBase(base_, nid));
+    ASSIGN_OR_RETURN(Inode inode, base_.ReadInode(nid));
     const bool directory = inode.IsDirectory();
     ASSIGN_OR_RETURN(const InodeIndex index, tree_.AddInode(std::move(inode)));
     if (!directory) copied_.emplace(nid, index);
@@ -279,7 +256,7 @@ class Builder {
           if (!inode.IsDirectory() || inode.opaque) return Ok();  // Hidden.
           at = *in_layer;
         } else if (make) {
-          ASSIGN_OR_RETURN(Inode inode, InodeFromBase(base_, base_at));
+          ASSIGN_OR_RETURN(Inode inode, base_.ReadInode(base_at));
           ASSIGN_OR_RETURN(const InodeIndex made, tree_.AddInode(std::move(inode)));
           RETURN_IF_ERROR(tree_.Link(at, name, made));
           at = made;

@@ -18,6 +18,8 @@ ALLOWED_INCLUDES = {
     "vclusterd/api": set(),
     # A client's library must not pull the store in.
     "imaged/client": {"common", "imaged/api"},
+    # Comparing and rebasing images is pure: trees in, a report or a tree out.
+    "imaged/compare": {"common", "imaged/manifest"},
 }
 
 TOP_LEVEL = {
