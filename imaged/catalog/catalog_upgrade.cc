@@ -5,8 +5,8 @@
 #include <charconv>
 #include <optional>
 
-#include "imaged/catalog/reference.h"
 #include "imaged/catalog/records.pb.h"
+#include "imaged/catalog/reference.h"
 
 namespace strata::imaged {
 namespace {

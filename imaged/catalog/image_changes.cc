@@ -123,9 +123,8 @@ std::vector<RecordChange> Images::OldVersions(const Reference& moving, const Dig
   for (const auto& version : index_.VersionsOf(moving, "")) {
     if (version->digest == target) continue;
     const auto tags = index_.TagsOf(moving, version->digest);
-    const bool stays = std::any_of(tags.begin(), tags.end(), [&](const auto& tag) {
-      return tag->name.tag != moving.tag;
-    });
+    const bool stays = std::any_of(tags.begin(), tags.end(),
+                                   [&](const auto& tag) { return tag->name.tag != moving.tag; });
     if (!stays) untagged.push_back(version);
   }
   std::stable_sort(untagged.begin(), untagged.end(), [](const auto& a, const auto& b) {
@@ -254,8 +253,8 @@ Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request) {
   catalog::TagRecord tag;
   if (!before || !tag.ParseFromString(*before)) return NoSuchImage(reservation.name());
   RETURN_IF_ERROR(ChangeGrants(caller, request, &tag));
-  RETURN_IF_ERROR(
-      records_.Commit({{Table::kTags, key, before}}, {{Table::kTags, key, tag.SerializeAsString()}}));
+  RETURN_IF_ERROR(records_.Commit({{Table::kTags, key, before}},
+                                  {{Table::kTags, key, tag.SerializeAsString()}}));
   return Find(caller, request.reference());
 }
 

@@ -151,8 +151,7 @@ void ImageIndex::ApplyTag(const RecordChange& change) {
   // Below every byte that a name may have.
   tag->order = accounts_.UserName(name->owner_uid) + "\x01" + name->name + "\x01" + name->tag;
   const auto digest = Digest::Parse(tag->record.digest());
-  const auto version =
-      digest.ok() ? versions_.find(ImageKey(*name, *digest)) : versions_.end();
+  const auto version = digest.ok() ? versions_.find(ImageKey(*name, *digest)) : versions_.end();
   if (version == versions_.end()) {
     LOG_ERROR("catalog: the tag " + change.key + " points to an image that is not there");
     tags_.erase(change.key);
@@ -176,8 +175,8 @@ Result<ImageIndex::Page> ImageIndex::Search(const Viewer& viewer, const v1::List
   std::vector<std::string> words;
   for (const std::string& word : request.words()) words.push_back(Lower(word));
   const Order order(request.sort(), request.descending());
-  const size_t page_size = std::min(
-      request.page_size() == 0 ? kPageSizeDefault : request.page_size(), kPageSizeMax);
+  const size_t page_size =
+      std::min(request.page_size() == 0 ? kPageSizeDefault : request.page_size(), kPageSizeMax);
 
   Page page;
   std::vector<const Tag*> found;

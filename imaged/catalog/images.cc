@@ -267,7 +267,8 @@ Result<std::vector<v1::Image>> Images::Untagged(uid_t caller, bool all_owners) c
   });
   std::vector<Found> untagged;
   for (const auto& version : versions) {
-    if (index_.TagsOf(version->name, version->digest).empty()) untagged.push_back({version, nullptr});
+    if (index_.TagsOf(version->name, version->digest).empty())
+      untagged.push_back({version, nullptr});
   }
   return DescribeAll(ViewerOf(caller), untagged);
 }

@@ -113,8 +113,7 @@ class Images {
   Result<catalog::ImageRecord> ReadRecord(const std::string& key, std::string* text) const;
   Result<catalog::GrantRecord> ResolveGrant(uid_t caller, const v1::Grant& grant) const;
   v1::Grant DescribeGrant(const catalog::GrantRecord& record) const;
-  Status ChangeGrants(uid_t caller, const v1::ShareRequest& request,
-                      catalog::TagRecord* tag) const;
+  Status ChangeGrants(uid_t caller, const v1::ShareRequest& request, catalog::TagRecord* tag) const;
   // Deletions of versions that no tag of `name` but `moving` will point to, beyond versions_kept.
   std::vector<RecordChange> OldVersions(const Reference& moving, const Digest& target) const;
 

@@ -118,7 +118,6 @@ class PeerServiceImpl final : public v1::PeerService::Service {
     return ForHost(cluster_, context, "read object", [&](const std::string& host) -> Status {
       ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
       ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
-      const auto pin = repository_->objects().Pin();
       ASSIGN_OR_RETURN(const UniqueFd fd, repository_->objects().OpenObject(digest));
       rpc::CallWatch watch([context] { context->TryCancel(); }, kStreamStallMax);
       return StreamObject(digest, fd.get(), [&](const v1::ObjectChunk& chunk) {

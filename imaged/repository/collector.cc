@@ -26,9 +26,8 @@ Result<ObjectStore::Collected> Collector::Collect() {
   const ObjectStore::ClaimEpoch claims = objects_.KeepClaims();
   ASSIGN_OR_RETURN(const Liveness::Roots roots, liveness_.Mark());
   ASSIGN_OR_RETURN(const ObjectStore::Collected collected, SweepObjects(roots, /*remove=*/true));
-  RETURN_IF_ERROR(liveness_.WithRoots([this](const Liveness::Roots& now) {
-    return layers_.Sweep(now.layers, now.stacks);
-  }));
+  RETURN_IF_ERROR(liveness_.WithRoots(
+      [this](const Liveness::Roots& now) { return layers_.Sweep(now.layers, now.stacks); }));
   return collected;
 }
 

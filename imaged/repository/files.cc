@@ -2,29 +2,34 @@
 #include <sys/stat.h>
 
 #include "imaged/archive/tar_export.h"
+#include "imaged/repository/file_info.h"
 #include "imaged/repository/repository.h"
 
 namespace strata::imaged {
-namespace {
 
-Result<v1::FileInfo> Describe(const ErofsReader& reader, std::string_view name, Nid nid) {
-  ASSIGN_OR_RETURN(const ErofsInode inode, reader.GetInode(nid));
+v1::FileInfo FileInfoOf(const Inode& inode) {
   v1::FileInfo info;
-  info.set_name(std::string(name));
   info.set_mode(inode.mode);
   info.set_uid(inode.uid);
   info.set_gid(inode.gid);
   info.set_size(inode.size);
   info.set_mtime_s(inode.mtime_s);
   if (S_ISLNK(inode.mode)) {
-    ASSIGN_OR_RETURN(const std::string_view target, reader.ReadLink(nid));
-    info.set_target(std::string(target));
-  } else if (S_ISREG(inode.mode)) {
-    ASSIGN_OR_RETURN(const Digest object, reader.GetObject(nid));
-    if (!object.IsZero()) info.set_object(object.ToString());
+    info.set_target(inode.data);
+  } else if (!inode.object.IsZero()) {
+    info.set_object(inode.object.ToString());
   }
   return info;
 }
+
+Result<v1::FileInfo> FileInfoOf(const ErofsReader& reader, std::string_view name, Nid nid) {
+  ASSIGN_OR_RETURN(const Inode inode, reader.ReadInode(nid));
+  v1::FileInfo info = FileInfoOf(inode);
+  info.set_name(std::string(name));
+  return info;
+}
+
+namespace {
 
 Result<Nid> FindPath(const ErofsReader& reader, std::string_view path, std::string_view* last) {
   Nid at = reader.root();
@@ -57,12 +62,12 @@ Result<v1::ListFilesResponse> Repository::ListFiles(uid_t caller,
   ASSIGN_OR_RETURN(const ErofsInode inode, reader->GetInode(nid));
   v1::ListFilesResponse response;
   if (!S_ISDIR(inode.mode)) {
-    ASSIGN_OR_RETURN(*response.add_files(), Describe(*reader, last, nid));
+    ASSIGN_OR_RETURN(*response.add_files(), FileInfoOf(*reader, last, nid));
     return response;
   }
   Status status = Ok();
   RETURN_IF_ERROR(reader->ReadDirectory(nid, 0, [&](const ErofsDirEntry& entry) {
-    auto info = Describe(*reader, entry.name, entry.nid);
+    auto info = FileInfoOf(*reader, entry.name, entry.nid);
     if (!info.ok()) {
       status = info.error();
       return false;

@@ -10,10 +10,10 @@ Result<Liveness::HeldImage> Liveness::HoldFound(const std::function<Result<v1::I
   return HeldImage{std::move(image), Hold(this, std::move(stack))};
 }
 
-Liveness::Hold Liveness::HoldLayer(const Digest& layer) {
+Liveness::Hold Liveness::HoldStack(LayerStack stack) {
   const std::lock_guard lock(mutex_);
-  ++held_[{layer}];
-  return Hold(this, {layer});
+  ++held_[stack];
+  return Hold(this, std::move(stack));
 }
 
 void Liveness::Release(const LayerStack& stack) {
@@ -62,10 +62,9 @@ Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& withou
     roots.stacks.insert(std::move(stack));
   };
   // From the records, and not from the index: one that is damaged stops the collection.
-  RETURN_IF_ERROR(
-      catalog_.images().ForEachStack([&](const std::string& key, LayerStack stack) {
-        if (!without.contains(key)) add(std::move(stack));
-      }));
+  RETURN_IF_ERROR(catalog_.images().ForEachStack([&](const std::string& key, LayerStack stack) {
+    if (!without.contains(key)) add(std::move(stack));
+  }));
   RETURN_IF_ERROR(
       catalog_.leases().ForEach([&](const std::string&, const v1::Image& image) -> Status {
         ASSIGN_OR_RETURN(LayerStack stack, LayerDigests(image));

@@ -53,8 +53,9 @@ class Liveness {
   };
   // The image that `find` answers, held.
   Result<HeldImage> HoldFound(const std::function<Result<v1::Image>()>& find);
-  // A layer that is about to be made, or is there already without anybody's name.
-  Hold HoldLayer(const Digest& layer);
+  // A layer that is about to be made, or is there already without anybody's name; or a part of a
+  // stack that is held, so that its tree stays too.
+  Hold HoldStack(LayerStack stack);
 
   struct Roots {
     std::set<Digest> layers;

@@ -48,7 +48,7 @@ Result<v1::ImportResult> Repository::Publish(const Images::Reservation& name, v1
                                              const NewLayer& layer) {
   ASSIGN_OR_RETURN(LayerStore::Staged staged, layers_->Stage(layer.tree, *layer.ingest));
   const WrittenManifest manifest = staged.written();
-  const Liveness::Hold hold = liveness_.HoldLayer(manifest.digest);
+  const Liveness::Hold hold = liveness_.HoldStack({manifest.digest});
   RETURN_IF_ERROR(layers_->Commit(std::move(staged), layer.ingest));
   v1::Layer* added = draft.add_layers();
   added->set_digest(manifest.digest.ToString());

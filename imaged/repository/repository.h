@@ -56,6 +56,12 @@ class Repository {
                 const CancelToken& cancel);
   // Images::Tag, while the layers are held.
   Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
+  // Batches of entries as they are found; `sink` ends the comparison with an error.
+  using DiffSink = std::function<Status(const v1::DiffEvent&)>;
+  Status Diff(uid_t caller, const v1::DiffRequest& request, const DiffSink& sink,
+              const CancelToken& cancel);
+  Result<v1::RebaseResponse> Rebase(uid_t caller, const v1::RebaseRequest& request);
+
   // kFailedPrecondition names the leases when the image is in use and `force` is not asked for.
   Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request);
   Result<v1::PruneResponse> Prune(uid_t caller, const v1::PruneRequest& request);
@@ -99,6 +105,12 @@ class Repository {
         usage_(*catalog_, *layers_),
         provider_(*objects_, std::move(fetchers)) {}
 
+  struct OpenedImage;
+  // The manifests and the flattened tree of a stack that is held.
+  Result<OpenedImage> OpenForComparison(const LayerStack& layers);
+  // How many of the lowest layers of `image` are what a rebase onto `base` takes for its base.
+  Result<size_t> BaseLayers(uid_t caller, const v1::Image& image, const v1::Image& base,
+                            const std::string& from);
   Result<Tree> LoadFlattened(const LayerStack& layers);
   // What a deletion freed, as its caller may know it; `deferred`: another collection runs.
   struct Freed {

@@ -12,8 +12,7 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
                                                            start.reference(), start.replace()));
   ASSIGN_OR_RETURN(auto ingest, repository->StartIngest(name));
   ASSIGN_OR_RETURN(Liveness::HeldImage base, repository->HoldLeased(start.lease()));
-  ASSIGN_OR_RETURN(const std::string tree,
-                   repository->layers().FlattenedTree(base.hold.stack()));
+  ASSIGN_OR_RETURN(const std::string tree, repository->layers().FlattenedTree(base.hold.stack()));
 
   std::unique_ptr<SaveOperation> operation(
       new SaveOperation(repository, std::move(name), std::move(base), start));

@@ -8,7 +8,8 @@ namespace {
 
 class ClassServiceImpl final : public v1::ClassService::Service {
  public:
-  ClassServiceImpl(Repository* repository, uid_t uid) : catalog_(repository->catalog()), uid_(uid) {}
+  ClassServiceImpl(Repository* repository, uid_t uid)
+      : catalog_(repository->catalog()), uid_(uid) {}
 
   grpc::Status Change(grpc::ServerContext*, const v1::ChangeClassRequest* request,
                       v1::ChangeClassResponse* response) override {

@@ -133,6 +133,24 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     });
   }
 
+  grpc::Status Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
+                    grpc::ServerWriter<v1::DiffEvent>* writer) override {
+    return Guarded("diff", [&]() -> Status {
+      const CallCancellation cancellation(context);
+      return repository_->Diff(
+          uid_, *request,
+          [&](const v1::DiffEvent& event) -> Status {
+            return writer->Write(event) ? Ok() : Error(Code::kCancelled, "the caller went away");
+          },
+          cancellation.token());
+    });
+  }
+
+  grpc::Status Rebase(grpc::ServerContext*, const v1::RebaseRequest* request,
+                      v1::RebaseResponse* response) override {
+    return Answer("rebase", response, [&] { return repository_->Rebase(uid_, *request); });
+  }
+
   grpc::Status Fsck(grpc::ServerContext* context, const v1::FsckRequest* request,
                     grpc::ServerWriter<v1::FsckEvent>* writer) override {
     return Guarded("fsck", [&]() -> Status {

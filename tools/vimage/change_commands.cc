@@ -136,14 +136,14 @@ void AddChangeCommands(Tool& tool) {
 
   auto dry_run = std::make_shared<bool>(false);
   auto all_users = std::make_shared<bool>(false);
-  command = tool.AddCommand("prune", "Remove earlier versions that no tag points to any more",
-                            "  vimage prune --dry-run\n  vimage prune",
-                            [&tool, dry_run, all_users] {
-                              api::PruneRequest request;
-                              request.set_dry_run(*dry_run);
-                              request.set_all_owners(*all_users);
-                              return Prune(tool, request);
-                            });
+  command =
+      tool.AddCommand("prune", "Remove earlier versions that no tag points to any more",
+                      "  vimage prune --dry-run\n  vimage prune", [&tool, dry_run, all_users] {
+                        api::PruneRequest request;
+                        request.set_dry_run(*dry_run);
+                        request.set_all_owners(*all_users);
+                        return Prune(tool, request);
+                      });
   command->add_flag("--dry-run", *dry_run, "Only say what would go");
   command->add_flag("--all-users", *all_users, "Everybody's (root)");
 }

@@ -55,8 +55,8 @@ void PrintImages(const api::ListResponse& list, std::ostream& out) {
   }
   table.Print(out);
   if (list.next_page_token().empty()) return;
-  out << HumanCount(static_cast<uint64_t>(list.images_size())) << " of "
-      << HumanCount(list.total()) << " are shown: --all shows all, words and --owner narrow it\n";
+  out << HumanCount(static_cast<uint64_t>(list.images_size())) << " of " << HumanCount(list.total())
+      << " are shown: --all shows all, words and --owner narrow it\n";
 }
 
 Result<int> List(Tool& tool, const ListArguments& arguments) {

@@ -135,8 +135,7 @@ Result<int> ChangeClass(Tool& tool, const ClassArguments& arguments) {
     if (!file) return Error(Code::kNotFound, "cannot read " + arguments.add_from);
     for (std::string user; file >> user;) request.add_add(user);
   }
-  ASSIGN_OR_RETURN(const api::ChangeClassResponse response,
-                   Ask(tool, &ClassStub::Change, request));
+  ASSIGN_OR_RETURN(const api::ChangeClassResponse response, Ask(tool, &ClassStub::Change, request));
   return Show(tool, response,
               [&](const auto& done) { PrintMembers(done.changed(), tool.console().out); });
 }
@@ -155,12 +154,13 @@ void AddShareCommands(Tool& tool) {
       ->check(CLI::IsMember({"public", "private"}));
   command->add_option("--with", share->with, "[user:]NAME, group:NAME or class:NAME; repeatable")
       ->allow_extra_args(false);
-  command->add_option("--until", share->until, "Ends then: 2026-12-24, '2026-12-24 18:00', 30d, 12h");
+  command->add_option("--until", share->until,
+                      "Ends then: 2026-12-24, '2026-12-24 18:00', 30d, 12h");
 
-  CLI::App* unshare = tool.AddCommand(
-      "unshare", "Take a right back: of some, or of everybody but you",
-      "  vimage unshare tools --with bob\n  vimage unshare tools",
-      [&tool, share] { return Unshare(tool, *share); });
+  CLI::App* unshare =
+      tool.AddCommand("unshare", "Take a right back: of some, or of everybody but you",
+                      "  vimage unshare tools --with bob\n  vimage unshare tools",
+                      [&tool, share] { return Unshare(tool, *share); });
   unshare->add_option("IMAGE", share->reference, "NAME[:TAG]")->required();
   unshare->add_option("--with", share->with, "[user:]NAME, group:NAME or class:NAME; repeatable")
       ->allow_extra_args(false);

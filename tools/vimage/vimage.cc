@@ -10,6 +10,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
       Daemon::kImaged, console);
   AddImportCommand(tool);
   AddQueryCommands(tool);
+  AddCompareCommands(tool);
   AddShareCommands(tool);
   AddChangeCommands(tool);
   AddUsageCommands(tool);

@@ -87,9 +87,7 @@ class CatalogTest : public testing::Test {
     *request.add_revoke() = grant;
     return images().Share(caller, request);
   }
-  bool Sees(uid_t uid, const std::string& reference) {
-    return images().Find(uid, reference).ok();
-  }
+  bool Sees(uid_t uid, const std::string& reference) { return images().Find(uid, reference).ok(); }
   std::vector<std::string> Names(uid_t uid, const v1::ListRequest& request) {
     const auto page = images().List(uid, request);
     EXPECT_TRUE(page.ok());

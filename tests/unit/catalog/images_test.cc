@@ -132,7 +132,8 @@ TEST_F(ImagesTest, SearchFindsWordsInNamesDescriptionsAndLabels) {
 
 TEST_F(ImagesTest, PagesHoldEveryImageOnceInEveryOrderThoughSomeComeAndGo) {
   for (int i = 0; i < 25; ++i) {
-    ASSERT_OK(Publish(kAlice, "i" + std::to_string(i), std::string(static_cast<size_t>(i % 5), 's')));
+    ASSERT_OK(
+        Publish(kAlice, "i" + std::to_string(i), std::string(static_cast<size_t>(i % 5), 's')));
   }
   for (const v1::SortKey key : {v1::SORT_NAME, v1::SORT_CREATED, v1::SORT_SIZE}) {
     for (const bool descending : {false, true}) {

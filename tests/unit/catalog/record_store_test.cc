@@ -39,10 +39,13 @@ class RecordStoreTest : public testing::TestWithParam<StoreKind> {
   }
   std::vector<std::pair<std::string, std::string>> All(Table table, const std::string& prefix) {
     std::vector<std::pair<std::string, std::string>> all;
-    EXPECT_TRUE(store_->Scan(table, prefix, [&](const auto& key, const auto& value) -> Status {
-      all.emplace_back(key, value);
-      return Ok();
-    }).ok());
+    EXPECT_TRUE(store_
+                    ->Scan(table, prefix,
+                           [&](const auto& key, const auto& value) -> Status {
+                             all.emplace_back(key, value);
+                             return Ok();
+                           })
+                    .ok());
     return all;
   }
 
@@ -61,7 +64,8 @@ TEST_P(RecordStoreTest, ACommitChangesAllOrNothing) {
             Code::kFailedPrecondition);
   EXPECT_THAT(All(Table::kTags, ""), ElementsAre(Pair("a", "1")));
   EXPECT_TRUE(All(Table::kImages, "").empty());
-  ASSERT_OK(store_->Commit({{Table::kTags, "a", "1"}, {Table::kImages, "i", std::nullopt}}, changes));
+  ASSERT_OK(
+      store_->Commit({{Table::kTags, "a", "1"}, {Table::kImages, "i", std::nullopt}}, changes));
   EXPECT_TRUE(All(Table::kTags, "").empty());
   EXPECT_THAT(All(Table::kImages, ""), ElementsAre(Pair("i", "2")));
 }
@@ -130,12 +134,11 @@ void MakeFormat1(const std::string& directory, const v1::Image& image) {
   options.create_missing_column_families = true;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  ASSERT_TRUE(rocksdb::DB::Open(options, directory,
-                                {{rocksdb::kDefaultColumnFamilyName, {}},
-                                 {"images", {}},
-                                 {"leases", {}}},
-                                &handles, &db)
-                  .ok());
+  ASSERT_TRUE(
+      rocksdb::DB::Open(options, directory,
+                        {{rocksdb::kDefaultColumnFamilyName, {}}, {"images", {}}, {"leases", {}}},
+                        &handles, &db)
+          .ok());
   const std::string record = image.SerializeAsString();
   ASSERT_TRUE(db->Put({}, handles[1], "1001/spark:v1", record).ok());
   ASSERT_TRUE(db->Put({}, handles[2], "node/1", "14:alice/spark:v1" + record).ok());

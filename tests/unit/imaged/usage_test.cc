@@ -34,8 +34,7 @@ TEST_F(UsageTest, ContentsAreChargedOnceHoweverManyImagesHaveThem) {
       Import(kAlice, "b", Tar({{"x", std::string(5000, 'x')}, {"y", std::string(3000, 'y')}}));
   ASSERT_OK(second);
   EXPECT_EQ(second->summary().new_objects(), 1u);
-  const uint64_t manifests =
-      first->summary().manifest_bytes() + second->summary().manifest_bytes();
+  const uint64_t manifests = first->summary().manifest_bytes() + second->summary().manifest_bytes();
   const v1::Usage usage = UsageOf(kAlice);
   EXPECT_EQ(usage.unique_bytes(), 8000 + manifests);
   EXPECT_EQ(usage.logical_bytes(), 13'000u);
