@@ -1,8 +1,56 @@
 #include "imaged/repository/save_operation.h"
 
+#include <unordered_set>
+
+#include "common/printable.h"
 #include "imaged/save/layer_builder.h"
+#include "imaged/save/secret_scrub.h"
 
 namespace strata::imaged {
+namespace {
+
+constexpr size_t kScrubbedListedMax = 1000;
+
+// What the rounds staged and the tree does not name must not come into the store: secrets that were
+// taken out, and content of the first round that changed before the second.
+Status KeepNamedOnly(const Tree& tree, Ingest* ingest) {
+  std::unordered_set<Digest, DigestHash> named;
+  for (InodeIndex i = 0; i < tree.inode_count(); ++i) {
+    const Inode& inode = tree.inode(i);
+    if (inode.nlink > 0 && !inode.object.IsZero()) named.insert(inode.object);
+  }
+  return ingest->KeepOnly(named);
+}
+
+std::string_view OutcomeName(ScrubFinding::Outcome outcome) {
+  switch (outcome) {
+    case ScrubFinding::Outcome::kRemoved:
+      return "removed";
+    case ScrubFinding::Outcome::kEmptied:
+      return "emptied";
+    case ScrubFinding::Outcome::kInBase:
+      return "in the base image";
+  }
+  return "";
+}
+
+void AddToSummary(const std::vector<ScrubFinding>& secrets, v1::IngestSummary* summary) {
+  summary->set_scrubbed_count(secrets.size());
+  for (size_t i = 0; i < std::min(secrets.size(), kScrubbedListedMax); ++i) {
+    v1::ScrubbedSecret* scrubbed = summary->add_scrubbed();
+    scrubbed->set_path(Printable(secrets[i].path));
+    scrubbed->set_category(std::string(CategoryName(secrets[i].rule->category)));
+    scrubbed->set_action(std::string(OutcomeName(secrets[i].outcome)));
+    scrubbed->set_reason(std::string(secrets[i].rule->why));
+  }
+}
+
+}  // namespace
+
+bool ShouldScrub(v1::ScrubMode mode, v1::Visibility visibility) {
+  if (mode == v1::SCRUB_NEVER) return false;
+  return mode == v1::SCRUB_ALWAYS || visibility == v1::PUBLIC;
+}
 
 Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* repository,
                                                             const v1::SaveStart& start,
@@ -34,9 +82,16 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
 }
 
 Result<v1::ImportResult> SaveOperation::Finish() {
-  ASSIGN_OR_RETURN(const BuiltLayer layer,
+  ASSIGN_OR_RETURN(BuiltLayer layer,
                    BuildLayer(scan_->snapshot(), *base_tree_,
                               {start_.id_shift_first(), start_.id_shift_count()}));
+  std::vector<ScrubFinding> secrets;
+  if (ShouldScrub(start_.scrub(), start_.visibility())) {
+    const OpenContent open = [this](const Digest& digest) { return ingest_->OpenContent(digest); };
+    ASSIGN_OR_RETURN(secrets, ScrubSecrets(*base_tree_, open, &layer.tree), "secrets");
+    layer.content_bytes = ContentBytes(layer.tree);
+  }
+  RETURN_IF_ERROR(KeepNamedOnly(layer.tree, ingest_.get()));
   v1::Image draft;
   *draft.mutable_layers() = base_.layers();
   *draft.mutable_config() = base_.config();
@@ -59,6 +114,7 @@ Result<v1::ImportResult> SaveOperation::Finish() {
   summary->set_new_bytes(stats.new_bytes);
   summary->set_manifest_bytes(result.image().layers().rbegin()->manifest_bytes());
   for (const std::string& warning : layer.warnings) summary->add_warnings(warning);
+  AddToSummary(secrets, summary);
   return result;
 }
 

@@ -10,6 +10,9 @@
 
 namespace strata::imaged {
 
+// Whether secrets must stay out of an image of this visibility.
+bool ShouldScrub(v1::ScrubMode mode, v1::Visibility visibility);
+
 class SaveOperation {
  public:
   // `repository` and `cancel` must outlive the operation.
@@ -20,7 +23,7 @@ class SaveOperation {
 
   Result<RoundStats> FirstRound() { return scan_->Round(/*frozen=*/false); }
   Result<RoundStats> SecondRound() { return scan_->Round(/*frozen=*/true); }
-  // Builds the layer and publishes the image.
+  // Builds the layer, takes secrets out of it if they must not be seen, and publishes the image.
   Result<v1::ImportResult> Finish();
 
  private:
