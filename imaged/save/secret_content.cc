@@ -60,8 +60,7 @@ bool IsSlackToken(const Hit& hit) {
 // "T3BlbkFJ" (OpenAI in base64) is in the middle of sk-….
 bool IsOpenAiKey(const Hit& hit) {
   const auto back = std::find_if_not(hit.before.rbegin(), hit.before.rend(), IsUrlSafe);
-  const std::string_view front =
-      hit.before.substr(static_cast<size_t>(hit.before.rend() - back));
+  const std::string_view front = hit.before.substr(static_cast<size_t>(hit.before.rend() - back));
   return front.starts_with("sk-") && front.size() >= 20 && Run(hit.rest, IsUrlSafe) >= 20;
 }
 

@@ -229,7 +229,7 @@ class Scrubber {
 }  // namespace
 
 Result<std::vector<ScrubFinding>> ScrubSecrets(const ErofsReader& base, const OpenContent& open,
-                                                 Tree* layer) {
+                                               Tree* layer) {
   return Scrubber(base, open, layer).Run();
 }
 

@@ -35,6 +35,6 @@ using OpenContent = std::function<Result<UniqueFd>(const Digest&)>;
 // `base` is the flattened tree that `*layer` lies on. The findings of the layer come first, then
 // those of the base, each in the order of Tree::Walk. After an error `*layer` is unspecified.
 Result<std::vector<ScrubFinding>> ScrubSecrets(const ErofsReader& base, const OpenContent& open,
-                                                 Tree* layer);
+                                               Tree* layer);
 
 }  // namespace strata::imaged

@@ -181,7 +181,7 @@ class VclusterServiceImpl final : public Base {
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
     const SaveNodeParameters parameters{
-        request->node(),    request->reference(),    request->description(), request->public_(),
+        request->node(),    request->reference(),    request->description(),     request->public_(),
         request->replace(), request->command_line(), FromProto(request->scrub())};
     std::mutex mutex;
     const CancelWatch watch(context);

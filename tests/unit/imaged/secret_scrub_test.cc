@@ -128,10 +128,9 @@ TEST_F(SecretScrubTest, SecretsGoAndTheRestStays) {
   Put(&layer_, "srv/large-key", kKey + std::string(5000, '\n'));
   Put(&layer_, "srv/notes", std::string(5000, 'n'));
   Put(&layer_, "root/.netrc", "machine m password secret-word\n");
-  EXPECT_THAT(Scrub(), ElementsAre("root/.bash_history|removed|history",
-                                   "root/.netrc|removed|credential",
-                                   "srv/key|removed|private key",
-                                   "srv/large-key|removed|private key"));
+  EXPECT_THAT(Scrub(),
+              ElementsAre("root/.bash_history|removed|history", "root/.netrc|removed|credential",
+                          "srv/key|removed|private key", "srv/large-key|removed|private key"));
   EXPECT_FALSE(layer_.Find("root/.bash_history"));
   EXPECT_FALSE(layer_.Find("srv/key"));
   EXPECT_TRUE(layer_.Find("root/.bashrc"));
@@ -189,8 +188,8 @@ TEST_F(SecretScrubTest, NoWhiteoutWhereTheBaseIsHiddenAlready) {
   ASSERT_TRUE(layer_.Link(Tree::kRoot, "root", opaque).ok());
   Put(&layer_, "root/.netrc", "machine m password new\n");
   Put(&layer_, "home/u/.netrc", "machine m password new\n");
-  EXPECT_THAT(Scrub(), ElementsAre("home/u/.netrc|removed|credential",
-                                   "root/.netrc|removed|credential"));
+  EXPECT_THAT(Scrub(),
+              ElementsAre("home/u/.netrc|removed|credential", "root/.netrc|removed|credential"));
   EXPECT_FALSE(layer_.Find("root/.netrc"));
   EXPECT_FALSE(layer_.Find("home/u/.netrc"));
 }
@@ -211,7 +210,7 @@ TEST_F(SecretScrubTest, WhatTheBaseHoldsAlreadyStaysAndIsReported) {
   Inode whiteout;
   whiteout.mode = S_IFCHR;
   Link(&layer_, "home/u/.netrc", *layer_.AddInode(std::move(whiteout)));
-  ASSERT_TRUE(layer_.Link(DirectoryAt(&layer_, "opt"), "x", *layer_.AddInode(Directory(true))).ok());
+  Link(&layer_, "opt/x", *layer_.AddInode(Directory(/*opaque=*/true)));
   EXPECT_THAT(Scrub(), ElementsAre("etc/ssh/ssh_host_rsa_key|in base|host key",
                                    "root/.netrc|in base|credential",
                                    "etc/machine-id|in base|machine identity"));
