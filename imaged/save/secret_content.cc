@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace strata::imaged {
 namespace {
@@ -11,13 +12,13 @@ using enum SecretAction;
 
 constexpr std::string_view kTokenWhy = "holds an access token";
 
-bool IsAlnum(char c) {
+constexpr bool IsAlnum(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLetter(char c) { return IsAlnum(c) && !IsDigit(c); }
-bool IsWord(char c) { return IsAlnum(c) || c == '_'; }
-bool IsUrlSafe(char c) { return IsWord(c) || c == '-'; }
+constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool IsLetter(char c) { return IsAlnum(c) && !IsDigit(c); }
+constexpr bool IsWord(char c) { return IsAlnum(c) || c == '_'; }
+constexpr bool IsUrlSafe(char c) { return IsWord(c) || c == '-'; }
 bool IsBase64(char c) { return IsAlnum(c) || c == '+' || c == '/' || c == '='; }
 bool IsBase32(char c) { return (c >= 'A' && c <= 'Z') || (c >= '2' && c <= '7'); }
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
@@ -27,41 +28,33 @@ size_t Run(std::string_view text, bool (*is)(char)) {
   return static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is) - text.begin());
 }
 
-// A place in the content where a rule's pattern is.
-struct Hit {
-  std::string_view before;
-  std::string_view rest;  // Behind the pattern.
-  // A token is a word of its own.
-  bool StartsWord() const { return before.empty() || !IsUrlSafe(before.back()); }
-};
-
+// What follows a token's beginning, up to the end of the word that it is.
 template <size_t kCount, bool (*kIs)(char)>
-bool Exactly(const Hit& hit) {
-  return hit.StartsWord() && Run(hit.rest, kIs) == kCount;
+bool Exactly(std::string_view rest) {
+  return Run(rest, kIs) == kCount;
 }
 
 template <size_t kCount, bool (*kIs)(char)>
-bool AtLeast(const Hit& hit) {
-  return hit.StartsWord() && Run(hit.rest, kIs) >= kCount;
+bool AtLeast(std::string_view rest) {
+  return Run(rest, kIs) >= kCount;
 }
 
 // Amazon's documentation uses keys that end in EXAMPLE.
-bool IsAwsKeyId(const Hit& hit) {
-  return Exactly<16, IsBase32>(hit) && !hit.rest.substr(0, 16).ends_with("EXAMPLE");
+bool IsAwsKeyId(std::string_view rest) {
+  return Exactly<16, IsBase32>(rest) && !rest.ends_with("EXAMPLE");
 }
 
 // xoxb-<digits>-…
-bool IsSlackToken(const Hit& hit) {
-  const size_t digits = Run(hit.rest, IsDigit);
-  return hit.StartsWord() && digits >= 10 && hit.rest.substr(digits).starts_with('-') &&
-         Run(hit.rest.substr(digits + 1), IsUrlSafe) >= 20;
+bool IsSlackToken(std::string_view rest) {
+  const size_t digits = Run(rest, IsDigit);
+  return digits >= 10 && rest.size() > digits + 20 && rest[digits] == '-';
 }
 
-// "T3BlbkFJ" (OpenAI in base64) is in the middle of sk-….
-bool IsOpenAiKey(const Hit& hit) {
-  const auto back = std::find_if_not(hit.before.rbegin(), hit.before.rend(), IsUrlSafe);
-  const std::string_view front = hit.before.substr(static_cast<size_t>(hit.before.rend() - back));
-  return front.starts_with("sk-") && front.size() >= 20 && Run(hit.rest, IsUrlSafe) >= 20;
+// "T3BlbkFJ" (OpenAI in base64) is in the middle.
+bool IsOpenAiKey(std::string_view rest) {
+  constexpr std::string_view kMiddle = "T3BlbkFJ";
+  const size_t at = rest.find(kMiddle);
+  return at != std::string_view::npos && at >= 17 && rest.size() - at - kMiddle.size() >= 20;
 }
 
 // Skips white space, and line ends as a JSON string has them.
@@ -79,18 +72,17 @@ void SkipBreaks(std::string_view* text) {
 
 // A key's own lines, not a mention of its header: "-----BEGIN … PRIVATE KEY-----", perhaps headers
 // ("Proc-Type: …"), and at least one line's worth of base64.
-bool IsPrivateKey(const Hit& hit) {
-  if (!hit.before.empty() && !IsSpace(hit.before.back()) && hit.before.back() != '"' &&
-      hit.before.back() != '\'') {
+bool IsPrivateKey(std::string_view before, std::string_view rest) {
+  if (!before.empty() && !IsSpace(before.back()) && before.back() != '"' && before.back() != '\'') {
     return false;
   }
   constexpr size_t kLabelMax = 40;
   constexpr size_t kKeyCharactersMin = 64;
-  const size_t end = hit.rest.substr(0, kLabelMax).find("-----");
+  const size_t end = rest.substr(0, kLabelMax).find("-----");
   if (end == std::string_view::npos) return false;
-  const std::string_view label = hit.rest.substr(0, end);
+  const std::string_view label = rest.substr(0, end);
   if (!label.ends_with("PRIVATE KEY") && label != "PGP PRIVATE KEY BLOCK") return false;
-  std::string_view body = hit.rest.substr(end + 5);
+  std::string_view body = rest.substr(end + 5);
   size_t characters = 0;
   for (SkipBreaks(&body); characters < kKeyCharactersMin; SkipBreaks(&body)) {
     const size_t run = Run(body, IsBase64);
@@ -108,93 +100,106 @@ bool IsPrivateKey(const Hit& hit) {
   return true;
 }
 
-struct ContentRule {
+struct TokenRule {
   SecretRule rule;
-  bool (*matches)(const Hit&);
+  bool (*matches)(std::string_view rest);
 };
 
-constexpr std::array kRules = {
-    ContentRule{{kPrivateKey, "-----BEGIN ", kRemove, "holds a private key"}, IsPrivateKey},
+constexpr SecretRule kKeyRule = {kPrivateKey, "-----BEGIN ", kRemove, "holds a private key"};
+
+constexpr std::array kTokenRules = {
     // https://github.blog/engineering/behind-githubs-new-authentication-token-formats/
-    ContentRule{{kCredential, "ghp_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
-    ContentRule{{kCredential, "gho_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
-    ContentRule{{kCredential, "ghu_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
-    ContentRule{{kCredential, "ghs_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
-    ContentRule{{kCredential, "ghr_", kRemove, kTokenWhy}, AtLeast<36, IsAlnum>},
-    ContentRule{{kCredential, "github_pat_", kRemove, kTokenWhy}, Exactly<82, IsWord>},
-    ContentRule{{kCredential, "glpat-", kRemove, kTokenWhy}, AtLeast<20, IsUrlSafe>},
+    TokenRule{{kCredential, "ghp_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
+    TokenRule{{kCredential, "gho_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
+    TokenRule{{kCredential, "ghu_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
+    TokenRule{{kCredential, "ghs_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
+    TokenRule{{kCredential, "ghr_", kRemove, kTokenWhy}, AtLeast<36, IsAlnum>},
+    TokenRule{{kCredential, "github_pat_", kRemove, kTokenWhy}, Exactly<82, IsWord>},
+    TokenRule{{kCredential, "glpat-", kRemove, kTokenWhy}, AtLeast<20, IsUrlSafe>},
     // "IAM identifiers" of Amazon's IAM User Guide: long-term and temporary access keys.
-    ContentRule{{kCredential, "AKIA", kRemove, kTokenWhy}, IsAwsKeyId},
-    ContentRule{{kCredential, "ASIA", kRemove, kTokenWhy}, IsAwsKeyId},
+    TokenRule{{kCredential, "AKIA", kRemove, kTokenWhy}, IsAwsKeyId},
+    TokenRule{{kCredential, "ASIA", kRemove, kTokenWhy}, IsAwsKeyId},
     // https://api.slack.com/concepts/token-types
-    ContentRule{{kCredential, "xoxb-", kRemove, kTokenWhy}, IsSlackToken},
-    ContentRule{{kCredential, "xoxp-", kRemove, kTokenWhy}, IsSlackToken},
-    ContentRule{{kCredential, "AIza", kRemove, kTokenWhy}, Exactly<35, IsUrlSafe>},
-    ContentRule{{kCredential, "T3BlbkFJ", kRemove, kTokenWhy}, IsOpenAiKey},
-    ContentRule{{kCredential, "sk-ant-", kRemove, kTokenWhy}, AtLeast<80, IsUrlSafe>},
-    ContentRule{{kCredential, "hf_", kRemove, kTokenWhy}, Exactly<34, IsLetter>},
-    ContentRule{{kCredential, "npm_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
+    TokenRule{{kCredential, "xoxb-", kRemove, kTokenWhy}, IsSlackToken},
+    TokenRule{{kCredential, "xoxp-", kRemove, kTokenWhy}, IsSlackToken},
+    TokenRule{{kCredential, "AIza", kRemove, kTokenWhy}, Exactly<35, IsUrlSafe>},
+    TokenRule{{kCredential, "sk-ant-", kRemove, kTokenWhy}, AtLeast<80, IsUrlSafe>},
+    TokenRule{{kCredential, "sk-", kRemove, kTokenWhy}, IsOpenAiKey},
+    TokenRule{{kCredential, "hf_", kRemove, kTokenWhy}, Exactly<34, IsLetter>},
+    TokenRule{{kCredential, "npm_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
     // A macaroon for pypi.org, as https://pypi.org/help/#apitoken shows it.
-    ContentRule{{kCredential, "pypi-AgEIcHlwaS5vcmc", kRemove, kTokenWhy}, AtLeast<50, IsUrlSafe>},
+    TokenRule{{kCredential, "pypi-AgEIcHlwaS5vcmc", kRemove, kTokenWhy}, AtLeast<50, IsUrlSafe>},
 };
 
-constexpr auto kPublicRules = [] {
-  std::array<SecretRule, kRules.size()> rules = {};
-  for (size_t i = 0; i < rules.size(); ++i) rules[i] = kRules[i].rule;
+// The shortest token, an access key of AWS.
+constexpr size_t kTokenMin = 20;
+
+constexpr auto kAllRules = [] {
+  std::array<SecretRule, kTokenRules.size() + 1> rules = {kKeyRule};
+  for (size_t i = 0; i < kTokenRules.size(); ++i) rules[i + 1] = kTokenRules[i].rule;
   return rules;
 }();
 
-constexpr size_t kWindow = [] {
-  size_t shortest = SIZE_MAX;
-  for (const SecretRule& rule : kPublicRules) shortest = std::min(shortest, rule.pattern.size());
-  return shortest;
-}();
-
-constexpr size_t PairSlot(char first, char second) {
-  return (static_cast<unsigned char>(first) * 32u ^ static_cast<unsigned char>(second)) % 4096;
+bool HoldsKey(std::string_view content) {
+  const std::string_view pattern = kKeyRule.pattern;
+  for (size_t from = 0; from < content.size();) {
+    const void* found =
+        ::memmem(content.data() + from, content.size() - from, pattern.data(), pattern.size());
+    if (found == nullptr) return false;
+    const auto at = static_cast<size_t>(static_cast<const char*>(found) - content.data());
+    from = at + pattern.size();
+    if (IsPrivateKey(content.substr(0, at), content.substr(from))) return true;
+  }
+  return false;
 }
 
-// By how much the window may move on when it ends with this pair: 0 where a pattern's window ends.
-constexpr auto kShift = [] {
-  std::array<uint8_t, 4096> shift = {};
-  for (uint8_t& each : shift) each = static_cast<uint8_t>(kWindow - 1);
-  for (const SecretRule& rule : kPublicRules) {
-    for (size_t end = 2; end <= kWindow; ++end) {
-      uint8_t& slot = shift[PairSlot(rule.pattern[end - 2], rule.pattern[end - 1])];
-      slot = std::min<uint8_t>(slot, static_cast<uint8_t>(kWindow - end));
+const SecretRule* FindToken(std::string_view word) {
+  for (size_t i = 0; i < kTokenRules.size(); ++i) {
+    const std::string_view pattern = kTokenRules[i].rule.pattern;
+    if (word[0] == pattern[0] && word.starts_with(pattern) &&
+        kTokenRules[i].matches(word.substr(pattern.size()))) {
+      return &kAllRules[i + 1];
     }
   }
-  return shift;
+  return nullptr;
+}
+
+constexpr auto kInWord = [] {
+  std::array<bool, 256> in = {};
+  for (int c = 0; c < 256; ++c) in[static_cast<size_t>(c)] = IsUrlSafe(static_cast<char>(c));
+  return in;
 }();
 
-const SecretRule* MatchAt(std::string_view content, size_t at) {
-  const std::string_view here = content.substr(at);
-  for (size_t i = 0; i < kRules.size(); ++i) {
-    const std::string_view pattern = kPublicRules[i].pattern;
-    if (here.starts_with(pattern) &&
-        kRules[i].matches({content.substr(0, at), here.substr(pattern.size())})) {
-      return &kPublicRules[i];
+bool InWord(char c) { return kInWord[static_cast<unsigned char>(c)]; }
+
+// Looks at words of kTokenMin characters and more. Whether one begins at `begin` is seen from its
+// far end, as Boyer and Moore do it, so that most characters are never looked at.
+const SecretRule* FindLongWord(std::string_view content) {
+  size_t begin = 0;  // Where a word may begin: nothing of one is before it.
+  while (begin + kTokenMin <= content.size()) {
+    size_t at = begin + kTokenMin;
+    while (at > begin && InWord(content[at - 1])) --at;
+    if (at > begin) {
+      begin = at;
+      continue;
     }
+    size_t end = begin + kTokenMin;
+    while (end < content.size() && InWord(content[end])) ++end;
+    const SecretRule* rule = FindToken(content.substr(begin, end - begin));
+    if (rule != nullptr) return rule;
+    begin = end + 1;
   }
   return nullptr;
 }
 
 }  // namespace
 
-std::span<const SecretRule> SecretContentRules() { return kPublicRules; }
+std::span<const SecretRule> SecretContentRules() { return kAllRules; }
 
 const SecretRule* FindSecretContent(std::string_view content) {
   if (content.find('\0') != std::string_view::npos) return nullptr;
-  for (size_t end = kWindow; end <= content.size();) {
-    const size_t shift = kShift[PairSlot(content[end - 2], content[end - 1])];
-    if (shift > 0) {
-      end += shift;
-      continue;
-    }
-    if (const SecretRule* rule = MatchAt(content, end - kWindow)) return rule;
-    ++end;
-  }
-  return nullptr;
+  if (HoldsKey(content)) return &kAllRules[0];
+  return FindLongWord(content);
 }
 
 }  // namespace strata::imaged

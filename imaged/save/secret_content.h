@@ -1,9 +1,8 @@
 // Secrets that show in what a file holds: private key blocks (RFC 7468, RFC 4880, OpenSSH's
 // PROTOCOL.key) and access tokens whose form their issuer documents. Thread-safe.
 //
-// A fixed beginning is looked for first, all of them in one pass (S. Wu and U. Manber, "A Fast
-// Algorithm for Multi-Pattern Searching", 1994); then what follows must have the form, so that
-// text about keys is none.
+// A fixed beginning alone is none: what follows must have the form too, so that text about keys
+// stays. Every token is a whole word of letters, digits, '-' and '_'.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +19,7 @@ inline constexpr uint64_t kSecretContentMax = 1 << 20;
 // `pattern` is how the secret begins; they hold outside what packages ship.
 std::span<const SecretRule> SecretContentRules();
 
-// The rule for the first secret in `content`; null when there is none, or it holds a NUL.
+// The rule for a secret in `content`; null when there is none, or it holds a NUL.
 const SecretRule* FindSecretContent(std::string_view content);
 
 }  // namespace strata::imaged

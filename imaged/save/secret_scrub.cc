@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -14,6 +15,8 @@ namespace strata::imaged {
 namespace {
 
 using Outcome = ScrubFinding::Outcome;
+
+constexpr uint64_t kHeadBytes = 4096;  // Most binary files show what they are so early.
 
 // A name of the layer, and what the base has at the same path.
 struct Name {
@@ -111,7 +114,8 @@ class Scrubber {
 
   Status JudgeByContent() {
     RETURN_IF_ERROR(ParallelFor(suspects_.size(), [this](size_t i) -> Status {
-      ASSIGN_OR_RETURN(const auto content, Content(layer_.inode(suspects_[i].index)));
+      ASSIGN_OR_RETURN(const auto content,
+                       Content(layer_.inode(suspects_[i].index), /*text_only=*/true));
       if (content) suspects_[i].rule = FindSecretContent(*content);
       return Ok();
     }));
@@ -132,21 +136,25 @@ class Scrubber {
     return data == inode.data;
   }
 
-  // nullopt: it is not on this host.
-  Result<std::optional<std::string>> Content(const Inode& inode) const {
+  // nullopt: it is not on this host, or begins like a binary file where only text is wanted.
+  Result<std::optional<std::string>> Content(const Inode& inode, bool text_only) const {
     if (inode.object.IsZero()) return std::optional<std::string>(inode.data);
     const auto fd = open_(inode.object);
     if (!fd.ok() && fd.error().code() == Code::kNotFound) return std::optional<std::string>();
     if (!fd.ok()) return fd.error();
-    std::string content(inode.size, '\0');
+    std::string content(std::min<uint64_t>(inode.size, kHeadBytes), '\0');
     RETURN_IF_ERROR(PReadExactly(fd->get(), content.data(), content.size(), 0));
+    if (text_only && content.find('\0') != std::string::npos) return std::optional<std::string>();
+    const size_t head = content.size();
+    content.resize(inode.size);
+    RETURN_IF_ERROR(PReadExactly(fd->get(), content.data() + head, content.size() - head, head));
     return std::optional<std::string>(std::move(content));
   }
 
   // What cannot be looked at counts as a secret.
   Result<bool> Holds(const SecretRule& rule, const Inode& inode) const {
     if (rule.holds.empty() || inode.size > kSecretContentMax) return true;
-    ASSIGN_OR_RETURN(const auto content, Content(inode));
+    ASSIGN_OR_RETURN(const auto content, Content(inode, /*text_only=*/false));
     return !content || content->find(rule.holds) != std::string::npos;
   }
 
