@@ -247,6 +247,7 @@ TEST(SecretContents, TextAboutThemIsNone) {
       "-----BEGIN PRIVATE KEY-----",
       "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
       "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n",
+      "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----\n",
       "if (line == \"-----BEGIN PRIVATE KEY-----\") return ReadKey(in, &key, password);",
       "grep -r -- '-----BEGIN RSA PRIVATE KEY-----' /home | mail somebody",
       "x" + Pem("PRIVATE KEY"),
