@@ -9,7 +9,7 @@ set -euo pipefail
 top=$1
 export STRATA_BIN_DIR=$2
 driver=${3:-kernel}
-saves=${4:-3}
+saves=${4:-2}
 PATH=$STRATA_BIN_DIR:$PATH
 root=$(mktemp -d /var/tmp/strata-databases.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
