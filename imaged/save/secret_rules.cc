@@ -134,6 +134,9 @@ bool MatchesEnd(std::string_view pattern, std::string_view path) {
 bool Matches(std::string_view pattern, std::string_view path) {
   if (!pattern.ends_with("/**")) return MatchesEnd(pattern, path);
   pattern.remove_suffix(3);
+  // Nearly every path ends here, and without a look at each directory on its way.
+  const std::string_view last = pattern.substr(pattern.rfind('/') + 1);
+  if (path.find(last.substr(0, last.find('*'))) == std::string_view::npos) return false;
   for (size_t slash = path.rfind('/'); slash != std::string_view::npos && slash > 0;
        slash = path.rfind('/', slash - 1)) {
     if (MatchesEnd(pattern, path.substr(0, slash))) return true;
