@@ -43,6 +43,7 @@ catalog::ImageRecord RecordOf(const v1::Image& image) {
   record.set_description(image.description());
   *record.mutable_labels() = image.labels();
   record.set_created_unix_ms(image.created_unix_ms());
+  record.set_secrets_checked(image.secrets_checked());
   return record;
 }
 

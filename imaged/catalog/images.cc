@@ -140,6 +140,7 @@ Result<v1::Image> Images::DescribeRecord(const Viewer& viewer, const Reference& 
   *image.mutable_config() = record.config();
   *image.mutable_lineage() = record.lineage();
   image.set_created_unix_ms(record.created_unix_ms());
+  image.set_secrets_checked(record.secrets_checked());
   image.set_visibility(v1::PRIVATE);
   const catalog::TagRecord untagged;
   const int64_t now = now_();

@@ -44,6 +44,11 @@ class GrpcSaveSession final : public SaveSession {
     saved.entries = summary.entries();
     saved.layer_bytes = summary.bytes();
     saved.new_bytes = summary.new_bytes();
+    for (const v1::ScrubbedSecret& secret : summary.scrubbed()) {
+      saved.scrubbed.push_back(
+          {secret.path(), secret.category(), secret.action(), secret.reason()});
+    }
+    saved.scrubbed_count = summary.scrubbed_count();
     stream_->WritesDone();
     const grpc::Status status = Drain();
     if (!status.ok()) return rpc::FromGrpc(status);
@@ -85,6 +90,18 @@ class GrpcSaveSession final : public SaveSession {
   bool finished_ = false;
 };
 
+v1::ScrubMode ToMessage(ScrubMode mode) {
+  switch (mode) {
+    case ScrubMode::kAlways:
+      return v1::SCRUB_ALWAYS;
+    case ScrubMode::kNever:
+      return v1::SCRUB_NEVER;
+    case ScrubMode::kDefault:
+      break;
+  }
+  return v1::SCRUB_DEFAULT;
+}
+
 v1::SaveStart ToMessage(const SaveParameters& parameters) {
   v1::SaveStart start;
   start.set_lease(parameters.lease);
@@ -99,6 +116,7 @@ v1::SaveStart ToMessage(const SaveParameters& parameters) {
   start.set_replace(parameters.replace);
   start.mutable_lineage()->set_origin(parameters.origin);
   start.mutable_lineage()->set_command(parameters.command_line);
+  start.set_scrub(ToMessage(parameters.scrub));
   return start;
 }
 

@@ -22,6 +22,9 @@ struct AcquiredRoot {
   std::vector<std::string> env;
 };
 
+// Whether secrets stay out of a saved image. kDefault: when others than the owner may use it.
+enum class ScrubMode { kDefault, kAlways, kNever };
+
 struct SaveParameters {
   std::string lease;  // Holds the base image.
   std::string upper_dir;
@@ -35,6 +38,15 @@ struct SaveParameters {
   bool replace = false;
   std::string origin;  // For the lineage: "node hpc/0".
   std::string command_line;
+  ScrubMode scrub = ScrubMode::kDefault;
+};
+
+// A secret that was found, and what became of it (imaged/api/imaged.proto, same fields).
+struct ScrubbedSecret {
+  std::string path;
+  std::string category;
+  std::string action;
+  std::string reason;
 };
 
 struct SavedImage {
@@ -43,6 +55,8 @@ struct SavedImage {
   uint64_t entries = 0;
   uint64_t layer_bytes = 0;
   uint64_t new_bytes = 0;
+  std::vector<ScrubbedSecret> scrubbed;  // The first 1000.
+  uint64_t scrubbed_count = 0;           // All of them.
 };
 
 // One save in progress. The steps are called in this order, each once; destroying the session

@@ -5,6 +5,7 @@
 #include "imaged/compare/rebase.h"
 #include "imaged/repository/file_info.h"
 #include "imaged/repository/repository.h"
+#include "imaged/save/layer_builder.h"
 
 namespace strata::imaged {
 namespace {
@@ -113,14 +114,6 @@ void Report(const RebaseResult& result, v1::RebaseResponse* response) {
 // "owner/name" of a reference as it was shown once.
 std::string WithoutTag(const std::string& reference) {
   return reference.substr(0, reference.find(':'));
-}
-
-uint64_t ContentBytes(const Tree& tree) {
-  uint64_t bytes = 0;
-  for (InodeIndex i = 0; i < tree.inode_count(); ++i) {
-    if (tree.inode(i).IsRegular() && tree.inode(i).nlink > 0) bytes += tree.inode(i).size;
-  }
-  return bytes;
 }
 
 }  // namespace

@@ -44,29 +44,39 @@ Result<std::unique_ptr<Ingest>> Repository::StartIngest(const Images::Reservatio
   return ingest;
 }
 
-Result<v1::ImportResult> Repository::Publish(const Images::Reservation& name, v1::Image draft,
-                                             const NewLayer& layer) {
+Result<Repository::CommittedLayer> Repository::CommitLayer(const NewLayer& layer) {
   ASSIGN_OR_RETURN(LayerStore::Staged staged, layers_->Stage(layer.tree, *layer.ingest));
-  const WrittenManifest manifest = staged.written();
-  const Liveness::Hold hold = liveness_.HoldStack({manifest.digest});
+  v1::Layer added;
+  added.set_digest(staged.written().digest.ToString());
+  added.set_manifest_bytes(staged.written().size_bytes);
+  added.set_content_bytes(layer.content_bytes);
+  added.set_entries(layer.tree.entry_count());
+  Liveness::Hold hold = liveness_.HoldStack({staged.written().digest});
   RETURN_IF_ERROR(layers_->Commit(std::move(staged), layer.ingest));
-  v1::Layer* added = draft.add_layers();
-  added->set_digest(manifest.digest.ToString());
-  added->set_manifest_bytes(manifest.size_bytes);
-  added->set_content_bytes(layer.content_bytes);
-  added->set_entries(layer.tree.entry_count());
+  return CommittedLayer{std::move(added), std::move(hold)};
+}
+
+Result<v1::ImportResult> Repository::PublishStack(const Images::Reservation& name,
+                                                  v1::Image draft) {
   ASSIGN_OR_RETURN(const UsageAccounts::Admission admission,
                    usage_.Admit(name.name().owner_uid, draft));
   v1::ImportResult result;
   ASSIGN_OR_RETURN(*result.mutable_image(), images().Publish(name, std::move(draft)));
-  const IngestStats stats = layer.ingest->stats();
+  result.mutable_summary()->set_new_objects(admission.added.objects);
+  result.mutable_summary()->set_new_bytes(admission.added.bytes);
+  return result;
+}
+
+Result<v1::ImportResult> Repository::Publish(const Images::Reservation& name, v1::Image draft,
+                                             const NewLayer& layer) {
+  ASSIGN_OR_RETURN(const CommittedLayer committed, CommitLayer(layer));
+  *draft.add_layers() = committed.layer;
+  ASSIGN_OR_RETURN(v1::ImportResult result, PublishStack(name, std::move(draft)));
   v1::IngestSummary* summary = result.mutable_summary();
-  summary->set_entries(layer.tree.entry_count());
-  summary->set_objects(stats.objects);
+  summary->set_entries(committed.layer.entries());
+  summary->set_objects(layer.ingest->stats().objects);
   summary->set_bytes(layer.content_bytes);
-  summary->set_new_objects(admission.added.objects);
-  summary->set_new_bytes(admission.added.bytes);
-  summary->set_manifest_bytes(manifest.size_bytes);
+  summary->set_manifest_bytes(committed.layer.manifest_bytes());
   return result;
 }
 

@@ -61,6 +61,9 @@ class Repository {
   Status Diff(uid_t caller, const v1::DiffRequest& request, const DiffSink& sink,
               const CancelToken& cancel);
   Result<v1::RebaseResponse> Rebase(uid_t caller, const v1::RebaseRequest& request);
+  Result<v1::ScrubResponse> Scrub(uid_t caller, const v1::ScrubRequest& request);
+  // Images::Share; kFailedPrecondition names secrets that others would get to see.
+  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request);
 
   // kFailedPrecondition names the leases when the image is in use and `force` is not asked for.
   Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request);
@@ -88,9 +91,17 @@ class Repository {
     uint64_t content_bytes = 0;
     Ingest* ingest = nullptr;
   };
-  // Makes `layer` durable on top of `draft.layers()`, and publishes the image under the reserved
-  // name (Images::Publish says what `draft` brings). kResourceExhausted when its owner may not have
-  // that much. The summary counts as new what the owner did not have before.
+  // A layer that is durable, and stays until the image that needs it is published.
+  struct CommittedLayer {
+    v1::Layer layer;
+    Liveness::Hold hold;
+  };
+  Result<CommittedLayer> CommitLayer(const NewLayer& layer);
+  // Publishes an image whose layers are all there (Images::Publish says what `draft` brings).
+  // kResourceExhausted when its owner may not have that much. The summary counts as new what the
+  // owner did not have before.
+  Result<v1::ImportResult> PublishStack(const Images::Reservation& name, v1::Image draft);
+  // Both: `layer` on top of `draft.layers()`.
   Result<v1::ImportResult> Publish(const Images::Reservation& name, v1::Image draft,
                                    const NewLayer& layer);
 
@@ -105,6 +116,7 @@ class Repository {
         usage_(*catalog_, *layers_),
         provider_(*objects_, std::move(fetchers)) {}
 
+  class LayerScrub;
   struct OpenedImage;
   // The manifests and the flattened tree of a stack that is held.
   Result<OpenedImage> OpenForComparison(const LayerStack& layers);

@@ -1,8 +1,31 @@
 #include "imaged/repository/save_operation.h"
 
+#include <unordered_set>
+
+#include "imaged/repository/scrub.h"
 #include "imaged/save/layer_builder.h"
+#include "imaged/save/secret_scrub.h"
 
 namespace strata::imaged {
+namespace {
+
+// What the rounds staged and the tree does not name must not come into the store: secrets that were
+// taken out, and content of the first round that changed before the second.
+Status KeepNamedOnly(const Tree& tree, Ingest* ingest) {
+  std::unordered_set<Digest, DigestHash> named;
+  for (InodeIndex i = 0; i < tree.inode_count(); ++i) {
+    const Inode& inode = tree.inode(i);
+    if (inode.nlink > 0 && !inode.object.IsZero()) named.insert(inode.object);
+  }
+  return ingest->KeepOnly(named);
+}
+
+}  // namespace
+
+Result<bool> SaveOperation::ShouldScrub() const {
+  if (start_.scrub() != v1::SCRUB_DEFAULT) return start_.scrub() == v1::SCRUB_ALWAYS;
+  return repository_->images().WillBeShared(name_, start_.visibility());
+}
 
 Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* repository,
                                                             const v1::SaveStart& start,
@@ -33,9 +56,17 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
 }
 
 Result<v1::ImportResult> SaveOperation::Finish() {
-  ASSIGN_OR_RETURN(const BuiltLayer layer,
+  ASSIGN_OR_RETURN(BuiltLayer layer,
                    BuildLayer(scan_->snapshot(), *base_tree_,
                               {start_.id_shift_first(), start_.id_shift_count()}));
+  std::vector<ScrubFinding> secrets;
+  ASSIGN_OR_RETURN(const bool scrub, ShouldScrub());
+  if (scrub) {
+    const OpenContent open = [this](const Digest& digest) { return ingest_->OpenContent(digest); };
+    ASSIGN_OR_RETURN(secrets, ScrubSecrets(*base_tree_, open, &layer.tree), "secrets");
+    layer.content_bytes = ContentBytes(layer.tree);
+  }
+  RETURN_IF_ERROR(KeepNamedOnly(layer.tree, ingest_.get()));
   const v1::Image& base = base_.image;
   v1::Image draft;
   *draft.mutable_layers() = base.layers();
@@ -45,12 +76,13 @@ Result<v1::ImportResult> SaveOperation::Finish() {
   draft.mutable_lineage()->set_parent_digest(base.digest());
   draft.set_description(start_.description());
   draft.set_visibility(start_.visibility());
+  draft.set_secrets_checked(scrub && base.secrets_checked());
   ASSIGN_OR_RETURN(v1::ImportResult result,
                    repository_->Publish(name_, std::move(draft),
                                         {layer.tree, layer.content_bytes, ingest_.get()}));
-  for (const std::string& warning : layer.warnings) {
-    result.mutable_summary()->add_warnings(warning);
-  }
+  v1::IngestSummary* summary = result.mutable_summary();
+  for (const std::string& warning : layer.warnings) summary->add_warnings(warning);
+  DescribeFindings(secrets, summary);
   return result;
 }
 

@@ -20,10 +20,12 @@ class SaveOperation {
 
   Result<RoundStats> FirstRound() { return scan_->Round(/*frozen=*/false); }
   Result<RoundStats> SecondRound() { return scan_->Round(/*frozen=*/true); }
-  // Builds the layer and publishes the image.
+  // Builds the layer, takes secrets out of it if they must not be seen, and publishes the image.
   Result<v1::ImportResult> Finish();
 
  private:
+  // As ordered, or because others will see the image.
+  Result<bool> ShouldScrub() const;
   SaveOperation(Repository* repository, Images::Reservation name, Liveness::HeldImage base,
                 const v1::SaveStart& start)
       : repository_(repository), name_(std::move(name)), base_(std::move(base)), start_(start) {}

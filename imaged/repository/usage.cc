@@ -25,23 +25,35 @@ Error OverLimit(const std::string& whose, uint64_t used, uint64_t added, uint64_
 
 }  // namespace
 
-UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner,
-                                              const std::set<std::string>& without) const {
+UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::string>& without,
+                                              const v1::Image* draft) const {
   Layers layers;
   std::map<uid_t, std::set<Digest>> creators;  // Of foreign layers.
+  const auto add = [&](const Digest& digest, uid_t creator, uint64_t manifest_bytes,
+                       uint64_t content_bytes) {
+    if (creator == owner) {
+      layers.own[digest] = manifest_bytes;
+    } else {
+      layers.foreign[digest] = content_bytes;
+      creators[creator].insert(digest);
+    }
+  };
   catalog_.index().ForEachVersionOf(owner, [&](const ImageIndex::Version& version) {
     if (without.contains(ImageKey(version.name, version.digest))) return;
     ++layers.images;
     layers.logical_bytes += version.size_bytes;
     for (const auto& layer : version.layers) {
-      if (layer.creator_uid == owner) {
-        layers.own[layer.digest] = layer.manifest_bytes;
-      } else {
-        layers.foreign[layer.digest] = layer.content_bytes;
-        creators[layer.creator_uid].insert(layer.digest);
-      }
+      add(layer.digest, layer.creator_uid, layer.manifest_bytes, layer.content_bytes);
     }
   });
+  if (draft != nullptr) {
+    for (const v1::Layer& layer : draft->layers()) {
+      const auto digest = Digest::Parse(layer.digest());
+      if (!digest.ok()) continue;  // Publishing it will say so.
+      add(*digest, layer.has_history() ? layer.history().creator_uid() : owner,
+          layer.manifest_bytes(), layer.content_bytes());
+    }
+  }
   // What its maker has given up is the user's now.
   std::map<Digest, uint64_t> abandoned;
   for (auto& [creator, digests] : creators) {
@@ -133,19 +145,7 @@ Result<UsageAccounts::Admission> UsageAccounts::Admit(uid_t owner, const v1::Ima
   Admission admission;
   admission.guard = std::unique_lock(admission_mutex_);
   ASSIGN_OR_RETURN(const Charge before, CurrentCharge(owner));
-  Layers layers = LayersOf(owner);
-  for (int i = 0; i < draft.layers_size(); ++i) {
-    const v1::Layer& layer = draft.layers(i);
-    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer.digest()));
-    const bool is_new = i + 1 == draft.layers_size();
-    if (layers.own.contains(digest)) continue;
-    if (is_new || layer.history().creator_uid() == owner) {
-      layers.own[digest] = layer.manifest_bytes();
-      layers.foreign.erase(digest);
-    } else {
-      layers.foreign[digest] = layer.content_bytes();
-    }
-  }
+  const Layers layers = LayersOf(owner, {}, &draft);
   ASSIGN_OR_RETURN(const Charge after, ChargeOf(layers));
   // Standing on somebody else's layers may even make it less.
   admission.added.objects = after.objects - std::min(after.objects, before.objects);

@@ -37,8 +37,8 @@ class UsageAccounts {
     uint64_t objects = 0;
     uint64_t bytes = 0;  // Objects and manifests.
   };
-  // How much more an image of these layers (the last of them new, with a manifest of
-  // `manifest_bytes`) makes its owner pay; kResourceExhausted when it goes past his limit or that
+  // How much more an image of these layers (one without a history is new, and his) makes its owner
+  // pay; kResourceExhausted when it goes past his limit or that
   // of a group he is in. Holds the answer true until the guard goes: one publication at a time.
   struct Admission {
     Charge added;
@@ -63,7 +63,9 @@ class UsageAccounts {
     uint64_t logical_bytes = 0;
     auto operator<=>(const Layers&) const = default;
   };
-  Layers LayersOf(uid_t owner, const std::set<std::string>& without = {}) const;
+  // `without`: keys of versions that do not count. `draft`: one more image, null for none.
+  Layers LayersOf(uid_t owner, const std::set<std::string>& without = {},
+                  const v1::Image* draft = nullptr) const;
   Result<Charge> ChargeOf(const Layers& layers) const;
   // As ChargeOf(LayersOf(owner)), remembered until his layers change.
   Result<Charge> CurrentCharge(uid_t owner);

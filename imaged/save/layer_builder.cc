@@ -21,12 +21,8 @@ class Builder {
     RETURN_IF_ERROR(tree_.CopyAttributes(Tree::kRoot, Metadata(*root.captured, "/")));
     RETURN_IF_ERROR(AddChildren(0, Tree::kRoot, {base_.root(), false}, ""));
     RETURN_IF_ERROR(LinkUntouchedAliases());
-    BuiltLayer built{std::move(tree_), 0, std::move(warnings_)};
-    for (InodeIndex i = 0; i < built.tree.inode_count(); ++i) {
-      const Inode& each = built.tree.inode(i);
-      if (each.IsRegular() && each.nlink > 0) built.content_bytes += each.size;
-    }
-    return built;
+    const uint64_t content_bytes = ContentBytes(tree_);
+    return BuiltLayer{std::move(tree_), content_bytes, std::move(warnings_)};
   }
 
  private:
@@ -286,6 +282,15 @@ class Builder {
 };
 
 }  // namespace
+
+uint64_t ContentBytes(const Tree& tree) {
+  uint64_t bytes = 0;
+  for (InodeIndex i = 0; i < tree.inode_count(); ++i) {
+    const Inode& inode = tree.inode(i);
+    if (inode.IsRegular() && inode.nlink > 0) bytes += inode.size;
+  }
+  return bytes;
+}
 
 Result<BuiltLayer> BuildLayer(const UpperSnapshot& snapshot, const ErofsReader& base,
                               const IdRange& ids) {

@@ -25,6 +25,9 @@ struct BuiltLayer {
   std::vector<std::string> warnings;  // At most 100.
 };
 
+// Of all regular files that have a name.
+uint64_t ContentBytes(const Tree& tree);
+
 // `base` is the tree that was the container's lower. kCorrupt names the path when the upper refers
 // to something that the base does not have.
 Result<BuiltLayer> BuildLayer(const UpperSnapshot& snapshot, const ErofsReader& base,

@@ -65,7 +65,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
   grpc::Status Share(grpc::ServerContext*, const v1::ShareRequest* request,
                      v1::ShareResponse* response) override {
     return Answer("share", response->mutable_image(),
-                  [&] { return repository_->images().Share(uid_, *request); });
+                  [&] { return repository_->Share(uid_, *request); });
   }
 
   grpc::Status Tag(grpc::ServerContext*, const v1::TagRequest* request,
@@ -144,6 +144,11 @@ class ImageServiceImpl final : public v1::ImageService::Service {
           },
           cancellation.token());
     });
+  }
+
+  grpc::Status Scrub(grpc::ServerContext*, const v1::ScrubRequest* request,
+                     v1::ScrubResponse* response) override {
+    return Answer("scrub", response, [&] { return repository_->Scrub(uid_, *request); });
   }
 
   grpc::Status Rebase(grpc::ServerContext*, const v1::RebaseRequest* request,

@@ -136,7 +136,7 @@ Status Ingest::Adopt(const Digest& digest, uint64_t size, const std::string& sta
   {
     std::lock_guard lock(mutex_);
     if (stats_.new_bytes + size > new_bytes_max_) return OverLimit();
-    if (staged_.emplace(digest, staged_name).second) {
+    if (staged_.emplace(digest, Staged{staged_name, size}).second) {
       ++stats_.objects;
       ++stats_.new_objects;
       stats_.new_bytes += size;
@@ -235,9 +235,39 @@ Result<Digest> Ingest::AddFile(int fd, uint64_t* size_bytes) {
   return digest;
 }
 
+Result<UniqueFd> Ingest::OpenContent(const Digest& digest) const {
+  std::string name;
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto it = staged_.find(digest); it != staged_.end()) name = it->second.name;
+  }
+  if (name.empty()) return store_.OpenObject(digest);
+  auto fd = OpenAt(staging_fd_.get(), name, O_RDONLY);
+  if (!fd.ok()) return Fail(fd.error());
+  return fd;
+}
+
+Status Ingest::KeepOnly(const std::unordered_set<Digest, DigestHash>& named) {
+  std::lock_guard lock(mutex_);
+  for (auto it = staged_.begin(); it != staged_.end();) {
+    if (named.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    const Staged& staged = it->second;
+    if (::unlinkat(staging_fd_.get(), staged.name.c_str(), 0) != 0) {
+      return Fail(Errno("unlink staged " + staged.name));
+    }
+    --stats_.new_objects;
+    stats_.new_bytes -= staged.size_bytes;
+    it = staged_.erase(it);
+  }
+  return Ok();
+}
+
 Status Ingest::PublishStaged() {
   std::array<bool, 256> made{};
-  for (const auto& [digest, name] : staged_) {
+  for (const auto& [digest, staged] : staged_) {
     const std::string path = ObjectStore::RelativePath(digest);
     bool& known = made[digest.bytes()[0]];
     if (!known && ::mkdirat(store_.objects_.get(), path.substr(0, 2).c_str(), 0755) != 0 &&
@@ -245,7 +275,7 @@ Status Ingest::PublishStaged() {
       return Errno("mkdir objects/" + path.substr(0, 2));
     }
     known = true;
-    if (::renameat2(staging_fd_.get(), name.c_str(), store_.objects_.get(), path.c_str(),
+    if (::renameat2(staging_fd_.get(), staged.name.c_str(), store_.objects_.get(), path.c_str(),
                     RENAME_NOREPLACE) == 0) {
       continue;
     }
@@ -268,8 +298,8 @@ Status Ingest::Commit() {
 
 Status Ingest::CommitFiles() {
   std::lock_guard lock(mutex_);
-  for (const auto& [digest, name] : staged_) {
-    ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(staging_fd_.get(), name, O_RDONLY));
+  for (const auto& [digest, staged] : staged_) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(staging_fd_.get(), staged.name, O_RDONLY));
     if (::fdatasync(fd.get()) != 0) return Fail(Errno("sync " + digest.ToString()));
   }
   RETURN_IF_ERROR(PublishStaged(), store_.Context("commit"));

@@ -37,7 +37,7 @@ namespace strata::imaged {
 
 struct IngestStats {
   uint64_t objects = 0;      // Distinct objects that were offered.
-  uint64_t new_objects = 0;  // … that the store did not have.
+  uint64_t new_objects = 0;  // … that the store did not have, without those that were dropped.
   uint64_t bytes = 0;        // Content offered, inline files not counted.
   uint64_t new_bytes = 0;    // … that the store did not have.
 };
@@ -143,6 +143,13 @@ class Ingest {
   // Moves the file offset of `fd`.
   Result<Digest> AddFile(int fd, uint64_t* size_bytes = nullptr);
 
+  // Content that was offered to this operation, or that the store has. Read-only; kNotFound.
+  Result<UniqueFd> OpenContent(const Digest& digest) const;
+
+  // Drops the staged objects that are not in `named`: Commit will not bring them into the store.
+  // Called after all adding threads ended.
+  Status KeepOnly(const std::unordered_set<Digest, DigestHash>& named);
+
   // Staged data durable, then visible, then the directories durable (docs/formats.md, "commit
   // order"). Called once, after all adding threads ended.
   Status Commit();
@@ -179,10 +186,14 @@ class Ingest {
   UniqueFd staging_fd_;
   std::atomic<uint64_t> next_file_{0};
   std::atomic<uint64_t> new_bytes_max_{UINT64_MAX};
+  struct Staged {
+    std::string name;
+    uint64_t size_bytes = 0;
+  };
   mutable std::mutex mutex_;  // Guards the next four.
-  std::unordered_map<Digest, std::string, DigestHash> staged_;  // Digest -> staged name.
-  std::unordered_set<Digest, DigestHash> seen_;                 // Present in the store already.
-  std::vector<Digest> claimed_;                                 // In the store's claims.
+  std::unordered_map<Digest, Staged, DigestHash> staged_;
+  std::unordered_set<Digest, DigestHash> seen_;  // Present in the store already.
+  std::vector<Digest> claimed_;                  // In the store's claims.
   IngestStats stats_;
 };
 

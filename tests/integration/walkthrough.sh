@@ -70,4 +70,13 @@ if [ "$made" != none ]; then
   vcluster resize hpc/0 --disk 3G >/dev/null
   vcluster exec hpc/0 -- sh -c 'head -c 120M /dev/zero >/big' || die "120 MB do not fit in 3 GB"
 fi
+
+echo "== 6. an image that others may use is saved without secrets, the node keeps them"
+vcluster exec hpc/0 -- sh -c 'echo "machine m password p" >/root/.netrc && echo ls >/root/.profile'
+vsave hpc/0 shared --public --json >"$root/shared.json"
+jq -e 'any(.scrubbed[]; .path == "root/.netrc" and .action == "removed")' "$root/shared.json" \
+  >/dev/null || die "the report does not name the file: $(cat "$root/shared.json")"
+! vimage ls shared /root/.netrc >/dev/null 2>&1 || die "the secret is in the image"
+vimage ls shared /root/.profile >/dev/null || die "more than the secret went"
+vcluster exec hpc/0 -- test -s /root/.netrc || die "the node lost its file"
 echo "walkthrough: done"

@@ -1,9 +1,10 @@
-// What changes an image's names and what is said about it: tag, edit, delete, prune.
+// What changes an image's names and what is said about it: tag, edit, scrub, delete, prune.
 #include <optional>
 #include <ostream>
 
 #include "common/printable.h"
 #include "tools/cli/human.h"
+#include "tools/cli/table.h"
 #include "tools/vimage/describe.h"
 #include "tools/vimage/unary_call.h"
 #include "tools/vimage/vimage.h"
@@ -21,6 +22,13 @@ Result<int> Tag(Tool& tool, const api::TagRequest& request) {
                        << ShortDigest(tagged.image().digest()) << '\n';
   });
 }
+
+struct ScrubArguments {
+  std::string reference;
+  std::string name;
+  bool replace = false;
+  bool dry_run = false;
+};
 
 struct EditArguments {
   std::string reference;
@@ -48,6 +56,24 @@ Result<int> Edit(Tool& tool, const EditArguments& arguments) {
     for (const auto& [key, value] : edited.image().labels()) {
       tool.console().out << "  " << Printable(key) << '=' << Printable(value) << '\n';
     }
+  });
+}
+
+Result<int> Scrub(Tool& tool, const api::ScrubRequest& request) {
+  ASSIGN_OR_RETURN(const api::ScrubResponse response, Ask(tool, &Stub::Scrub, request));
+  return Show(tool, response, [&](const auto& scrubbed) {
+    std::ostream& out = tool.console().out;
+    Table table({"SECRET", "KIND", "WHY"});
+    for (const api::ScrubbedSecret& secret : scrubbed.scrubbed()) {
+      table.Add({"/" + secret.path(), secret.category(), secret.reason()});
+    }
+    table.Print(out);
+    out << HumanCount(scrubbed.scrubbed_count()) << " secrets";
+    if (scrubbed.has_image()) {
+      out << " taken out: " << Printable(FullName(scrubbed.image())) << " is "
+          << ShortDigest(scrubbed.image().digest());
+    }
+    out << '\n';
   });
 }
 
@@ -118,6 +144,24 @@ void AddChangeCommands(Tool& tool) {
   command->add_option("--description", edit->description, "One line for those who browse");
   command->add_option("--label", edit->labels, "KEY=VALUE; repeatable")->allow_extra_args(false);
   command->add_option("--unlabel", edit->unlabel, "KEY; repeatable")->allow_extra_args(false);
+
+  auto scrub = std::make_shared<ScrubArguments>();
+  command = tool.AddCommand(
+      "scrub", "Take keys, tokens and histories out of what containers left in an image",
+      "  vimage scrub tools --dry-run\n  vimage scrub tools --replace\n  vimage scrub tools --as "
+      "clean",
+      [&tool, scrub] {
+        api::ScrubRequest request;
+        request.set_reference(scrub->reference);
+        request.set_new_reference(scrub->name);
+        request.set_replace(scrub->replace);
+        request.set_dry_run(scrub->dry_run);
+        return Scrub(tool, request);
+      });
+  command->add_option("IMAGE", scrub->reference, "[OWNER/]NAME[:TAG]")->required();
+  command->add_option("--as", scrub->name, "NAME[:TAG] of the clean one; its own if not given");
+  command->add_flag("--replace", scrub->replace, "Give the name to the clean one if it is taken");
+  command->add_flag("--dry-run", scrub->dry_run, "Only say what would go");
 
   auto reference = std::make_shared<std::string>();
   auto force = std::make_shared<bool>(false);

@@ -22,6 +22,7 @@ struct ShareArguments {
   std::string visibility;
   std::vector<std::string> with;
   std::string until;
+  bool keep_secrets = false;
 };
 
 int64_t NowUnixMs() {
@@ -57,6 +58,7 @@ Result<int> SendShare(Tool& tool, const api::ShareRequest& request) {
 Result<int> Share(Tool& tool, const ShareArguments& arguments) {
   api::ShareRequest request;
   request.set_reference(arguments.reference);
+  request.set_keep_secrets(arguments.keep_secrets);
   if (arguments.visibility == "public") request.set_visibility(api::PUBLIC);
   if (arguments.visibility == "private") request.set_revoke_all(true);
   if (!arguments.until.empty() && arguments.with.empty()) {
@@ -156,6 +158,9 @@ void AddShareCommands(Tool& tool) {
       ->allow_extra_args(false);
   command->add_option("--until", share->until,
                       "Ends then: 2026-12-24, '2026-12-24 18:00', 30d, 12h");
+
+  command->add_flag("--keep-secrets", share->keep_secrets,
+                    "Also when containers left keys, tokens or histories in it");
 
   CLI::App* unshare =
       tool.AddCommand("unshare", "Take a right back: of some, or of everybody but you",

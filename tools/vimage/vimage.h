@@ -14,7 +14,7 @@ void AddImportCommand(Tool& tool);
 void AddQueryCommands(Tool& tool);     // list, browse, show, ls, versions, lineage
 void AddCompareCommands(Tool& tool);   // diff, rebase
 void AddShareCommands(Tool& tool);     // share, unshare, class
-void AddChangeCommands(Tool& tool);    // tag, edit, delete, prune
+void AddChangeCommands(Tool& tool);    // tag, edit, scrub, delete, prune
 void AddUsageCommands(Tool& tool);     // usage, quota
 void AddTransferCommands(Tool& tool);  // export, fsck
 void AddHostCommands(Tool& tool);      // host init, token, join, list, remove, renew

@@ -1,6 +1,7 @@
 #include "tools/vsave/vsave.h"
 
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <ostream>
 
@@ -10,6 +11,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/json.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/table.h"
 #include "tools/cli/tool.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
 
@@ -24,6 +26,8 @@ struct SaveArguments {
   std::string description;
   bool is_public = false;
   bool replace = false;
+  bool scrub = false;
+  bool keep_secrets = false;
 };
 
 std::string Describe(const api::SaveResult& result) {
@@ -35,6 +39,35 @@ std::string Describe(const api::SaveResult& result) {
          " of it new to this host; " + times;
 }
 
+api::ScrubMode ModeOf(const SaveArguments& arguments) {
+  if (arguments.keep_secrets) return api::SCRUB_NEVER;
+  return arguments.scrub ? api::SCRUB_ALWAYS : api::SCRUB_DEFAULT;
+}
+
+// "secrets: 2 credential removed, 1 host key in the base image", then a line for each.
+void PrintScrubbed(const api::SaveResult& result, std::ostream& out) {
+  if (result.scrubbed().empty()) return;
+  std::map<std::pair<std::string, std::string>, uint64_t> counts;
+  Table table({"FILE", "SECRET", "WHAT", "WHY"});
+  for (const api::ScrubbedSecret& secret : result.scrubbed()) {
+    ++counts[{secret.category(), secret.action()}];
+    table.Add({"/" + secret.path(), secret.category(), secret.action(), secret.reason()});
+  }
+  out << "secrets:";
+  const char* separator = " ";
+  for (const auto& [kind, count] : counts) {
+    out << separator << HumanCount(count) << ' ' << Printable(kind.first) << ' '
+        << Printable(kind.second);
+    separator = ", ";
+  }
+  out << '\n';
+  table.Print(out);
+  const auto listed = static_cast<uint64_t>(result.scrubbed_size());
+  if (result.scrubbed_count() > listed) {
+    out << "and " << HumanCount(result.scrubbed_count() - listed) << " more\n";
+  }
+}
+
 Result<int> Save(Tool& tool, const SaveArguments& arguments) {
   api::SaveRequest request;
   request.set_node(arguments.node);
@@ -43,6 +76,7 @@ Result<int> Save(Tool& tool, const SaveArguments& arguments) {
   request.set_public_(arguments.is_public);
   request.set_replace(arguments.replace);
   request.set_command_line(tool.command_line());
+  request.set_scrub(ModeOf(arguments));
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Save(call.context(), request);
@@ -69,6 +103,7 @@ Result<int> Save(Tool& tool, const SaveArguments& arguments) {
     RETURN_IF_ERROR(PrintJson(*result, tool.console().out));
   } else {
     tool.console().out << Describe(*result) << '\n';
+    PrintScrubbed(*result, tool.console().out);
   }
   return kExitOk;
 }
@@ -90,6 +125,11 @@ int VsaveMain(int argc, const char* const* argv, Console& console) {
   app->add_option("--description", arguments.description, "One line for those who browse");
   app->add_flag("--public", arguments.is_public, "Every user of this host may use it");
   app->add_flag("--replace", arguments.replace, "Give IMAGE to the new image if it is taken");
+  CLI::Option* scrub = app->add_flag(
+      "--scrub", arguments.scrub,
+      "Leave keys, credentials, histories and machine identity out (the default with --public)");
+  app->add_flag("--keep-secrets", arguments.keep_secrets, "Save them, even with --public")
+      ->excludes(scrub);
   return tool.Run(argc, argv);
 }
 

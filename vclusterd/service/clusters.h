@@ -102,6 +102,7 @@ struct SaveNodeParameters {
   bool is_public = false;
   bool replace = false;
   std::string command_line;
+  imaged::ScrubMode scrub = imaged::ScrubMode::kDefault;
 };
 
 struct SaveNodeResult {

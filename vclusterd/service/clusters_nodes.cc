@@ -243,6 +243,7 @@ Result<SaveNodeResult> Clusters::Save(uid_t caller, const SaveNodeParameters& pa
   save.is_public = parameters.is_public;
   save.replace = parameters.replace;
   save.command_line = parameters.command_line;
+  save.scrub = parameters.scrub;
 
   const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
   volume_guard.let_go = !running;

@@ -64,6 +64,11 @@ void ToProto(const ClusterView& view, v1::VclusterInfo* info) {
   for (const NodeView& node : view.nodes) ToProto(node, info->add_nodes());
 }
 
+imaged::ScrubMode FromProto(v1::ScrubMode mode) {
+  if (mode == v1::SCRUB_ALWAYS) return imaged::ScrubMode::kAlways;
+  return mode == v1::SCRUB_NEVER ? imaged::ScrubMode::kNever : imaged::ScrubMode::kDefault;
+}
+
 // Sets a CancelToken when the client gives a call up. gRPC's synchronous server has no event for
 // that, so a thread looks every few milliseconds.
 class CancelWatch {
@@ -175,9 +180,9 @@ class VclusterServiceImpl final : public Base {
 
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
-    const SaveNodeParameters parameters{request->node(),        request->reference(),
-                                        request->description(), request->public_(),
-                                        request->replace(),     request->command_line()};
+    const SaveNodeParameters parameters{
+        request->node(),    request->reference(),    request->description(),     request->public_(),
+        request->replace(), request->command_line(), FromProto(request->scrub())};
     std::mutex mutex;
     const CancelWatch watch(context);
     const auto saved =
@@ -192,6 +197,14 @@ class VclusterServiceImpl final : public Base {
     result->set_new_bytes(saved->image.new_bytes);
     result->set_stall_ms(Milliseconds(saved->stall));
     result->set_total_ms(Milliseconds(saved->total));
+    for (const imaged::ScrubbedSecret& secret : saved->image.scrubbed) {
+      v1::ScrubbedSecret* scrubbed = result->add_scrubbed();
+      scrubbed->set_path(secret.path);
+      scrubbed->set_category(secret.category);
+      scrubbed->set_action(secret.action);
+      scrubbed->set_reason(secret.reason);
+    }
+    result->set_scrubbed_count(saved->image.scrubbed_count);
     writer->Write(event);
     return grpc::Status::OK;
   }

@@ -65,6 +65,39 @@ TEST_F(StoreTest, AnIngestWithoutCommitLeavesNothing) {
   EXPECT_EQ(ObjectCount(), 0u);
 }
 
+TEST_F(StoreTest, WhatIsNotKeptNeverComesIntoTheStore) {
+  auto first = Start();
+  const Digest present = *first->Add(Content(7000, 'p'));
+  ASSERT_TRUE(first->Commit().ok());
+  auto second = Start();
+  const Digest kept = *second->Add(Content(5000, 'k'));
+  const Digest dropped = *second->Add(Content(6000, 'd'));
+  ASSERT_TRUE(second->Add(Content(7000, 'p')).ok());
+  ASSERT_TRUE(second->KeepOnly({kept}).ok());
+  EXPECT_EQ(StagedCount(), 1u);
+  EXPECT_EQ(second->stats().new_objects, 1u);
+  EXPECT_EQ(second->stats().new_bytes, 5000u);
+  ASSERT_TRUE(second->Commit().ok());
+  EXPECT_TRUE(store_->Has(kept));
+  EXPECT_FALSE(store_->Has(dropped));
+  EXPECT_TRUE(store_->Has(present));
+}
+
+TEST_F(StoreTest, StagedAndStoredContentCanBeReadWhileTheOperationRuns) {
+  auto first = Start();
+  const Digest stored = *first->Add(Content(7000, 'p'));
+  ASSERT_TRUE(first->Commit().ok());
+  auto second = Start();
+  const Digest staged = *second->Add(Content(5000, 'k'));
+  for (const auto& [digest, content] :
+       {std::pair(stored, Content(7000, 'p')), std::pair(staged, Content(5000, 'k'))}) {
+    const auto fd = second->OpenContent(digest);
+    ASSERT_TRUE(fd.ok());
+    EXPECT_EQ(*ReadAll(fd->get(), 10'000), content);
+  }
+  EXPECT_EQ(second->OpenContent(Hasher::Of("other")).error().code(), Code::kNotFound);
+}
+
 TEST_F(StoreTest, EqualContentIsStagedAndStoredOnce) {
   const std::string content = Content(5000, 'd');
   auto first = Start();

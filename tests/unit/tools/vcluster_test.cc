@@ -135,6 +135,40 @@ TEST_F(VclusterTest, VsavePrintsTheDiffAndTheStall) {
   EXPECT_NE(run.out.find("stood still for 4.2 ms"), std::string::npos) << run.out;
 }
 
+TEST_F(VclusterTest, VsaveShowsWhatBecameOfSecrets) {
+  vapi::SaveRequest sent;
+  service_.on_save = [&sent](const vapi::SaveRequest& request,
+                             grpc::ServerWriter<vapi::SaveEvent>* writer) {
+    sent = request;
+    vapi::SaveEvent event;
+    for (const char* path : {"root/.netrc", "root/.pgpass\033[2J"}) {
+      vapi::ScrubbedSecret* secret = event.mutable_result()->add_scrubbed();
+      secret->set_path(path);
+      secret->set_category("credential");
+      secret->set_action("removed");
+      secret->set_reason("holds passwords");
+    }
+    event.mutable_result()->set_scrubbed_count(5);
+    writer->Write(event);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  const ToolRun run = Run(VsaveMain, {"hpc/0", "tools", "--scrub"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(sent.scrub(), vapi::SCRUB_ALWAYS);
+  EXPECT_NE(run.out.find("secrets: 2 credential removed\n"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("/root/.netrc"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("credential  removed  holds passwords\n"), std::string::npos) << run.out;
+  EXPECT_NE(run.out.find("and 3 more\n"), std::string::npos) << run.out;
+  EXPECT_EQ(run.out.find('\033'), std::string::npos);
+  const ToolRun json = Run(VsaveMain, {"hpc/0", "tools", "--public", "--json"});
+  EXPECT_EQ(sent.scrub(), vapi::SCRUB_DEFAULT);
+  EXPECT_NE(json.out.find("\"category\": \"credential\""), std::string::npos) << json.out;
+  EXPECT_EQ(Run(VsaveMain, {"hpc/0", "tools", "--public", "--keep-secrets"}).exit_code, 0);
+  EXPECT_EQ(sent.scrub(), vapi::SCRUB_NEVER);
+  EXPECT_EQ(Run(VsaveMain, {"hpc/0", "tools", "--scrub", "--keep-secrets"}).exit_code, 2);
+}
+
 // The real program on a pseudo-terminal.
 class TerminalTest : public VclusterTest {
  protected:

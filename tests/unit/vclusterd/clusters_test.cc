@@ -344,6 +344,17 @@ TEST_F(ClustersTest, ASaveFreezesTheNodeOnlyForTheSecondRoundAndThawsItWhenThatF
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
 }
 
+TEST_F(ClustersTest, ASavePassesOnWhatToDoWithSecretsAndWhatBecameOfThem) {
+  ASSERT_TRUE(Create(kAlice, "w", 1).ok());
+  SaveNodeParameters parameters{"w/0", "saved", "", false, false, ""};
+  parameters.scrub = imaged::ScrubMode::kAlways;
+  const auto saved = clusters_->Save(kAlice, parameters, Ignore, {});
+  ASSERT_TRUE(saved.ok()) << saved.error().message();
+  EXPECT_EQ(images_->saved_scrub, imaged::ScrubMode::kAlways);
+  ASSERT_EQ(saved->image.scrubbed.size(), 1u);
+  EXPECT_EQ(saved->image.scrubbed[0].path, "root/.netrc");
+}
+
 TEST_F(ClustersTest, ExecPassesInputAndSeparatesTheOutputs) {
   ASSERT_TRUE(Create(kAlice, "io", 1).ok());
   ExecParameters parameters;

@@ -58,6 +58,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   Result<std::unique_ptr<imaged::SaveSession>> StartSave(
       const imaged::SaveParameters& parameters) override {
     saved_from = parameters.upper_dir;
+    saved_scrub = parameters.scrub;
     return std::unique_ptr<imaged::SaveSession>(new Session(this));
   }
 
@@ -74,6 +75,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   std::function<void()> in_second_round;
   bool second_round_fails = false;
   std::string saved_from;
+  imaged::ScrubMode saved_scrub = imaged::ScrubMode::kDefault;
 
  private:
   class Session final : public imaged::SaveSession {
@@ -86,7 +88,13 @@ class FakeHostImageClient final : public imaged::HostImageClient {
       return Ok();
     }
     Result<imaged::SavedImage> Finish() override {
-      return imaged::SavedImage{"root/saved:latest", "blake3:saved", 1, 2, 3};
+      return imaged::SavedImage{"root/saved:latest",
+                                "blake3:saved",
+                                1,
+                                2,
+                                3,
+                                {{"root/.netrc", "credential", "removed", "holds passwords"}},
+                                1};
     }
 
    private:
