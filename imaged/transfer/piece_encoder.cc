@@ -69,9 +69,10 @@ Status PieceEncoder::Encode(const Wanted& wanted) {
       if (object.base_size > 0) object.base_fd = base.get();
     }
   }
-  const Status sent =
-      size < kSmallBytes ? AddToBundle(object) : SendSegments(object, wanted.offset);
-  return sent;
+  if (size < kSmallBytes) return AddToBundle(object);
+  // What came first should not wait for something large.
+  if (size >= kFrameBytes) RETURN_IF_ERROR(Flush());
+  return SendSegments(object, wanted.offset);
 }
 
 Status PieceEncoder::AddToBundle(const Object& object) {
