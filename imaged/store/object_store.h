@@ -142,8 +142,8 @@ class Ingest {
   // can). The file may change meanwhile: digest and `*size_bytes` are those of the bytes staged.
   // Moves the file offset of `fd`.
   Result<Digest> AddFile(int fd, uint64_t* size_bytes = nullptr);
-  // Stages the file at `path`, below the store's root, by moving it: it is gone from there. REQUIRES:
-  // nobody writes to it any more. kCorrupt when it has not that digest; then it stays.
+  // Stages the file at `path`, below the store's root, by moving it: it is gone from there.
+  // REQUIRES: nobody writes to it any more. kCorrupt when it has not that digest; then it stays.
   Status TakeFile(const std::string& path, const Digest& digest);
 
   // Staged data durable, then visible, then the directories durable (docs/formats.md, "commit

@@ -12,8 +12,8 @@ constexpr size_t kHeldTreesMax = 16;
 constexpr size_t kAlikePerNameMax = 16;     // Files that differ in their numbers only.
 constexpr size_t kMovedFilesMax = 200'000;  // In the index of all larger files.
 constexpr uint64_t kMovedBytesMin = 16 * kKiB;
-constexpr uint64_t kLargeBytes = 8 * kMiB;   // For the order.
-constexpr uint64_t kSizeFactorMax = 4;  // Beyond it, a file of a similar name is another thing.
+constexpr uint64_t kLargeBytes = 8 * kMiB;  // For the order.
+constexpr uint64_t kSizeFactorMax = 4;      // Beyond it, a file of a similar name is another thing.
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 

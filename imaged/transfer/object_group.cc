@@ -20,8 +20,8 @@ Status ObjectGroup::Start() {
 
 Status ObjectGroup::Add(const Digest& digest, std::string_view content) {
   if (const Digest found = Hasher::Of(content); found != digest) {
-    return Error(Code::kCorrupt, "the bytes for " + digest.ToString() + " have the digest " +
-                                     found.ToString());
+    return Error(Code::kCorrupt,
+                 "the bytes for " + digest.ToString() + " have the digest " + found.ToString());
   }
   RETURN_IF_ERROR(Start());
   RETURN_IF_ERROR(ingest_->Add(content));

@@ -8,8 +8,8 @@
 // A file is locked (flock) by the transfer that writes it. Files that are too old, or too much
 // together, are removed, the oldest first, when the folder is opened and when a new one is made.
 //
-// PartialFiles is thread-safe; a PartialFile is used by one thread at a time. The store's lock keeps
-// other processes away.
+// PartialFiles is thread-safe; a PartialFile is used by one thread at a time. The store's lock
+// keeps other processes away.
 #pragma once
 
 #include <chrono>

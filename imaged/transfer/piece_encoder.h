@@ -1,5 +1,5 @@
-// Turns wanted objects into pieces: small ones into bundles, those with a base into deltas, the rest
-// into frames.
+// Turns wanted objects into pieces: small ones into bundles, those with a base into deltas, the
+// rest into frames.
 //
 // Objects are read while they are encoded. One that cannot be had is answered with Refused, also in
 // its middle; only an error of `emit` (the stream) or a lack of memory ends the encoder.

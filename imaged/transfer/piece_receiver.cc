@@ -91,8 +91,7 @@ Result<std::string> PieceReceiver::BundlePrefix(const v1::Bundle& bundle,
   return prefix;
 }
 
-Status PieceReceiver::StoreBundle(const v1::Bundle& bundle,
-                                  const std::vector<Outstanding*>& wanted,
+Status PieceReceiver::StoreBundle(const v1::Bundle& bundle, const std::vector<Outstanding*>& wanted,
                                   std::string_view content) {
   // All of them before any: a bundle made with a damaged base is asked for again as a whole.
   std::string_view rest = content;

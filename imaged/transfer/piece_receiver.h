@@ -1,5 +1,5 @@
-// Makes verified objects of pieces. Nothing that the sender says is believed: sizes are those of the
-// wants, every length is compared with its limit before anything is allocated for it, and bytes
+// Makes verified objects of pieces. Nothing that the sender says is believed: sizes are those of
+// the wants, every length is compared with its limit before anything is allocated for it, and bytes
 // become an object only when their digest is the one that was asked for.
 //
 // An error of Take is final and says whose fault it is: kCorrupt names what the sender did wrong;

@@ -24,8 +24,8 @@ std::vector<WantedObject> Missing(const ObjectStore& store, std::vector<WantedOb
 class Receiver {
  public:
   Receiver(ObjectStore& store, PartialFiles& partial_files, std::vector<WantedObject> objects,
-           const ReceiverChannel& channel, const ReceiveOptions& options,
-           const CancelToken& cancel, ReceiveReport* report)
+           const ReceiverChannel& channel, const ReceiveOptions& options, const CancelToken& cancel,
+           ReceiveReport* report)
       : store_(store),
         partial_files_(partial_files),
         channel_(channel),

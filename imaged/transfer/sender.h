@@ -2,8 +2,9 @@
 // it has everything. See docs/transfer.md.
 //
 // The receiver is not trusted: requests beyond the limits end the stream (kInvalidArgument), and
-// what may be read is the caller's to say (`open`). "Have?" is answered for those objects only, also
-// for bases: a base that may not be read is not used, since its use would tell that it is here.
+// what may be read is the caller's to say (`open`). "Have?" is answered for those objects only,
+// also for bases: a base that may not be read is not used, since its use would tell that it is
+// here.
 #pragma once
 
 #include <functional>

@@ -117,8 +117,8 @@ class TransferTest : public ::testing::Test {
          std::filesystem::recursive_directory_iterator(receiver_->objects_dir())) {
       if (!entry.is_regular_file()) continue;
       const std::string path = entry.path().string();
-      const auto digest = Digest::FromHex(path.substr(path.size() - 65, 2) +
-                                          path.substr(path.size() - 62));
+      const auto digest =
+          Digest::FromHex(path.substr(path.size() - 65, 2) + path.substr(path.size() - 62));
       ASSERT_TRUE(digest.ok()) << path;
       EXPECT_TRUE(receiver_->Verify(*digest).ok()) << path;
     }

@@ -193,8 +193,8 @@ TEST_F(TransferTest, AnErrorOfSendingIsTheAnswer) {
   channel.send = [](const v1::TransferRequest&) -> Status {
     return Error(Code::kPermissionDenied, "not yours");
   };
-  const Status received = ReceiveObjects(*receiver_, *partial_files_, {object}, channel, {},
-                                         cancel_, &report_);
+  const Status received =
+      ReceiveObjects(*receiver_, *partial_files_, {object}, channel, {}, cancel_, &report_);
   ASSERT_FALSE(received.ok());
   EXPECT_EQ(received.error().code(), Code::kPermissionDenied);
 }
@@ -203,10 +203,10 @@ TEST_F(TransferTest, AnErrorOfSendingIsTheAnswer) {
 class TransferPropertyTest : public TransferTest, public ::testing::WithParamInterface<uint64_t> {
  protected:
   std::string Content(std::mt19937_64* random) {
-    static constexpr size_t kSizes[] = {1,       600,       65'535,    65'536,   200'000,
+    static constexpr size_t kSizes[] = {1,       600,       65'535,  65'536,   200'000,
                                         1 << 20, 1'048'577, 4 << 20, 5'000'000};
-    const size_t size = (*random)() % 3 == 0 ? kSizes[(*random)() % std::size(kSizes)]
-                                             : 1 + (*random)() % 100'000;
+    const size_t size =
+        (*random)() % 3 == 0 ? kSizes[(*random)() % std::size(kSizes)] : 1 + (*random)() % 100'000;
     return (*random)() % 2 == 0 ? Noise((*random)(), size) : Text((*random)(), size);
   }
 };
@@ -230,8 +230,8 @@ TEST_P(TransferPropertyTest, EveryObjectArrivesOrIsRefused) {
         objects.push_back(Give(content));
         break;
       default:
-        objects.push_back(Give(Edited(content, random(), static_cast<int>(random() % 2000)),
-                               Share(content)));
+        objects.push_back(
+            Give(Edited(content, random(), static_cast<int>(random() % 2000)), Share(content)));
     }
   }
   const Status received = Transfer(objects);
