@@ -2,6 +2,7 @@
 //
 //   <root>/objects/ab/cdef…   one object, mode 0444, immutable; `ab` = first two hex digits
 //   <root>/staging/<op>/…     files of operations that have not been committed
+//   <root>/partial/…          large objects that arrived in part (imaged/transfer/partial_files.h)
 //   <root>/damaged/<hex>      what was under a digest that it does not have; nothing reads it
 //   <root>/lock               held (flock) by the process that has the store open
 //

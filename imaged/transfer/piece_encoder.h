@@ -4,8 +4,8 @@
 // Objects are read while they are encoded. One that cannot be had is answered with Refused, also in
 // its middle; only an error of `emit` (the stream) or a lack of memory ends the encoder.
 //
-// Used by one thread at a time. Memory: up to 160 MiB while a large delta is made (limits.h), 4 MiB
-// otherwise.
+// Used by one thread at a time. Memory: up to 200 MiB while a large delta is made (limits.h), a
+// few MiB otherwise.
 #pragma once
 
 #include <functional>

@@ -55,7 +55,9 @@ struct ReceiveReport {
 // store does not have (any more) is left out.
 // kCorrupt: the sender broke the protocol, and the message says how. kUnavailable: the stream ended
 // early; calling again with another stream goes on. kResourceExhausted: the disk is full.
-// kCancelled. An error of a callback is passed on.
+// kCancelled, at the next piece: who cancels also wakes a blocked `receive` (ReceiverChannel::
+// cancel). A sender that is silent is the stream's business too. An error of a callback is passed
+// on.
 Status ReceiveObjects(ObjectStore& store, PartialFiles& partial_files,
                       std::vector<WantedObject> objects, const ReceiverChannel& channel,
                       const ReceiveOptions& options, const CancelToken& cancel,
