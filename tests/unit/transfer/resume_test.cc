@@ -151,8 +151,10 @@ TEST_F(ResumeTest, PartialFilesThatAreOldOrTooMuchGoTheOldestFirst) {
     const utimbuf times = {changed, changed};
     ASSERT_EQ(::utime(PartialPath(objects.back()).c_str(), &times), 0);
   }
-  OpenReceiver({.bytes_max = 7 << 20, .age_max = std::chrono::seconds(3600)});
+  OpenReceiver({.age_max = std::chrono::seconds(3600)});
   EXPECT_FALSE(PathExists(PartialPath(objects[3])));  // Too old.
+  EXPECT_TRUE(PathExists(PartialPath(objects[0])));
+  OpenReceiver({.bytes_max = 7 << 20});
   EXPECT_FALSE(PathExists(PartialPath(objects[0])));  // 9 MiB are left: the oldest of them goes.
   EXPECT_TRUE(PathExists(PartialPath(objects[1])));
   EXPECT_TRUE(PathExists(PartialPath(objects[2])));
