@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <thread>
 
@@ -63,6 +64,7 @@ Status Measure(const Arguments& arguments) {
                    encoder.Encode(new_manifest, old_manifest, new_manifest.size()));
 
   const auto start = SteadyClock::now();
+  const std::clock_t cpu_start = std::clock();
   const Tree* const wanted[] = {&new_tree};
   const Tree* const held[] = {&old_tree};
   auto objects =
@@ -94,11 +96,12 @@ Status Measure(const Arguments& arguments) {
   sender.join();
   RETURN_IF_ERROR(sending);
   RETURN_IF_ERROR(received);
+  const double cpu = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   std::printf(
       "{\"objects\": %zu, \"with_base\": %zu, \"plain_bytes\": %llu, \"choose_seconds\": %.3f, "
-      "\"seconds\": %.3f, \"received_bytes\": %llu, \"sent_bytes\": %llu, "
+      "\"seconds\": %.3f, \"cpu_seconds\": %.3f, \"received_bytes\": %llu, \"sent_bytes\": %llu, "
       "\"manifest_bytes\": %zu, \"pieces\": %llu, \"refused\": %zu}\n",
-      count, with_base, static_cast<unsigned long long>(plain), chosen, Seconds(start),
+      count, with_base, static_cast<unsigned long long>(plain), chosen, Seconds(start), cpu,
       static_cast<unsigned long long>(report.wire_bytes_received),
       static_cast<unsigned long long>(report.wire_bytes_sent), manifest_delta.size(),
       static_cast<unsigned long long>(report.pieces), report.refused.size());
