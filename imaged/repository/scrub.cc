@@ -4,15 +4,14 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <set>
+
 #include "common/printable.h"
 #include "imaged/repository/repository.h"
 #include "imaged/save/layer_builder.h"
 
 namespace strata::imaged {
 namespace {
-
-// Whoever imports an archive knows what is in it; a container's layer holds what was left there.
-bool IsImported(const v1::Layer& layer) { return layer.history().origin().starts_with("import"); }
 
 std::string_view OutcomeName(ScrubFinding::Outcome outcome) {
   switch (outcome) {
@@ -35,6 +34,8 @@ Result<std::unique_ptr<ErofsReader>> EmptyTree() {
 }
 
 }  // namespace
+
+bool IsImported(const v1::Layer& layer) { return layer.history().origin().starts_with("import"); }
 
 v1::ScrubbedSecret DescribeFinding(const ScrubFinding& finding) {
   v1::ScrubbedSecret scrubbed;
@@ -75,7 +76,9 @@ class Repository::LayerScrub {
       return finding.outcome == ScrubFinding::Outcome::kInBase;
     });
     if (found.empty()) return Keep(layer, digest);
-    findings_.insert(findings_.end(), found.begin(), found.end());
+    for (const ScrubFinding& finding : found) {
+      if (paths_.insert(finding.path).second) findings_.push_back(finding);
+    }
     if (ingest_ == nullptr) return Keep(layer, digest);
     ASSIGN_OR_RETURN(CommittedLayer clean,
                      repository_.CommitLayer({tree, ContentBytes(tree), ingest_}));
@@ -100,6 +103,7 @@ class Repository::LayerScrub {
 
   Repository& repository_;
   Ingest* const ingest_;
+  std::set<std::string> paths_;  // Of findings_: a path is reported once.
   std::vector<ScrubFinding> findings_;
   std::vector<v1::Layer> layers_;
   LayerStack stack_;

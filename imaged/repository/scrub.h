@@ -9,6 +9,9 @@
 
 namespace strata::imaged {
 
+// Whoever imports an archive knows what is in it; a container's layer holds what was left there.
+bool IsImported(const v1::Layer& layer);
+
 v1::ScrubbedSecret DescribeFinding(const ScrubFinding& finding);
 
 // The first 1000 and the count, for a message that has `scrubbed` and `scrubbed_count`.

@@ -265,6 +265,33 @@ Status Ingest::KeepOnly(const std::unordered_set<Digest, DigestHash>& named) {
   return Ok();
 }
 
+Status Ingest::TakeFile(const std::string& path, const Digest& digest) {
+  auto fd = Open(path, O_RDONLY | O_NOFOLLOW);
+  if (!fd.ok()) return Fail(fd.error());
+  const auto found = HashFile(fd->get());
+  if (!found.ok()) return Fail(found.error());
+  if (*found != digest) {
+    return Error(Code::kCorrupt, "the bytes for " + digest.ToString() + " have the digest " +
+                                     found->ToString());
+  }
+  struct stat st;
+  if (::fstat(fd->get(), &st) != 0) return Fail(Errno("stat"));
+  const auto size = static_cast<uint64_t>(st.st_size);
+  if (Offer(digest, size)) {
+    if (::unlink(path.c_str()) != 0) return Fail(Errno("unlink " + path));
+    return Ok();
+  }
+  const std::string name = NextStagedName();
+  if (::renameat(AT_FDCWD, path.c_str(), staging_fd_.get(), name.c_str()) != 0) {
+    return Fail(Errno("take " + path));
+  }
+  if (Status sealed = Seal(std::move(*fd)); !sealed.ok()) {
+    ::unlinkat(staging_fd_.get(), name.c_str(), 0);
+    return Fail(sealed.error());
+  }
+  return Adopt(digest, size, name);
+}
+
 Status Ingest::PublishStaged() {
   std::array<bool, 256> made{};
   for (const auto& [digest, staged] : staged_) {

@@ -2,6 +2,7 @@
 //
 //   <root>/objects/ab/cdef…   one object, mode 0444, immutable; `ab` = first two hex digits
 //   <root>/staging/<op>/…     files of operations that have not been committed
+//   <root>/partial/…          large objects that arrived in part (imaged/transfer/partial_files.h)
 //   <root>/damaged/<hex>      what was under a digest that it does not have; nothing reads it
 //   <root>/lock               held (flock) by the process that has the store open
 //
@@ -142,6 +143,9 @@ class Ingest {
   // can). The file may change meanwhile: digest and `*size_bytes` are those of the bytes staged.
   // Moves the file offset of `fd`.
   Result<Digest> AddFile(int fd, uint64_t* size_bytes = nullptr);
+  // Stages the file at `path`, below the store's root, by moving it: it is gone from there.
+  // REQUIRES: nobody writes to it any more. kCorrupt when it has not that digest; then it stays.
+  Status TakeFile(const std::string& path, const Digest& digest);
 
   // Content that was offered to this operation, or that the store has. Read-only; kNotFound.
   Result<UniqueFd> OpenContent(const Digest& digest) const;

@@ -1,0 +1,47 @@
+// Verified objects on their way into a store, made durable in groups: a commit costs two syncfs
+// whatever it holds (docs/transfer.md has figures). An object is visible, and safe, after its
+// group's commit. Used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/digest.h"
+#include "common/result.h"
+#include "imaged/store/object_store.h"
+#include "imaged/transfer/rate_limiter.h"
+
+namespace strata::imaged::transfer {
+
+class ObjectGroup {
+ public:
+  // Both outlive it.
+  ObjectGroup(ObjectStore& store, Clock& clock) : store_(store), clock_(clock) {}
+
+  // kCorrupt: the bytes have another digest; nothing was taken.
+  Status Add(const Digest& digest, std::string_view content);
+  // Moves the file into the store's staging. kCorrupt: as above, and the file stays.
+  Status TakeFile(const Digest& digest, const std::string& path, uint64_t size_bytes);
+
+  // Commits when the group is large or old enough.
+  Status CommitIfDue();
+  Status Commit();
+
+  // Objects that are committed.
+  uint64_t objects() const { return objects_; }
+
+ private:
+  Status Start();
+
+  ObjectStore& store_;
+  Clock& clock_;
+  std::unique_ptr<Ingest> ingest_;  // Null while nothing is staged.
+  Clock::TimePoint started_;
+  uint64_t staged_bytes_ = 0;
+  uint64_t staged_objects_ = 0;
+  uint64_t objects_ = 0;
+};
+
+}  // namespace strata::imaged::transfer
