@@ -190,6 +190,19 @@ Result<v1::Image> Images::FindOwned(uid_t caller, const std::string& text) const
   return Describe(ViewerOf(caller), found);
 }
 
+bool Images::MayReadLayer(uid_t caller, const Digest& layer) const {
+  const Viewer viewer = ViewerOf(caller);
+  const int64_t now = now_();
+  bool readable = false;
+  index_.ForEachTag([&](const ImageIndex::Tag& tag) {
+    if (readable || !AccessOf(viewer, tag.name.owner_uid, tag.record, now)) return;
+    const auto& layers = tag.version->layers;
+    readable = std::any_of(layers.begin(), layers.end(),
+                           [&](const auto& one) { return one.digest == layer; });
+  });
+  return readable;
+}
+
 Result<v1::ListResponse> Images::List(uid_t caller, const v1::ListRequest& request) const {
   const Viewer viewer = ViewerOf(caller);
   ASSIGN_OR_RETURN(const ImageIndex::Page page, index_.Search(viewer, request, now_()));

@@ -19,6 +19,7 @@
 #include "imaged/peers/cluster_service.h"
 #include "imaged/peers/host_fetcher.h"
 #include "imaged/peers/peer_listener.h"
+#include "imaged/peers/transfer_service.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
@@ -56,16 +57,17 @@ Status Serve(const Settings& settings) {
     return std::make_unique<HostFetcher>(cluster.get(), host);
   };
   ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(settings.sources, from_host));
-  ASSIGN_OR_RETURN(const auto repository,
-                   Repository::Open(settings.state_dir + "/imaged", std::move(fetchers),
-                                    settings.catalog));
-  PeerListener listener(cluster.get(), repository.get(), settings.peer_listen);
+  ASSIGN_OR_RETURN(const auto repository, Repository::Open(settings.state_dir + "/imaged",
+                                                           std::move(fetchers), settings.catalog));
+  ASSIGN_OR_RETURN(const auto puller, ImagePuller::Open(cluster.get(), repository.get()));
+  PeerListener listener(cluster.get(), repository.get(), puller.get(), settings.peer_listen);
   RETURN_IF_ERROR(listener.StartIfMember());
   const std::string socket = ImagedSocket(settings.run_dir);
   ASSIGN_OR_RETURN(const auto server,
                    rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
                      auto services = MakeServices(repository.get(), caller);
                      services.push_back(MakeClusterService(cluster.get(), &listener, caller));
+                     services.push_back(MakeTransferService(puller.get(), caller));
                      return services;
                    }));
   const Housekeeping housekeeping(repository.get());

@@ -18,8 +18,8 @@ Status PeerListener::StartIfMember() {
     options.addresses = {address_};
     options.identity_path = cluster_->IdentityPath();
     options.authority_path = cluster_->AuthorityPath();
-    ASSIGN_OR_RETURN(server_,
-                     rpc::TlsServer::Start(options, MakePeerServices(cluster_, repository_)));
+    ASSIGN_OR_RETURN(
+        server_, rpc::TlsServer::Start(options, MakePeerServices(cluster_, repository_, puller_)));
     LOG_INFO("listens for other hosts at " + address_);
   }
   if (!keeper_.joinable()) {

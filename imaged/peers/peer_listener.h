@@ -14,16 +14,17 @@
 
 #include "common/rpc/tls_server.h"
 #include "imaged/peers/cluster.h"
+#include "imaged/peers/image_puller.h"
 #include "imaged/repository/repository.h"
 
 namespace strata::imaged {
 
 class PeerListener {
  public:
-  // `address` empty: it serves nobody, but still keeps the membership fresh. Both pointers must
+  // `address` empty: it serves nobody, but still keeps the membership fresh. The pointers must
   // outlive this.
-  PeerListener(Cluster* cluster, Repository* repository, std::string address)
-      : cluster_(cluster), repository_(repository), address_(std::move(address)) {}
+  PeerListener(Cluster* cluster, Repository* repository, ImagePuller* puller, std::string address)
+      : cluster_(cluster), repository_(repository), puller_(puller), address_(std::move(address)) {}
   ~PeerListener() { Shutdown(std::chrono::milliseconds(0)); }
 
   // Starts what is not running yet; Ok and nothing done when this host is in no cluster.
@@ -37,6 +38,7 @@ class PeerListener {
 
   Cluster* const cluster_;
   Repository* const repository_;
+  ImagePuller* const puller_;
   const std::string address_;
   std::mutex mutex_;  // Guards server_ and the start of keeper_.
   std::unique_ptr<rpc::TlsServer> server_;

@@ -8,7 +8,9 @@
 #include "common/rpc/call_watch.h"
 #include "imaged/api/peer.grpc.pb.h"
 #include "imaged/peers/admission.h"
+#include "imaged/peers/image_offer.h"
 #include "imaged/service/object_stream.h"
+#include "imaged/transfer/sender.h"
 
 namespace strata::imaged {
 namespace {
@@ -78,8 +80,8 @@ class StreamSlots {
 
 class PeerServiceImpl final : public v1::PeerService::Service {
  public:
-  PeerServiceImpl(Cluster* cluster, Repository* repository)
-      : cluster_(cluster), repository_(repository) {}
+  PeerServiceImpl(Cluster* cluster, Repository* repository, ImagePuller* puller)
+      : cluster_(cluster), repository_(repository), puller_(puller) {}
 
   grpc::Status Hosts(grpc::ServerContext* context, const v1::HostsRequest*,
                      v1::HostList* response) override {
@@ -127,19 +129,120 @@ class PeerServiceImpl final : public v1::PeerService::Service {
     });
   }
 
+  grpc::Status ResolveImage(grpc::ServerContext* context, const v1::ResolveImageRequest* request,
+                            v1::ResolveImageResponse* response) override {
+    return ForHost(cluster_, context, "resolve image", [&](const std::string&) -> Status {
+      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, request->image()));
+      *response->mutable_image() = offer->image();
+      response->mutable_image()->clear_grants();
+      return Ok();
+    });
+  }
+
+  grpc::Status ReadManifest(grpc::ServerContext* context, const v1::ReadManifestRequest* request,
+                            grpc::ServerWriter<v1::ObjectChunk>* writer) override {
+    return ForHost(cluster_, context, "read manifest", [&](const std::string& host) -> Status {
+      ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
+      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, request->image()));
+      ASSIGN_OR_RETURN(const UniqueFd fd, offer->OpenManifest(request->layer()));
+      ASSIGN_OR_RETURN(const Digest layer, Digest::Parse(request->layer()));
+      rpc::CallWatch watch([context] { context->TryCancel(); }, kStreamStallMax);
+      return StreamObject(layer, fd.get(), [&](const v1::ObjectChunk& chunk) {
+        watch.Moved();
+        return writer->Write(chunk) && !context->IsCancelled();
+      });
+    });
+  }
+
+  grpc::Status TransferObjects(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::Piece, v1::TransferStep>* stream) override {
+    return ForHost(cluster_, context, "transfer", [&](const std::string& host) -> Status {
+      ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
+      v1::TransferStep step;
+      if (!stream->Read(&step) || !step.has_start()) {
+        return Error(Code::kInvalidArgument, "a transfer starts with its image");
+      }
+      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, step.start().image()));
+      RETURN_IF_ERROR(offer->AllowBases(step.start().base_layers()));
+      return Serve(context, stream, *offer);
+    });
+  }
+
+  grpc::Status OfferImage(grpc::ServerContext* context, const v1::OfferImageRequest* request,
+                          grpc::ServerWriter<v1::PullEvent>* writer) override {
+    return ForHost(cluster_, context, "offer image", [&](const std::string& host) -> Status {
+      ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
+      const std::string& user = request->image().user();
+      const auto uid = repository_->catalog().accounts().UidOf(user);
+      if (!uid) return Error(Code::kNotFound, "there is no user '" + user + "' on this host");
+      v1::PullRequest pull;
+      pull.set_host(host);
+      pull.set_reference(request->image().reference());
+      pull.set_new_reference(request->new_reference());
+      pull.set_replace(request->replace());
+      pull.set_bytes_per_second(request->bytes_per_second());
+      const CallCancellation cancellation(context);
+      RateLimit limit;
+      v1::PullEvent event;
+      ASSIGN_OR_RETURN(v1::PullResult result, puller_->Pull(
+                                                  *uid, pull,
+                                                  [&](const v1::PullProgress& state) {
+                                                    if (!limit.Pass()) return;
+                                                    *event.mutable_progress() = state;
+                                                    writer->Write(event);
+                                                  },
+                                                  cancellation.token()));
+      *event.mutable_result() = std::move(result);
+      writer->Write(event);
+      return Ok();
+    });
+  }
+
  private:
+  using TransferStream = grpc::ServerReaderWriter<v1::Piece, v1::TransferStep>;
+
+  static Status Serve(grpc::ServerContext* context, TransferStream* stream,
+                      const ImageOffer& offer) {
+    const CallCancellation cancellation(context);
+    // The receiver may be slow on purpose, so only what it asks or takes tells that it lives.
+    rpc::CallWatch watch([context] { context->TryCancel(); }, 4 * kStreamStallMax);
+    transfer::SenderChannel channel;
+    channel.receive = [&](v1::TransferRequest* request) -> Result<bool> {
+      v1::TransferStep step;
+      const bool more = stream->Read(&step);
+      watch.Moved();
+      if (more && !step.has_request()) {
+        return Error(Code::kInvalidArgument, "expected a request of the transfer");
+      }
+      request->Swap(step.mutable_request());
+      return more;
+    };
+    channel.send = [&](const v1::Piece& piece) -> Status {
+      const bool sent = stream->Write(piece);
+      watch.Moved();
+      return sent ? Ok() : Status(Error(Code::kCancelled, "the receiver went away"));
+    };
+    transfer::SendReport report;
+    return transfer::SendObjects(
+        [&offer](const Digest& digest) { return offer.OpenObject(digest); }, channel, {},
+        cancellation.token(), &report);
+  }
+
   Cluster* const cluster_;
   Repository* const repository_;
+  ImagePuller* const puller_;
   StreamSlots slots_;
 };
 
 }  // namespace
 
 std::vector<std::unique_ptr<grpc::Service>> MakePeerServices(Cluster* cluster,
-                                                             Repository* repository) {
+                                                             Repository* repository,
+                                                             ImagePuller* puller) {
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(std::make_unique<EnrolServiceImpl>(cluster));
-  services.push_back(std::make_unique<PeerServiceImpl>(cluster, repository));
+  services.push_back(std::make_unique<PeerServiceImpl>(cluster, repository, puller));
   return services;
 }
 

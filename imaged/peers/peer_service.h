@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "imaged/peers/cluster.h"
+#include "imaged/peers/image_puller.h"
 #include "imaged/repository/repository.h"
 
 namespace strata::imaged {
@@ -17,8 +18,9 @@ constexpr std::chrono::seconds kStreamStallMax{30};
 // Streams of one host at a time; each holds a thread.
 constexpr int kStreamsPerHostMax = 64;
 
-// Both must outlive the services.
+// All must outlive the services.
 std::vector<std::unique_ptr<grpc::Service>> MakePeerServices(Cluster* cluster,
-                                                             Repository* repository);
+                                                             Repository* repository,
+                                                             ImagePuller* puller);
 
 }  // namespace strata::imaged

@@ -38,9 +38,11 @@ Result<ObjectStore::Collected> Collector::Count(const Liveness::Roots& roots) {
 Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& roots, bool remove) {
   ObjectStore::Collected collected;
   ASSIGN_OR_RETURN(const unsigned step, FoldersPerPass(layers_, roots, pass_bytes_));
+  // After the mark: one that was committed in between is claimed or held by who committed it.
+  ASSIGN_OR_RETURN(const std::vector<Digest> pending, layers_.PendingObjects());
   for (unsigned first = 0; first < kFolders; first += step) {
     const unsigned end = std::min(first + step, kFolders);
-    std::vector<Digest> live;
+    std::vector<Digest> live = pending;
     for (const Digest& layer : roots.layers) {
       ASSIGN_OR_RETURN(const auto list, layers_.Objects(layer));
       for (const ObjectEntry& entry : list->WithFirstBytes(first, end)) {

@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "common/log.h"
 #include "imaged/manifest/tree_objects.h"
@@ -31,6 +33,7 @@ Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
 Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/manifests"));
   RETURN_IF_ERROR(MakeDirectories(root + "/lists"));
+  RETURN_IF_ERROR(MakeDirectories(root + "/pending", 0700));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
   // Trees that a dead process was building, and records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
@@ -55,8 +58,7 @@ Result<std::shared_ptr<const ObjectList>> LayerStore::Objects(const Digest& laye
   if (list.error().code() == Code::kCorrupt) LOG_WARNING(list.error().message() + ": made anew");
   ASSIGN_OR_RETURN(const auto reader, OpenManifest(layer));
   ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
-  RETURN_IF_ERROR(MakeDirectories(path.substr(0, path.rfind('/'))));
-  RETURN_IF_ERROR(ObjectList::Write(path, ObjectList::Of(tree)));
+  RETURN_IF_ERROR(WriteList(layer, ObjectList::Of(tree)));
   return ObjectList::Open(path);
 }
 
@@ -76,9 +78,63 @@ Status LayerStore::Commit(Staged staged, Ingest* ingest) {
     RETURN_IF_ERROR(FsyncDirectory(directory));
     RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
   }
-  const std::string list = ListPath(staged.written_.digest);
-  RETURN_IF_ERROR(MakeDirectories(list.substr(0, list.rfind('/'))));
-  return ObjectList::Write(list, staged.objects_);
+  return WriteList(staged.written_.digest, staged.objects_);
+}
+
+Status LayerStore::WriteList(const Digest& layer, const std::vector<ObjectEntry>& objects) const {
+  const std::string path = ListPath(layer);
+  RETURN_IF_ERROR(MakeDirectories(path.substr(0, path.rfind('/'))));
+  return ObjectList::Write(path, objects);
+}
+
+std::string LayerStore::PendingPath(const Digest& layer) const {
+  return root_ + "/pending/" + layer.Hex();
+}
+
+Status LayerStore::AddPending(ScratchFile manifest, const Digest& layer) {
+  RETURN_IF_ERROR(manifest.MoveTo(PendingPath(layer)));
+  return FsyncDirectory(root_ + "/pending");
+}
+
+Result<std::unique_ptr<ErofsReader>> LayerStore::OpenPending(const Digest& layer) const {
+  return ErofsReader::Open(PendingPath(layer));
+}
+
+Result<std::vector<Digest>> LayerStore::PendingObjects() const {
+  std::vector<Digest> objects;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root_ + "/pending"));
+  for (const std::string& name : names) {
+    const auto reader = ErofsReader::Open(root_ + "/pending/" + name);
+    if (!reader.ok() && reader.error().code() == Code::kNotFound) continue;  // Committed just now.
+    if (!reader.ok()) return reader.error();
+    ASSIGN_OR_RETURN(const Tree tree, (*reader)->LoadTree(), "pending layer " + name);
+    for (const ObjectEntry& entry : ObjectList::Of(tree)) objects.push_back(entry.digest);
+  }
+  return objects;
+}
+
+Status LayerStore::CommitPending(const Digest& layer) {
+  const std::string path = ManifestPath(layer);
+  ASSIGN_OR_RETURN(const auto reader, OpenPending(layer), "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
+  const std::string directory = path.substr(0, path.rfind('/'));
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  if (::rename(PendingPath(layer).c_str(), path.c_str()) != 0) return Errno("rename to " + path);
+  RETURN_IF_ERROR(FsyncDirectory(directory));
+  RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
+  return WriteList(layer, ObjectList::Of(tree));
+}
+
+Status LayerStore::SweepPending() const {
+  constexpr time_t kAgeMax = 7 * 24 * 3600;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root_ + "/pending"));
+  for (const std::string& name : names) {
+    const std::string path = root_ + "/pending/" + name;
+    struct stat st;
+    if (::stat(path.c_str(), &st) != 0 || ::time(nullptr) - st.st_mtime < kAgeMax) continue;
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + path);
+  }
+  return Ok();
 }
 
 Result<std::unique_ptr<ErofsReader>> LayerStore::OpenManifest(const Digest& layer) const {
@@ -189,6 +245,7 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
     }
     if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
   }
+  RETURN_IF_ERROR(SweepPending());
   RETURN_IF_ERROR(SweepShards(root_ + "/manifests", live_layers));
   return SweepShards(root_ + "/lists", live_layers);
 }

@@ -2,6 +2,8 @@
 //
 //   <root>/manifests/ab/cdef…   manifest of one layer, named by its digest, mode 0444, immutable
 //   <root>/lists/ab/cdef…       the objects of that layer (object_list.h): derived
+//   <root>/pending/<hex>        manifest of a layer whose objects are still being fetched; they are
+//                               kept from collections, for a week at most
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
 //   <root>/trees/<hex>.erofs.complete  all objects of the tree were there when a mount looked
@@ -53,6 +55,14 @@ class LayerStore {
   // The objects that a layer names; its list is made from the manifest when there is none.
   Result<std::shared_ptr<const ObjectList>> Objects(const Digest& layer) const;
 
+  // A manifest that was compared with its digest: durable, and pending until CommitPending.
+  Status AddPending(ScratchFile manifest, const Digest& layer);
+  Result<std::unique_ptr<ErofsReader>> OpenPending(const Digest& layer) const;
+  // The objects of all pending layers.
+  Result<std::vector<Digest>> PendingObjects() const;
+  // Makes a pending layer visible. REQUIRES: its objects are durable, and it is held.
+  Status CommitPending(const Digest& layer);
+
   std::string ManifestPath(const Digest& layer) const;
   Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;
   // Compares the manifest's bytes with its name: kCorrupt, kNotFound.
@@ -75,6 +85,9 @@ class LayerStore {
  private:
   explicit LayerStore(std::string root) : root_(std::move(root)) {}
   std::string ListPath(const Digest& layer) const;
+  std::string PendingPath(const Digest& layer) const;
+  Status WriteList(const Digest& layer, const std::vector<ObjectEntry>& objects) const;
+  Status SweepPending() const;
   // Removes the files of a folder of shards that are not named by one of `live`.
   Status SweepShards(const std::string& folder, const std::set<Digest>& live) const;
   std::string TreePath(const std::vector<Digest>& layers, size_t count) const;

@@ -10,6 +10,14 @@ Result<Liveness::HeldImage> Liveness::HoldFound(const std::function<Result<v1::I
   return HeldImage{std::move(image), Hold(this, std::move(stack))};
 }
 
+std::optional<Liveness::Hold> Liveness::HoldIf(LayerStack stack,
+                                               const std::function<bool()>& test) {
+  const std::lock_guard lock(mutex_);
+  if (!test()) return std::nullopt;
+  ++held_[stack];
+  return Hold(this, std::move(stack));
+}
+
 Liveness::Hold Liveness::HoldStack(LayerStack stack) {
   const std::lock_guard lock(mutex_);
   ++held_[stack];

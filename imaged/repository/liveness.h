@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -53,6 +54,8 @@ class Liveness {
   };
   // The image that `find` answers, held.
   Result<HeldImage> HoldFound(const std::function<Result<v1::Image>()>& find);
+  // Held if `test` says so, as one step against marking.
+  std::optional<Hold> HoldIf(LayerStack stack, const std::function<bool()>& test);
   // A layer that is about to be made, or is there already without anybody's name; or a part of a
   // stack that is held, so that its tree stays too.
   Hold HoldStack(LayerStack stack);

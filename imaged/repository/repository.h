@@ -45,6 +45,7 @@ class Repository {
   Images& images() { return catalog_->images(); }
   UsageAccounts& usage() { return usage_; }
   Collector& collector() { return collector_; }
+  Liveness& liveness() { return liveness_; }
 
   Result<v1::ShowResponse> Show(uid_t caller, const std::string& reference);
   Result<v1::ListFilesResponse> ListFiles(uid_t caller, const v1::ListFilesRequest& request);
@@ -78,6 +79,8 @@ class Repository {
   // Leases, for the host's daemons. A released lease that was not taken is Ok.
   Result<v1::AcquireRootResponse> AcquireRoot(const v1::AcquireRootRequest& request);
   Status ReleaseRoot(const std::string& lease);
+  // The whole flattened tree of layers that are held.
+  Result<Tree> LoadFlattened(const LayerStack& layers);
   // The image that a lease holds; its layers stay until the answer goes. kNotFound.
   Result<Liveness::HeldImage> HoldLeased(const std::string& lease);
   // The same for an image that the caller may use.
@@ -123,7 +126,6 @@ class Repository {
   // How many of the lowest layers of `image` are what a rebase onto `base` takes for its base.
   Result<size_t> BaseLayers(uid_t caller, const v1::Image& image, const v1::Image& base,
                             const std::string& from);
-  Result<Tree> LoadFlattened(const LayerStack& layers);
   // What a deletion freed, as its caller may know it; `deferred`: another collection runs.
   struct Freed {
     uint64_t objects = 0;

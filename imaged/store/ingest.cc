@@ -92,9 +92,12 @@ class StagedWriter : public ObjectWriter {
 };
 
 Ingest::Ingest(ObjectStore& store, TemporaryDirectory staging, UniqueFd staging_fd)
-    : store_(store), staging_(std::move(staging)), staging_fd_(std::move(staging_fd)) {}
+    : store_(store),
+      staging_(std::move(staging)),
+      staging_fd_(std::move(staging_fd)),
+      claims_(store) {}
 
-Ingest::~Ingest() { store_.Unclaim(claimed_); }
+Ingest::~Ingest() = default;
 
 Error Ingest::Fail(const Error& error) const { return error.Wrap("store " + store_.root()); }
 
@@ -110,9 +113,8 @@ bool Ingest::Offer(const Digest& digest, uint64_t size) {
     std::lock_guard lock(mutex_);
     stats_.bytes += size;
     if (staged_.contains(digest) || seen_.contains(digest)) return true;
-    claimed_.push_back(digest);
   }
-  if (!store_.ClaimAndLook(digest)) return false;
+  if (!claims_.Add(digest)) return false;
   std::lock_guard lock(mutex_);
   if (seen_.insert(digest).second) ++stats_.objects;
   return true;

@@ -109,10 +109,14 @@ Result<std::unique_ptr<Ingest>> ObjectStore::StartIngest() {
   return std::unique_ptr<Ingest>(new Ingest(*this, std::move(staging), std::move(fd)));
 }
 
-bool ObjectStore::ClaimAndLook(const Digest& digest) {
-  const std::lock_guard lock(mutex_);
-  ++claims_[digest];
-  return Has(digest);
+bool ObjectStore::Claims::Add(const Digest& digest) {
+  {
+    const std::lock_guard lock(mutex_);
+    digests_.push_back(digest);
+  }
+  const std::lock_guard lock(store_.mutex_);
+  ++store_.claims_[digest];
+  return store_.Has(digest);
 }
 
 void ObjectStore::Unclaim(const std::vector<Digest>& digests) {

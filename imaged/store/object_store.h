@@ -73,6 +73,23 @@ class ObjectStore {
   // sweep leaves it alone until the operation ends.
   Result<std::unique_ptr<Ingest>> StartIngest();
 
+  // Objects that a sweep leaves alone while this lives, whether they are there or to come.
+  // Thread-safe; the store must outlive it.
+  class Claims {
+   public:
+    explicit Claims(ObjectStore& store) : store_(store) {}
+    Claims(const Claims&) = delete;
+    Claims& operator=(const Claims&) = delete;
+    ~Claims() { store_.Unclaim(digests_); }
+    // Claims it, and answers whether it is there: both as one step against a sweep.
+    bool Add(const Digest& digest);
+
+   private:
+    ObjectStore& store_;
+    std::mutex mutex_;  // Guards digests_.
+    std::vector<Digest> digests_;
+  };
+
   // While it lives, claims are kept after their operations end: what an operation found present
   // may have been named since a collection looked at the names. One at a time.
   class ClaimEpoch {
@@ -101,8 +118,6 @@ class ObjectStore {
   explicit ObjectStore(std::string root) : root_(std::move(root)) {}
   // "store <root>: what", for errors.
   std::string Context(std::string_view what) const;
-  // Claims the digest and answers whether the object is there, as one step against Sweep.
-  bool ClaimAndLook(const Digest& digest);
   void Unclaim(const std::vector<Digest>& digests);
   void EndClaimEpoch();
 
@@ -194,10 +209,10 @@ class Ingest {
     std::string name;
     uint64_t size_bytes = 0;
   };
-  mutable std::mutex mutex_;  // Guards the next four.
+  ObjectStore::Claims claims_;  // What was staged or found present.
+  mutable std::mutex mutex_;    // Guards the next three.
   std::unordered_map<Digest, Staged, DigestHash> staged_;
   std::unordered_set<Digest, DigestHash> seen_;  // Present in the store already.
-  std::vector<Digest> claimed_;                  // In the store's claims.
   IngestStats stats_;
 };
 

@@ -143,7 +143,10 @@ Status ReceiveObjects(ObjectStore& store, PartialFiles& partial_files,
                       const ReceiveOptions& options, const CancelToken& cancel,
                       ReceiveReport* report) {
   *report = {};
-  const ObjectStore::PinGuard pin = store.Pin();  // Bases stay.
+  ObjectStore::Claims claims(store);  // Bases stay.
+  for (WantedObject& object : objects) {
+    if (object.base && !claims.Add(*object.base)) object.base.reset();
+  }
   return Receiver(store, partial_files, Missing(store, std::move(objects)), channel, options,
                   cancel, report)
       .Run();

@@ -37,7 +37,7 @@ struct SendReport {
 };
 
 // Serves one stream to its end. The objects that `open` gave must stay while it runs (hold
-// ObjectStore::Pin()). `*report` is filled on errors too.
+// their image). `*report` is filled on errors too.
 // kUnavailable: the stream ended before the receiver had everything. kCancelled. An error of a
 // callback is passed on.
 Status SendObjects(const OpenObject& open, const SenderChannel& channel, const SendOptions& options,

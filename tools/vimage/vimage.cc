@@ -11,6 +11,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
   AddImportCommand(tool);
   AddQueryCommands(tool);
   AddCompareCommands(tool);
+  AddPeerCommands(tool);
   AddShareCommands(tool);
   AddChangeCommands(tool);
   AddUsageCommands(tool);

@@ -21,6 +21,7 @@ namespace strata::imaged {
 constexpr uid_t kAlice = 50'001;
 constexpr uid_t kBob = 50'002;
 
+#undef ASSERT_OK
 #define ASSERT_OK(expr)                                         \
   do {                                                          \
     const auto& ok_result = (expr);                             \

@@ -1,22 +1,13 @@
-// Hosts of one cluster in one process, each with its state and its TLS server on loopback.
+// Membership: who joins, who is refused, what a removed host can do.
 #include "imaged/peers/cluster.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <filesystem>
-#include <map>
 #include <thread>
 
-#include "common/file_io.h"
-#include "common/rpc/status.h"
 #include "common/rpc/tls_channel.h"
 #include "imaged/api/peer.grpc.pb.h"
-#include "imaged/peers/host_fetcher.h"
 #include "imaged/peers/join_token.h"
-#include "imaged/peers/peer_listener.h"
+#include "tests/unit/peers/cluster_fixture.h"
 
 namespace strata::imaged {
 namespace {
@@ -25,107 +16,6 @@ using std::chrono::hours;
 using testing::HasSubstr;
 
 pki::Time Now() { return std::chrono::system_clock::now(); }
-
-#define ASSERT_OK(expr)                                         \
-  do {                                                          \
-    const auto& ok_result = (expr);                             \
-    ASSERT_TRUE(ok_result.ok()) << ok_result.error().message(); \
-  } while (false)
-
-// A port that was free a moment ago: gRPC and the list of hosts need to know it beforehand.
-std::string FreeAddress() {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in at = {};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(at);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
-  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
-  return "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
-}
-
-struct TestHost {
-  std::string directory;
-  std::unique_ptr<Cluster> cluster;
-  std::unique_ptr<Repository> repository;
-  std::unique_ptr<PeerListener> listener;  // Ends first.
-};
-
-class ClusterTest : public testing::Test {
- protected:
-  void SetUp() override {
-    auto created = TemporaryDirectory::Create("/var/tmp", "strata-cluster.");
-    ASSERT_OK(created);
-    directory_.emplace(std::move(*created));
-  }
-  void TearDown() override { hosts_.clear(); }
-
-  // A host that listens, and is in no cluster.
-  TestHost& Add(const std::string& name) {
-    TestHost& host = hosts_[name];
-    host.directory = directory_->path() + "/" + name;
-    const std::string address = FreeAddress();
-    auto cluster = Cluster::Open({host.directory + "/hosts", name, address});
-    EXPECT_TRUE(cluster.ok()) << cluster.error().message();
-    host.cluster = std::move(*cluster);
-    host.repository = std::move(*Repository::Open(host.directory));
-    host.listener =
-        std::make_unique<PeerListener>(host.cluster.get(), host.repository.get(), address);
-    return host;
-  }
-  TestHost& Init(const std::string& name, pki::Time now = Now()) {
-    TestHost& host = Add(name);
-    const Status made = host.cluster->Init({}, now);
-    EXPECT_TRUE(made.ok()) << made.error().message();
-    EXPECT_TRUE(host.listener->StartIfMember().ok());
-    return host;
-  }
-  static std::string Token(TestHost& issuer) {
-    const auto made = issuer.cluster->MakeToken(std::chrono::seconds(0), Now());
-    EXPECT_TRUE(made.ok()) << made.error().message();
-    return made.ok() ? made->token() : "";
-  }
-  static Status Join(TestHost& host, const std::string& token) {
-    v1::JoinRequest request;
-    request.set_token(token);
-    RETURN_IF_ERROR(host.cluster->Join(request));
-    return host.listener->StartIfMember();
-  }
-  static Digest Store(TestHost& host, const std::string& content) {
-    auto ingest = std::move(*host.repository->objects().StartIngest());
-    const Digest digest = *ingest->Add(content);
-    EXPECT_TRUE(ingest->Commit().ok());
-    return digest;
-  }
-  static Result<std::string> Fetch(HostFetcher& fetcher, const Digest& digest) {
-    std::string bytes;
-    const CancelToken cancel;
-    RETURN_IF_ERROR(fetcher.Fetch(
-        digest,
-        [&](std::string_view data) -> Status {
-          bytes += data;
-          return Ok();
-        },
-        cancel));
-    return bytes;
-  }
-  static std::string SerialOf(TestHost& host) {
-    const auto state = host.cluster->State();
-    return pki::Certificate::FromPem(*ReadFile(host.cluster->IdentityPath()))->serial();
-  }
-  static Status StatusOf(const grpc::Status& status) {
-    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
-  }
-  template <typename Answer>
-  static void ExpectDenied(const Answer& status, const std::string& message) {
-    ASSERT_FALSE(status.ok());
-    EXPECT_EQ(status.error().code(), Code::kPermissionDenied) << status.error().message();
-    EXPECT_THAT(status.error().message(), HasSubstr(message));
-  }
-
-  std::optional<TemporaryDirectory> directory_;
-  std::map<std::string, TestHost> hosts_;
-};
 
 TEST_F(ClusterTest, AJoinedHostReadsObjectsBothWays) {
   TestHost& a = Init("a");

@@ -190,22 +190,35 @@ TEST_F(VimageTest, EveryRefusalHasItsExitCode) {
   }
 }
 
-TEST_F(VimageTest, BrowseFindsImagesThatHoldAllWords) {
-  service_.on_list = [](const iapi::ListRequest& request, iapi::ListResponse* response) {
-    EXPECT_TRUE(request.all_visible());
-    for (const char* name : {"mpi", "mpi-python"}) {
-      iapi::Image* image = response->add_images();
-      image->set_owner("alice");
-      image->set_name(name);
-      image->set_tag("latest");
-    }
+TEST_F(VimageTest, BrowseAsksForOnePageOrForAll) {
+  std::vector<iapi::ListRequest> asked;
+  service_.on_list = [&](const iapi::ListRequest& request, iapi::ListResponse* response) {
+    asked.push_back(request);
+    const bool first = request.page_token().empty();
+    iapi::Image* image = response->add_images();
+    image->set_owner("alice");
+    image->set_name(first ? "mpi" : "mpi-python");
+    image->set_tag("latest");
+    response->set_total(2);
+    if (first) response->set_next_page_token("go on");
     return grpc::Status::OK;
   };
   Serve(service_);
-  const ToolRun run = Vimage({"browse", "mpi", "PYTHON"});
-  EXPECT_EQ(run.exit_code, 0);
-  EXPECT_NE(run.out.find("alice/mpi-python:latest"), std::string::npos);
-  EXPECT_EQ(run.out.find("alice/mpi:latest"), std::string::npos);
+  const ToolRun page =
+      Vimage({"browse", "mpi", "PYTHON", "--label", "course=os", "--sort", "size"});
+  EXPECT_EQ(page.exit_code, 0);
+  EXPECT_NE(page.out.find("alice/mpi:latest"), std::string::npos);
+  EXPECT_NE(page.out.find("1 of 2 are shown"), std::string::npos) << page.out;
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_TRUE(asked[0].all_visible());
+  EXPECT_EQ(asked[0].words_size(), 2);
+  EXPECT_EQ(asked[0].labels().at("course"), "os");
+  EXPECT_EQ(asked[0].sort(), iapi::SORT_SIZE);
+  const ToolRun all = Vimage({"browse", "--all"});
+  EXPECT_EQ(all.exit_code, 0);
+  EXPECT_NE(all.out.find("alice/mpi-python:latest"), std::string::npos);
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(asked[2].page_token(), "go on");
 }
 
 TEST_F(VimageTest, ABrokenExportLeavesNoFile) {

@@ -1,0 +1,62 @@
+#include "imaged/peers/image_offer.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "common/file_io.h"
+
+namespace strata::imaged {
+namespace {
+
+constexpr int kBaseLayersMax = 256;
+// A user that this host does not know: he may use what is public.
+constexpr uid_t kStranger = 65534;
+
+}  // namespace
+
+Result<std::unique_ptr<ImageOffer>> ImageOffer::Open(Repository* repository,
+                                                     const v1::PeerImage& image) {
+  if (image.user().empty()) return Error(Code::kInvalidArgument, "the call names no user");
+  const uid_t uid = repository->catalog().accounts().UidOf(image.user()).value_or(kStranger);
+  ASSIGN_OR_RETURN(Liveness::HeldImage held, repository->HoldImage(uid, image.reference()));
+  std::unique_ptr<ImageOffer> offer(new ImageOffer(repository, uid, std::move(held)));
+  for (const Digest& layer : offer->held_.hold.stack()) {
+    ASSIGN_OR_RETURN(offer->lists_.emplace_back(), repository->layers().Objects(layer));
+  }
+  return offer;
+}
+
+Result<UniqueFd> ImageOffer::OpenManifest(const std::string& layer) const {
+  ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer));
+  const LayerStack& stack = held_.hold.stack();
+  if (std::find(stack.begin(), stack.end(), digest) == stack.end()) {
+    return Error(Code::kNotFound, DisplayName(held_.image) + " has no layer " + layer);
+  }
+  return strata::Open(repository_->layers().ManifestPath(digest), O_RDONLY);
+}
+
+Status ImageOffer::AllowBases(const google::protobuf::RepeatedPtrField<std::string>& layers) {
+  if (layers.size() > kBaseLayersMax) {
+    return Error(Code::kInvalidArgument,
+                 "at most " + std::to_string(kBaseLayersMax) + " layers may be bases");
+  }
+  for (const std::string& layer : layers) {
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer));
+    auto hold = repository_->liveness().HoldIf(
+        {digest}, [&] { return repository_->images().MayReadLayer(uid_, digest); });
+    if (!hold) continue;
+    bases_.push_back(std::move(*hold));
+    ASSIGN_OR_RETURN(lists_.emplace_back(), repository_->layers().Objects(digest));
+  }
+  return Ok();
+}
+
+Result<UniqueFd> ImageOffer::OpenObject(const Digest& digest) const {
+  const bool offered = std::any_of(lists_.begin(), lists_.end(),
+                                   [&](const auto& list) { return list->Contains(digest); });
+  if (offered) return repository_->objects().OpenObject(digest);
+  return Error(Code::kNotFound, "object " + digest.ToString() + " is not offered");
+}
+
+}  // namespace strata::imaged

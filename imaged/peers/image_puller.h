@@ -1,0 +1,62 @@
+// ImagePuller: brings an image of another host here: its record, the manifests that are missing,
+// and the objects that are missing, as deltas against what is here already (docs/transfer.md).
+//
+// Nothing that comes is trusted: the image's digest is computed from what it says, manifests and
+// objects are compared with their digests, and the image is published only when all is here. After
+// a break, whatever ended it, calling again goes on: manifests wait as pending layers, whose
+// objects no collection takes (imaged/repository/layer_store.h), and large objects in parts.
+//
+// Thread-safe. Of several pulls of one image at the same time one transfers, the others wait and
+// find it here.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "common/cancel.h"
+#include "common/result.h"
+#include "imaged/api/peer.grpc.pb.h"
+#include "imaged/peers/cluster.h"
+#include "imaged/repository/repository.h"
+#include "imaged/transfer/partial_files.h"
+
+namespace strata::imaged {
+
+class ImagePuller {
+ public:
+  using Progress = std::function<void(const v1::PullProgress&)>;
+
+  // Both must outlive this.
+  static Result<std::unique_ptr<ImagePuller>> Open(Cluster* cluster, Repository* repository);
+
+  // Errors: of the name here (Images::Reserve); of the other host; kCorrupt when it sent something
+  // else than it said; kDeadlineExceeded when it sent nothing for half a minute; kResourceExhausted
+  // for a full disk or a limit.
+  Result<v1::PullResult> Pull(uid_t caller, const v1::PullRequest& request,
+                              const Progress& progress, const CancelToken& cancel);
+  // Has another host pull an image from here.
+  Result<v1::PullResult> Push(uid_t caller, const v1::PushRequest& request,
+                              const Progress& progress, const CancelToken& cancel);
+
+ private:
+  class Operation;
+
+  ImagePuller(Cluster* cluster, Repository* repository,
+              std::unique_ptr<transfer::PartialFiles> partial_files)
+      : cluster_(cluster), repository_(repository), partial_files_(std::move(partial_files)) {}
+  // Waits until nobody else pulls this image.
+  Result<std::shared_ptr<std::timed_mutex>> OneAtATime(const std::string& image_digest,
+                                                       std::unique_lock<std::timed_mutex>* lock,
+                                                       const CancelToken& cancel);
+
+  Cluster* const cluster_;
+  Repository* const repository_;
+  const std::unique_ptr<transfer::PartialFiles> partial_files_;
+  std::mutex mutex_;  // Guards running_ (the map, not the mutexes in it).
+  std::map<std::string, std::weak_ptr<std::timed_mutex>> running_;  // By the image's digest.
+};
+
+}  // namespace strata::imaged

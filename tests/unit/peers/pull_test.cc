@@ -1,0 +1,255 @@
+// Images from host to host: what moves, who may ask, and what a break or a liar leaves behind.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <random>
+#include <thread>
+
+#include "imaged/peers/image_offer.h"
+#include "tests/unit/imaged/repository_fixture.h"
+#include "tests/unit/peers/cluster_fixture.h"
+
+namespace strata::imaged {
+namespace {
+
+using testing::HasSubstr;
+
+// Bytes that do not compress.
+std::string Noise(unsigned seed, size_t size) {
+  std::mt19937 random(seed);
+  std::string bytes(size, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
+
+class PullTest : public ClusterTest {
+ protected:
+  void SetUp() override {
+    ClusterTest::SetUp();
+    a_ = &Init("a");
+    b_ = &Add("b");
+    ASSERT_OK(Join(*b_, Token(*a_)));
+    for (unsigned i = 0; i < 40; ++i) {
+      files_.push_back({"f" + std::to_string(i), Noise(i, 20'000 + i)});
+    }
+    files_.push_back({"large", Noise(99, 9'000'000)});
+    files_.push_back({"small", "inline"});
+  }
+  void TearDown() override {
+    for (const auto& [name, host] : hosts_) {
+      EXPECT_EQ(CountFiles(host.directory + "/store/staging"), 0u) << name;
+    }
+    ClusterTest::TearDown();
+  }
+
+  Result<v1::ImportResult> Import(TestHost& host, uid_t caller, const std::string& reference,
+                                  const std::string& base = "") {
+    v1::ImportOptions options;
+    options.set_reference(reference);
+    options.set_base(base);
+    options.set_replace(true);
+    const std::string tar = MakeTar(directory_->path() + "/scratch", files_);
+    return host.repository->Import(caller, options, SourceOf(tar, 1 << 20), cancel_, {});
+  }
+  Result<v1::PullResult> Pull(uid_t caller, const std::string& reference,
+                              const ImagePuller::Progress& progress = {},
+                              const CancelToken& cancel = CancelToken()) {
+    v1::PullRequest request;
+    request.set_host("a");
+    request.set_reference(reference);
+    request.set_replace(true);
+    return b_->puller->Pull(caller, request, progress, cancel);
+  }
+  void Share(const std::string& reference) {
+    v1::ShareRequest request;
+    request.set_reference(reference);
+    request.set_visibility(v1::PUBLIC);
+    ASSERT_OK(a_->repository->images().Share(kAlice, request));
+  }
+  static std::string Export(TestHost& host, uid_t caller, const std::string& reference) {
+    std::string tar;
+    EXPECT_TRUE(host.repository
+                    ->Export(
+                        caller, reference,
+                        [&](std::string_view data) -> Status {
+                          tar += data;
+                          return Ok();
+                        },
+                        CancelToken())
+                    .ok());
+    return tar;
+  }
+  void ExpectSound(TestHost& host) {
+    const auto checked = host.repository->Fsck(
+        0, "", cancel_, {}, [](const std::string& problem) { ADD_FAILURE() << problem; });
+    ASSERT_OK(checked);
+  }
+  std::string alice() const { return std::to_string(kAlice); }
+
+  TestHost* a_ = nullptr;
+  TestHost* b_ = nullptr;
+  std::vector<File> files_;
+  CancelToken cancel_;
+};
+
+TEST_F(PullTest, AnImageArrivesAsItIsAndItsNextVersionMovesWhatChanged) {
+  const auto imported = Import(*a_, kAlice, "tools:v1");
+  ASSERT_OK(imported);
+  const auto first = Pull(kAlice, "tools:v1");
+  ASSERT_OK(first);
+  EXPECT_EQ(first->image().digest(), imported->image().digest());
+  EXPECT_EQ(first->image().layers(0).history().origin(), "import");
+  EXPECT_EQ(first->objects(), 41u);
+  EXPECT_GE(first->wire_bytes(), 9'800'000u) << "noise does not compress";
+  EXPECT_EQ(Export(*a_, kAlice, "tools:v1"), Export(*b_, kAlice, "tools:v1"));
+  ExpectSound(*b_);
+  EXPECT_EQ(CountFiles(b_->directory + "/store/pending"), 0u);
+
+  files_[3].content += "changed";
+  files_[40].content.insert(4'000'000, "changed too");
+  ASSERT_OK(Import(*a_, kAlice, "tools:v2"));
+  const auto second = Pull(kAlice, "tools:v2");
+  ASSERT_OK(second);
+  EXPECT_EQ(second->objects(), 2u);
+  EXPECT_LT(second->wire_bytes(), 100'000u) << "only what differs from version 1";
+  EXPECT_EQ(Export(*a_, kAlice, "tools:v2"), Export(*b_, kAlice, "tools:v2"));
+
+  const auto again = Pull(kAlice, "tools:v2");
+  ASSERT_OK(again);
+  EXPECT_EQ(again->objects(), 0u);
+  EXPECT_EQ(again->wire_bytes(), 0u);
+}
+
+TEST_F(PullTest, OnlyWhatTheUserMayUseIsThereForHim) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  const auto refused = Pull(kBob, alice() + "/tools");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kNotFound);
+  EXPECT_THAT(refused.error().message(), HasSubstr("host a"));
+  Share("tools");
+  const auto pulled = Pull(kBob, alice() + "/tools");
+  ASSERT_OK(pulled);
+  EXPECT_EQ(DisplayName(pulled->image()), std::to_string(kBob) + "/tools:latest")
+      << "bob may not write alice's names";
+  EXPECT_EQ(pulled->image().visibility(), v1::PRIVATE);
+}
+
+TEST_F(PullTest, AnOfferIsTheImageAndNothingElse) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  Share("tools");
+  files_ = {{"hidden", Noise(7, 5000)}};
+  const auto hidden = Import(*a_, kAlice, "private");
+  ASSERT_OK(hidden);
+  v1::PeerImage image;
+  image.set_reference(alice() + "/tools");
+  image.set_user("no-such-user");
+  const auto offer = ImageOffer::Open(a_->repository.get(), image);
+  ASSERT_OK(offer);
+  EXPECT_TRUE((*offer)->OpenObject(Hasher::Of(Noise(0, 20'000))).ok());
+  const Digest secret = Hasher::Of(Noise(7, 5000));
+  EXPECT_TRUE(a_->repository->objects().Has(secret));
+  EXPECT_EQ((*offer)->OpenObject(secret).error().code(), Code::kNotFound);
+  const std::string layer = hidden->image().layers(0).digest();
+  EXPECT_EQ((*offer)->OpenManifest(layer).error().code(), Code::kNotFound);
+  google::protobuf::RepeatedPtrField<std::string> bases;
+  bases.Add(std::string(layer));
+  ASSERT_OK((*offer)->AllowBases(bases));
+  EXPECT_EQ((*offer)->OpenObject(secret).error().code(), Code::kNotFound)
+      << "a base that the user may not read is none";
+  image.set_reference(alice() + "/private");
+  EXPECT_EQ(ImageOffer::Open(a_->repository.get(), image).error().code(), Code::kNotFound);
+}
+
+TEST_F(PullTest, ABreakKeepsWhatCameThoughACollectionRuns) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  CancelToken cancel;
+  const auto broken = Pull(
+      kAlice, "tools",
+      [&](const v1::PullProgress& state) {
+        if (state.bytes() > 5'000'000) cancel.Cancel();
+      },
+      cancel);
+  ASSERT_FALSE(broken.ok());
+  EXPECT_EQ(broken.error().code(), Code::kCancelled);
+  EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
+  EXPECT_EQ(CountFiles(b_->directory + "/store/manifests"), 0u) << "nothing half is visible";
+  ASSERT_OK(b_->repository->collector().Collect());
+  const auto resumed = Pull(kAlice, "tools");
+  ASSERT_OK(resumed);
+  EXPECT_LT(resumed->wire_bytes(), 6'500'000u);
+  EXPECT_TRUE(resumed->resumed_bytes() > 0 || resumed->objects() < 41);
+  EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(*b_, kAlice, "tools"));
+  ExpectSound(*b_);
+}
+
+TEST_F(PullTest, OfTwoPullsOfOneImageOneTransfers) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  Share("tools");
+  Result<v1::PullResult> alices = v1::PullResult();
+  Result<v1::PullResult> bobs = v1::PullResult();
+  {
+    std::jthread one([&] { alices = Pull(kAlice, "tools"); });
+    std::jthread two([&] { bobs = Pull(kBob, alice() + "/tools"); });
+  }
+  ASSERT_OK(alices);
+  ASSERT_OK(bobs);
+  EXPECT_EQ(alices->objects() + bobs->objects(), 41u);
+  EXPECT_EQ(alices->image().digest(), bobs->image().digest());
+}
+
+TEST_F(PullTest, APushIsAPullFromTheOtherSide) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  v1::PushRequest request;
+  request.set_reference("tools");
+  request.set_host("b");
+  bool progressed = false;
+  const auto pushed = a_->puller->Push(
+      kAlice, request, [&](const v1::PullProgress&) { progressed = true; }, cancel_);
+  ASSERT_OK(pushed);
+  EXPECT_EQ(pushed->objects(), 41u);
+  EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(*b_, kAlice, "tools"));
+  const auto taken = a_->puller->Push(kAlice, request, {}, cancel_);
+  ASSERT_FALSE(taken.ok());
+  EXPECT_EQ(taken.error().code(), Code::kAlreadyExists);
+  request.set_reference("absent");
+  EXPECT_EQ(a_->puller->Push(kAlice, request, {}, cancel_).error().code(), Code::kNotFound);
+  request.set_host("c");
+  request.set_reference("tools");
+  EXPECT_EQ(a_->puller->Push(kAlice, request, {}, cancel_).error().code(), Code::kNotFound);
+}
+
+TEST_F(PullTest, ALimitOfTheReceiverHoldsAndNothingIsNamed) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  v1::SetQuotaRequest quota;
+  quota.set_subject("default");
+  quota.set_limit_bytes(1'000'000);
+  ASSERT_OK(b_->repository->usage().SetQuota(0, quota));
+  const auto refused = Pull(kAlice, "tools");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
+}
+
+TEST_F(PullTest, WhatIsNotWhatItsDigestSaysIsRefused) {
+  const auto imported = Import(*a_, kAlice, "tools");
+  ASSERT_OK(imported);
+  const Digest layer = *Digest::Parse(imported->image().layers(0).digest());
+  const std::string manifest = a_->repository->layers().ManifestPath(layer);
+  const std::string good = *ReadFile(manifest);
+  Overwrite(manifest);
+  const auto bad_manifest = Pull(kAlice, "tools");
+  ASSERT_FALSE(bad_manifest.ok());
+  EXPECT_EQ(bad_manifest.error().code(), Code::kCorrupt) << bad_manifest.error().message();
+  EXPECT_EQ(CountFiles(b_->directory + "/store/pending"), 0u);
+  ASSERT_OK(WriteFileAtomically(manifest, good));
+
+  Overwrite(a_->repository->objects().PathOf(Hasher::Of(Noise(5, 20'005))));
+  const auto bad_object = Pull(kAlice, "tools");
+  ASSERT_FALSE(bad_object.ok());
+  EXPECT_EQ(bad_object.error().code(), Code::kCorrupt) << bad_object.error().message();
+  EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
+  EXPECT_EQ(CountFiles(b_->directory + "/store/manifests"), 0u);
+}
+
+}  // namespace
+}  // namespace strata::imaged

@@ -1,0 +1,126 @@
+// Images from and to other hosts of the cluster: pull, push.
+#include <cstdio>
+#include <optional>
+#include <ostream>
+
+#include "common/printable.h"
+#include "imaged/api/peer.grpc.pb.h"
+#include "tools/cli/human.h"
+#include "tools/cli/progress.h"
+#include "tools/vimage/describe.h"
+#include "tools/vimage/unary_call.h"
+#include "tools/vimage/vimage.h"
+
+namespace strata::tools {
+namespace {
+
+namespace api = imaged::v1;
+using Stub = api::TransferService::Stub;
+using EventReader = std::unique_ptr<grpc::ClientReader<api::PullEvent>>;
+
+struct PullArguments {
+  std::string host;
+  std::string reference;
+  std::string name;
+  std::string limit;
+  bool replace = false;
+};
+
+std::string Describe(const api::PullResult& result) {
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%.1f s", result.seconds());
+  std::string text = Printable(FullName(result.image())) + ": " + HumanCount(result.objects()) +
+                     " objects of " + HumanBytes(result.bytes()) + " were missing, " +
+                     HumanBytes(result.wire_bytes()) + " went over the wire in " + seconds;
+  if (result.resumed_bytes() > 0) {
+    text += ", " + HumanBytes(result.resumed_bytes()) + " had come before";
+  }
+  return text;
+}
+
+// Reads the events of a pull or push to their end.
+Result<int> Follow(Tool& tool, const EventReader& reader, const std::string& title) {
+  std::optional<api::PullResult> result;
+  {
+    ProgressLine progress(tool.console(), title, tool.json());
+    api::PullEvent event;
+    while (reader->Read(&event)) {
+      if (event.has_result()) {
+        result = event.result();
+      } else {
+        const api::PullProgress& at = event.progress();
+        std::string stage = HumanBytes(static_cast<uint64_t>(at.wire_bytes_per_second())) + "/s";
+        if (at.seconds_left() >= 0) {
+          stage += ", " + std::to_string(static_cast<int64_t>(at.seconds_left())) + " s left";
+        }
+        progress.Update({stage, at.bytes(), at.bytes_total(), true, at.objects()});
+      }
+    }
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  if (!result) return Error(Code::kInternal, "imaged ended the transfer without a result");
+  return Show(tool, *result,
+              [&](const auto& done) { tool.console().out << Describe(done) << '\n'; });
+}
+
+template <typename Request>
+Status Fill(const PullArguments& arguments, Request* request) {
+  request->set_host(arguments.host);
+  request->set_reference(arguments.reference);
+  request->set_new_reference(arguments.name);
+  request->set_replace(arguments.replace);
+  if (arguments.limit.empty()) return Ok();
+  ASSIGN_OR_RETURN(const uint64_t limit, ParseBytes(arguments.limit));
+  request->set_bytes_per_second(limit);
+  return Ok();
+}
+
+Result<int> Pull(Tool& tool, const PullArguments& arguments) {
+  api::PullRequest request;
+  RETURN_IF_ERROR(Fill(arguments, &request));
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  Stub stub(channel);
+  return Follow(tool, stub.Pull(call.context(), request), "pull " + Printable(arguments.reference));
+}
+
+Result<int> Push(Tool& tool, const PullArguments& arguments) {
+  api::PushRequest request;
+  RETURN_IF_ERROR(Fill(arguments, &request));
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  Stub stub(channel);
+  return Follow(tool, stub.Push(call.context(), request), "push " + Printable(arguments.reference));
+}
+
+void AddOptions(CLI::App* command, PullArguments* arguments, const std::string& where) {
+  command->add_option("--as", arguments->name, "What it is called " + where + ": NAME[:TAG]");
+  command->add_option("--limit", arguments->limit, "Bytes per second at most, as 10M");
+  command->add_flag("--replace", arguments->replace, "Give it the name if that is taken");
+}
+
+}  // namespace
+
+void AddPeerCommands(Tool& tool) {
+  auto pull = std::make_shared<PullArguments>();
+  CLI::App* command =
+      tool.AddCommand("pull", "Bring an image of another host here; only what is missing moves",
+                      "  vimage pull node2 alice/spark:v1\n  vimage pull node2 alice/spark:v1 --as "
+                      "spark --limit 10M\n"
+                      "After a break the same command goes on.",
+                      [&tool, pull] { return Pull(tool, *pull); });
+  command->add_option("HOST", pull->host, "As 'vimage host list' calls it")->required();
+  command->add_option("IMAGE", pull->reference, "[OWNER/]NAME[:TAG] there")->required();
+  AddOptions(command, pull.get(), "here");
+
+  auto push = std::make_shared<PullArguments>();
+  command = tool.AddCommand("push", "Have another host bring an image of this one there",
+                            "  vimage push spark:v1 node2\n  vimage push spark:v1 node2 --replace",
+                            [&tool, push] { return Push(tool, *push); });
+  command->add_option("IMAGE", push->reference, "[OWNER/]NAME[:TAG]")->required();
+  command->add_option("HOST", push->host, "As 'vimage host list' calls it")->required();
+  AddOptions(command, push.get(), "there");
+}
+
+}  // namespace strata::tools
