@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
+#include <mutex>
+#include <unordered_map>
 
 namespace strata::imaged {
 namespace {
@@ -35,6 +38,35 @@ void WithEntry(const Lookup& lookup, const Use& use) {
   }
 }
 
+// Names of numbers, for a while.
+class NameCache {
+ public:
+  template <typename Lookup>
+  std::string Get(uint32_t number, const Lookup& lookup) {
+    const auto now = std::chrono::steady_clock::now();
+    {
+      const std::lock_guard lock(mutex_);
+      const auto it = names_.find(number);
+      if (it != names_.end() && now - it->second.since < kKept) return it->second.name;
+    }
+    std::string name = lookup();
+    const std::lock_guard lock(mutex_);
+    if (names_.size() >= kNamesMax) names_.clear();
+    names_[number] = {name, now};
+    return name;
+  }
+
+ private:
+  static constexpr std::chrono::seconds kKept{30};
+  static constexpr size_t kNamesMax = 100'000;
+  struct Entry {
+    std::string name;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::mutex mutex_;  // Guards names_.
+  std::unordered_map<uint32_t, Entry> names_;
+};
+
 class HostAccountsImpl final : public Accounts {
  public:
   std::optional<uid_t> UidOf(const std::string& user) const override {
@@ -54,17 +86,21 @@ class HostAccountsImpl final : public Accounts {
   }
 
   std::string UserName(uid_t uid) const override {
-    std::string name = std::to_string(uid);
-    WithEntry<passwd>([&](auto... rest) { return ::getpwuid_r(uid, rest...); },
-                      [&](const passwd& entry) { name = entry.pw_name; });
-    return name;
+    return users_.Get(uid, [uid] {
+      std::string name = std::to_string(uid);
+      WithEntry<passwd>([&](auto... rest) { return ::getpwuid_r(uid, rest...); },
+                        [&](const passwd& entry) { name = entry.pw_name; });
+      return name;
+    });
   }
 
   std::string GroupName(gid_t gid) const override {
-    std::string name = std::to_string(gid);
-    WithEntry<group>([&](auto... rest) { return ::getgrgid_r(gid, rest...); },
-                     [&](const group& entry) { name = entry.gr_name; });
-    return name;
+    return groups_.Get(gid, [gid] {
+      std::string name = std::to_string(gid);
+      WithEntry<group>([&](auto... rest) { return ::getgrgid_r(gid, rest...); },
+                       [&](const group& entry) { name = entry.gr_name; });
+      return name;
+    });
   }
 
   std::vector<gid_t> GroupsOf(uid_t uid) const override {
@@ -85,6 +121,10 @@ class HostAccountsImpl final : public Accounts {
     groups.resize(static_cast<size_t>(count));
     return groups;
   }
+
+ private:
+  mutable NameCache users_;
+  mutable NameCache groups_;
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Accounts: the users and groups of this host, as getpwnam(3), getgrnam(3) and getgrouplist(3) know
 // them. An interface, so that tests bring users that the machine does not have.
 //
-// Thread-safe. Nothing is cached here: who left a group has left it at the next question.
+// Thread-safe. Who left a group has left it at the next question; only the names of numbers are
+// remembered, for half a minute: a listing asks for the same ones again and again.
 #pragma once
 
 #include <sys/types.h>

@@ -84,6 +84,28 @@ as $bob prune >/dev/null
 as $bob delete mine >/dev/null
 [ "$(objects)" = 0 ] || die "$(objects) objects are left of nothing"
 
+echo "== what differs, and the same changes on a newer base"
+mkdir "$root/layer"
+as $alice import "$root/files" os:v1 >/dev/null
+echo mine >"$root/layer/own"
+as $alice import "$root/layer" tool --base os:v1 >/dev/null
+[ "$(as $alice diff os:v1 tool --json | jq -r '.entries[].path' | xargs)" = own ] ||
+  die "the image differs in more than its own file"
+seq 600 >"$root/files/more"
+as $alice import "$root/files" os:v2 >/dev/null
+as $alice rebase tool --onto os:v2 --as tool:new --json | jq -e '.open_conflicts == "0"' >/dev/null ||
+  die "a conflict where there is none"
+as $alice export tool:new | tar -xO ./more 2>/dev/null | tail -n 1 | grep -qx 600 ||
+  as $alice export tool:new | tar -xO more | tail -n 1 | grep -qx 600 || die "not the new base's file"
+echo other >"$root/layer/more"
+as $alice import "$root/layer" tool:both --base os:v1 >/dev/null
+refused 7 as $alice rebase tool:both --onto os:v2 --as tool:never
+grep -q "nothing was published" <<<"$message" || die "no remedy given: $message"
+refused 3 as $alice show tool:never
+as $alice rebase tool:both --onto os:v2 --as tool:mine --take image:/more >/dev/null
+for name in os:v1 os:v2 tool tool:new tool:both tool:mine; do as $alice delete "$name" >/dev/null; done
+[ "$(objects)" = 0 ] || die "$(objects) objects are left of nothing"
+
 echo "== limits"
 refused 4 as $alice quota default 1M
 vimage quota user:$alice 50K >/dev/null
