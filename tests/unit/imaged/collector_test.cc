@@ -80,6 +80,44 @@ TEST_F(CollectorTest, WhatIsHeldWhileACollectionRunsStaysUntilItsEnd) {
   EXPECT_EQ(CountFiles(Store("manifests")), 0u);
 }
 
+TEST_F(CollectorTest, WhatWasHeldDuringAnEpochCountsUntilItsEnd) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const Digest layer = *Digest::Parse(repository_->images().Find(kAlice, "x")->layers(0).digest());
+  Liveness& liveness = repository_->liveness();
+  {
+    const auto epoch = liveness.BeginEpoch();
+    ASSERT_OK(epoch);
+    EXPECT_EQ(liveness.BeginEpoch().error().code(), Code::kFailedPrecondition);
+    { const auto held = repository_->HoldImage(kAlice, "x"); }
+    ASSERT_OK(repository_->images().Remove(kAlice, "x"));
+    EXPECT_TRUE(liveness.Mark()->layers.contains(layer))
+        << "a name may have been given to it before the hold ended";
+  }
+  EXPECT_FALSE(liveness.Mark()->layers.contains(layer));
+}
+
+TEST_F(CollectorTest, ACommittedLayerStaysUntilItsImageIsNamed) {
+  auto ingest = repository_->objects().StartIngest();
+  ASSERT_OK(ingest);
+  Tree tree;
+  Inode inode;
+  inode.mode = S_IFREG | 0644;
+  inode.size = 5000;
+  inode.object = *(*ingest)->Add(std::string(5000, 'u'));
+  ASSERT_OK(tree.Link(Tree::kRoot, "f", *tree.AddInode(std::move(inode))));
+  {
+    const auto committed = repository_->CommitLayer({tree, 5000, ingest->get()});
+    ASSERT_OK(committed);
+    ingest->reset();
+    ASSERT_OK(repository_->collector().Collect());
+    EXPECT_EQ(CountFiles(Store("manifests")), 1u);
+    EXPECT_EQ(CountFiles(Store("objects")), 1u);
+  }
+  ASSERT_OK(repository_->collector().Collect());
+  EXPECT_EQ(CountFiles(Store("manifests")), 0u);
+  EXPECT_EQ(CountFiles(Store("objects")), 0u);
+}
+
 // Imports with and without a base, roots taken and let go, listings, exports, replaced and deleted
 // names, and collections, all at once. What is named or leased must be whole at every moment.
 TEST_F(CollectorTest, NothingLiveIsCollectedUnderLoad) {

@@ -173,7 +173,10 @@ TEST_F(PullTest, ABreakKeepsWhatCameThoughACollectionRuns) {
   EXPECT_EQ(broken.error().code(), Code::kCancelled);
   EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
   EXPECT_EQ(CountFiles(b_->directory + "/store/manifests"), 0u) << "nothing half is visible";
+  const size_t came = CountFiles(b_->directory + "/store/objects");
+  EXPECT_GE(came, 40u) << "small ones come first";
   ASSERT_OK(b_->repository->collector().Collect());
+  EXPECT_EQ(CountFiles(b_->directory + "/store/objects"), came);
   const auto resumed = Pull(kAlice, "tools");
   ASSERT_OK(resumed);
   EXPECT_LT(resumed->wire_bytes(), 6'500'000u);
