@@ -2,6 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <ctime>
@@ -78,6 +81,7 @@ Result<RoundStats> UpperScan::Round(bool frozen) {
   stats_ = {};
   settled_before_ns_ = NowNs() - kGranularityNs;
   if (!frozen && ::syncfs(upper_.get()) != 0) return Errno("syncfs of the upper directory");
+  if (frozen) RETURN_IF_ERROR(LookAhead());
   snapshot_ = {};
 
   struct stat st;
@@ -99,16 +103,66 @@ Status UpperScan::WalkDirectory(int fd, uint32_t position, Known* known) {
   if (known->names.empty()) {
     ASSIGN_OR_RETURN(known->names, ReadNames(fd));
   }
-  for (const std::string& name : known->names) {
-    ASSIGN_OR_RETURN(const bool seen, Visit(fd, name, position), name);
+  const std::vector<struct stat> looked_at = std::exchange(known->looked_at, {});
+  for (size_t i = 0; i < known->names.size(); ++i) {
+    const std::string& name = known->names[i];
+    const struct stat* st = looked_at.empty() ? nullptr : &looked_at[i];
+    ASSIGN_OR_RETURN(const bool seen, Visit(fd, name, st, position), name);
     if (!seen) known->settled = false;
   }
   return Ok();
 }
 
-Result<bool> UpperScan::Visit(int dir_fd, const std::string& name, uint32_t parent) {
+Status UpperScan::LookAhead() {
+  // Directories of the round before. A path leads only through directories that it saw.
+  struct Directory {
+    std::string path;
+    Known* known;
+  };
+  std::vector<Directory> directories;
+  std::vector<std::string> paths(snapshot_.entries.size());
+  for (size_t i = 0; i < snapshot_.entries.size(); ++i) {
+    const UpperEntry& entry = snapshot_.entries[i];
+    if (!entry.captured->inode.IsDirectory()) continue;
+    for (const uint32_t child : entry.children) {
+      paths[child] =
+          i == 0 ? snapshot_.entries[child].name : paths[i] + "/" + snapshot_.entries[child].name;
+    }
+    const auto known = known_.find(entry.captured->number);
+    if (known == known_.end() || known->second.names.empty()) continue;
+    directories.push_back({i == 0 ? "." : paths[i], &known->second});
+  }
+  return ParallelFor(directories.size(),
+                     [&](size_t i) { return LookInto(directories[i].path, directories[i].known); });
+}
+
+Status UpperScan::LookInto(const std::string& path, Known* known) const {
+  open_how how = {};
+  how.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  const UniqueFd fd(
+      static_cast<int>(::syscall(SYS_openat2, upper_.get(), path.c_str(), &how, sizeof(how))));
   struct stat st;
-  if (::fstatat(dir_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+  // Another directory may have taken its place.
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0 || known->captured->number != st.st_ino) {
+    return Ok();
+  }
+  std::vector<struct stat> looked_at(known->names.size());
+  for (size_t i = 0; i < looked_at.size(); ++i) {
+    if (::fstatat(fd.get(), known->names[i].c_str(), &looked_at[i], AT_SYMLINK_NOFOLLOW) != 0) {
+      return Ok();  // The walk will say what is wrong.
+    }
+  }
+  known->looked_at = std::move(looked_at);
+  return Ok();
+}
+
+Result<bool> UpperScan::Visit(int dir_fd, const std::string& name, const struct stat* looked_at,
+                              uint32_t parent) {
+  struct stat st;
+  if (looked_at != nullptr) {
+    st = *looked_at;
+  } else if (::fstatat(dir_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     Error error = Errno("stat");
     if (Vanished(error)) return false;
     return error;
@@ -174,6 +228,7 @@ Result<UpperScan::Known*> UpperScan::CaptureOpen(UniqueFd fd, const struct stat&
   known.settled = known.stamp.ctime_ns < settled_before_ns_;
   known.captured = captured;
   known.names.clear();
+  known.looked_at.clear();
   known.round = round_;
   if (S_ISREG(st.st_mode) && !captured->marks.metacopy && st.st_size > 0) {
     stats_.captured_bytes += static_cast<uint64_t>(st.st_size);

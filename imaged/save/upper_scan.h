@@ -88,8 +88,9 @@ class UpperScan {
     Stamp stamp;
     bool settled = false;  // Not touched since shortly before the sync.
     std::shared_ptr<CapturedInode> captured;
-    std::vector<std::string> names;  // Directories: sorted.
-    uint64_t round = 0;              // The last round that saw it.
+    std::vector<std::string> names;      // Directories: sorted.
+    std::vector<struct stat> looked_at;  // Of `names`, by LookAhead; empty: not looked at.
+    uint64_t round = 0;                  // The last round that saw it.
   };
   struct PendingContent {
     UniqueFd fd;
@@ -98,9 +99,14 @@ class UpperScan {
 
   UpperScan(UniqueFd upper, UniqueFd index, Ingest* ingest, Options options);
   static Stamp StampOf(const struct stat& st);
+  // While nothing changes: looks at every name that the round before knew, on all CPUs, so that the
+  // walk need not. What cannot be looked at is left to the walk.
+  Status LookAhead();
+  Status LookInto(const std::string& path, Known* known) const;
   Status WalkDirectory(int fd, uint32_t position, Known* known);
-  // Adds the entry `name` of `dir_fd`; false: it vanished.
-  Result<bool> Visit(int dir_fd, const std::string& name, uint32_t parent);
+  // Adds the entry `name` of `dir_fd`, which may have been looked at; false: it vanished.
+  Result<bool> Visit(int dir_fd, const std::string& name, const struct stat* looked_at,
+                     uint32_t parent);
   Status ScanIndex();
   // The known inode behind `name`, captured anew when it changed; null: it vanished.
   Result<Known*> Capture(int dir_fd, const std::string& name, const struct stat& st);
