@@ -35,7 +35,7 @@ bool ByDigest(const ObjectEntry& a, const ObjectEntry& b) { return a.digest < b.
 struct Cursor {
   const ObjectEntry* at;
   const ObjectEntry* end;
-  unsigned bits;
+  uint32_t list;
 };
 
 struct Later {
@@ -102,30 +102,29 @@ std::span<const ObjectEntry> ObjectList::WithFirstBytes(unsigned first, unsigned
   return {from, std::lower_bound(from, entries_.end(), end, before)};
 }
 
-void MergeObjectLists(std::span<const std::shared_ptr<const ObjectList>> a,
-                      std::span<const std::shared_ptr<const ObjectList>> b,
-                      const std::function<void(const ObjectEntry&, unsigned bits)>& visit) {
+void MergeObjectLists(
+    std::span<const std::shared_ptr<const ObjectList>> lists,
+    const std::function<void(const ObjectEntry&, std::span<const uint32_t> positions)>& visit) {
   std::priority_queue<Cursor, std::vector<Cursor>, Later> queue;
   const auto push = [&queue](Cursor cursor) {
     if (cursor.at != cursor.end) queue.push(cursor);
   };
-  const auto add = [&](const std::shared_ptr<const ObjectList>& list, unsigned bits) {
-    const auto entries = list->entries();
-    push({entries.data(), entries.data() + entries.size(), bits});
-  };
-  for (const auto& list : a) add(list, 1);
-  for (const auto& list : b) add(list, 2);
+  for (uint32_t i = 0; i < lists.size(); ++i) {
+    const auto entries = lists[i]->entries();
+    push({entries.data(), entries.data() + entries.size(), i});
+  }
+  std::vector<uint32_t> positions;
   while (!queue.empty()) {
     const ObjectEntry& entry = *queue.top().at;
-    unsigned bits = 0;
+    positions.clear();
     while (!queue.empty() && queue.top().at->digest == entry.digest) {
       Cursor cursor = queue.top();
       queue.pop();
-      bits |= cursor.bits;
+      positions.push_back(cursor.list);
       ++cursor.at;
       push(cursor);
     }
-    visit(entry, bits);
+    visit(entry, positions);
   }
 }
 

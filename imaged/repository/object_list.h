@@ -51,10 +51,10 @@ class ObjectList {
   const std::span<const ObjectEntry> entries_;
 };
 
-// Calls `visit` for every different object of the lists, in the order of digests, with the bits of
-// the lists that have it: bit 0 when one of `a` has it, bit 1 when one of `b` has.
-void MergeObjectLists(std::span<const std::shared_ptr<const ObjectList>> a,
-                      std::span<const std::shared_ptr<const ObjectList>> b,
-                      const std::function<void(const ObjectEntry&, unsigned bits)>& visit);
+// Calls `visit` for every different object of the lists, in the order of digests, with the
+// positions of the lists that have it.
+void MergeObjectLists(
+    std::span<const std::shared_ptr<const ObjectList>> lists,
+    const std::function<void(const ObjectEntry&, std::span<const uint32_t> positions)>& visit);
 
 }  // namespace strata::imaged

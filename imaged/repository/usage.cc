@@ -70,18 +70,20 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
 }
 
 Result<UsageAccounts::Charge> UsageAccounts::ChargeOf(const Layers& layers) const {
-  std::vector<std::shared_ptr<const ObjectList>> own;
-  std::vector<std::shared_ptr<const ObjectList>> foreign;
+  std::vector<std::shared_ptr<const ObjectList>> lists;  // His own, then those of others.
   Charge charge;
   for (const auto& [digest, manifest_bytes] : layers.own) {
-    ASSIGN_OR_RETURN(own.emplace_back(), layers_.Objects(digest));
+    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(digest));
     charge.bytes += manifest_bytes;
   }
   for (const auto& [digest, bytes] : layers.foreign) {
-    ASSIGN_OR_RETURN(foreign.emplace_back(), layers_.Objects(digest));
+    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(digest));
   }
-  MergeObjectLists(own, foreign, [&charge](const ObjectEntry& entry, unsigned bits) {
-    if (bits != 1) return;
+  const size_t own = layers.own.size();
+  MergeObjectLists(lists, [&](const ObjectEntry& entry, std::span<const uint32_t> positions) {
+    if (std::any_of(positions.begin(), positions.end(), [own](uint32_t at) { return at >= own; })) {
+      return;
+    }
     ++charge.objects;
     charge.bytes += entry.size_bytes;
   });

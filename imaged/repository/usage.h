@@ -52,6 +52,7 @@ class UsageAccounts {
   Result<Charge> ChargeWithout(uid_t owner, const std::set<std::string>& keys);
 
   Result<v1::UsageResponse> Report(uid_t caller, const v1::UsageRequest& request);
+  Result<v1::DiskUsageResponse> PerImage(uid_t caller, const v1::DiskUsageRequest& request);
   Status SetQuota(uid_t caller, const v1::SetQuotaRequest& request);
 
  private:
@@ -76,6 +77,7 @@ class UsageAccounts {
   // The groups of the user that have a limit.
   Result<std::vector<std::pair<gid_t, uint64_t>>> LimitedGroups(uid_t uid) const;
   Result<v1::Usage> UserReport(uid_t uid);
+  Status AddPerImage(uid_t uid, v1::DiskUsageResponse* response);
 
   Catalog& catalog_;
   LayerStore& layers_;

@@ -107,6 +107,11 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     return Answer("usage", response, [&] { return repository_->usage().Report(uid_, *request); });
   }
 
+  grpc::Status DiskUsage(grpc::ServerContext*, const v1::DiskUsageRequest* request,
+                         v1::DiskUsageResponse* response) override {
+    return Answer("du", response, [&] { return repository_->usage().PerImage(uid_, *request); });
+  }
+
   grpc::Status SetQuota(grpc::ServerContext*, const v1::SetQuotaRequest* request,
                         v1::SetQuotaResponse*) override {
     return Guarded("quota", [&] { return repository_->usage().SetQuota(uid_, *request); });

@@ -1,4 +1,4 @@
-// What images take, and how much a user may have: usage, quota.
+// What images take, and how much a user may have: usage, du, quota.
 #include <algorithm>
 #include <ostream>
 
@@ -33,6 +33,21 @@ Result<int> Usage(Tool& tool, bool all_users) {
   });
 }
 
+Result<int> DiskUsage(Tool& tool, bool all_users) {
+  api::DiskUsageRequest request;
+  request.set_all_users(all_users);
+  ASSIGN_OR_RETURN(const api::DiskUsageResponse response, Ask(tool, &Stub::DiskUsage, request));
+  return Show(tool, response, [&](const auto& all) {
+    Table table({">OWN", ">SHARED", ">OF OTHERS", ">AS A COPY", ">IN USE", "IMAGE"});
+    for (const api::ImageUsage& usage : all.images()) {
+      table.Add({HumanBytes(usage.own_bytes()), HumanBytes(usage.shared_bytes()),
+                 HumanBytes(usage.foreign_bytes()), HumanBytes(usage.logical_bytes()),
+                 HumanCount(usage.leases()), usage.reference()});
+    }
+    table.Print(tool.console().out);
+  });
+}
+
 Result<int> Quota(Tool& tool, const std::string& subject, const std::string& limit) {
   api::SetQuotaRequest request;
   request.set_subject(subject);
@@ -60,6 +75,13 @@ void AddUsageCommands(Tool& tool) {
       "cost nothing.",
       [&tool, all_users] { return Usage(tool, *all_users); });
   usage->add_flag("--all-users", *all_users, "Everybody's (root)");
+
+  CLI::App* du = tool.AddCommand(
+      "du", "What each image takes, and what deleting it would free",
+      "  vimage du\n  vimage du --all-users\n"
+      "OWN is what only this image has, SHARED what other images of its owner have too.",
+      [&tool, all_users] { return DiskUsage(tool, *all_users); });
+  du->add_flag("--all-users", *all_users, "Everybody's (root)");
 
   auto subject = std::make_shared<std::string>();
   auto limit = std::make_shared<std::string>();

@@ -16,7 +16,7 @@ void AddPeerCommands(Tool& tool);      // pull, push
 void AddCompareCommands(Tool& tool);   // diff, rebase
 void AddShareCommands(Tool& tool);     // share, unshare, class
 void AddChangeCommands(Tool& tool);    // tag, edit, scrub, delete, prune
-void AddUsageCommands(Tool& tool);     // usage, quota
+void AddUsageCommands(Tool& tool);     // usage, du, quota
 void AddTransferCommands(Tool& tool);  // export, fsck
 void AddHostCommands(Tool& tool);      // host init, token, join, list, remove, renew
 

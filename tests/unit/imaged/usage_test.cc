@@ -77,6 +77,39 @@ TEST_F(UsageTest, WhatItsMakerGaveUpIsChargedToThoseWhoStillHaveIt) {
   EXPECT_EQ(Fsck().result.problems(), 0u);
 }
 
+TEST_F(UsageTest, WhatAnImageTakesIsWhatDeletingItFrees) {
+  ASSERT_OK(Import(kBob, "base", tar_));
+  ASSERT_OK(Share(kBob, "base", v1::PUBLIC));
+  const std::string base = std::to_string(kBob) + "/base";
+  const auto on_base = [&](v1::ImportOptions* options) { options->set_base(base); };
+  ASSERT_OK(Import(kAlice, "a", Tar({{"x", std::string(5000, 'x')}}), on_base));
+  ASSERT_OK(Import(kAlice, "b", Tar({{"x", std::string(5000, 'x')}, {"y", std::string(3000, 'y')}}),
+                   on_base));
+  ASSERT_OK(Import(kAlice, "b", Tar({{"y", std::string(3000, 'y')}, {"z", std::string(2000, 'z')}}),
+                   [&](v1::ImportOptions* options) {
+                     on_base(options);
+                     options->set_replace(true);
+                   }));
+  const auto usages = repository_->usage().PerImage(kAlice, {});
+  ASSERT_OK(usages);
+  ASSERT_EQ(usages->images_size(), 3);
+  uint64_t own = 0;
+  for (const v1::ImageUsage& usage : usages->images()) {
+    EXPECT_EQ(usage.foreign_bytes(), 79'001u) << usage.reference();
+    own += usage.own_bytes();
+    const uint64_t before = UsageOf(kAlice).unique_bytes();
+    if (usage.reference().find("/a:") == std::string::npos) continue;
+    EXPECT_EQ(usage.shared_bytes(), 5000u) << "the version before of b has it too";
+    ASSERT_OK(Delete(kAlice, "a"));
+    EXPECT_EQ(before - UsageOf(kAlice).unique_bytes(), usage.own_bytes());
+  }
+  EXPECT_GE(own, 2000u);
+  v1::DiskUsageRequest all;
+  all.set_all_users(true);
+  EXPECT_EQ(repository_->usage().PerImage(kAlice, all).error().code(), Code::kPermissionDenied);
+  EXPECT_EQ(repository_->usage().PerImage(0, all)->images_size(), 3);
+}
+
 TEST_F(UsageTest, ALimitRefusesBeforeAnythingIsNamedAndLeavesNothing) {
   ASSERT_OK(SetQuota(0, "user:" + alice_, 100'000));
   ASSERT_OK(Import(kAlice, "a", tar_));
