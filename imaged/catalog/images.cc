@@ -190,15 +190,15 @@ Result<v1::Image> Images::FindOwned(uid_t caller, const std::string& text) const
   return Describe(ViewerOf(caller), found);
 }
 
-bool Images::MayReadLayer(uid_t caller, const Digest& layer) const {
+std::set<Digest> Images::ReadableLayers(uid_t caller, const std::set<Digest>& layers) const {
   const Viewer viewer = ViewerOf(caller);
   const int64_t now = now_();
-  bool readable = false;
+  std::set<Digest> readable;
   index_.ForEachTag([&](const ImageIndex::Tag& tag) {
-    if (readable || !AccessOf(viewer, tag.name.owner_uid, tag.record, now)) return;
-    const auto& layers = tag.version->layers;
-    readable = std::any_of(layers.begin(), layers.end(),
-                           [&](const auto& one) { return one.digest == layer; });
+    if (!AccessOf(viewer, tag.name.owner_uid, tag.record, now)) return;
+    for (const auto& layer : tag.version->layers) {
+      if (layers.contains(layer.digest)) readable.insert(layer.digest);
+    }
   });
   return readable;
 }

@@ -47,8 +47,8 @@ class Images {
   Result<v1::Image> Find(uid_t caller, const std::string& reference) const;
   // The same for one who wants to change it: kPermissionDenied when it is somebody else's.
   Result<v1::Image> FindOwned(uid_t caller, const std::string& reference) const;
-  // Whether an image that the caller may use has the layer.
-  bool MayReadLayer(uid_t caller, const Digest& layer) const;
+  // Those of the layers that an image which the caller may use has.
+  std::set<Digest> ReadableLayers(uid_t caller, const std::set<Digest>& layers) const;
   Result<v1::ListResponse> List(uid_t caller, const v1::ListRequest& request) const;
   // References of everything that the caller may use, kept versions of his own included.
   Result<std::vector<std::string>> Names(uid_t caller) const;

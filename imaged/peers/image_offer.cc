@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <set>
 
 #include "common/file_io.h"
 
@@ -41,11 +42,15 @@ Status ImageOffer::AllowBases(const google::protobuf::RepeatedPtrField<std::stri
     return Error(Code::kInvalidArgument,
                  "at most " + std::to_string(kBaseLayersMax) + " layers may be bases");
   }
+  std::set<Digest> wanted;
   for (const std::string& layer : layers) {
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer));
+    wanted.insert(digest);
+  }
+  for (const Digest& digest : repository_->images().ReadableLayers(uid_, wanted)) {
     auto hold = repository_->liveness().HoldIf(
-        {digest}, [&] { return repository_->images().MayReadLayer(uid_, digest); });
-    if (!hold) continue;
+        {digest}, [&] { return PathExists(repository_->layers().ManifestPath(digest)); });
+    if (!hold) continue;  // Deleted just now.
     bases_.push_back(std::move(*hold));
     ASSIGN_OR_RETURN(lists_.emplace_back(), repository_->layers().Objects(digest));
   }

@@ -160,6 +160,7 @@ class ImagePuller::Operation {
     }
     image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
     image.clear_grants();
+    RETURN_IF_ERROR(repository_.CheckSecretsUnder(name, image));
     ASSIGN_OR_RETURN(const v1::ImportResult published,
                      repository_.PublishStack(name, std::move(image)));
     return published.image();

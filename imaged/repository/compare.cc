@@ -213,6 +213,7 @@ Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequ
   ASSIGN_OR_RETURN(const auto ingest, StartIngest(*name));
   v1::Image draft = image.image;
   draft.set_visibility(v1::VISIBILITY_UNSPECIFIED);
+  RETURN_IF_ERROR(CheckSecretsUnder(*name, image.image));
   *draft.mutable_layers() = base.image.layers();
   v1::Lineage* lineage = draft.mutable_lineage();
   lineage->set_parent_reference(DisplayName(base.image));

@@ -137,6 +137,11 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
 
 Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  if (!request.keep_secrets()) {
+    ASSIGN_OR_RETURN(const Images::Reservation name,
+                     images().Reserve(caller, request.new_reference(), request.replace()));
+    RETURN_IF_ERROR(CheckSecretsUnder(name, held.image));
+  }
   return images().Tag(caller, request);
 }
 

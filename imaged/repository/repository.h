@@ -55,7 +55,7 @@ class Repository {
                                   const ProgressSink& progress);
   Status Export(uid_t caller, const std::string& reference, const ByteSink& sink,
                 const CancelToken& cancel);
-  // Images::Tag, while the layers are held.
+  // Images::Tag, while the layers are held; with Share's look at secrets when the name is shared.
   Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
   // Batches of entries as they are found; `sink` ends the comparison with an error.
   using DiffSink = std::function<Status(const v1::DiffEvent&)>;
@@ -100,6 +100,9 @@ class Repository {
     Liveness::Hold hold;
   };
   Result<CommittedLayer> CommitLayer(const NewLayer& layer);
+  // For images that come under a name which others may use already, with layers that were made
+  // before: kFailedPrecondition as for Share.
+  Status CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft);
   // Publishes an image whose layers are all there (Images::Publish says what `draft` brings).
   // kResourceExhausted when its owner may not have that much. The summary counts as new what the
   // owner did not have before.
@@ -120,6 +123,8 @@ class Repository {
         provider_(*objects_, std::move(fetchers)) {}
 
   class LayerScrub;
+  // kFailedPrecondition names secrets that containers left in the image.
+  Status CheckSecrets(const v1::Image& image);
   struct OpenedImage;
   // The manifests and the flattened tree of a stack that is held.
   Result<OpenedImage> OpenForComparison(const LayerStack& layers);

@@ -137,21 +137,31 @@ Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest
   return response;
 }
 
-Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& request) {
-  const bool widens = request.visibility() == v1::PUBLIC || request.add_size() > 0;
-  if (!widens || request.keep_secrets()) return images().Share(caller, request);
-  ASSIGN_OR_RETURN(const v1::Image image, images().FindOwned(caller, request.reference()));
-  if (image.secrets_checked()) return images().Share(caller, request);
-  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+Status Repository::CheckSecrets(const v1::Image& image) {
+  if (image.secrets_checked()) return Ok();
   LayerScrub look(*this, nullptr);
-  RETURN_IF_ERROR(look.Run(held.image));
+  RETURN_IF_ERROR(look.Run(image));
   const auto& found = look.findings();
-  if (found.empty()) return images().Share(caller, request);
+  if (found.empty()) return Ok();
   return Error(Code::kFailedPrecondition,
                DisplayName(image) + " holds " + std::to_string(found.size()) +
                    (found.size() == 1 ? " secret" : " secrets") + ", among them /" +
                    Printable(found.front().path) + ": 'vimage scrub' shows and removes them, and " +
                    "--keep-secrets shares it as it is");
+}
+
+Status Repository::CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft) {
+  ASSIGN_OR_RETURN(const bool shared, images().WillBeShared(name, v1::VISIBILITY_UNSPECIFIED));
+  return shared ? CheckSecrets(draft) : Ok();
+}
+
+Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& request) {
+  const bool widens = request.visibility() == v1::PUBLIC || request.add_size() > 0;
+  if (!widens || request.keep_secrets()) return images().Share(caller, request);
+  RETURN_IF_ERROR(images().FindOwned(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  RETURN_IF_ERROR(CheckSecrets(held.image));
+  return images().Share(caller, request);
 }
 
 }  // namespace strata::imaged

@@ -120,20 +120,24 @@ void AddChangeCommands(Tool& tool) {
   auto tag = std::make_shared<api::TagRequest>();
   auto words = std::make_shared<std::pair<std::string, std::string>>();
   auto replace = std::make_shared<bool>(false);
+  auto keep_secrets = std::make_shared<bool>(false);
   CLI::App* command = tool.AddCommand(
       "tag", "Give an image one more name, or a tag another image",
       "  vimage tag tools:v2 tools:stable --replace\n  vimage tag alice/spark:v1 myspark\n"
       "  vimage tag tools@1a2b3c4d5e6f tools --replace",
-      [&tool, tag, words, replace] {
+      [&tool, tag, words, replace, keep_secrets] {
         tag->set_reference(words->first);
         tag->set_new_reference(words->second);
         tag->set_replace(*replace);
+        tag->set_keep_secrets(*keep_secrets);
         return Tag(tool, *tag);
       });
   command->add_option("IMAGE", words->first, "[OWNER/]NAME[:TAG] or [OWNER/]NAME@DIGEST")
       ->required();
   command->add_option("NEW", words->second, "NAME[:TAG]")->required();
   command->add_flag("--replace", *replace, "Move NEW if it is taken");
+  command->add_flag("--keep-secrets", *keep_secrets,
+                    "Also when NEW is shared and containers left keys or tokens in the image");
 
   auto edit = std::make_shared<EditArguments>();
   command = tool.AddCommand("edit", "Change what is said about an image",

@@ -147,6 +147,28 @@ TEST_F(ScrubbedSaveTest, ANameThatIsSharedWithSomebodyGetsNoSecrets) {
   EXPECT_TRUE(repository_->images().Find(kBob, std::to_string(kAlice) + "/saved").ok());
 }
 
+TEST_F(ScrubbedSaveTest, ASharedNameIsNotPointedToSecretsUnseen) {
+  ASSERT_OK(Import(kAlice, "open", tar_));
+  ASSERT_OK(Share(kAlice, "open", v1::PUBLIC));
+  ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
+  v1::TagRequest tag;
+  tag.set_reference("saved");
+  tag.set_new_reference("open");
+  tag.set_replace(true);
+  EXPECT_EQ(repository_->Tag(kAlice, tag).error().code(), Code::kFailedPrecondition);
+  v1::RebaseRequest rebase;
+  rebase.set_reference("saved");
+  rebase.set_onto("base");
+  rebase.set_new_reference("open");
+  rebase.set_replace(true);
+  EXPECT_EQ(repository_->Rebase(kAlice, rebase).error().code(), Code::kFailedPrecondition);
+  tag.set_new_reference("closed");
+  ASSERT_OK(repository_->Tag(kAlice, tag));
+  tag.set_new_reference("open");
+  tag.set_keep_secrets(true);
+  ASSERT_OK(repository_->Tag(kAlice, tag));
+}
+
 TEST_F(ScrubbedSaveTest, AnImageIsCleanedInAllItsLayersAndMayBeSharedThen) {
   ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
   ASSERT_OK(repository_->ReleaseRoot("node/1"));
