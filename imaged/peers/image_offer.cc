@@ -13,26 +13,38 @@ namespace {
 constexpr int kBaseLayersMax = 256;
 // A user that this host does not know: he may use what is public.
 constexpr uid_t kStranger = 65534;
+// Less than the silence that a receiver takes, so that it hears of it.
+constexpr std::chrono::seconds kPendingStallMax{20};
 
 }  // namespace
 
 Result<std::unique_ptr<ImageOffer>> ImageOffer::Open(Repository* repository,
+                                                     const PendingImages& pending,
                                                      const v1::PeerImage& image) {
   if (image.user().empty()) return Error(Code::kInvalidArgument, "the call names no user");
   const uid_t uid = repository->catalog().accounts().UidOf(image.user()).value_or(kStranger);
-  ASSIGN_OR_RETURN(Liveness::HeldImage held, repository->HoldImage(uid, image.reference()));
-  std::unique_ptr<ImageOffer> offer(new ImageOffer(repository, uid, std::move(held)));
-  for (const Digest& layer : offer->held_.hold.stack()) {
+  std::unique_ptr<ImageOffer> offer(new ImageOffer(repository, uid));
+  // Looked for before the published one: it may become that in between.
+  offer->pending_ = pending.Find(uid, image.reference());
+  auto held = repository->HoldImage(uid, image.reference());
+  if (!held.ok()) {
+    if (offer->pending_ == nullptr) return held.error();
+    return offer;
+  }
+  offer->pending_ = nullptr;
+  offer->held_.emplace(std::move(*held));
+  for (const Digest& layer : offer->held_->hold.stack()) {
     ASSIGN_OR_RETURN(offer->lists_.emplace_back(), repository->layers().Objects(layer));
   }
   return offer;
 }
 
 Result<UniqueFd> ImageOffer::OpenManifest(const std::string& layer) const {
+  if (pending_ != nullptr) return pending_->OpenManifest(layer);
   ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(layer));
-  const LayerStack& stack = held_.hold.stack();
+  const LayerStack& stack = held_->hold.stack();
   if (std::find(stack.begin(), stack.end(), digest) == stack.end()) {
-    return Error(Code::kNotFound, DisplayName(held_.image) + " has no layer " + layer);
+    return Error(Code::kNotFound, DisplayName(held_->image) + " has no layer " + layer);
   }
   return strata::Open(repository_->layers().ManifestPath(digest), O_RDONLY);
 }
@@ -61,6 +73,11 @@ Result<UniqueFd> ImageOffer::OpenObject(const Digest& digest) const {
   const bool offered = std::any_of(lists_.begin(), lists_.end(),
                                    [&](const auto& list) { return list->Contains(digest); });
   if (offered) return repository_->objects().OpenObject(digest);
+  if (pending_ != nullptr && !stalled_) {
+    auto fd = pending_->WaitForObject(digest, kPendingStallMax);
+    if (fd.ok() || fd.error().code() == Code::kNotFound) return fd;
+    stalled_ = true;  // The others need not be waited for as well.
+  }
   return Error(Code::kNotFound, "object " + digest.ToString() + " is not offered");
 }
 

@@ -5,39 +5,47 @@
 // The layers are held while this lives. Thread-safe after Open.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
 #include "imaged/api/peer.pb.h"
+#include "imaged/peers/pending_images.h"
 #include "imaged/repository/repository.h"
 
 namespace strata::imaged {
 
 class ImageOffer {
  public:
-  // kNotFound when there is no such image for the user. `repository` must outlive this.
+  // kNotFound when there is no such image for the user, neither published nor in `pending`. Both
+  // must outlive this.
   static Result<std::unique_ptr<ImageOffer>> Open(Repository* repository,
+                                                  const PendingImages& pending,
                                                   const v1::PeerImage& image);
 
-  const v1::Image& image() const { return held_.image; }
+  const v1::Image& image() const { return pending_ ? pending_->image() : held_->image; }
   // kNotFound for a layer that is none of the image's.
   Result<UniqueFd> OpenManifest(const std::string& layer) const;
   // Objects of these layers may be read too, as far as the user may use an image with them: they
   // are what a delta is made against.
   Status AllowBases(const google::protobuf::RepeatedPtrField<std::string>& layers);
-  // An object of the image, or of a base. kNotFound.
+  // An object of the image, or of a base; of an image that still comes, blocks until it is here.
+  // kNotFound, also when it does not come on.
   Result<UniqueFd> OpenObject(const Digest& digest) const;
 
  private:
-  ImageOffer(Repository* repository, uid_t uid, Liveness::HeldImage held)
-      : repository_(repository), uid_(uid), held_(std::move(held)) {}
+  ImageOffer(Repository* repository, uid_t uid) : repository_(repository), uid_(uid) {}
 
   Repository* const repository_;
   const uid_t uid_;
-  const Liveness::HeldImage held_;
+  // One of the two.
+  std::optional<Liveness::HeldImage> held_;
+  std::shared_ptr<PendingImage> pending_;
+  mutable std::atomic<bool> stalled_ = false;
   std::vector<Liveness::Hold> bases_;
   std::vector<std::shared_ptr<const ObjectList>> lists_;
 };

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "common/file_io.h"
+#include "common/log.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/status.h"
 #include "imaged/transfer/receiver.h"
@@ -23,6 +24,9 @@ constexpr uint64_t kManifestBytesMax = 2ull << 30;
 // Images that lend their files as bases: more cost memory and find little.
 constexpr size_t kBaseImagesMax = 3;
 constexpr uint64_t kBurstBytes = 4 << 20;
+// Of a host that passes on: each hop of a chain adds the time of one group.
+constexpr transfer::GroupLimits kRelayGroup{1 << 20, std::chrono::milliseconds(500)};
+constexpr int kSourcesMax = 8;
 
 Error WhyEnded(const rpc::CallWatch& watch, const std::string& host, const Error& error) {
   if (!watch.stalled()) return error;
@@ -97,6 +101,11 @@ class ImagePuller::Operation {
     const grpc::Status status = stub_->ResolveImage(&context, request, &response);
     if (!status.ok()) return rpc::FromGrpc(status).Wrap("host " + request_.host());
     RETURN_IF_ERROR(CheckImage(response.image()), "host " + request_.host());
+    const size_t at = request_.reference().find('@');
+    if (at != std::string::npos &&
+        request_.reference().substr(at + 1) != response.image().digest()) {
+      return Error(Code::kCorrupt, "host " + request_.host() + " has another image by that digest");
+    }
     return response.image();
   }
 
@@ -150,6 +159,20 @@ class ImagePuller::Operation {
     }
     result->set_objects(objects.size());
     return Transfer(objects, progress, result);
+  }
+
+  // Other hosts may ask for it from now on.
+  void Announce(const v1::Image& image, Relay* relay, const Progress& progress) {
+    if (!relay->has_value()) {
+      std::set<Digest> objects;
+      for (const Tree& tree : trees_) {
+        for (const ObjectEntry& entry : ObjectList::Of(tree)) objects.insert(entry.digest);
+      }
+      relay->emplace(&puller_.pending_, std::make_shared<PendingImage>(&repository_, caller_, image,
+                                                                       std::move(objects)));
+    }
+    relay_ = &(*relay)->image();
+    if (progress) progress(v1::PullProgress());
   }
 
   // Everything is here: the layers become visible, then the image.
@@ -276,6 +299,10 @@ class ImagePuller::Operation {
       watch.Moved();  // Being slow on purpose is no stall.
       if (progress) progress(Describe(state));
     };
+    if (relay_ != nullptr) {
+      options.group = kRelayGroup;
+      options.committed = [this] { relay_->Advanced(); };
+    }
     transfer::ReceiveReport report;
     const Status received = transfer::ReceiveObjects(repository_.objects(), *puller_.partial_files_,
                                                      objects, channel, options, cancel_, &report);
@@ -312,6 +339,7 @@ class ImagePuller::Operation {
   std::vector<Tree> trees_;  // Of all layers.
   std::set<std::string> base_layers_;
   uint64_t manifest_bytes_ = 0;
+  PendingImage* relay_ = nullptr;  // Null: nothing is passed on meanwhile.
 };
 
 Result<std::unique_ptr<ImagePuller>> ImagePuller::Open(Cluster* cluster, Repository* repository) {
@@ -340,6 +368,33 @@ Result<std::shared_ptr<std::timed_mutex>> ImagePuller::OneAtATime(
 
 Result<v1::PullResult> ImagePuller::Pull(uid_t caller, const v1::PullRequest& request,
                                          const Progress& progress, const CancelToken& cancel) {
+  return PullOnce(caller, request, nullptr, progress, cancel);
+}
+
+Result<v1::PullResult> ImagePuller::PullFromAny(uid_t caller, const v1::PullRequest& request,
+                                                const v1::Chain& chain, const Progress& progress,
+                                                const CancelToken& cancel) {
+  if (chain.sources_size() > kSourcesMax) {
+    return Error(Code::kInvalidArgument,
+                 "at most " + std::to_string(kSourcesMax) + " sources may be named");
+  }
+  Relay relay;  // Stays from one source to the next: who waits for us goes on waiting.
+  v1::PullRequest attempt = request;
+  for (const v1::PeerImageSource& source : chain.sources()) {
+    attempt.set_host(source.host());
+    attempt.set_reference(source.reference());
+    auto pulled = PullOnce(caller, attempt, &relay, progress, cancel);
+    if (pulled.ok()) return pulled;
+    RETURN_IF_ERROR(cancel.Check());
+    LOG_WARNING("prestage of " + request.reference() + ": " + pulled.error().message() +
+                "; asking the next host");
+  }
+  return PullOnce(caller, request, &relay, progress, cancel);
+}
+
+Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest& request,
+                                             Relay* relay, const Progress& progress,
+                                             const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Operation operation(*this, caller, request, cancel);
   ASSIGN_OR_RETURN(v1::Image image, operation.Resolve());
@@ -352,12 +407,20 @@ Result<v1::PullResult> ImagePuller::Pull(uid_t caller, const v1::PullRequest& re
   ASSIGN_OR_RETURN(const auto running, OneAtATime(image.digest(), &lock, cancel));
   v1::PullResult result;
   RETURN_IF_ERROR(operation.FetchManifests(image));
+  if (relay != nullptr) operation.Announce(image, relay, progress);
   RETURN_IF_ERROR(operation.FetchObjects(image, progress, &result));
   ASSIGN_OR_RETURN(*result.mutable_image(), operation.Publish(name, std::move(image)));
   result.set_wire_bytes(result.wire_bytes() + operation.manifest_bytes());
+  result.set_source(request.host());
   result.set_seconds(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return result;
+}
+
+Result<std::string> ImagePuller::ReferenceThere(uid_t caller, const std::string& reference) const {
+  ASSIGN_OR_RETURN(const v1::Image image, repository_->images().Find(caller, reference));
+  const std::string name = TargetName(image, caller, repository_->catalog().accounts());
+  return name.substr(0, name.rfind(':')) + "@" + image.digest();
 }
 
 Result<v1::PullResult> ImagePuller::Push(uid_t caller, const v1::PushRequest& request,
@@ -373,6 +436,7 @@ Result<v1::PullResult> ImagePuller::Push(uid_t caller, const v1::PushRequest& re
                               : request.new_reference());
   offer.set_replace(request.replace());
   offer.set_bytes_per_second(request.bytes_per_second());
+  if (request.has_chain()) *offer.mutable_chain() = request.chain();
   grpc::ClientContext context;
   rpc::CallWatch watch([&] { context.TryCancel(); }, 2 * kStallMax, &cancel);
   const auto stream = v1::PeerService::NewStub(channel)->OfferImage(&context, offer);

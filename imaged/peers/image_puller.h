@@ -10,16 +10,19 @@
 // find it here.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/cancel.h"
 #include "common/result.h"
 #include "imaged/api/peer.grpc.pb.h"
 #include "imaged/peers/cluster.h"
+#include "imaged/peers/pending_images.h"
 #include "imaged/repository/repository.h"
 #include "imaged/transfer/partial_files.h"
 
@@ -37,12 +40,31 @@ class ImagePuller {
   // for a full disk or a limit.
   Result<v1::PullResult> Pull(uid_t caller, const v1::PullRequest& request,
                               const Progress& progress, const CancelToken& cancel);
+  // As Pull, from the first of the chain's sources that has it, the request's host last. What came
+  // from one stays when the next is asked. While it runs, other hosts get from here what came
+  // (pending()).
+  Result<v1::PullResult> PullFromAny(uid_t caller, const v1::PullRequest& request,
+                                     const v1::Chain& chain, const Progress& progress,
+                                     const CancelToken& cancel);
   // Has another host pull an image from here.
   Result<v1::PullResult> Push(uid_t caller, const v1::PushRequest& request,
                               const Progress& progress, const CancelToken& cancel);
 
+  // What a copy of the image is called on other hosts: "[OWNER/]NAME@DIGEST". kNotFound.
+  Result<std::string> ReferenceThere(uid_t caller, const std::string& reference) const;
+
+  const PendingImages& pending() const { return pending_; }
+  // What this host sent of objects, since it was started.
+  void CountSent(uint64_t bytes) { sent_bytes_ += bytes; }
+  uint64_t sent_bytes() const { return sent_bytes_; }
+
  private:
   class Operation;
+  using Relay = std::optional<PendingImages::Announcement>;
+
+  // `relay`: null, or where the image is announced.
+  Result<v1::PullResult> PullOnce(uid_t caller, const v1::PullRequest& request, Relay* relay,
+                                  const Progress& progress, const CancelToken& cancel);
 
   ImagePuller(Cluster* cluster, Repository* repository,
               std::unique_ptr<transfer::PartialFiles> partial_files)
@@ -55,6 +77,8 @@ class ImagePuller {
   Cluster* const cluster_;
   Repository* const repository_;
   const std::unique_ptr<transfer::PartialFiles> partial_files_;
+  PendingImages pending_;
+  std::atomic<uint64_t> sent_bytes_ = 0;
   std::mutex mutex_;  // Guards running_ (the map, not the mutexes in it).
   std::map<std::string, std::weak_ptr<std::timed_mutex>> running_;  // By the image's digest.
 };

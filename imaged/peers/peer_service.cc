@@ -132,7 +132,8 @@ class PeerServiceImpl final : public v1::PeerService::Service {
   grpc::Status ResolveImage(grpc::ServerContext* context, const v1::ResolveImageRequest* request,
                             v1::ResolveImageResponse* response) override {
     return ForHost(cluster_, context, "resolve image", [&](const std::string&) -> Status {
-      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, request->image()));
+      ASSIGN_OR_RETURN(const auto offer,
+                       ImageOffer::Open(repository_, puller_->pending(), request->image()));
       *response->mutable_image() = offer->image();
       response->mutable_image()->clear_grants();
       return Ok();
@@ -143,7 +144,8 @@ class PeerServiceImpl final : public v1::PeerService::Service {
                             grpc::ServerWriter<v1::ObjectChunk>* writer) override {
     return ForHost(cluster_, context, "read manifest", [&](const std::string& host) -> Status {
       ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
-      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, request->image()));
+      ASSIGN_OR_RETURN(const auto offer,
+                       ImageOffer::Open(repository_, puller_->pending(), request->image()));
       ASSIGN_OR_RETURN(const UniqueFd fd, offer->OpenManifest(request->layer()));
       ASSIGN_OR_RETURN(const Digest layer, Digest::Parse(request->layer()));
       rpc::CallWatch watch([context] { context->TryCancel(); }, kStreamStallMax);
@@ -163,7 +165,8 @@ class PeerServiceImpl final : public v1::PeerService::Service {
       if (!stream->Read(&step) || !step.has_start()) {
         return Error(Code::kInvalidArgument, "a transfer starts with its image");
       }
-      ASSIGN_OR_RETURN(const auto offer, ImageOffer::Open(repository_, step.start().image()));
+      ASSIGN_OR_RETURN(const auto offer,
+                       ImageOffer::Open(repository_, puller_->pending(), step.start().image()));
       RETURN_IF_ERROR(offer->AllowBases(step.start().base_layers()));
       return Serve(context, stream, *offer);
     });
@@ -185,14 +188,16 @@ class PeerServiceImpl final : public v1::PeerService::Service {
       const CallCancellation cancellation(context);
       RateLimit limit;
       v1::PullEvent event;
-      ASSIGN_OR_RETURN(v1::PullResult result, puller_->Pull(
-                                                  *uid, pull,
-                                                  [&](const v1::PullProgress& state) {
-                                                    if (!limit.Pass()) return;
-                                                    *event.mutable_progress() = state;
-                                                    writer->Write(event);
-                                                  },
-                                                  cancellation.token()));
+      const ImagePuller::Progress progress = [&](const v1::PullProgress& state) {
+        if (!limit.Pass()) return;
+        *event.mutable_progress() = state;
+        writer->Write(event);
+      };
+      const CancelToken& cancel = cancellation.token();
+      ASSIGN_OR_RETURN(v1::PullResult result,
+                       request->has_chain()
+                           ? puller_->PullFromAny(*uid, pull, request->chain(), progress, cancel)
+                           : puller_->Pull(*uid, pull, progress, cancel));
       *event.mutable_result() = std::move(result);
       writer->Write(event);
       return Ok();
@@ -202,8 +207,7 @@ class PeerServiceImpl final : public v1::PeerService::Service {
  private:
   using TransferStream = grpc::ServerReaderWriter<v1::Piece, v1::TransferStep>;
 
-  static Status Serve(grpc::ServerContext* context, TransferStream* stream,
-                      const ImageOffer& offer) {
+  Status Serve(grpc::ServerContext* context, TransferStream* stream, const ImageOffer& offer) {
     const CallCancellation cancellation(context);
     // The receiver may be slow on purpose, so only what it asks or takes tells that it lives.
     rpc::CallWatch watch([context] { context->TryCancel(); }, 4 * kStreamStallMax);
@@ -224,9 +228,11 @@ class PeerServiceImpl final : public v1::PeerService::Service {
       return sent ? Ok() : Status(Error(Code::kCancelled, "the receiver went away"));
     };
     transfer::SendReport report;
-    return transfer::SendObjects(
-        [&offer](const Digest& digest) { return offer.OpenObject(digest); }, channel, {},
-        cancellation.token(), &report);
+    const Status sent =
+        transfer::SendObjects([&offer](const Digest& digest) { return offer.OpenObject(digest); },
+                              channel, {}, cancellation.token(), &report);
+    puller_->CountSent(report.wire_bytes);
+    return sent;
   }
 
   Cluster* const cluster_;

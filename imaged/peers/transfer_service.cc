@@ -1,5 +1,6 @@
 #include "imaged/peers/transfer_service.h"
 
+#include "imaged/peers/prestager.h"
 #include "imaged/service/call.h"
 
 namespace strata::imaged {
@@ -13,6 +14,16 @@ class TransferServiceImpl final : public v1::TransferService::Service {
                     grpc::ServerWriter<v1::PullEvent>* writer) override {
     return Run("pull", context, writer, [&](const auto& progress, const CancelToken& cancel) {
       return puller_->Pull(uid_, *request, progress, cancel);
+    });
+  }
+
+  grpc::Status Prestage(grpc::ServerContext* context, const v1::PrestageRequest* request,
+                        grpc::ServerWriter<v1::PrestageHost>* writer) override {
+    return Guarded("prestage", [&]() -> Status {
+      const CallCancellation cancellation(context);
+      return PrestageImage(
+          puller_, uid_, *request, [&](const v1::PrestageHost& state) { writer->Write(state); },
+          cancellation.token());
     });
   }
 

@@ -58,6 +58,7 @@ class LayerStore {
   // A manifest that was compared with its digest: durable, and pending until CommitPending.
   Status AddPending(ScratchFile manifest, const Digest& layer);
   Result<std::unique_ptr<ErofsReader>> OpenPending(const Digest& layer) const;
+  std::string PendingPath(const Digest& layer) const;
   // The objects of all pending layers.
   Result<std::vector<Digest>> PendingObjects() const;
   // Makes a pending layer visible. REQUIRES: its objects are durable, and it is held.
@@ -85,7 +86,6 @@ class LayerStore {
  private:
   explicit LayerStore(std::string root) : root_(std::move(root)) {}
   std::string ListPath(const Digest& layer) const;
-  std::string PendingPath(const Digest& layer) const;
   Status WriteList(const Digest& layer, const std::vector<ObjectEntry>& objects) const;
   Status SweepPending() const;
   // Removes the files of a folder of shards that are not named by one of `live`.

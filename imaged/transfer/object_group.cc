@@ -1,13 +1,9 @@
 #include "imaged/transfer/object_group.h"
 
-#include "imaged/transfer/limits.h"
-
 namespace strata::imaged::transfer {
 namespace {
 
-constexpr uint64_t kGroupBytes = 64 * kMiB;
 constexpr uint64_t kGroupObjects = 8192;
-constexpr std::chrono::seconds kGroupAge(5);  // On slow links groups are small.
 
 }  // namespace
 
@@ -40,8 +36,8 @@ Status ObjectGroup::TakeFile(const Digest& digest, const std::string& path, uint
 
 Status ObjectGroup::CommitIfDue() {
   if (ingest_ == nullptr) return Ok();
-  if (staged_bytes_ < kGroupBytes && staged_objects_ < kGroupObjects &&
-      clock_.Now() - started_ < kGroupAge) {
+  if (staged_bytes_ < limits_.bytes && staged_objects_ < kGroupObjects &&
+      clock_.Now() - started_ < limits_.age) {
     return Ok();
   }
   return Commit();
@@ -54,6 +50,7 @@ Status ObjectGroup::Commit() {
   const uint64_t count = std::exchange(staged_objects_, 0);
   RETURN_IF_ERROR(ingest->Commit());
   objects_ += count;
+  if (committed_) committed_();
   return Ok();
 }
 

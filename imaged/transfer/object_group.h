@@ -3,7 +3,9 @@
 // group's commit. Used by one thread at a time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,10 +17,18 @@
 
 namespace strata::imaged::transfer {
 
+// When a group is committed at the latest.
+struct GroupLimits {
+  uint64_t bytes = 64ull << 20;
+  std::chrono::milliseconds age{5000};  // On slow links groups are small.
+};
+
 class ObjectGroup {
  public:
-  // Both outlive it.
-  ObjectGroup(ObjectStore& store, Clock& clock) : store_(store), clock_(clock) {}
+  // All outlive it. `committed` (optional) is called after every commit.
+  ObjectGroup(ObjectStore& store, Clock& clock, const GroupLimits& limits,
+              const std::function<void()>& committed)
+      : store_(store), clock_(clock), limits_(limits), committed_(committed) {}
 
   // kCorrupt: the bytes have another digest; nothing was taken.
   Status Add(const Digest& digest, std::string_view content);
@@ -37,6 +47,8 @@ class ObjectGroup {
 
   ObjectStore& store_;
   Clock& clock_;
+  const GroupLimits limits_;
+  const std::function<void()>& committed_;
   std::unique_ptr<Ingest> ingest_;  // Null while nothing is staged.
   Clock::TimePoint started_;
   uint64_t staged_bytes_ = 0;

@@ -34,7 +34,7 @@ class Receiver {
         report_(report),
         progress_(objects.size(), Sum(objects), *options.clock),
         wants_(std::move(objects), [this](const WantedObject& each) { return Prepare(each); }),
-        group_(store, *options.clock),
+        group_(store, *options.clock, options.group, options.committed),
         pieces_({store, partial_files, wants_, group_, progress_}) {}
 
   Status Run() {

@@ -16,6 +16,7 @@
 #include "imaged/api/transfer.pb.h"
 #include "imaged/store/object_store.h"
 #include "imaged/transfer/base_choice.h"
+#include "imaged/transfer/object_group.h"
 #include "imaged/transfer/partial_files.h"
 #include "imaged/transfer/piece_receiver.h"
 #include "imaged/transfer/progress.h"
@@ -38,6 +39,9 @@ struct ReceiveOptions {
   // Called now and then from the thread of ReceiveObjects, and at the end. Optional.
   std::function<void(const TransferProgress&)> progress;
   RateLimiter* limiter = nullptr;  // Optional: of what is received; may be shared.
+  // Small for a host that passes on what came: only what is committed is passed on.
+  GroupLimits group;
+  std::function<void()> committed;  // Called after each group. Optional.
   Clock* clock = &Clock::System();
 };
 

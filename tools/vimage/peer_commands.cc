@@ -1,7 +1,9 @@
-// Images from and to other hosts of the cluster: pull, push.
+// Images from and to other hosts of the cluster: pull, push, prestage.
 #include <cstdio>
 #include <optional>
 #include <ostream>
+#include <string>
+#include <vector>
 
 #include "common/printable.h"
 #include "imaged/api/peer.grpc.pb.h"
@@ -94,6 +96,43 @@ Result<int> Push(Tool& tool, const PullArguments& arguments) {
   return Follow(tool, stub.Push(call.context(), request), "push " + Printable(arguments.reference));
 }
 
+struct PrestageArguments {
+  std::string reference;
+  std::vector<std::string> hosts;
+  std::string limit;
+  bool replace = false;
+};
+
+// 1 when a host failed.
+Result<int> Prestage(Tool& tool, const PrestageArguments& arguments) {
+  api::PrestageRequest request;
+  request.set_reference(arguments.reference);
+  for (const std::string& host : arguments.hosts) request.add_hosts(host);
+  request.set_replace(arguments.replace);
+  if (!arguments.limit.empty()) {
+    ASSIGN_OR_RETURN(const uint64_t limit, ParseBytes(arguments.limit));
+    request.set_bytes_per_second(limit);
+  }
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  Stub stub(channel);
+  const auto reader = stub.Prestage(call.context(), request);
+  api::PrestageHost state;
+  bool failed = false;
+  while (reader->Read(&state)) {
+    if (state.has_progress()) continue;
+    failed |= state.has_error();
+    RETURN_IF_ERROR(Show(tool, state, [&](const auto& host) {
+      tool.console().out << Printable(host.host()) << ": "
+                         << (host.has_error() ? Printable(host.error()) : Describe(host.result()))
+                         << '\n';
+    }));
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  return failed ? 1 : 0;
+}
+
 void AddOptions(CLI::App* command, PullArguments* arguments, const std::string& where) {
   command->add_option("--as", arguments->name, "What it is called " + where + ": NAME[:TAG]");
   command->add_option("--limit", arguments->limit, "Bytes per second at most, as 10M");
@@ -121,6 +160,17 @@ void AddPeerCommands(Tool& tool) {
   command->add_option("IMAGE", push->reference, "[OWNER/]NAME[:TAG]")->required();
   command->add_option("HOST", push->host, "As 'vimage host list' calls it")->required();
   AddOptions(command, push.get(), "there");
+
+  auto prestage = std::make_shared<PrestageArguments>();
+  command = tool.AddCommand("prestage",
+                            "Bring an image of this host to many; they pass it on to each other",
+                            "  vimage prestage spark:v1 node2 node3 node4 node5\n"
+                            "Name hosts that are neighbours in the network next to each other.",
+                            [&tool, prestage] { return Prestage(tool, *prestage); });
+  command->add_option("IMAGE", prestage->reference, "[OWNER/]NAME[:TAG]")->required();
+  command->add_option("HOST", prestage->hosts, "As 'vimage host list' calls them")->required();
+  command->add_option("--limit", prestage->limit, "Bytes per second and host at most, as 10M");
+  command->add_flag("--replace", prestage->replace, "Give it the name if that is taken");
 }
 
 }  // namespace strata::tools

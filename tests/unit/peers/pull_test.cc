@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "imaged/peers/image_offer.h"
+#include "imaged/peers/prestager.h"
 #include "tests/unit/imaged/repository_fixture.h"
 #include "tests/unit/peers/cluster_fixture.h"
 
@@ -143,7 +144,7 @@ TEST_F(PullTest, AnOfferIsTheImageAndNothingElse) {
   v1::PeerImage image;
   image.set_reference(alice() + "/tools");
   image.set_user("no-such-user");
-  const auto offer = ImageOffer::Open(a_->repository.get(), image);
+  const auto offer = ImageOffer::Open(a_->repository.get(), a_->puller->pending(), image);
   ASSERT_OK(offer);
   EXPECT_TRUE((*offer)->OpenObject(Hasher::Of(Noise(0, 20'000))).ok());
   const Digest secret = Hasher::Of(Noise(7, 5000));
@@ -157,7 +158,8 @@ TEST_F(PullTest, AnOfferIsTheImageAndNothingElse) {
   EXPECT_EQ((*offer)->OpenObject(secret).error().code(), Code::kNotFound)
       << "a base that the user may not read is none";
   image.set_reference(alice() + "/private");
-  EXPECT_EQ(ImageOffer::Open(a_->repository.get(), image).error().code(), Code::kNotFound);
+  EXPECT_EQ(ImageOffer::Open(a_->repository.get(), a_->puller->pending(), image).error().code(),
+            Code::kNotFound);
 }
 
 TEST_F(PullTest, ABreakKeepsWhatCameThoughACollectionRuns) {
@@ -252,6 +254,30 @@ TEST_F(PullTest, WhatIsNotWhatItsDigestSaysIsRefused) {
   EXPECT_EQ(bad_object.error().code(), Code::kCorrupt) << bad_object.error().message();
   EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
   EXPECT_EQ(CountFiles(b_->directory + "/store/manifests"), 0u);
+}
+
+TEST_F(PullTest, APrestageIsAChainThatGoesRoundADeadHost) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  v1::PrestageRequest request;
+  request.set_reference("tools");
+  for (const std::string name : {"b", "c", "d", "e", "f"}) {
+    if (name != "b") ASSERT_OK(Join(Add(name), Token(*a_)));
+    request.add_hosts(name);
+  }
+  for (auto& [name, host] : hosts_) ASSERT_OK(host.cluster->Refresh());
+  hosts_["d"].listener.reset();
+  std::map<std::string, v1::PrestageHost> ends;
+  ASSERT_OK(PrestageImage(
+      a_->puller.get(), kAlice, request,
+      [&](const v1::PrestageHost& state) { ends[state.host()] = state; }, cancel_));
+  EXPECT_TRUE(ends["d"].has_error());
+  for (const std::string name : {"b", "c", "e", "f"}) {
+    ASSERT_TRUE(ends[name].has_result()) << name << ": " << ends[name].error();
+    EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(hosts_[name], kAlice, "tools"));
+  }
+  EXPECT_EQ(ends["e"].result().source(), "c") << "past the dead host";
+  EXPECT_EQ(ends["f"].result().source(), "e");
+  EXPECT_LT(a_->puller->sent_bytes(), 11'000'000u) << "one copy";
 }
 
 }  // namespace

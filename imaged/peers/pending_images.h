@@ -1,0 +1,82 @@
+// PendingImages: images that this host is still receiving, and passes on while it does. A host
+// further down the chain asks for an object, and gets it as soon as it is verified and committed
+// here (docs/transfer.md, "To many hosts").
+//
+// An image is announced for the user it is pulled for, who may use it at the source, and is there
+// for no other. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/digest.h"
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "imaged/api/imaged.pb.h"
+#include "imaged/repository/repository.h"
+
+namespace strata::imaged {
+
+class PendingImage {
+ public:
+  // `repository` must outlive it.
+  PendingImage(Repository* repository, uid_t uid, v1::Image image, std::set<Digest> objects)
+      : repository_(repository),
+        uid_(uid),
+        image_(std::move(image)),
+        objects_(std::move(objects)) {}
+
+  uid_t uid() const { return uid_; }
+  const v1::Image& image() const { return image_; }
+  // kNotFound for a layer that is none of the image's.
+  Result<UniqueFd> OpenManifest(const std::string& layer) const;
+  // Blocks until the object is in the store. kNotFound: none of the image's, or the pull ended
+  // without it. kUnavailable: nothing was committed for `stall_max`.
+  Result<UniqueFd> WaitForObject(const Digest& digest, std::chrono::milliseconds stall_max);
+
+  // Objects became visible.
+  void Advanced();
+  // The pull ended, one way or the other: what is not here will not come.
+  void End();
+
+ private:
+  Repository* const repository_;
+  const uid_t uid_;
+  const v1::Image image_;
+  const std::set<Digest> objects_;
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable changed_;
+  uint64_t advances_ = 0;
+  bool ended_ = false;
+};
+
+class PendingImages {
+ public:
+  // Announced while it lives; ends the image when it goes.
+  class Announcement {
+   public:
+    Announcement(PendingImages* images, std::shared_ptr<PendingImage> image);
+    Announcement(const Announcement&) = delete;
+    Announcement& operator=(const Announcement&) = delete;
+    ~Announcement();
+    PendingImage& image() const { return *image_; }
+
+   private:
+    PendingImages* const images_;
+    const std::shared_ptr<PendingImage> image_;
+  };
+
+  // By "[OWNER/]NAME@DIGEST": only the digest counts, since the name is given at the end. Null.
+  std::shared_ptr<PendingImage> Find(uid_t uid, const std::string& reference) const;
+
+ private:
+  mutable std::mutex mutex_;  // Guards images_.
+  std::vector<std::shared_ptr<PendingImage>> images_;
+};
+
+}  // namespace strata::imaged

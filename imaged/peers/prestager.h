@@ -1,0 +1,25 @@
+// Prestage: brings an image of this host to many others. Up to three hosts get it from here, all at
+// once; more form a chain in the order they are named, in which each passes on what it has received
+// while more comes, so that this host sends one copy (docs/transfer.md, "To many hosts").
+#pragma once
+
+#include <functional>
+
+#include "common/cancel.h"
+#include "common/result.h"
+#include "imaged/api/peer.pb.h"
+#include "imaged/peers/image_puller.h"
+
+namespace strata::imaged {
+
+// Up to this many hosts are served directly.
+constexpr int kDirectHostsMax = 3;
+
+// `report` is told of progress, and of the end of every host once; never by two threads at a time.
+// A host that fails does not stop the others, and is no error of the call. Errors: kNotFound, no
+// such image for the caller; kInvalidArgument, of the list of hosts; kCancelled.
+Status PrestageImage(ImagePuller* puller, uid_t caller, const v1::PrestageRequest& request,
+                     const std::function<void(const v1::PrestageHost&)>& report,
+                     const CancelToken& cancel);
+
+}  // namespace strata::imaged
