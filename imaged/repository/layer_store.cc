@@ -71,13 +71,14 @@ Result<LayerStore::Staged> LayerStore::Stage(const Tree& tree, const Ingest& ing
 Status LayerStore::Commit(Staged staged, Ingest* ingest) {
   RETURN_IF_ERROR(ingest->Commit());
   const std::string path = ManifestPath(staged.written_.digest);
+  const std::string directory = path.substr(0, path.rfind('/'));
   if (!PathExists(path)) {
-    const std::string directory = path.substr(0, path.rfind('/'));
     RETURN_IF_ERROR(MakeDirectories(directory));
     RETURN_IF_ERROR(staged.file_.MoveTo(path));
-    RETURN_IF_ERROR(FsyncDirectory(directory));
-    RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
   }
+  // Also when it was there: who put it there may not have come this far.
+  RETURN_IF_ERROR(FsyncDirectory(directory));
+  RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
   return WriteList(staged.written_.digest, staged.objects_);
 }
 
