@@ -43,6 +43,15 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   return std::unique_ptr<LayerStore>(new LayerStore(root));
 }
 
+Result<bool> LayerStore::HasManifests() const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root_ + "/manifests"));
+  for (const std::string& shard : shards) {
+    ASSIGN_OR_RETURN(const auto names, ListDirectory(root_ + "/manifests/" + shard));
+    if (!names.empty()) return true;
+  }
+  return false;
+}
+
 std::string LayerStore::ManifestPath(const Digest& layer) const {
   return root_ + "/manifests/" + ObjectStore::RelativePath(layer);
 }

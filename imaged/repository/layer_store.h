@@ -64,6 +64,9 @@ class LayerStore {
   // Makes a pending layer visible. REQUIRES: its objects are durable, and it is held.
   Status CommitPending(const Digest& layer);
 
+  // Whether there is any layer.
+  Result<bool> HasManifests() const;
+
   std::string ManifestPath(const Digest& layer) const;
   Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;
   // Compares the manifest's bytes with its name: kCorrupt, kNotFound.

@@ -18,7 +18,17 @@ Result<std::unique_ptr<Repository>> Repository::Open(
   if (::chmod(state_dir.c_str(), 0700) != 0) return Errno("chmod " + state_dir);
   ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
-  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(state_dir + "/catalog"));
+  // An empty catalog would make garbage of every layer.
+  const std::string catalog_dir = state_dir + "/catalog";
+  if (!PathExists(catalog_dir + "/CURRENT")) {
+    ASSIGN_OR_RETURN(const bool used, layers->HasManifests());
+    if (used) {
+      return Error(Code::kCorrupt, "the catalog " + catalog_dir + " is gone, but " + state_dir +
+                                       "/store holds layers: put it back from a copy, or move the "
+                                       "store away to begin anew");
+    }
+  }
+  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(catalog_dir));
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(std::move(records), options));
   return std::unique_ptr<Repository>(new Repository(std::move(objects), std::move(layers),
                                                     std::move(catalog), std::move(fetchers)));

@@ -284,6 +284,17 @@ TEST_F(RepositoryTest, StrangersCannotReadTheStoreOnDisk) {
   EXPECT_EQ(st.st_mode & 077, 0u);
 }
 
+TEST_F(RepositoryTest, AStoreWhoseCatalogIsGoneIsNotTakenForEmpty) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  repository_.reset();
+  ASSERT_OK(RemoveTree(State() + "/catalog"));
+  const auto opened = Repository::Open(State());
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code(), Code::kCorrupt);
+  EXPECT_THAT(opened.error().message(), HasSubstr("catalog is gone"));
+  EXPECT_EQ(CountFiles(Store("objects")), 2u);
+}
+
 TEST_F(RepositoryTest, ASecondProcessIsRefusedTheStore) {
   const auto second = Repository::Open(State());
   ASSERT_FALSE(second.ok());
