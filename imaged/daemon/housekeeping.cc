@@ -11,7 +11,9 @@
 namespace strata::imaged {
 namespace {
 
-constexpr auto kInterval = std::chrono::hours(1);
+// A host that starts has more urgent things to read.
+constexpr std::chrono::minutes kFirstAfter{5};
+constexpr std::chrono::minutes kInterval{60};
 
 void Collect(Repository& repository) {
   const auto collected = repository.collector().Collect();
@@ -29,14 +31,17 @@ Housekeeping::Housekeeping(Repository* repository)
     : thread_([repository](const std::stop_token& stop) {
         std::mutex mutex;  // For the wait alone.
         std::condition_variable_any wake;
-        while (!stop.stop_requested()) {
+        for (std::chrono::minutes pause = kFirstAfter; true; pause = kInterval) {
+          {
+            std::unique_lock lock(mutex);
+            wake.wait_for(lock, stop, pause, [] { return false; });
+          }
+          if (stop.stop_requested()) return;
           try {
             Collect(*repository);
           } catch (const std::exception& e) {
             LOG_ERROR(std::string("collection: ") + e.what());
           }
-          std::unique_lock lock(mutex);
-          wake.wait_for(lock, stop, kInterval, [] { return false; });
         }
       }) {}
 

@@ -1,5 +1,5 @@
-// Housekeeping: what imaged does when nobody asks: a collection when it starts and every hour, for
-// what operations that failed or were killed left behind.
+// Housekeeping: what imaged does when nobody asks: a collection some minutes after it started and
+// then every hour, for what operations that failed or were killed left behind.
 #pragma once
 
 #include <thread>

@@ -33,7 +33,8 @@ start() {
   local name=$1 namespace=$2
   shift 2
   : >"$root/$name.log"
-  ip netns exec "$namespace" imaged --state-dir "$root/$name" --run-dir "$root/$name-run" \
+  # Of a session of its own: a job that stands still may hang up its whole process group (setpgid(2)).
+  setsid ip netns exec "$namespace" imaged --state-dir "$root/$name" --run-dir "$root/$name-run" \
     --peer-name "$name" "$@" 2>>"$root/$name.log" &
   daemon[$name]=$!
   timeout 20 grep -q -m1 serves < <(tail -n +1 -F --pid=$! "$root/$name.log" 2>/dev/null) ||

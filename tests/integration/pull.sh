@@ -75,7 +75,10 @@ kill -9 "${daemon[b]}"
 wait "${daemon[b]}" 2>/dev/null || true
 unset "daemon[b]"
 if wait $client; then die "a pull survived its daemon"; fi
-start b "$b" 10.78.0.2  # Its collection at the start must leave what has come.
+start b "$b" 10.78.0.2
+mkdir "$root/other"
+on b import "$root/other" other >/dev/null
+on b delete other >/dev/null  # A collection, which must leave what has come.
 on b pull a tools:v1 --json >"$root/result"
 [ "$(jq -r .resumed_bytes "$root/result")" -gt 7000000 ] || die "it began anew: $(cat "$root/result")"
 on b fsck >/dev/null
