@@ -127,7 +127,7 @@ constexpr std::array kTokenRules = {
     TokenRule{{kCredential, "sk-", kRemove, kTokenWhy}, IsOpenAiKey},
     TokenRule{{kCredential, "hf_", kRemove, kTokenWhy}, Exactly<34, IsLetter>},
     TokenRule{{kCredential, "npm_", kRemove, kTokenWhy}, Exactly<36, IsAlnum>},
-    // A macaroon for pypi.org, as https://pypi.org/help/#apitoken shows it.
+    // A macaroon of PyPI, as its help on API tokens shows it.
     TokenRule{{kCredential, "pypi-AgEIcHlwaS5vcmc", kRemove, kTokenWhy}, AtLeast<50, IsUrlSafe>},
 };
 

@@ -9,9 +9,7 @@ import subprocess
 import sys
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-SUITES = [("http://deb.debian.org/debian", "bookworm"),
-          ("http://deb.debian.org/debian", "bookworm-updates"),
-          ("http://deb.debian.org/debian-security", "bookworm-security")]
+RELEASES = ["bookworm", "bookworm-updates", "bookworm-security"]
 # What servers and containers have; a package that has one version only at present is left out.
 PACKAGES = ["libc6", "locales", "perl-base", "perl-modules-5.36", "libperl5.36",
             "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal", "git",
@@ -29,6 +27,18 @@ def apt(base, *arguments, cwd=None):
     if done.returncode != 0:
         sys.exit(f"{' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
+
+
+def suites():
+    """(mirror, release) as this machine's own apt knows them."""
+    rows = subprocess.run(["apt-get", "indextargets", "--format",
+                           "$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)"], text=True,
+                          check=True, stdout=subprocess.PIPE).stdout.splitlines()
+    found = {tuple(row.split()[:2]) for row in rows if row.endswith(" main Packages")}
+    known = sorted((mirror, release) for mirror, release in found if release in RELEASES)
+    if len(known) < len(RELEASES):
+        sys.exit(f"this machine's apt needs lists of {', '.join(RELEASES)}: apt-get update")
+    return known
 
 
 def newer(one, other):
@@ -49,7 +59,7 @@ def prepare_lists(base):
     for directory in ("lists/partial", "cache/archives/partial", "debs"):
         os.makedirs(f"{base}/{directory}", exist_ok=True)
     with open(f"{base}/sources.list", "w", encoding="utf-8") as sources:
-        for archive, suite in SUITES:
+        for archive, suite in suites():
             sources.write(f"deb [arch=amd64 signed-by={KEYRING}] {archive} {suite} main\n")
     apt(base, "apt-get", "-q", "update")
 
