@@ -19,6 +19,7 @@
 #include "imaged/peers/cluster_service.h"
 #include "imaged/peers/host_fetcher.h"
 #include "imaged/peers/peer_listener.h"
+#include "imaged/peers/prestager.h"
 #include "imaged/peers/transfer_service.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
@@ -60,6 +61,13 @@ Status Serve(const Settings& settings) {
   ASSIGN_OR_RETURN(const auto repository, Repository::Open(settings.state_dir + "/imaged",
                                                            std::move(fetchers), settings.catalog));
   ASSIGN_OR_RETURN(const auto puller, ImagePuller::Open(cluster.get(), repository.get()));
+  ASSIGN_OR_RETURN(const auto schedule,
+                   PrestageSchedule::Open(settings.state_dir + "/imaged/prestages",
+                                          [&](uid_t uid, const v1::PrestageRequest& request,
+                                              const auto& report, const auto& cancel) {
+                                            return PrestageImage(puller.get(), uid, request, report,
+                                                                 cancel);
+                                          }));
   PeerListener listener(cluster.get(), repository.get(), puller.get(), settings.peer_listen);
   RETURN_IF_ERROR(listener.StartIfMember());
   const std::string socket = ImagedSocket(settings.run_dir);
@@ -67,7 +75,7 @@ Status Serve(const Settings& settings) {
                    rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
                      auto services = MakeServices(repository.get(), caller);
                      services.push_back(MakeClusterService(cluster.get(), &listener, caller));
-                     services.push_back(MakeTransferService(puller.get(), caller));
+                     services.push_back(MakeTransferService(puller.get(), schedule.get(), caller));
                      return services;
                    }));
   const Housekeeping housekeeping(repository.get());

@@ -401,8 +401,11 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   const std::string target = request.new_reference().empty()
                                  ? TargetName(image, caller, repository_->catalog().accounts())
                                  : request.new_reference();
+  // A name that is this image's already is not taken from anything.
+  const auto present = repository_->images().Find(caller, target);
+  const bool same = present.ok() && present->digest() == image.digest();
   ASSIGN_OR_RETURN(const Images::Reservation name,
-                   repository_->images().Reserve(caller, target, request.replace()));
+                   repository_->images().Reserve(caller, target, request.replace() || same));
   std::unique_lock<std::timed_mutex> lock;
   ASSIGN_OR_RETURN(const auto running, OneAtATime(image.digest(), &lock, cancel));
   v1::PullResult result;
@@ -415,6 +418,15 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   result.set_seconds(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return result;
+}
+
+Result<std::vector<std::string>> ImagePuller::OtherHosts() const {
+  ASSIGN_OR_RETURN(const v1::ClusterState state, cluster_->State());
+  std::vector<std::string> names;
+  for (const v1::Host& host : state.list().hosts()) {
+    if (host.name() != state.self() && !host.address().empty()) names.push_back(host.name());
+  }
+  return names;
 }
 
 Result<std::string> ImagePuller::ReferenceThere(uid_t caller, const std::string& reference) const {

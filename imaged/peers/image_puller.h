@@ -17,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/cancel.h"
 #include "common/result.h"
@@ -52,6 +53,10 @@ class ImagePuller {
 
   // What a copy of the image is called on other hosts: "[OWNER/]NAME@DIGEST". kNotFound.
   Result<std::string> ReferenceThere(uid_t caller, const std::string& reference) const;
+
+  // The hosts of the cluster but this one that take calls. kFailedPrecondition: it is in none.
+  Result<std::vector<std::string>> OtherHosts() const;
+  std::string UserName(uid_t uid) const { return repository_->catalog().accounts().UserName(uid); }
 
   const PendingImages& pending() const { return pending_; }
   // What this host sent of objects, since it was started.

@@ -1,5 +1,6 @@
 #include "imaged/peers/prestager.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -16,8 +17,8 @@ constexpr int kHostsMax = 256;
 constexpr int kAncestors = 2;
 
 Status CheckHosts(const v1::PrestageRequest& request) {
-  if (request.hosts_size() == 0 || request.hosts_size() > kHostsMax) {
-    return Error(Code::kInvalidArgument, "name 1-" + std::to_string(kHostsMax) + " hosts");
+  if (request.hosts_size() > kHostsMax) {
+    return Error(Code::kInvalidArgument, "name at most " + std::to_string(kHostsMax) + " hosts");
   }
   std::set<std::string> seen;
   for (const std::string& host : request.hosts()) {
@@ -116,12 +117,37 @@ class Prestage {
 
 }  // namespace
 
+Status CheckPrestage(const ImagePuller& puller, uid_t caller, const v1::PrestageRequest& request) {
+  RETURN_IF_ERROR(CheckHosts(request));
+  ASSIGN_OR_RETURN(const std::vector<std::string> others, puller.OtherHosts());
+  for (const std::string& host : request.hosts()) {
+    if (std::find(others.begin(), others.end(), host) == others.end()) {
+      return Error(Code::kNotFound,
+                   "there is no other host '" + host +
+                       "' in the cluster that takes calls: see 'vimage host list'");
+    }
+  }
+  if (others.empty()) {
+    return Error(Code::kFailedPrecondition, "no other host of the cluster takes calls");
+  }
+  const auto there = puller.ReferenceThere(caller, request.reference());
+  return there.ok() ? Ok() : Status(there.error());
+}
+
 Status PrestageImage(ImagePuller* puller, uid_t caller, const v1::PrestageRequest& request,
                      const std::function<void(const v1::PrestageHost&)>& report,
                      const CancelToken& cancel) {
   RETURN_IF_ERROR(CheckHosts(request));
   ASSIGN_OR_RETURN(const std::string there, puller->ReferenceThere(caller, request.reference()));
-  Prestage(puller, caller, request, there, report, cancel).Run();
+  v1::PrestageRequest named = request;
+  if (named.hosts_size() == 0) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> others, puller->OtherHosts());
+    if (others.empty()) {
+      return Error(Code::kFailedPrecondition, "no other host of the cluster takes calls");
+    }
+    named.mutable_hosts()->Add(others.begin(), others.end());
+  }
+  Prestage(puller, caller, named, there, report, cancel).Run();
   return cancel.Check();
 }
 

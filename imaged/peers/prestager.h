@@ -15,9 +15,13 @@ namespace strata::imaged {
 // Up to this many hosts are served directly.
 constexpr int kDirectHostsMax = 3;
 
+// Whether PrestageImage could begin: its errors. All hosts that are named have to be known.
+Status CheckPrestage(const ImagePuller& puller, uid_t caller, const v1::PrestageRequest& request);
+
 // `report` is told of progress, and of the end of every host once; never by two threads at a time.
 // A host that fails does not stop the others, and is no error of the call. Errors: kNotFound, no
-// such image for the caller; kInvalidArgument, of the list of hosts; kCancelled.
+// such image for the caller; kInvalidArgument, of the list of hosts; kFailedPrecondition: there are
+// none; kCancelled.
 Status PrestageImage(ImagePuller* puller, uid_t caller, const v1::PrestageRequest& request,
                      const std::function<void(const v1::PrestageHost&)>& report,
                      const CancelToken& cancel);

@@ -8,7 +8,8 @@ namespace {
 
 class TransferServiceImpl final : public v1::TransferService::Service {
  public:
-  TransferServiceImpl(ImagePuller* puller, uid_t uid) : puller_(puller), uid_(uid) {}
+  TransferServiceImpl(ImagePuller* puller, PrestageSchedule* schedule, uid_t uid)
+      : puller_(puller), schedule_(schedule), uid_(uid) {}
 
   grpc::Status Pull(grpc::ServerContext* context, const v1::PullRequest* request,
                     grpc::ServerWriter<v1::PullEvent>* writer) override {
@@ -25,6 +26,26 @@ class TransferServiceImpl final : public v1::TransferService::Service {
           puller_, uid_, *request, [&](const v1::PrestageHost& state) { writer->Write(state); },
           cancellation.token());
     });
+  }
+
+  grpc::Status SchedulePrestage(grpc::ServerContext*, const v1::SchedulePrestageRequest* request,
+                                v1::ScheduledPrestage* response) override {
+    return Answer("schedule prestage", response, [&]() -> Result<v1::ScheduledPrestage> {
+      RETURN_IF_ERROR(CheckPrestage(*puller_, uid_, request->prestage()));
+      return schedule_->Add(uid_, puller_->UserName(uid_), *request);
+    });
+  }
+
+  grpc::Status ListPrestages(grpc::ServerContext*, const v1::ListPrestagesRequest*,
+                             v1::PrestageList* response) override {
+    return Answer("list prestages", response,
+                  [&]() -> Result<v1::PrestageList> { return schedule_->List(uid_); });
+  }
+
+  grpc::Status CancelPrestage(grpc::ServerContext*, const v1::CancelPrestageRequest* request,
+                              v1::ScheduledPrestage* response) override {
+    return Answer("cancel prestage", response,
+                  [&] { return schedule_->Cancel(uid_, request->id()); });
   }
 
   grpc::Status Push(grpc::ServerContext* context, const v1::PushRequest* request,
@@ -55,13 +76,15 @@ class TransferServiceImpl final : public v1::TransferService::Service {
   }
 
   ImagePuller* const puller_;
+  PrestageSchedule* const schedule_;
   const uid_t uid_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeTransferService(ImagePuller* puller, const rpc::Caller& caller) {
-  return std::make_unique<TransferServiceImpl>(puller, caller.uid);
+std::unique_ptr<grpc::Service> MakeTransferService(ImagePuller* puller, PrestageSchedule* schedule,
+                                                   const rpc::Caller& caller) {
+  return std::make_unique<TransferServiceImpl>(puller, schedule, caller.uid);
 }
 
 }  // namespace strata::imaged

@@ -7,10 +7,12 @@
 
 #include "common/rpc/local_server.h"
 #include "imaged/peers/image_puller.h"
+#include "imaged/peers/prestage_schedule.h"
 
 namespace strata::imaged {
 
-// `puller` must outlive the service.
-std::unique_ptr<grpc::Service> MakeTransferService(ImagePuller* puller, const rpc::Caller& caller);
+// Both must outlive the service.
+std::unique_ptr<grpc::Service> MakeTransferService(ImagePuller* puller, PrestageSchedule* schedule,
+                                                   const rpc::Caller& caller);
 
 }  // namespace strata::imaged

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -90,6 +91,38 @@ Result<int64_t> ParseUntil(const std::string& text, int64_t now_unix_ms) {
   const time_t seconds = ::mktime(&broken_down);
   if (seconds == -1) return wrong;
   return int64_t{seconds} * 1000;
+}
+
+int64_t NowUnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+Result<int64_t> ParseStart(const std::string& text, int64_t now_unix_ms) {
+  tm clock = {};
+  const char* rest = ::strptime(text.c_str(), "%H:%M", &clock);
+  if (rest == nullptr || *rest != '\0') {
+    const char* after_day = ::strptime(text.c_str(), "%Y-%m-%d", &clock);
+    if (after_day != nullptr && *after_day == '\0') {
+      return Error(Code::kInvalidArgument, "say when on that day: '" + text + " 18:00'");
+    }
+    return ParseUntil(text, now_unix_ms);
+  }
+  const time_t now = now_unix_ms / 1000;
+  tm day = {};
+  if (::localtime_r(&now, &day) == nullptr) return Error(Code::kInternal, "no local time");
+  day.tm_hour = clock.tm_hour;
+  day.tm_min = clock.tm_min;
+  day.tm_sec = 0;
+  day.tm_isdst = -1;
+  time_t at = ::mktime(&day);
+  if (at <= now) {
+    ++day.tm_mday;
+    day.tm_isdst = -1;
+    at = ::mktime(&day);
+  }
+  return int64_t{at} * 1000;
 }
 
 std::string ModeString(uint32_t mode) {

@@ -99,12 +99,72 @@ Result<int> Push(Tool& tool, const PullArguments& arguments) {
 struct PrestageArguments {
   std::string reference;
   std::vector<std::string> hosts;
+  bool all_hosts = false;
   std::string limit;
   bool replace = false;
+  std::string at;
+  bool list = false;
+  std::string cancel;
 };
+
+std::string WhenAndWhat(const api::ScheduledPrestage& prestage) {
+  return prestage.id() + ": " + Printable(prestage.request().reference()) + " to " +
+         (prestage.request().hosts_size() == 0
+              ? "all hosts"
+              : HumanCount(static_cast<uint64_t>(prestage.request().hosts_size())) + " hosts") +
+         " at " + LocalTime(prestage.at_unix_ms());
+}
+
+void Print(std::ostream& out, const api::ScheduledPrestage& prestage) {
+  out << WhenAndWhat(prestage);
+  if (prestage.state() == api::PRESTAGE_RUNNING) out << ", running";
+  if (prestage.state() == api::PRESTAGE_ENDED)
+    out << ", ended " << LocalTime(prestage.ended_unix_ms());
+  if (!prestage.error().empty()) out << ": " << Printable(prestage.error());
+  out << '\n';
+  for (const api::PrestageHost& host : prestage.hosts()) {
+    out << "  " << Printable(host.host()) << ": "
+        << (host.has_error() ? Printable(host.error()) : Describe(host.result())) << '\n';
+  }
+}
+
+Result<int> ListPrestages(Tool& tool) {
+  ASSIGN_OR_RETURN(const auto list, Ask(tool, &Stub::ListPrestages, api::ListPrestagesRequest()));
+  return Show(tool, list, [&](const auto& answer) {
+    for (const api::ScheduledPrestage& prestage : answer.prestages()) {
+      Print(tool.console().out, prestage);
+    }
+    if (answer.prestages().empty()) tool.console().out << "nothing is to be prestaged\n";
+  });
+}
+
+Result<int> CancelPrestage(Tool& tool, const std::string& id) {
+  api::CancelPrestageRequest request;
+  request.set_id(id);
+  ASSIGN_OR_RETURN(const auto cancelled, Ask(tool, &Stub::CancelPrestage, request));
+  return Show(tool, cancelled, [&](const auto& prestage) {
+    tool.console().out << "cancelled " << WhenAndWhat(prestage) << '\n';
+  });
+}
+
+Result<int> SchedulePrestage(Tool& tool, const api::PrestageRequest& prestage,
+                             const std::string& at) {
+  api::SchedulePrestageRequest request;
+  *request.mutable_prestage() = prestage;
+  ASSIGN_OR_RETURN(const int64_t when, ParseStart(at, NowUnixMs()));
+  request.set_at_unix_ms(when);
+  ASSIGN_OR_RETURN(const auto scheduled, Ask(tool, &Stub::SchedulePrestage, request));
+  return Show(tool, scheduled,
+              [&](const auto& answer) { tool.console().out << WhenAndWhat(answer) << '\n'; });
+}
 
 // 1 when a host failed.
 Result<int> Prestage(Tool& tool, const PrestageArguments& arguments) {
+  if (arguments.list) return ListPrestages(tool);
+  if (!arguments.cancel.empty()) return CancelPrestage(tool, arguments.cancel);
+  if (arguments.reference.empty() || arguments.hosts.empty() != arguments.all_hosts) {
+    return Error(Code::kInvalidArgument, "name the image, and its hosts or --all-hosts");
+  }
   api::PrestageRequest request;
   request.set_reference(arguments.reference);
   for (const std::string& host : arguments.hosts) request.add_hosts(host);
@@ -113,6 +173,7 @@ Result<int> Prestage(Tool& tool, const PrestageArguments& arguments) {
     ASSIGN_OR_RETURN(const uint64_t limit, ParseBytes(arguments.limit));
     request.set_bytes_per_second(limit);
   }
+  if (!arguments.at.empty()) return SchedulePrestage(tool, request, arguments.at);
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   Stub stub(channel);
@@ -165,10 +226,17 @@ void AddPeerCommands(Tool& tool) {
   command = tool.AddCommand("prestage",
                             "Bring an image of this host to many; they pass it on to each other",
                             "  vimage prestage spark:v1 node2 node3 node4 node5\n"
+                            "  vimage prestage spark:v1 --all-hosts --at 03:00\n"
+                            "  vimage prestage --list\n"
                             "Name hosts that are neighbours in the network next to each other.",
                             [&tool, prestage] { return Prestage(tool, *prestage); });
-  command->add_option("IMAGE", prestage->reference, "[OWNER/]NAME[:TAG]")->required();
-  command->add_option("HOST", prestage->hosts, "As 'vimage host list' calls them")->required();
+  command->add_option("IMAGE", prestage->reference, "[OWNER/]NAME[:TAG]");
+  command->add_option("HOST", prestage->hosts, "As 'vimage host list' calls them");
+  command->add_flag("--all-hosts", prestage->all_hosts, "Every other host of the cluster");
+  command->add_option("--at", prestage->at,
+                      "Begin then and not now: 03:00, '2026-12-24 18:00', 12h or 90m");
+  command->add_flag("--list", prestage->list, "Show what is to be prestaged, and how it ended");
+  command->add_option("--cancel", prestage->cancel, "Call one off, by the id that --list shows");
   command->add_option("--limit", prestage->limit, "Bytes per second and host at most, as 10M");
   command->add_flag("--replace", prestage->replace, "Give it the name if that is taken");
 }

@@ -25,12 +25,6 @@ struct ShareArguments {
   bool keep_secrets = false;
 };
 
-int64_t NowUnixMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 // "user:bob", "group:students", "class:os"; without a kind, a user.
 Result<api::Grant> ParseGrantee(const std::string& text) {
   api::Grant grant;

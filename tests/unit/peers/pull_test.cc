@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <future>
 #include <random>
 #include <thread>
 
@@ -213,8 +214,13 @@ TEST_F(PullTest, APushIsAPullFromTheOtherSide) {
   ASSERT_OK(pushed);
   EXPECT_EQ(pushed->objects(), 41u);
   EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(*b_, kAlice, "tools"));
+  const auto again = a_->puller->Push(kAlice, request, {}, cancel_);
+  ASSERT_OK(again);
+  EXPECT_EQ(again->objects(), 0u);
+  files_[0].content += "changed";
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
   const auto taken = a_->puller->Push(kAlice, request, {}, cancel_);
-  ASSERT_FALSE(taken.ok());
+  ASSERT_FALSE(taken.ok()) << "another image by that name";
   EXPECT_EQ(taken.error().code(), Code::kAlreadyExists);
   request.set_reference("absent");
   EXPECT_EQ(a_->puller->Push(kAlice, request, {}, cancel_).error().code(), Code::kNotFound);
@@ -278,6 +284,102 @@ TEST_F(PullTest, APrestageIsAChainThatGoesRoundADeadHost) {
   EXPECT_EQ(ends["e"].result().source(), "c") << "past the dead host";
   EXPECT_EQ(ends["f"].result().source(), "e");
   EXPECT_LT(a_->puller->sent_bytes(), 11'000'000u) << "one copy";
+}
+
+TEST_F(PullTest, APendingImageGivesAnObjectWhenItHasComeAndRefusesWhenItWillNot) {
+  const auto imported = Import(*a_, kAlice, "tools");
+  ASSERT_OK(imported);
+  const std::string late = Noise(500, 5000);
+  const Digest object = Hasher::Of(late);
+  PendingImages images;
+  PendingImages::Announcement announcement(
+      &images, std::make_shared<PendingImage>(a_->repository.get(), kAlice, imported->image(),
+                                              std::set<Digest>{object}));
+  PendingImage& pending = announcement.image();
+  const std::chrono::minutes long_time(5);
+  EXPECT_EQ(pending.WaitForObject(Hasher::Of("another"), long_time).error().code(), Code::kNotFound)
+      << "whoever asks for what is not the image's does not wait";
+  EXPECT_EQ(pending.WaitForObject(object, std::chrono::milliseconds(1)).error().code(),
+            Code::kUnavailable);
+
+  auto waiting =
+      std::async(std::launch::async, [&] { return pending.WaitForObject(object, long_time).ok(); });
+  pending.Advanced();  // Others came: it goes on waiting.
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  Store(*a_, late);
+  pending.Advanced();
+  EXPECT_TRUE(waiting.get());
+
+  const Digest never = Hasher::Of("never");
+  std::optional<PendingImages::Announcement> broken(
+      std::in_place, &images,
+      std::make_shared<PendingImage>(a_->repository.get(), kAlice, imported->image(),
+                                     std::set<Digest>{never}));
+  const std::string reference = "any/name@" + imported->image().digest();
+  const auto held = images.Find(kAlice, reference);
+  ASSERT_NE(held, nullptr);
+  EXPECT_EQ(images.Find(kBob, reference), nullptr) << "it is there for nobody else";
+  auto ended = std::async(std::launch::async,
+                          [&] { return broken->image().WaitForObject(never, long_time); });
+  EXPECT_EQ(ended.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  const auto kept = images.Find(kAlice, reference);
+  broken->image().End();
+  EXPECT_EQ(ended.get().error().code(), Code::kNotFound);
+}
+
+TEST_F(PullTest, AChainGoesRoundAHostThatEndsOrLiesInTheMiddle) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  for (const std::string name : {"c", "d", "e"}) ASSERT_OK(Join(Add(name), Token(*a_)));
+  for (auto& [name, host] : hosts_) ASSERT_OK(host.cluster->Refresh());
+  // b has an object with other bytes, which nobody looked at since; c ends while it passes on.
+  ASSERT_OK(Pull(kAlice, "tools"));
+  Overwrite(b_->repository->objects().PathOf(Hasher::Of(Noise(99, 9'000'000))));
+  v1::PrestageRequest request;
+  request.set_reference("tools");
+  request.set_replace(true);
+  for (const std::string name : {"b", "c", "d", "e"}) request.add_hosts(name);
+  std::map<std::string, v1::PrestageHost> ends;
+  std::jthread killer;
+  ASSERT_OK(PrestageImage(
+      a_->puller.get(), kAlice, request,
+      [&](const v1::PrestageHost& state) {
+        if (state.host() == "d" && state.has_progress() && !killer.joinable()) {
+          killer = std::jthread([this] { hosts_["c"].listener.reset(); });
+        }
+        ends[state.host()] = state;
+      },
+      cancel_));
+  for (const std::string name : {"c", "d", "e"}) {
+    if (name == "c" && !ends[name].has_result()) continue;  // It may be cut off from the news.
+    ASSERT_TRUE(ends[name].has_result()) << name << ": " << ends[name].error();
+    EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(hosts_[name], kAlice, "tools")) << name;
+    ExpectSound(hosts_[name]);
+  }
+}
+
+TEST_F(PullTest, APrestageThatIsCancelledLeavesNoHostWithHalfAnImage) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  for (const std::string name : {"c", "d", "e"}) ASSERT_OK(Join(Add(name), Token(*a_)));
+  for (auto& [name, host] : hosts_) ASSERT_OK(host.cluster->Refresh());
+  v1::PrestageRequest request;
+  request.set_reference("tools");
+  request.set_bytes_per_second(1'000'000);
+  for (const std::string name : {"b", "c", "d", "e"}) request.add_hosts(name);
+  CancelToken cancel;
+  size_t told = 0;
+  const Status ended = PrestageImage(
+      a_->puller.get(), kAlice, request,
+      [&](const v1::PrestageHost& state) {
+        if (state.has_progress() && ++told > 3) cancel.Cancel();
+      },
+      cancel);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code(), Code::kCancelled);
+  // The hosts hear of it when their answers find nobody.
+  for (const std::string name : {"b", "c", "d", "e"}) {
+    hosts_[name].listener.reset();
+    EXPECT_FALSE(hosts_[name].repository->images().Find(kAlice, "tools").ok()) << name;
+  }
 }
 
 }  // namespace
