@@ -1,10 +1,8 @@
 #include "imaged/client/object_client.h"
 
 #include <chrono>
-#include <condition_variable>
-#include <stop_token>
-#include <thread>
 
+#include "common/rpc/call_watch.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "imaged/api/imaged.grpc.pb.h"
@@ -12,23 +10,14 @@
 namespace strata::imaged {
 namespace {
 
-// Ends a call when its token is set. A token can only be asked, so a thread asks it.
-class CancelOnToken {
- public:
-  CancelOnToken(grpc::ClientContext* context, const CancelToken& token)
-      : watcher_([this, context, &token](const std::stop_token& stop) {
-          std::unique_lock lock(mutex_);
-          while (!stop.stop_requested() && !token.cancelled()) {
-            wake_.wait_for(lock, stop, std::chrono::milliseconds(50), [] { return false; });
-          }
-          if (token.cancelled()) context->TryCancel();
-        }) {}
+// Another imaged that is silent for so long is given up.
+constexpr std::chrono::seconds kStallMax{30};
+// Our own bounds itself (imaged/repository/object_provider.h); this is for one that is stopped.
+constexpr std::chrono::seconds kProvideStallMax{120};
 
- private:
-  std::mutex mutex_;  // For wake_ alone.
-  std::condition_variable_any wake_;
-  std::jthread watcher_;
-};
+Error Silent(const std::string& socket_path) {
+  return Error(Code::kDeadlineExceeded, "imaged at " + socket_path + " is silent");
+}
 
 }  // namespace
 
@@ -64,6 +53,7 @@ Result<uint64_t> ObjectClient::SizeOf(const Digest& digest, bool local_only) {
   request.set_local_only(local_only);
   v1::StatObjectResponse response;
   grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kProvideStallMax);
   const grpc::Status status = connection->stub->StatObject(&context, request, &response);
   if (!status.ok()) return Failed(rpc::FromGrpc(status));
   return response.size_bytes();
@@ -75,12 +65,12 @@ Status ObjectClient::Provide(const Digest& digest, bool verify, const CancelToke
   request.set_digest(digest.ToString());
   request.set_verify(verify);
   grpc::ClientContext context;
-  const CancelOnToken watch(&context, cancel);
+  rpc::CallWatch watch([&] { context.TryCancel(); }, kProvideStallMax, &cancel);
   const auto stream = connection->stub->ProvideObject(&context, request);
   v1::Progress progress;
-  while (stream->Read(&progress)) {
-  }
+  while (stream->Read(&progress)) watch.Moved();
   const grpc::Status status = stream->Finish();
+  if (watch.stalled()) return Silent(socket_path_);
   return status.ok() ? Ok() : Status(Failed(rpc::FromGrpc(status)));
 }
 
@@ -90,14 +80,18 @@ Status ObjectClient::Read(const Digest& digest, const std::function<Status(std::
   v1::ReadObjectRequest request;
   request.set_digest(digest.ToString());
   grpc::ClientContext context;
-  const CancelOnToken watch(&context, cancel);
+  rpc::CallWatch watch([&] { context.TryCancel(); }, kStallMax, &cancel);
   const auto stream = connection->stub->ReadObject(&context, request);
   v1::ObjectChunk chunk;
   Status taken = Ok();
-  while (taken.ok() && stream->Read(&chunk)) taken = sink(chunk.data());
+  while (taken.ok() && stream->Read(&chunk)) {
+    watch.Moved();
+    taken = sink(chunk.data());
+  }
   if (!taken.ok()) context.TryCancel();
   const grpc::Status status = stream->Finish();
   RETURN_IF_ERROR(taken);
+  if (watch.stalled()) return Silent(socket_path_);
   return status.ok() ? Ok() : Status(Failed(rpc::FromGrpc(status)));
 }
 

@@ -8,7 +8,7 @@ namespace strata::imaged {
 namespace {
 
 constexpr std::chrono::seconds kStatTimeMax{10};
-constexpr std::chrono::seconds kStallMax{30};
+constexpr std::chrono::seconds kStallMax{10};  // A program waits for it.
 constexpr std::chrono::seconds kRetryAfter{1};
 
 }  // namespace
@@ -70,7 +70,7 @@ Status HostFetcher::Fetch(const Digest& digest, const Sink& sink, const CancelTo
   const grpc::Status status = stream->Finish();
   RETURN_IF_ERROR(taken);
   if (watch.stalled()) {
-    return Error(Code::kDeadlineExceeded, Name() + " sent nothing for half a minute");
+    return Error(Code::kDeadlineExceeded, Name() + " sent nothing for ten seconds");
   }
   return status.ok() ? Ok() : Status(Failed(status));
 }

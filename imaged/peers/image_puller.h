@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,10 @@
 #include "common/result.h"
 #include "imaged/api/peer.grpc.pb.h"
 #include "imaged/peers/cluster.h"
+#include "imaged/peers/cluster_sources.h"
+#include "imaged/peers/lazy_fills.h"
 #include "imaged/peers/pending_images.h"
+#include "imaged/peers/pull_operation.h"
 #include "imaged/repository/repository.h"
 #include "imaged/transfer/partial_files.h"
 
@@ -51,6 +55,9 @@ class ImagePuller {
   Result<v1::PullResult> Push(uid_t caller, const v1::PushRequest& request,
                               const Progress& progress, const CancelToken& cancel);
 
+  // Lazy images that are still being filled: one, or all that the caller may use. kNotFound.
+  Result<v1::FillList> Fills(uid_t caller, const std::string& reference) const;
+
   // What a copy of the image is called on other hosts: "[OWNER/]NAME@DIGEST". kNotFound.
   Result<std::string> ReferenceThere(uid_t caller, const std::string& reference) const;
 
@@ -64,28 +71,37 @@ class ImagePuller {
   uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
-  class Operation;
   using Relay = std::optional<PendingImages::Announcement>;
 
   // `relay`: null, or where the image is announced.
   Result<v1::PullResult> PullOnce(uid_t caller, const v1::PullRequest& request, Relay* relay,
                                   const Progress& progress, const CancelToken& cancel);
 
-  ImagePuller(Cluster* cluster, Repository* repository,
-              std::unique_ptr<transfer::PartialFiles> partial_files)
-      : cluster_(cluster), repository_(repository), partial_files_(std::move(partial_files)) {}
-  // Waits until nobody else pulls this image.
-  Result<std::shared_ptr<std::timed_mutex>> OneAtATime(const std::string& image_digest,
-                                                       std::unique_lock<std::timed_mutex>* lock,
-                                                       const CancelToken& cancel);
+  ImagePuller(Cluster* cluster, Repository* repository)
+      : cluster_(cluster), repository_(repository), sources_(cluster) {}
+  PullOperation::Parts OperationParts() const {
+    return {cluster_, repository_, partial_files_.get()};
+  }
+  // Other hosts may ask for the image from now on.
+  void Announce(uid_t caller, const v1::Image& image, std::set<Digest> objects, Relay* relay,
+                const Progress& progress);
+  // Brings what a start needs, and records that the rest is to come.
+  Status PrepareLazy(uid_t caller, const v1::PullRequest& request, const v1::Image& image,
+                     PullOperation* operation, const Progress& progress, v1::PullResult* result);
+  // Waits until nobody else pulls this image. `*running` owns what is locked.
+  Result<std::unique_lock<std::timed_mutex>> OneAtATime(const std::string& image_digest,
+                                                        std::shared_ptr<std::timed_mutex>* running,
+                                                        const CancelToken& cancel);
 
   Cluster* const cluster_;
   Repository* const repository_;
-  const std::unique_ptr<transfer::PartialFiles> partial_files_;
+  ClusterSources sources_;
+  std::unique_ptr<transfer::PartialFiles> partial_files_;
   PendingImages pending_;
   std::atomic<uint64_t> sent_bytes_ = 0;
   std::mutex mutex_;  // Guards running_ (the map, not the mutexes in it).
   std::map<std::string, std::weak_ptr<std::timed_mutex>> running_;  // By the image's digest.
+  std::unique_ptr<LazyFills> fills_;  // Last: its thread uses the above.
 };
 
 }  // namespace strata::imaged

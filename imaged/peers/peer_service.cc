@@ -156,6 +156,18 @@ class PeerServiceImpl final : public v1::PeerService::Service {
     });
   }
 
+  grpc::Status ReadProfile(grpc::ServerContext* context, const v1::ReadProfileRequest* request,
+                           v1::ReadProfileResponse* response) override {
+    return ForHost(cluster_, context, "read profile", [&](const std::string&) -> Status {
+      ASSIGN_OR_RETURN(const auto offer,
+                       ImageOffer::Open(repository_, puller_->pending(), request->image()));
+      ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(offer->image()));
+      ASSIGN_OR_RETURN(const StartProfile profile, repository_->layers().Profile(layers));
+      response->set_profile(PackProfile(profile));
+      return Ok();
+    });
+  }
+
   grpc::Status TransferObjects(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::Piece, v1::TransferStep>* stream) override {

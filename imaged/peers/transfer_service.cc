@@ -28,6 +28,12 @@ class TransferServiceImpl final : public v1::TransferService::Service {
     });
   }
 
+  grpc::Status ListFills(grpc::ServerContext*, const v1::ListFillsRequest* request,
+                         v1::FillList* response) override {
+    return Answer("list fills", response,
+                  [&] { return puller_->Fills(uid_, request->reference()); });
+  }
+
   grpc::Status SchedulePrestage(grpc::ServerContext*, const v1::SchedulePrestageRequest* request,
                                 v1::ScheduledPrestage* response) override {
     return Answer("schedule prestage", response, [&]() -> Result<v1::ScheduledPrestage> {

@@ -1,6 +1,9 @@
 // The files of an image, without running it.
 #include <sys/stat.h>
 
+#include <set>
+
+#include "common/parallel.h"
 #include "imaged/archive/tar_export.h"
 #include "imaged/repository/file_info.h"
 #include "imaged/repository/repository.h"
@@ -79,6 +82,45 @@ Result<v1::ListFilesResponse> Repository::ListFiles(uid_t caller,
   return response;
 }
 
+Result<uint64_t> Repository::RecordStart(const v1::RecordStartRequest& request) {
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldLeased(request.lease()));
+  ASSIGN_OR_RETURN(StartProfile profile, layers_->Profile(held.hold.stack()));
+  if (!profile.empty()) return profile.size();
+  ASSIGN_OR_RETURN(const std::string tree, layers_->FlattenedTree(held.hold.stack()));
+  ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(tree), tree);
+  std::set<Digest> seen;
+  for (const std::string& path : request.paths()) {
+    std::string_view last;
+    const auto nid = FindPath(*reader, path, &last);
+    if (!nid.ok()) continue;  // The node's own file.
+    ASSIGN_OR_RETURN(const Inode inode, reader->ReadInode(*nid), tree);
+    if (!S_ISREG(inode.mode) || inode.object.IsZero()) continue;
+    if (profile.size() < kProfileObjectsMax && seen.insert(inode.object).second) {
+      profile.push_back(inode.object);
+    }
+  }
+  if (!profile.empty()) RETURN_IF_ERROR(layers_->SaveProfile(held.hold.stack(), profile));
+  return profile.size();
+}
+
+Status Repository::ProvideAll(const LayerStack& layers, const CancelToken& cancel) {
+  std::vector<Digest> missing;
+  for (const Digest& layer : layers) {
+    ASSIGN_OR_RETURN(const auto list, layers_->Objects(layer));
+    for (const ObjectEntry& entry : list->entries()) {
+      if (!objects_->Has(entry.digest)) missing.push_back(entry.digest);
+    }
+  }
+  constexpr size_t kAtOnce = 8;
+  return ParallelFor(
+      missing.size(),
+      [&](size_t i) -> Status {
+        RETURN_IF_ERROR(cancel.Check());
+        return provider_.Provide(missing[i], /*verify=*/false, cancel, {}, kReadPatience);
+      },
+      kAtOnce);
+}
+
 Result<Tree> Repository::LoadFlattened(const LayerStack& layers) {
   ASSIGN_OR_RETURN(const std::string path, layers_->FlattenedTree(layers));
   ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(path), path);
@@ -89,6 +131,7 @@ Status Repository::Export(uid_t caller, const std::string& reference, const Byte
                           const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, reference));
   ASSIGN_OR_RETURN(const Tree tree, LoadFlattened(held.hold.stack()));
+  RETURN_IF_ERROR(ProvideAll(held.hold.stack(), cancel), DisplayName(held.image));
   TarExportOptions options;
   options.cancel = &cancel;
   return ExportTar(tree, *objects_, sink, options);

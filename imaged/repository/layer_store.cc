@@ -28,6 +28,13 @@ Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
   return names;
 }
 
+// Of the lowest `count` layers.
+std::string StackName(const std::vector<Digest>& layers, size_t count) {
+  Hasher hasher;
+  for (size_t i = 0; i < count; ++i) hasher.Update(layers[i].bytes().data(), Digest::kSize);
+  return hasher.Finish().Hex();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
@@ -35,6 +42,7 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/lists"));
   RETURN_IF_ERROR(MakeDirectories(root + "/pending", 0700));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
+  RETURN_IF_ERROR(MakeDirectories(root + "/profiles", 0700));
   // Trees that a dead process was building, and records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
   for (const std::string& name : names) {
@@ -163,9 +171,7 @@ Status LayerStore::VerifyManifest(const Digest& layer) const {
 }
 
 std::string LayerStore::TreePath(const std::vector<Digest>& layers, size_t count) const {
-  Hasher hasher;
-  for (size_t i = 0; i < count; ++i) hasher.Update(layers[i].bytes().data(), Digest::kSize);
-  return root_ + "/trees/" + hasher.Finish().Hex() + ".erofs";
+  return root_ + "/trees/" + StackName(layers, count) + ".erofs";
 }
 
 Result<Tree> LayerStore::Flatten(const std::vector<Digest>& layers, bool use_cache) const {
@@ -229,6 +235,21 @@ Status LayerStore::VerifyFlattenedTree(const std::vector<Digest>& layers) {
                                    "container needs it");
 }
 
+std::string LayerStore::ProfilePath(const std::vector<Digest>& layers) const {
+  return root_ + "/profiles/" + StackName(layers, layers.size());
+}
+
+Result<StartProfile> LayerStore::Profile(const std::vector<Digest>& layers) const {
+  const auto packed = ReadFile(ProfilePath(layers), kProfileObjectsMax * Digest::kSize);
+  if (packed.ok()) return UnpackProfile(*packed);
+  if (packed.error().code() == Code::kNotFound) return StartProfile();
+  return packed.error();
+}
+
+Status LayerStore::SaveProfile(const std::vector<Digest>& layers, const StartProfile& profile) {
+  return WriteFileAtomically(ProfilePath(layers), PackProfile(profile), 0600);
+}
+
 void LayerStore::ForgetCompleteness() {
   const auto names = ListDirectory(root_ + "/trees");
   if (!names.ok()) {
@@ -243,8 +264,17 @@ void LayerStore::ForgetCompleteness() {
 Status LayerStore::Sweep(const std::set<Digest>& live_layers,
                          const std::set<std::vector<Digest>>& live_stacks) {
   std::set<std::string> live_trees;
+  std::set<std::string> live_profiles;
   for (const std::vector<Digest>& stack : live_stacks) {
     live_trees.insert(TreePath(stack, stack.size()));
+    live_profiles.insert(StackName(stack, stack.size()));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> profiles, ListDirectory(root_ + "/profiles"));
+  for (const std::string& name : profiles) {
+    const std::string path = root_ + "/profiles/" + name;
+    if (!live_profiles.contains(name) && ::unlink(path.c_str()) != 0) {
+      return Errno("unlink " + path);
+    }
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
   for (const std::string& name : trees) {

@@ -6,6 +6,7 @@
 //                               kept from collections, for a week at most
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
+//   <root>/profiles/<hex>       what a first start of such a tree opened (start_profile.h)
 //   <root>/trees/<hex>.erofs.complete  all objects of the tree were there when a mount looked
 //                               (imaged/manifest/tree_objects.h); dropped when the store is opened
 //
@@ -26,6 +27,7 @@
 #include "imaged/manifest/tree.h"
 #include "imaged/repository/object_list.h"
 #include "imaged/repository/scratch_file.h"
+#include "imaged/repository/start_profile.h"
 #include "imaged/store/object_store.h"
 
 namespace strata::imaged {
@@ -61,7 +63,8 @@ class LayerStore {
   std::string PendingPath(const Digest& layer) const;
   // The objects of all pending layers.
   Result<std::vector<Digest>> PendingObjects() const;
-  // Makes a pending layer visible. REQUIRES: its objects are durable, and it is held.
+  // Makes a pending layer visible. REQUIRES: its objects are durable, or that they are being
+  // fetched (imaged/peers/lazy_fills.h); and it is held.
   Status CommitPending(const Digest& layer);
 
   // Whether there is any layer.
@@ -78,6 +81,10 @@ class LayerStore {
   // removed and reported as kCorrupt.
   Status VerifyFlattenedTree(const std::vector<Digest>& layers);
 
+  // The profile of a stack of layers; empty: not known. Not durable.
+  Result<StartProfile> Profile(const std::vector<Digest>& layers) const;
+  Status SaveProfile(const std::vector<Digest>& layers, const StartProfile& profile);
+
   // Drops what is known of trees whose objects are all there: the next mount looks again.
   void ForgetCompleteness();
 
@@ -93,6 +100,7 @@ class LayerStore {
   Status SweepPending() const;
   // Removes the files of a folder of shards that are not named by one of `live`.
   Status SweepShards(const std::string& folder, const std::set<Digest>& live) const;
+  std::string ProfilePath(const std::vector<Digest>& layers) const;
   std::string TreePath(const std::vector<Digest>& layers, size_t count) const;
   Result<Tree> Flatten(const std::vector<Digest>& layers, bool use_cache) const;
   Status WriteTree(const std::vector<Digest>& layers, const std::string& path) const;

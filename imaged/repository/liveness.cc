@@ -63,12 +63,21 @@ Status Liveness::WithRoots(const std::function<Status(const Roots&)>& remove) {
   return remove(roots);
 }
 
+Result<std::set<Digest>> Liveness::NamedLayers() {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(Roots roots, MarkNamed({}));
+  return std::move(roots.layers);
+}
+
 Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& without) {
+  ASSIGN_OR_RETURN(Roots roots, MarkNamed(without));
+  for (const auto& [stack, count] : held_) roots.Add(stack);
+  return roots;
+}
+
+Result<Liveness::Roots> Liveness::MarkNamed(const std::set<std::string>& without) {
   Roots roots;
-  const auto add = [&roots](LayerStack stack) {
-    roots.layers.insert(stack.begin(), stack.end());
-    roots.stacks.insert(std::move(stack));
-  };
+  const auto add = [&roots](LayerStack stack) { roots.Add(std::move(stack)); };
   // From the records, and not from the index: one that is damaged stops the collection.
   RETURN_IF_ERROR(catalog_.images().ForEachStack([&](const std::string& key, LayerStack stack) {
     if (!without.contains(key)) add(std::move(stack));
@@ -79,7 +88,6 @@ Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& withou
         add(std::move(stack));
         return Ok();
       }));
-  for (const auto& [stack, count] : held_) add(stack);
   return roots;
 }
 

@@ -63,6 +63,10 @@ class Liveness {
   struct Roots {
     std::set<Digest> layers;
     std::set<LayerStack> stacks;
+    void Add(LayerStack stack) {
+      layers.insert(stack.begin(), stack.end());
+      stacks.insert(std::move(stack));
+    }
   };
   // From Begin to End nothing that was ever held is given up. One collection at a time:
   // kFailedPrecondition.
@@ -80,11 +84,14 @@ class Liveness {
   Result<Epoch> BeginEpoch();
   // `without`: keys of image records (imaged/catalog/reference.h) that are taken for deleted.
   Result<Roots> Mark(const std::set<std::string>& without = {});
+  // The layers of images and leases: what operations hold for a while does not count.
+  Result<std::set<Digest>> NamedLayers();
   // Calls `remove` with what is live at that moment; nothing can be held meanwhile. For short work.
   Status WithRoots(const std::function<Status(const Roots&)>& remove);
 
  private:
   void Release(const LayerStack& stack);
+  Result<Roots> MarkNamed(const std::set<std::string>& without);
   Result<Roots> MarkLocked(const std::set<std::string>& without);
 
   Catalog& catalog_;

@@ -2,10 +2,26 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "common/log.h"
 
 namespace strata::imaged {
 namespace {
+
+constexpr std::chrono::milliseconds kAskAgainAfter{500};
+
+class CountWhile {
+ public:
+  explicit CountWhile(std::atomic<int>* count) : count_(count) { ++*count_; }
+  ~CountWhile() { --*count_; }
+  CountWhile(const CountWhile&) = delete;
+  CountWhile& operator=(const CountWhile&) = delete;
+
+ private:
+  std::atomic<int>* const count_;
+};
 
 // Whether a failed check means that the bytes are no good, and not that the check could not be
 // made.
@@ -14,6 +30,21 @@ bool IsDamage(const Error& error) {
 }
 
 }  // namespace
+
+ObjectProvider::ObjectProvider(ObjectStore& store,
+                               std::vector<std::unique_ptr<ObjectFetcher>> fetchers)
+    : store_(store),
+      fetchers_(std::make_move_iterator(fetchers.begin()),
+                std::make_move_iterator(fetchers.end())) {}
+
+ObjectProvider::Fetchers ObjectProvider::Sources() const {
+  Fetchers all = fetchers_;
+  if (more_) {
+    const Fetchers more = more_();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
 
 Result<uint64_t> ObjectProvider::SizeOf(const Digest& digest, bool local_only) {
   const auto fd = store_.OpenObject(digest);
@@ -24,7 +55,7 @@ Result<uint64_t> ObjectProvider::SizeOf(const Digest& digest, bool local_only) {
   }
   Error last = fd.error();
   if (local_only || last.code() != Code::kNotFound) return last;
-  for (const auto& fetcher : fetchers_) {
+  for (const auto& fetcher : Sources()) {
     const auto size = fetcher->SizeOf(digest);
     if (size.ok()) return size;
     last = size.error().Wrap(fetcher->Name());
@@ -55,8 +86,35 @@ Status ObjectProvider::FetchFrom(ObjectFetcher& fetcher, const Digest& digest,
   return ingest->CommitFiles();
 }
 
+Result<ObjectProvider::Round> ObjectProvider::AskAll(const Digest& digest,
+                                                     std::chrono::steady_clock::time_point end,
+                                                     const CancelToken& cancel,
+                                                     const Progress& progress) {
+  Round round;
+  const Fetchers sources = Sources();
+  if (sources.empty()) round.trouble = "; there is no source to fetch it from";
+  for (size_t i = 0; i < sources.size(); ++i) {
+    if (i > 0 && std::chrono::steady_clock::now() > end) {
+      round.unreachable = true;
+      round.trouble += "; no time is left to ask " + std::to_string(sources.size() - i) + " more";
+      break;
+    }
+    const Status fetched = FetchFrom(*sources[i], digest, cancel, progress);
+    if (fetched.ok()) {
+      round.fetched = true;
+      round.from = sources[i]->Name();
+      return round;
+    }
+    RETURN_IF_ERROR(cancel.Check());
+    const Code code = fetched.error().code();
+    round.unreachable |= code == Code::kUnavailable || code == Code::kDeadlineExceeded;
+    round.trouble += "; " + sources[i]->Name() + ": " + fetched.error().message();
+  }
+  return round;
+}
+
 Status ObjectProvider::Provide(const Digest& digest, bool verify, const CancelToken& cancel,
-                               const Progress& progress) {
+                               const Progress& progress, std::chrono::milliseconds patience) {
   std::string trouble;
   bool damaged = false;
   if (store_.Has(digest)) {
@@ -70,20 +128,36 @@ Status ObjectProvider::Provide(const Digest& digest, bool verify, const CancelTo
   } else {
     trouble = "object " + digest.ToString() + " is not in the store";
   }
-  for (const auto& fetcher : fetchers_) {
-    const Status fetched = FetchFrom(*fetcher, digest, cancel, progress);
-    if (fetched.ok()) {
-      if (damaged) {
-        LOG_INFO("object " + digest.ToString() + " is replaced from " + fetcher->Name());
-        store_.DropDamaged(digest);
-      }
+  const CountWhile waiting(&waiting_);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  const auto bound = patience.count() > 0 ? end : std::chrono::steady_clock::time_point::max();
+  std::string said;  // By a round in which all were asked.
+  while (true) {
+    ASSIGN_OR_RETURN(const Round round, AskAll(digest, bound, cancel, progress));
+    if (round.fetched) {
+      if (!damaged) return Ok();
+      LOG_INFO("object " + digest.ToString() + " is replaced from " + round.from);
+      store_.DropDamaged(digest);
       return Ok();
     }
-    RETURN_IF_ERROR(cancel.Check());
-    trouble += "; " + fetcher->Name() + ": " + fetched.error().message();
+    const auto left = end - std::chrono::steady_clock::now();
+    if (said.empty() || left.count() > 0) said = round.trouble;
+    if (!round.unreachable || left.count() <= 0) {
+      const Code code = damaged             ? Code::kCorrupt
+                        : round.unreachable ? Code::kUnavailable
+                                            : Code::kNotFound;
+      return Error(code, trouble + said);
+    }
+    RETURN_IF_ERROR(cancel.WaitFor(std::min<std::chrono::nanoseconds>(left, kAskAgainAfter)));
+    if (store_.Has(digest)) return Ok();  // Somebody else brought it.
   }
-  if (fetchers_.empty()) trouble += "; there is no source to fetch it from";
-  return Error(damaged ? Code::kCorrupt : Code::kNotFound, trouble);
+}
+
+Result<UniqueFd> ObjectProvider::Open(const Digest& digest, const CancelToken& cancel) {
+  auto fd = store_.OpenObject(digest);
+  if (fd.ok() || fd.error().code() != Code::kNotFound || !HasSources()) return fd;
+  RETURN_IF_ERROR(Provide(digest, /*verify=*/false, cancel, {}, kReadPatience));
+  return store_.OpenObject(digest);
 }
 
 }  // namespace strata::imaged

@@ -6,9 +6,14 @@
 // An object that does not match its digest is moved to <store>/damaged/<hex>, for whoever wants to
 // look at it; it is removed when a good one has come.
 //
+// A reader does not wait for ever: an attempt ends when its source is silent (the fetchers say how
+// long), and sources that do not answer are asked again until the caller's patience ends.
+//
 // Thread-safe. Two calls for one object may fetch it twice; the object mount asks once.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -19,27 +24,51 @@
 
 namespace strata::imaged {
 
+// How long a program's open of a file waits for sources that do not answer.
+constexpr std::chrono::seconds kReadPatience{30};
+
 class ObjectProvider {
  public:
   using Progress = std::function<void(uint64_t bytes)>;
+  using Fetchers = std::vector<std::shared_ptr<ObjectFetcher>>;
 
-  ObjectProvider(ObjectStore& store, std::vector<std::unique_ptr<ObjectFetcher>> fetchers)
-      : store_(store), fetchers_(std::move(fetchers)) {}
+  ObjectProvider(ObjectStore& store, std::vector<std::unique_ptr<ObjectFetcher>> fetchers);
+  // Asked after the fetchers above, in the order of its answer. Set before the first call of
+  // others.
+  void AlsoAsk(std::function<Fetchers()> more) { more_ = std::move(more); }
 
-  bool HasSources() const { return !fetchers_.empty(); }
+  bool HasSources() const { return !Sources().empty(); }
   // kNotFound when nobody has it. `local_only`: as the store has it.
   Result<uint64_t> SizeOf(const Digest& digest, bool local_only);
   // Ok: the store has the object. With `verify` its bytes are compared first. The error tells what
   // every source said.
   Status Provide(const Digest& digest, bool verify, const CancelToken& cancel,
-                 const Progress& progress = {});
+                 const Progress& progress = {},
+                 std::chrono::milliseconds patience = std::chrono::milliseconds(0));
+  // The object, fetched if it is not here.
+  Result<UniqueFd> Open(const Digest& digest, const CancelToken& cancel);
+  // Callers that wait for objects now: what is less urgent gives them the way.
+  int waiting() const { return waiting_; }
 
  private:
+  // What one round of asking came to.
+  struct Round {
+    bool fetched = false;
+    bool unreachable = false;  // A source did not answer: it may later.
+    std::string trouble;
+    std::string from;
+  };
+
+  Fetchers Sources() const;
+  Result<Round> AskAll(const Digest& digest, std::chrono::steady_clock::time_point end,
+                       const CancelToken& cancel, const Progress& progress);
   Status FetchFrom(ObjectFetcher& fetcher, const Digest& digest, const CancelToken& cancel,
                    const Progress& progress);
 
   ObjectStore& store_;
-  const std::vector<std::unique_ptr<ObjectFetcher>> fetchers_;
+  Fetchers fetchers_;
+  std::function<Fetchers()> more_;
+  std::atomic<int> waiting_ = 0;
 };
 
 }  // namespace strata::imaged

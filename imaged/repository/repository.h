@@ -79,12 +79,18 @@ class Repository {
   // Leases, for the host's daemons. A released lease that was not taken is Ok.
   Result<v1::AcquireRootResponse> AcquireRoot(const v1::AcquireRootRequest& request);
   Status ReleaseRoot(const std::string& lease);
+  // Keeps which objects the paths of a root are that its start opened, unless that is known
+  // already; answers how many. Paths that the image does not have are left out.
+  Result<uint64_t> RecordStart(const v1::RecordStartRequest& request);
   // The whole flattened tree of layers that are held.
   Result<Tree> LoadFlattened(const LayerStack& layers);
   // The image that a lease holds; its layers stay until the answer goes. kNotFound.
   Result<Liveness::HeldImage> HoldLeased(const std::string& lease);
   // The same for an image that the caller may use.
   Result<Liveness::HeldImage> HoldImage(uid_t caller, const std::string& reference);
+
+  // Fetches what is missing of layers that are held: of an image that is still being filled.
+  Status ProvideAll(const LayerStack& layers, const CancelToken& cancel);
 
   // An operation that will publish under `name`: bound by what its owner may still have.
   Result<std::unique_ptr<Ingest>> StartIngest(const Images::Reservation& name);

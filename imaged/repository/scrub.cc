@@ -66,12 +66,13 @@ class Repository::LayerScrub {
     ASSIGN_OR_RETURN(const auto below, Below());
     ASSIGN_OR_RETURN(const auto manifest, repository_.layers_->OpenManifest(digest));
     ASSIGN_OR_RETURN(Tree tree, manifest->LoadTree());
-    ASSIGN_OR_RETURN(
-        std::vector<ScrubFinding> found,
-        ScrubSecrets(
-            *below,
-            [this](const Digest& object) { return repository_.objects_->OpenObject(object); },
-            &tree));
+    ASSIGN_OR_RETURN(std::vector<ScrubFinding> found, ScrubSecrets(
+                                                          *below,
+                                                          [this](const Digest& object) {
+                                                            return repository_.provider_.Open(
+                                                                object, CancelToken());
+                                                          },
+                                                          &tree));
     std::erase_if(found, [](const auto& finding) {
       return finding.outcome == ScrubFinding::Outcome::kInBase;
     });

@@ -66,6 +66,16 @@ class HostServiceImpl final : public v1::HostImageService::Service {
     });
   }
 
+  grpc::Status RecordStart(grpc::ServerContext*, const v1::RecordStartRequest* request,
+                           v1::RecordStartResponse* response) override {
+    return Guarded("record start", [&]() -> Status {
+      RETURN_IF_ERROR(CheckRoot());
+      ASSIGN_OR_RETURN(const uint64_t objects, repository_->RecordStart(*request));
+      response->set_objects(objects);
+      return Ok();
+    });
+  }
+
   grpc::Status StatObject(grpc::ServerContext*, const v1::StatObjectRequest* request,
                           v1::StatObjectResponse* response) override {
     return Guarded("stat object", [&]() -> Status {
@@ -85,14 +95,16 @@ class HostServiceImpl final : public v1::HostImageService::Service {
       ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(request->digest()));
       const CallCancellation cancellation(context);
       RateLimit limit;
-      return repository_->provider().Provide(digest, request->verify(), cancellation.token(),
-                                             [&](uint64_t bytes) {
-                                               if (!limit.Pass()) return;
-                                               v1::Progress state;
-                                               state.set_stage("fetch");
-                                               state.set_bytes(bytes);
-                                               writer->Write(state);
-                                             });
+      return repository_->provider().Provide(
+          digest, request->verify(), cancellation.token(),
+          [&](uint64_t bytes) {
+            if (!limit.Pass()) return;
+            v1::Progress state;
+            state.set_stage("fetch");
+            state.set_bytes(bytes);
+            writer->Write(state);
+          },
+          kReadPatience);
     });
   }
 
