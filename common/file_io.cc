@@ -91,7 +91,9 @@ std::string ParentOf(const std::string& path) {
 }
 
 Status ReplaceFile(const std::string& path, std::string_view data, mode_t mode, bool durable) {
-  std::string temporary = path + ".XXXXXX";
+  // Hidden, so that who lists the directory meanwhile does not take it for one of its files.
+  const size_t name = path.rfind('/') + 1;
+  std::string temporary = path.substr(0, name) + "." + path.substr(name) + ".XXXXXX";
   UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd.valid()) return Errno("create " + temporary);
   const auto write = [&]() -> Status {

@@ -34,6 +34,7 @@ struct Flags {
   std::string volumes;  // Empty: the best kind that works.
   std::string volume_pool;
   uint64_t volume_size = 0;
+  uint32_t record_starts_s = 20;
   bool down = false;
 };
 
@@ -97,6 +98,7 @@ Result<ClustersConfig> MakeConfig(const Flags& flags) {
   ClustersConfig config;
   config.state_dir = flags.state_dir;
   config.id_first = flags.id_base;
+  config.record_starts = std::chrono::seconds(flags.record_starts_s);
   config.layerfs_binary = programs + "/layerfs";
   config.object_mount = layerfs::ObjectMountSpec{.mountpoint = flags.run_dir + "/objects",
                                                  .imaged_socket = flags.imaged_socket,
@@ -179,6 +181,10 @@ int main(int argc, char** argv) {
   app.add_option("--volume-size", flags.volume_size,
                  "Limit of disk of nodes whose user says none, such as 10GiB (0: no limit)")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  app.add_option("--record-starts", flags.record_starts_s,
+                 "Seconds for which the first start of an image is watched, so that lazy copies of "
+                 "it get first what a start needs (0: never)")
+      ->capture_default_str();
   app.add_flag("--down", flags.down, "Stop and delete everything of this state directory, and end");
   CLI11_PARSE(app, argc, argv);
   strata::InitLog("vclusterd", strata::LogLevel::kInfo);

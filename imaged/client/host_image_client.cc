@@ -143,6 +143,7 @@ class GrpcHostImageClient final : public HostImageClient {
     root.objects_dir = response.objects_dir();
     root.command.assign(image.config().command().begin(), image.config().command().end());
     root.env.assign(image.config().env().begin(), image.config().env().end());
+    root.start_unknown = response.start_unknown();
     return root;
   }
 
@@ -152,6 +153,22 @@ class GrpcHostImageClient final : public HostImageClient {
     v1::ReleaseRootResponse response;
     grpc::ClientContext context;
     const grpc::Status status = stub_->ReleaseRoot(&context, request, &response);
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
+  }
+
+  Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) override {
+    constexpr size_t kBytesMax = 2 << 20;  // Of a message.
+    v1::RecordStartRequest request;
+    request.set_lease(lease);
+    size_t bytes = 0;
+    for (const std::string& path : paths) {
+      bytes += path.size() + 8;
+      if (bytes > kBytesMax) break;
+      request.add_paths(path);
+    }
+    v1::RecordStartResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->RecordStart(&context, request, &response);
     return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
   }
 

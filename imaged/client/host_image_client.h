@@ -20,6 +20,7 @@ struct AcquiredRoot {
   std::string objects_dir;
   std::vector<std::string> command;
   std::vector<std::string> env;
+  bool start_unknown = false;  // RecordStart is welcome.
 };
 
 // Whether secrets stay out of a saved image. kDefault: when others than the owner may use it.
@@ -82,6 +83,8 @@ class HostImageClient {
   virtual Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
                                            const std::string& lease) = 0;
   virtual Status ReleaseRoot(const std::string& lease) = 0;
+  // The files that the root's start opened, in their order.
+  virtual Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) = 0;
   virtual Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) = 0;
 };
 

@@ -15,12 +15,15 @@ namespace {
 constexpr std::chrono::minutes kFirstAfter{5};
 constexpr std::chrono::minutes kInterval{60};
 
-void Collect(Repository& repository) {
-  const auto collected = repository.collector().Collect();
+void Collect(Repository& repository, const std::stop_token& stop) {
+  CancelToken cancel;
+  const std::stop_callback at_end(stop, [&cancel] { cancel.Cancel(); });
+  const auto collected = repository.collector().Collect(cancel);
   if (collected.ok() && collected->objects > 0) {
     LOG_INFO("collected " + std::to_string(collected->objects) + " objects, " +
              std::to_string(collected->bytes >> 20) + " MiB");
-  } else if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition) {
+  } else if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition &&
+             !stop.stop_requested()) {
     LOG_ERROR("collection: " + collected.error().message());
   }
 }
@@ -38,7 +41,7 @@ Housekeeping::Housekeeping(Repository* repository)
           }
           if (stop.stop_requested()) return;
           try {
-            Collect(*repository);
+            Collect(*repository, stop);
           } catch (const std::exception& e) {
             LOG_ERROR(std::string("collection: ") + e.what());
           }

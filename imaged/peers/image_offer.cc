@@ -11,8 +11,8 @@ namespace strata::imaged {
 namespace {
 
 constexpr int kBaseLayersMax = 256;
-// A user that this host does not know: he may use what is public.
-constexpr uid_t kStranger = 65534;
+// A user that this host does not know: he may use what is public. No uid of the kernel's.
+constexpr uid_t kStranger = 0xFFFFFFFE;
 // Less than the silence that a receiver takes, so that it hears of it.
 constexpr std::chrono::seconds kPendingStallMax{20};
 

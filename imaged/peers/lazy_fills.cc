@@ -112,10 +112,12 @@ v1::FillList LazyFills::List(const std::function<bool(const v1::Image&)>& may_se
                               [&](const auto& fill) { return !may_see(fill.image()); }),
                fills->end());
   for (v1::LazyFill& fill : *fills) {
-    const auto missing = Missing(fill.image(), nullptr);
+    const auto missing = Missing(fill.image());
     if (!missing.ok()) continue;  // Deleted just now.
-    fill.set_objects_to_come(missing->objects);
-    fill.set_bytes_to_come(missing->bytes);
+    fill.set_objects_to_come(missing->size());
+    for (const ObjectEntry& entry : *missing) {
+      fill.set_bytes_to_come(fill.bytes_to_come() + entry.size_bytes);
+    }
   }
   return list;
 }
@@ -180,24 +182,9 @@ Result<bool> LazyFills::IsNeeded(const v1::Image& image) const {
                      [&](const Digest& layer) { return named.contains(layer); });
 }
 
-Result<LazyFills::ToCome> LazyFills::Missing(const v1::Image& image,
-                                             std::vector<Digest>* digests) const {
+Result<std::vector<ObjectEntry>> LazyFills::Missing(const v1::Image& image) const {
   ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
-  ToCome to_come;
-  std::set<Digest> seen;
-  for (const Digest& layer : layers) {
-    if (!PathExists(parts_.repository->layers().ManifestPath(layer))) continue;
-    ASSIGN_OR_RETURN(const auto list, parts_.repository->layers().Objects(layer));
-    for (const ObjectEntry& entry : list->entries()) {
-      if (parts_.repository->objects().Has(entry.digest) || !seen.insert(entry.digest).second) {
-        continue;
-      }
-      ++to_come.objects;
-      to_come.bytes += entry.size_bytes;
-      if (digests != nullptr) digests->push_back(entry.digest);
-    }
-  }
-  return to_come;
+  return parts_.repository->Missing(layers);
 }
 
 Status LazyFills::Run(const v1::LazyFill& fill, CancelToken* cancel) {
@@ -240,8 +227,8 @@ Status LazyFills::Run(const v1::LazyFill& fill, CancelToken* cancel) {
   }
   std::string trouble;
   for (const PullOperation::Source& source : sources) {
-    ASSIGN_OR_RETURN(const ToCome missing, Missing(fill.image(), nullptr));
-    if (missing.objects == 0) return Ok();
+    ASSIGN_OR_RETURN(const std::vector<ObjectEntry> missing, Missing(fill.image()));
+    if (missing.empty()) return Ok();
     const Status filled = FillFrom(fill, source, *cancel, progress);
     if (cancel->cancelled()) return why_stopped();
     if (!filled.ok()) trouble += (trouble.empty() ? "" : "; ") + filled.error().message();
@@ -268,8 +255,7 @@ Status LazyFills::FillFrom(const v1::LazyFill& fill, const PullOperation::Source
 }
 
 Status LazyFills::FillOneByOne(const v1::LazyFill& fill, const CancelToken& cancel) {
-  std::vector<Digest> missing;
-  if (const auto looked = Missing(fill.image(), &missing); !looked.ok()) return looked.error();
+  ASSIGN_OR_RETURN(const std::vector<ObjectEntry> missing, Missing(fill.image()));
   std::mutex mutex;  // Guards absent.
   std::optional<Error> absent;
   RETURN_IF_ERROR(ParallelFor(
@@ -277,7 +263,7 @@ Status LazyFills::FillOneByOne(const v1::LazyFill& fill, const CancelToken& canc
       [&](size_t i) -> Status {
         RETURN_IF_ERROR(cancel.Check());
         const Status provided =
-            parts_.repository->provider().Provide(missing[i], /*verify=*/false, cancel);
+            parts_.repository->provider().Provide(missing[i].digest, /*verify=*/false, cancel);
         // What nobody has does not keep the others; a network that is away would.
         if (provided.ok() || provided.error().code() == Code::kUnavailable) return provided;
         const std::lock_guard lock(mutex);

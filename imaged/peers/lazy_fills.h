@@ -47,10 +47,6 @@ class LazyFills {
     std::chrono::milliseconds pause;  // After the next failure.
     std::shared_ptr<CancelToken> cancel;
   };
-  struct ToCome {
-    uint64_t objects = 0;
-    uint64_t bytes = 0;
-  };
 
   LazyFills(std::string directory, const PullOperation::Parts& parts)
       : directory_(std::move(directory)), parts_(parts) {}
@@ -66,7 +62,7 @@ class LazyFills {
   Status FillOneByOne(const v1::LazyFill& fill, const CancelToken& cancel);
   // Whether any image or container here needs a layer of it.
   Result<bool> IsNeeded(const v1::Image& image) const;
-  Result<ToCome> Missing(const v1::Image& image, std::vector<Digest>* digests) const;
+  Result<std::vector<ObjectEntry>> Missing(const v1::Image& image) const;
   void Update(const std::string& image_digest, const std::function<void(v1::LazyFill*)>& change);
 
   const std::string directory_;

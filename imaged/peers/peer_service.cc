@@ -174,8 +174,11 @@ class PeerServiceImpl final : public v1::PeerService::Service {
     return ForHost(cluster_, context, "transfer", [&](const std::string& host) -> Status {
       ASSIGN_OR_RETURN(const StreamSlots::Slot slot, slots_.Enter(host));
       v1::TransferStep step;
-      if (!stream->Read(&step) || !step.has_start()) {
-        return Error(Code::kInvalidArgument, "a transfer starts with its image");
+      {
+        const rpc::CallWatch watch([context] { context->TryCancel(); }, kStreamStallMax);
+        if (!stream->Read(&step) || !step.has_start()) {
+          return Error(Code::kInvalidArgument, "a transfer starts with its image");
+        }
       }
       ASSIGN_OR_RETURN(const auto offer,
                        ImageOffer::Open(repository_, puller_->pending(), step.start().image()));

@@ -17,7 +17,9 @@ using Clock = std::chrono::system_clock;
 constexpr uint32_t kFormat = 1;
 constexpr int kPerUserMax = 100;
 constexpr int kFileMax = 2000;
-constexpr size_t kFileBytesMax = 64 << 20;
+constexpr size_t kRequestBytesMax = 24 << 10;
+constexpr size_t kErrorBytesMax = 512;
+constexpr size_t kFileBytesMax = 256 << 20;  // More than all that fits the limits above.
 constexpr std::chrono::hours kKeptEnded{7 * 24};
 constexpr std::chrono::hours kAheadMax{366 * 24};
 constexpr std::chrono::seconds kLookAtClock{30};
@@ -104,11 +106,16 @@ Result<v1::ScheduledPrestage> PrestageSchedule::Add(uid_t uid, const std::string
   if (request.at_unix_ms() <= 0 || request.at_unix_ms() > UnixMs(Clock::now() + kAheadMax)) {
     return Error(Code::kInvalidArgument, "a prestage begins within a year");
   }
+  v1::PrestageRequest prestage = request.prestage();
+  prestage.DiscardUnknownFields();
+  if (prestage.ByteSizeLong() > kRequestBytesMax) {
+    return Error(Code::kInvalidArgument, "the list of hosts is too long");
+  }
   const std::lock_guard lock(mutex_);
   v1::PrestageScheduleFile file = file_;
   ForgetOld(&file);
   const auto own = std::count_if(file.prestages().begin(), file.prestages().end(),
-                                 [&](const auto& prestage) { return prestage.uid() == uid; });
+                                 [&](const auto& each) { return each.uid() == uid; });
   if (own >= kPerUserMax || file.prestages_size() >= kFileMax) {
     return Error(Code::kResourceExhausted,
                  "too many prestages are kept: forget some with 'vimage prestage --cancel ID'");
@@ -117,7 +124,7 @@ Result<v1::ScheduledPrestage> PrestageSchedule::Add(uid_t uid, const std::string
   added->set_id(std::to_string(file.next_id()));
   added->set_user(user);
   added->set_uid(uid);
-  *added->mutable_request() = request.prestage();
+  *added->mutable_request() = std::move(prestage);
   added->set_at_unix_ms(request.at_unix_ms());
   added->set_state(v1::PRESTAGE_WAITING);
   const v1::ScheduledPrestage answer = *added;
@@ -218,7 +225,10 @@ void PrestageSchedule::End(const std::string& id, const Status& status,
   if (!status.ok()) ended->set_error(status.error().message());
   size_t failed = 0;
   for (const auto& [name, host] : hosts) {
-    *ended->add_hosts() = host;
+    v1::PrestageHost* kept = ended->add_hosts();
+    *kept = host;
+    if (kept->has_result()) kept->mutable_result()->clear_image();
+    if (kept->has_error()) kept->set_error(kept->error().substr(0, kErrorBytesMax));
     failed += host.has_error();
     if (host.has_error()) LOG_WARNING(Title(*ended) + ": " + name + ": " + host.error());
   }

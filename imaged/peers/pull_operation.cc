@@ -30,12 +30,13 @@ Status CheckImage(const v1::Image& image) {
   if (ImageDigest(image).ToString() != image.digest()) {
     return Error(Code::kCorrupt, "the image is not what its digest says");
   }
+  uint64_t manifest_bytes = 0;
   for (const v1::Layer& layer : image.layers()) {
     RETURN_IF_ERROR(Digest::Parse(layer.digest()));
-    if (layer.manifest_bytes() > kManifestBytesMax) {
-      return Error(
-          Code::kResourceExhausted,
-          "a manifest of " + std::to_string(layer.manifest_bytes()) + " bytes is too large");
+    manifest_bytes += std::min(layer.manifest_bytes(), kManifestBytesMax + 1);
+    if (manifest_bytes > kManifestBytesMax) {
+      return Error(Code::kResourceExhausted, "the manifests of the image are larger than " +
+                                                 std::to_string(kManifestBytesMax) + " bytes");
     }
   }
   return Ok();
@@ -133,23 +134,24 @@ Status PullOperation::FetchManifests(const v1::Image& image) {
       ASSIGN_OR_RETURN(trees_.emplace_back(), reader->LoadTree(), "layer " + layer.ToString());
       continue;
     }
-    auto pending = repository_.layers().OpenPending(layer);
-    if (!pending.ok()) {
-      const uint64_t size = image.layers(static_cast<int>(i)).manifest_bytes();
-      RETURN_IF_ERROR(FetchManifest(layer, size, *ingest));
-      pending = repository_.layers().OpenPending(layer);
-      if (!pending.ok()) return pending.error();
-    }
+    // From now on: another pull may commit it, and its image be deleted, before we are done.
+    holds_.push_back(repository_.liveness().HoldStack({layer}));
     if (std::find(pending_.begin(), pending_.end(), layer) == pending_.end()) {
       pending_.push_back(layer);
     }
-    ASSIGN_OR_RETURN(trees_.emplace_back(), (*pending)->LoadTree(), "layer " + layer.ToString());
+    const auto pending = repository_.layers().OpenPending(layer);
+    if (pending.ok()) {
+      ASSIGN_OR_RETURN(trees_.emplace_back(), (*pending)->LoadTree(), "layer " + layer.ToString());
+      continue;
+    }
+    const uint64_t size = image.layers(static_cast<int>(i)).manifest_bytes();
+    ASSIGN_OR_RETURN(trees_.emplace_back(), FetchManifest(layer, size, *ingest));
   }
   return Ok();
 }
 
-Status PullOperation::FetchManifest(const Digest& layer, uint64_t size_bytes,
-                                    const Ingest& ingest) {
+Result<Tree> PullOperation::FetchManifest(const Digest& layer, uint64_t size_bytes,
+                                          const Ingest& ingest) {
   v1::ReadManifestRequest request;
   *request.mutable_image() = image_;
   request.set_layer(layer.ToString());
@@ -178,7 +180,8 @@ Status PullOperation::FetchManifest(const Digest& layer, uint64_t size_bytes,
     return Error(Code::kCorrupt, what + ": what came has the digest " + found.ToString());
   }
   manifest_bytes_ += got;
-  return repository_.layers().AddPending(std::move(file), layer);
+  ASSIGN_OR_RETURN(Tree tree, repository_.layers().AddPending(std::move(file), layer), what);
+  return tree;
 }
 
 Status PullOperation::FetchObjects(const v1::Image& image, const std::vector<Digest>* only,
@@ -191,6 +194,7 @@ Status PullOperation::FetchObjects(const v1::Image& image, const std::vector<Dig
     }
   }
   if (missing.empty()) return Ok();
+  RETURN_IF_ERROR(CheckRoom(missing));
   ASSIGN_OR_RETURN(const std::vector<Tree> bases, LoadBases(image));
   std::vector<const Tree*> wanted;
   for (const Tree& tree : trees_) wanted.push_back(&tree);
@@ -205,6 +209,25 @@ Status PullOperation::FetchObjects(const v1::Image& image, const std::vector<Dig
   }
   result->set_objects(result->objects() + objects.size());
   return Transfer(objects, progress, result);
+}
+
+Status PullOperation::CheckRoom(const std::set<Digest>& missing) {
+  ASSIGN_OR_RETURN(const auto room, repository_.usage().Room(source_.uid));
+  if (!room) return Ok();
+  // Contents that nobody has here are charged to whoever brings them.
+  uint64_t bytes = 0;
+  std::set<Digest> counted;
+  for (const Tree& tree : trees_) {
+    for (const ObjectEntry& entry : ObjectList::Of(tree)) {
+      if (missing.contains(entry.digest) && counted.insert(entry.digest).second) {
+        bytes += entry.size_bytes;
+      }
+    }
+  }
+  if (bytes <= *room) return Ok();
+  return Error(Code::kResourceExhausted, "the image brings " + std::to_string(bytes) +
+                                             " bytes, and " + std::to_string(*room) +
+                                             " are left of the quota: see 'vimage usage'");
 }
 
 void PullOperation::CountMissing(v1::PullResult* result) {
@@ -243,11 +266,11 @@ Result<StartProfile> PullOperation::FetchProfile() {
 
 Result<v1::Image> PullOperation::Publish(const Images::Reservation& name, v1::Image image) {
   for (const Digest& layer : pending_) {
-    holds_.push_back(repository_.liveness().HoldStack({layer}));
     RETURN_IF_ERROR(repository_.layers().CommitPending(layer));
   }
   image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
   image.clear_grants();
+  image.clear_secrets_checked();  // Another host's word.
   RETURN_IF_ERROR(repository_.CheckSecretsUnder(name, image));
   ASSIGN_OR_RETURN(const v1::ImportResult published,
                    repository_.PublishStack(name, std::move(image)));

@@ -71,7 +71,9 @@ class PullOperation {
 
  private:
   Status Connect();
-  Status FetchManifest(const Digest& layer, uint64_t size_bytes, const Ingest& ingest);
+  Result<Tree> FetchManifest(const Digest& layer, uint64_t size_bytes, const Ingest& ingest);
+  // Refuses what the caller's quota does not hold before it is fetched.
+  Status CheckRoom(const std::set<Digest>& missing);
   Result<std::vector<Tree>> LoadBases(const v1::Image& image);
   std::vector<std::string> BaseImages(const v1::Image& image);
   Status Transfer(const std::vector<transfer::WantedObject>& objects, const Progress& progress,

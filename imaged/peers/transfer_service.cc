@@ -6,6 +6,8 @@
 namespace strata::imaged {
 namespace {
 
+constexpr std::chrono::milliseconds kWatchEvery{300};
+
 class TransferServiceImpl final : public v1::TransferService::Service {
  public:
   TransferServiceImpl(ImagePuller* puller, PrestageSchedule* schedule, uid_t uid)
@@ -32,6 +34,18 @@ class TransferServiceImpl final : public v1::TransferService::Service {
                          v1::FillList* response) override {
     return Answer("list fills", response,
                   [&] { return puller_->Fills(uid_, request->reference()); });
+  }
+
+  grpc::Status WatchFills(grpc::ServerContext* context, const v1::ListFillsRequest* request,
+                          grpc::ServerWriter<v1::FillList>* writer) override {
+    return Guarded("watch fills", [&]() -> Status {
+      const CallCancellation cancellation(context);
+      while (true) {
+        ASSIGN_OR_RETURN(const v1::FillList list, puller_->Fills(uid_, request->reference()));
+        if (!writer->Write(list) || list.fills().empty()) return Ok();
+        RETURN_IF_ERROR(cancellation.token().WaitFor(kWatchEvery));
+      }
+    });
   }
 
   grpc::Status SchedulePrestage(grpc::ServerContext*, const v1::SchedulePrestageRequest* request,

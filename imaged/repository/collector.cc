@@ -7,13 +7,24 @@ namespace {
 
 constexpr unsigned kFolders = 256;
 
+// Null for a layer that an operation is about to commit: it claims the objects itself.
+Result<std::shared_ptr<const ObjectList>> ListOf(const LayerStore& layers,
+                                                 const Liveness::Roots& roots,
+                                                 const Digest& layer) {
+  auto list = layers.Objects(layer);
+  if (!list.ok() && list.error().code() == Code::kNotFound && roots.held.contains(layer)) {
+    return std::shared_ptr<const ObjectList>();
+  }
+  return list;
+}
+
 // How many folders of objects one pass looks at, so that its digests take at most `pass_bytes`.
 Result<unsigned> FoldersPerPass(const LayerStore& layers, const Liveness::Roots& roots,
                                 uint64_t pass_bytes) {
   uint64_t total = 0;
   for (const Digest& layer : roots.layers) {
-    ASSIGN_OR_RETURN(const auto list, layers.Objects(layer));
-    total += list->entries().size() * sizeof(Digest);
+    ASSIGN_OR_RETURN(const auto list, ListOf(layers, roots, layer));
+    if (list != nullptr) total += list->entries().size() * sizeof(Digest);
   }
   const uint64_t per_folder = total / kFolders + 1;
   return static_cast<unsigned>(std::clamp<uint64_t>(pass_bytes / per_folder, 1, kFolders));
@@ -21,21 +32,23 @@ Result<unsigned> FoldersPerPass(const LayerStore& layers, const Liveness::Roots&
 
 }  // namespace
 
-Result<ObjectStore::Collected> Collector::Collect() {
+Result<ObjectStore::Collected> Collector::Collect(const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Liveness::Epoch epoch, liveness_.BeginEpoch());
   const ObjectStore::ClaimEpoch claims = objects_.KeepClaims();
   ASSIGN_OR_RETURN(const Liveness::Roots roots, liveness_.Mark());
-  ASSIGN_OR_RETURN(const ObjectStore::Collected collected, SweepObjects(roots, /*remove=*/true));
+  ASSIGN_OR_RETURN(const ObjectStore::Collected collected,
+                   SweepObjects(roots, /*remove=*/true, cancel));
   RETURN_IF_ERROR(liveness_.WithRoots(
       [this](const Liveness::Roots& now) { return layers_.Sweep(now.layers, now.stacks); }));
   return collected;
 }
 
 Result<ObjectStore::Collected> Collector::Count(const Liveness::Roots& roots) {
-  return SweepObjects(roots, /*remove=*/false);
+  return SweepObjects(roots, /*remove=*/false, CancelToken());
 }
 
-Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& roots, bool remove) {
+Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& roots, bool remove,
+                                                       const CancelToken& cancel) {
   ObjectStore::Collected collected;
   ASSIGN_OR_RETURN(const unsigned step, FoldersPerPass(layers_, roots, pass_bytes_));
   // After the mark: one that was committed in between is claimed or held by who committed it.
@@ -44,7 +57,8 @@ Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& ro
     const unsigned end = std::min(first + step, kFolders);
     std::vector<Digest> live = pending;
     for (const Digest& layer : roots.layers) {
-      ASSIGN_OR_RETURN(const auto list, layers_.Objects(layer));
+      ASSIGN_OR_RETURN(const auto list, ListOf(layers_, roots, layer));
+      if (list == nullptr) continue;
       for (const ObjectEntry& entry : list->WithFirstBytes(first, end)) {
         live.push_back(entry.digest);
       }
@@ -52,6 +66,7 @@ Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& ro
     std::sort(live.begin(), live.end());
     live.erase(std::unique(live.begin(), live.end()), live.end());
     for (unsigned folder = first; folder < end; ++folder) {
+      RETURN_IF_ERROR(cancel.Check());
       ASSIGN_OR_RETURN(const ObjectStore::Collected part,
                        objects_.Sweep(static_cast<uint8_t>(folder), live, remove));
       collected.objects += part.objects;

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 
+#include "common/cancel.h"
 #include "common/result.h"
 #include "imaged/repository/layer_store.h"
 #include "imaged/repository/liveness.h"
@@ -27,7 +28,8 @@ class Collector {
   Collector(ObjectStore& objects, LayerStore& layers, Liveness& liveness)
       : objects_(objects), layers_(layers), liveness_(liveness) {}
 
-  Result<ObjectStore::Collected> Collect();
+  // Cancelled, it leaves the rest to the next one.
+  Result<ObjectStore::Collected> Collect(const CancelToken& cancel = CancelToken());
   // What Collect would remove if only `roots` were live; removes nothing.
   Result<ObjectStore::Collected> Count(const Liveness::Roots& roots);
 
@@ -35,7 +37,8 @@ class Collector {
   void SetPassBytes(uint64_t bytes) { pass_bytes_ = bytes; }
 
  private:
-  Result<ObjectStore::Collected> SweepObjects(const Liveness::Roots& roots, bool remove);
+  Result<ObjectStore::Collected> SweepObjects(const Liveness::Roots& roots, bool remove,
+                                              const CancelToken& cancel);
 
   ObjectStore& objects_;
   LayerStore& layers_;

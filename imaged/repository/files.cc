@@ -103,20 +103,30 @@ Result<uint64_t> Repository::RecordStart(const v1::RecordStartRequest& request) 
   return profile.size();
 }
 
-Status Repository::ProvideAll(const LayerStack& layers, const CancelToken& cancel) {
-  std::vector<Digest> missing;
+Result<std::vector<ObjectEntry>> Repository::Missing(const LayerStack& layers) const {
+  std::vector<ObjectEntry> missing;
+  std::set<Digest> seen;
   for (const Digest& layer : layers) {
-    ASSIGN_OR_RETURN(const auto list, layers_->Objects(layer));
-    for (const ObjectEntry& entry : list->entries()) {
-      if (!objects_->Has(entry.digest)) missing.push_back(entry.digest);
+    const auto list = layers_->Objects(layer);
+    if (!list.ok() && list.error().code() == Code::kNotFound) continue;
+    if (!list.ok()) return list.error();
+    for (const ObjectEntry& entry : (*list)->entries()) {
+      if (!objects_->Has(entry.digest) && seen.insert(entry.digest).second) {
+        missing.push_back(entry);
+      }
     }
   }
+  return missing;
+}
+
+Status Repository::ProvideAll(const LayerStack& layers, const CancelToken& cancel) {
   constexpr size_t kAtOnce = 8;
+  ASSIGN_OR_RETURN(const std::vector<ObjectEntry> missing, Missing(layers));
   return ParallelFor(
       missing.size(),
       [&](size_t i) -> Status {
         RETURN_IF_ERROR(cancel.Check());
-        return provider_.Provide(missing[i], /*verify=*/false, cancel, {}, kReadPatience);
+        return provider_.Provide(missing[i].digest, /*verify=*/false, cancel, {}, kReadPatience);
       },
       kAtOnce);
 }

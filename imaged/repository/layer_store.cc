@@ -16,16 +16,30 @@ namespace {
 // CompletenessRecord() of a tree's name.
 const std::string kCompleteSuffix = CompletenessRecord("");
 
-// Names in `directory` that are no hidden files.
-Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
+// Names in `directory` that are hidden, or those that are not. What is being written is hidden.
+Result<std::vector<std::string>> ListDirectory(const std::string& directory, bool hidden = false) {
   DIR* stream = ::opendir(directory.c_str());
   if (stream == nullptr) return Errno("opendir " + directory);
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(stream)) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    const std::string name = entry->d_name;
+    if (name.starts_with('.') == hidden && name != "." && name != "..") names.push_back(name);
   }
   ::closedir(stream);
   return names;
+}
+
+// Others may take a file away, or give it its name, at any time.
+Status Remove(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + path);
+  return Ok();
+}
+
+// What a dead process was writing.
+Status RemoveUnfinished(const std::string& directory) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory, /*hidden=*/true));
+  for (const std::string& name : names) RETURN_IF_ERROR(Remove(directory + "/" + name));
+  return Ok();
 }
 
 // Of the lowest `count` layers.
@@ -43,10 +57,17 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/pending", 0700));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
   RETURN_IF_ERROR(MakeDirectories(root + "/profiles", 0700));
-  // Trees that a dead process was building, and records of what was there before we were.
+  for (const std::string folder : {"/trees", "/profiles", "/pending"}) {
+    RETURN_IF_ERROR(RemoveUnfinished(root + folder));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root + "/lists"));
+  for (const std::string& shard : shards) {
+    RETURN_IF_ERROR(RemoveUnfinished(root + "/lists/" + shard));
+  }
+  // Records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
   for (const std::string& name : names) {
-    if (!name.ends_with(".erofs")) ::unlink((root + "/trees/" + name).c_str());
+    if (!name.ends_with(".erofs")) RETURN_IF_ERROR(Remove(root + "/trees/" + name));
   }
   return std::unique_ptr<LayerStore>(new LayerStore(root));
 }
@@ -109,12 +130,17 @@ std::string LayerStore::PendingPath(const Digest& layer) const {
   return root_ + "/pending/" + layer.Hex();
 }
 
-Status LayerStore::AddPending(ScratchFile manifest, const Digest& layer) {
+Result<Tree> LayerStore::AddPending(ScratchFile manifest, const Digest& layer) {
+  ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(manifest.path()));
+  ASSIGN_OR_RETURN(Tree tree, reader->LoadTree());
   RETURN_IF_ERROR(manifest.MoveTo(PendingPath(layer)));
-  return FsyncDirectory(root_ + "/pending");
+  RETURN_IF_ERROR(FsyncDirectory(root_ + "/pending"));
+  return tree;
 }
 
 Result<std::unique_ptr<ErofsReader>> LayerStore::OpenPending(const Digest& layer) const {
+  // Its week begins anew.
+  ::utimensat(AT_FDCWD, PendingPath(layer).c_str(), nullptr, 0);
   return ErofsReader::Open(PendingPath(layer));
 }
 
@@ -122,35 +148,52 @@ Result<std::vector<Digest>> LayerStore::PendingObjects() const {
   std::vector<Digest> objects;
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root_ + "/pending"));
   for (const std::string& name : names) {
-    const auto reader = ErofsReader::Open(root_ + "/pending/" + name);
-    if (!reader.ok() && reader.error().code() == Code::kNotFound) continue;  // Committed just now.
-    if (!reader.ok()) return reader.error();
-    ASSIGN_OR_RETURN(const Tree tree, (*reader)->LoadTree(), "pending layer " + name);
-    for (const ObjectEntry& entry : ObjectList::Of(tree)) objects.push_back(entry.digest);
+    const std::string path = root_ + "/pending/" + name;
+    const auto tree = [&]() -> Result<Tree> {
+      ASSIGN_OR_RETURN(const auto reader, ErofsReader::Open(path));
+      return reader->LoadTree();
+    }();
+    if (tree.ok()) {
+      for (const ObjectEntry& entry : ObjectList::Of(*tree)) objects.push_back(entry.digest);
+      continue;
+    }
+    if (tree.error().code() == Code::kNotFound) continue;  // Committed just now.
+    if (tree.error().code() != Code::kCorrupt && tree.error().code() != Code::kUnsupported) {
+      return tree.error().Wrap("pending layer " + name);
+    }
+    // It would never be committed; a disk that damaged it does not stop collections for ever.
+    LOG_WARNING("pending layer " + name + " is dropped: " + tree.error().message());
+    RETURN_IF_ERROR(Remove(path));
   }
   return objects;
 }
 
 Status LayerStore::CommitPending(const Digest& layer) {
   const std::string path = ManifestPath(layer);
-  ASSIGN_OR_RETURN(const auto reader, OpenPending(layer), "layer " + layer.ToString());
-  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
   const std::string directory = path.substr(0, path.rfind('/'));
   RETURN_IF_ERROR(MakeDirectories(directory));
-  if (::rename(PendingPath(layer).c_str(), path.c_str()) != 0) return Errno("rename to " + path);
+  // Another pull that needs it may have been faster.
+  if (::rename(PendingPath(layer).c_str(), path.c_str()) != 0 &&
+      (errno != ENOENT || !PathExists(path))) {
+    return Errno("rename to " + path);
+  }
+  ASSIGN_OR_RETURN(const auto reader, OpenManifest(layer));
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
   RETURN_IF_ERROR(FsyncDirectory(directory));
   RETURN_IF_ERROR(FsyncDirectory(root_ + "/manifests"));
   return WriteList(layer, ObjectList::Of(tree));
 }
 
-Status LayerStore::SweepPending() const {
+Status LayerStore::SweepPending(const std::set<Digest>& live) const {
   constexpr time_t kAgeMax = 7 * 24 * 3600;
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root_ + "/pending"));
   for (const std::string& name : names) {
     const std::string path = root_ + "/pending/" + name;
+    const auto layer = Digest::FromHex(name);
+    if (layer.ok() && live.contains(*layer)) continue;
     struct stat st;
     if (::stat(path.c_str(), &st) != 0 || ::time(nullptr) - st.st_mtime < kAgeMax) continue;
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + path);
+    RETURN_IF_ERROR(Remove(path));
   }
   return Ok();
 }
@@ -193,10 +236,13 @@ Result<Tree> LayerStore::Flatten(const std::vector<Digest>& layers, bool use_cac
   return tree;
 }
 
+std::string LayerStore::UnfinishedTree() const {
+  return root_ + "/trees/." + std::to_string(unfinished_++);
+}
+
 Status LayerStore::WriteTree(const std::vector<Digest>& layers, const std::string& path) const {
   ASSIGN_OR_RETURN(const Tree tree, Flatten(layers, /*use_cache=*/true));
-  ::unlink((path + ".new").c_str());
-  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(path + ".new"));
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(UnfinishedTree()));
   RETURN_IF_ERROR(WriteErofs(tree, scratch.fd()), path);
   return scratch.MoveTo(path);
 }
@@ -226,10 +272,10 @@ Status LayerStore::VerifyFlattenedTree(const std::vector<Digest>& layers) {
   ASSIGN_OR_RETURN(const UniqueFd fd, strata::Open(path, O_RDONLY));
   ASSIGN_OR_RETURN(const Digest actual, HashFile(fd.get()), path);
   ASSIGN_OR_RETURN(const Tree tree, Flatten(layers, /*use_cache=*/false));
-  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(path + ".check"));
+  ASSIGN_OR_RETURN(ScratchFile scratch, ScratchFile::Create(UnfinishedTree()));
   ASSIGN_OR_RETURN(const WrittenManifest expected, WriteErofs(tree, scratch.fd()));
   if (actual == expected.digest) return Ok();
-  if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+  RETURN_IF_ERROR(Remove(path));
   return Error(Code::kCorrupt, "the cached tree " + path +
                                    " differed from its layers; removed, it is built anew when a "
                                    "container needs it");
@@ -271,21 +317,16 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> profiles, ListDirectory(root_ + "/profiles"));
   for (const std::string& name : profiles) {
-    const std::string path = root_ + "/profiles/" + name;
-    if (!live_profiles.contains(name) && ::unlink(path.c_str()) != 0) {
-      return Errno("unlink " + path);
-    }
+    if (!live_profiles.contains(name)) RETURN_IF_ERROR(Remove(root_ + "/profiles/" + name));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
   for (const std::string& name : trees) {
     const std::string path = root_ + "/trees/" + name;
-    if (name.ends_with(kCompleteSuffix) &&
-        live_trees.contains(path.substr(0, path.size() - kCompleteSuffix.size()))) {
-      continue;
-    }
-    if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+    const bool record = name.ends_with(kCompleteSuffix);
+    const size_t size = path.size() - (record ? kCompleteSuffix.size() : 0);
+    if (!live_trees.contains(path.substr(0, size))) RETURN_IF_ERROR(Remove(path));
   }
-  RETURN_IF_ERROR(SweepPending());
+  RETURN_IF_ERROR(SweepPending(live_layers));
   RETURN_IF_ERROR(SweepShards(root_ + "/manifests", live_layers));
   return SweepShards(root_ + "/lists", live_layers);
 }
@@ -298,8 +339,7 @@ Status LayerStore::SweepShards(const std::string& folder, const std::set<Digest>
     for (const std::string& name : names) {
       const auto digest = Digest::FromHex(shard + name);
       if (digest.ok() && live.contains(*digest)) continue;
-      const std::string path = directory + "/" + name;
-      if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+      RETURN_IF_ERROR(Remove(directory + "/" + name));
     }
   }
   return Ok();

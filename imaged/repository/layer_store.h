@@ -13,6 +13,7 @@
 // Thread-safe. A tree is built once, however many ask for it at the same time.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,8 +58,9 @@ class LayerStore {
   // The objects that a layer names; its list is made from the manifest when there is none.
   Result<std::shared_ptr<const ObjectList>> Objects(const Digest& layer) const;
 
-  // A manifest that was compared with its digest: durable, and pending until CommitPending.
-  Status AddPending(ScratchFile manifest, const Digest& layer);
+  // A manifest that was compared with its digest: durable, and pending until CommitPending. Its
+  // tree; kCorrupt for what is no manifest.
+  Result<Tree> AddPending(ScratchFile manifest, const Digest& layer);
   Result<std::unique_ptr<ErofsReader>> OpenPending(const Digest& layer) const;
   std::string PendingPath(const Digest& layer) const;
   // The objects of all pending layers.
@@ -88,8 +90,8 @@ class LayerStore {
   // Drops what is known of trees whose objects are all there: the next mount looks again.
   void ForgetCompleteness();
 
-  // Removes the manifests that are not in `live_layers` and the trees that are not of one of
-  // `live_stacks`. REQUIRES: nothing is being committed or flattened.
+  // Removes the manifests that are not in `live_layers`, and trees and profiles that are not of one
+  // of `live_stacks`. REQUIRES: what is being committed or flattened is in them.
   Status Sweep(const std::set<Digest>& live_layers,
                const std::set<std::vector<Digest>>& live_stacks);
 
@@ -97,15 +99,17 @@ class LayerStore {
   explicit LayerStore(std::string root) : root_(std::move(root)) {}
   std::string ListPath(const Digest& layer) const;
   Status WriteList(const Digest& layer, const std::vector<ObjectEntry>& objects) const;
-  Status SweepPending() const;
+  Status SweepPending(const std::set<Digest>& live) const;
   // Removes the files of a folder of shards that are not named by one of `live`.
   Status SweepShards(const std::string& folder, const std::set<Digest>& live) const;
   std::string ProfilePath(const std::vector<Digest>& layers) const;
   std::string TreePath(const std::vector<Digest>& layers, size_t count) const;
   Result<Tree> Flatten(const std::vector<Digest>& layers, bool use_cache) const;
   Status WriteTree(const std::vector<Digest>& layers, const std::string& path) const;
+  std::string UnfinishedTree() const;
 
   const std::string root_;
+  mutable std::atomic<uint64_t> unfinished_ = 0;
   std::mutex mutex_;  // Guards building_ (the map, not the mutexes in it).
   std::map<std::string, std::weak_ptr<std::mutex>> building_;  // By tree path.
 };

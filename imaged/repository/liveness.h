@@ -63,6 +63,8 @@ class Liveness {
   struct Roots {
     std::set<Digest> layers;
     std::set<LayerStack> stacks;
+    std::set<Digest>
+        held;  // Those of `layers` that no record names: they may have no manifest yet.
     void Add(LayerStack stack) {
       layers.insert(stack.begin(), stack.end());
       stacks.insert(std::move(stack));

@@ -43,6 +43,14 @@ Result<v1::ShowResponse> Repository::Show(uid_t caller, const std::string& refer
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> leases, catalog_->leases().Of(image.digest()));
   response.set_leases(leases.size());
+  ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
+  ASSIGN_OR_RETURN(const StartProfile profile, layers_->Profile(layers));
+  response.set_start_objects(profile.size());
+  ASSIGN_OR_RETURN(const std::vector<ObjectEntry> missing, Missing(layers));
+  response.set_objects_to_come(missing.size());
+  for (const ObjectEntry& entry : missing) {
+    response.set_bytes_to_come(response.bytes_to_come() + entry.size_bytes);
+  }
   *response.mutable_image() = std::move(image);
   return response;
 }

@@ -89,6 +89,8 @@ class Repository {
   // The same for an image that the caller may use.
   Result<Liveness::HeldImage> HoldImage(uid_t caller, const std::string& reference);
 
+  // Objects of layers that are not here, each once. Layers without a manifest have none.
+  Result<std::vector<ObjectEntry>> Missing(const LayerStack& layers) const;
   // Fetches what is missing of layers that are held: of an image that is still being filled.
   Status ProvideAll(const LayerStack& layers, const CancelToken& cancel);
 

@@ -27,6 +27,7 @@ class ScratchFile {
     if (!path_.empty()) ::unlink(path_.c_str());
   }
   int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
 
   // Durable data, then the name.
   Status MoveTo(const std::string& target) {

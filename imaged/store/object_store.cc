@@ -167,11 +167,12 @@ Result<ObjectStore::Collected> ObjectStore::Sweep(uint8_t first_byte,
     if (std::binary_search(live.begin(), live.end(), *digest)) continue;
     struct stat st;
     if (::fstatat(objects_.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;  // Moved away as damaged just now.
       return Errno(Context("collect: stat " + path));
     }
     const std::lock_guard lock(mutex_);
     if (claims_.contains(*digest)) continue;
-    if (remove && ::unlinkat(objects_.get(), path.c_str(), 0) != 0) {
+    if (remove && ::unlinkat(objects_.get(), path.c_str(), 0) != 0 && errno != ENOENT) {
       return Errno(Context("collect: unlink " + path));
     }
     ++collected.objects;

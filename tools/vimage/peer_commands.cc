@@ -1,4 +1,5 @@
 // Images from and to other hosts of the cluster: pull, push, prestage.
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <ostream>
@@ -26,6 +27,7 @@ struct PullArguments {
   std::string name;
   std::string limit;
   bool replace = false;
+  bool lazy = false;
 };
 
 std::string Describe(const api::PullResult& result) {
@@ -36,6 +38,10 @@ std::string Describe(const api::PullResult& result) {
                      HumanBytes(result.wire_bytes()) + " went over the wire in " + seconds;
   if (result.resumed_bytes() > 0) {
     text += ", " + HumanBytes(result.resumed_bytes()) + " had come before";
+  }
+  if (result.objects_to_come() > 0) {
+    text += "; it can be used, " + HumanCount(result.objects_to_come()) + " objects of " +
+            HumanBytes(result.bytes_to_come()) + " come in the background";
   }
   return text;
 }
@@ -81,6 +87,7 @@ Status Fill(const PullArguments& arguments, Request* request) {
 Result<int> Pull(Tool& tool, const PullArguments& arguments) {
   api::PullRequest request;
   RETURN_IF_ERROR(Fill(arguments, &request));
+  request.set_lazy(arguments.lazy);
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   Stub stub(channel);
@@ -94,6 +101,59 @@ Result<int> Push(Tool& tool, const PullArguments& arguments) {
   Call call;
   Stub stub(channel);
   return Follow(tool, stub.Push(call.context(), request), "push " + Printable(arguments.reference));
+}
+
+struct FillsArguments {
+  std::string reference;
+  bool wait = false;
+};
+
+uint64_t BytesToCome(const api::FillList& list) {
+  uint64_t bytes = 0;
+  for (const api::LazyFill& fill : list.fills()) bytes += fill.bytes_to_come();
+  return bytes;
+}
+
+// Until nothing is to come.
+Result<api::FillList> AwaitFills(Tool& tool, const api::ListFillsRequest& request) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  Stub stub(channel);
+  const auto reader = stub.WatchFills(call.context(), request);
+  ProgressLine progress(tool.console(), "fill", tool.json());
+  api::FillList list;
+  uint64_t total = 0;
+  while (reader->Read(&list)) {
+    const uint64_t left = BytesToCome(list);
+    total = std::max(total, left);
+    progress.Update(
+        {list.fills().empty() ? "" : list.fills(0).error(), total - left, total, true, 0});
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return CallError(status, Daemon::kImaged);
+  return list;
+}
+
+Result<int> Fills(Tool& tool, const FillsArguments& arguments) {
+  api::ListFillsRequest request;
+  request.set_reference(arguments.reference);
+  ASSIGN_OR_RETURN(const api::FillList list, arguments.wait ? AwaitFills(tool, request)
+                                                            : Ask(tool, &Stub::ListFills, request));
+  return Show(tool, list, [&](const auto& shown) {
+    std::ostream& out = tool.console().out;
+    for (const api::LazyFill& fill : shown.fills()) {
+      out << Printable(FullName(fill.image())) << " from " << Printable(fill.host()) << ": "
+          << HumanCount(fill.objects_to_come()) << " objects of "
+          << HumanBytes(fill.bytes_to_come()) << " to come";
+      if (fill.progress().wire_bytes_per_second() > 0) {
+        out << ", " << HumanBytes(static_cast<uint64_t>(fill.progress().wire_bytes_per_second()))
+            << "/s";
+      }
+      if (!fill.error().empty()) out << ": " << Printable(fill.error());
+      out << '\n';
+    }
+    if (shown.fills().empty()) out << "complete\n";
+  });
 }
 
 struct PrestageArguments {
@@ -213,6 +273,15 @@ void AddPeerCommands(Tool& tool) {
   command->add_option("HOST", pull->host, "As 'vimage host list' calls it")->required();
   command->add_option("IMAGE", pull->reference, "[OWNER/]NAME[:TAG] there")->required();
   AddOptions(command, pull.get(), "here");
+  command->add_flag("--lazy", pull->lazy,
+                    "Done as soon as containers can start; the rest comes in the background");
+
+  auto fills = std::make_shared<FillsArguments>();
+  command = tool.AddCommand("fills", "Show the lazy images that are not complete yet",
+                            "  vimage fills\n  vimage fills spark:v1 --wait",
+                            [&tool, fills] { return Fills(tool, *fills); });
+  command->add_option("IMAGE", fills->reference, "[OWNER/]NAME[:TAG]; otherwise all of yours");
+  command->add_flag("--wait", fills->wait, "Return when nothing is to come any more");
 
   auto push = std::make_shared<PullArguments>();
   command = tool.AddCommand("push", "Have another host bring an image of this one there",

@@ -99,6 +99,10 @@ void PrintShown(const api::ShowResponse& shown, std::ostream& out) {
       << "tree:        " << HumanCount(shown.entries()) << " entries, "
       << HumanBytes(shown.content_bytes()) << '\n'
       << "in use:      " << shown.leases() << " times\n";
+  if (shown.objects_to_come() > 0) {
+    out << "to come:     " << HumanCount(shown.objects_to_come()) << " objects of "
+        << HumanBytes(shown.bytes_to_come()) << " (see 'vimage fills')\n";
+  }
   for (const auto& [key, value] : image.labels()) {
     out << "label:       " << Printable(key) << '=' << Printable(value) << '\n';
   }

@@ -53,6 +53,7 @@ Clusters::Clusters(ClustersConfig config, imaged::HostImageClient& images, NodeR
                 .kind = config_.volumes,
                 .lvm_pool = config_.lvm_pool,
                 .lvm_prefix = "s" + config_.host.instance}),
+      recordings_(images, config_.record_starts),
       store_(config_.state_dir + "/vclusterd/clusters"),
       owners_(std::move(owners)) {}
 

@@ -32,6 +32,7 @@
 #include "vclusterd/runtime/node_runtime.h"
 #include "vclusterd/service/cluster_state.h"
 #include "vclusterd/service/node_volumes.h"
+#include "vclusterd/service/start_recordings.h"
 
 namespace strata::vcluster {
 
@@ -46,6 +47,8 @@ struct ClustersConfig {
   layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
   std::string lvm_pool;
   uint64_t disk_bytes_default = 0;
+  // How long the first start of an image is watched; 0: not at all.
+  std::chrono::milliseconds record_starts{0};
   std::optional<layerfs::ObjectMountSpec>
       object_mount;  // For roots whose objects are not all here.
 };
@@ -172,7 +175,8 @@ class Clusters {
     std::optional<NodeRecord> record;
     std::string problem;
     double start_ms = 0;
-    uint64_t upper_bytes = 0;  // When its volume was active last.
+    bool start_unknown = false;  // Of its image: the next start is worth a recording.
+    uint64_t upper_bytes = 0;    // When its volume was active last.
     // A node is frozen by one save at a time, and neither stopped nor started during it.
     std::mutex saving;
   };
@@ -234,6 +238,7 @@ class Clusters {
   const NodeRuntime runtime_;
   layerfs::TreeMounts trees_;
   NodeVolumes volumes_;
+  StartRecordings recordings_;
   ClusterStore store_;
   OwnerIds owners_;
   std::mutex mutex_;                         // Guards clusters_ and reserved_.

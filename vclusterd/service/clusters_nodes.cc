@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <utility>
+
 #include "common/file_io.h"
 #include "common/log.h"
 #include "migrate/diff_rounds.h"
@@ -79,15 +81,18 @@ Status Clusters::AcquireImage(const ClusterPtr& cluster, size_t node) {
   state.objects_dir = root.objects_dir;
   state.command = root.command;
   state.env = root.env;
+  cluster->nodes[node]->start_unknown = root.start_unknown;
   return Ok();
 }
 
 Status Clusters::StartNode(const ClusterPtr& cluster, size_t node) {
   const auto start = Clock::now();
   ClusterState state;
+  bool watched;
   {
     const std::lock_guard lock(cluster->mutex);
     state = cluster->state;
+    watched = std::exchange(cluster->nodes[node]->start_unknown, false);
   }
   const std::string id = state.NodeId(node);
   // A save of the stopped node ends first.
@@ -98,6 +103,10 @@ Status Clusters::StartNode(const ClusterPtr& cluster, size_t node) {
     RETURN_IF_ERROR(layerfs::PrepareUpper(spec));
     ASSIGN_OR_RETURN(UniqueFd root, layerfs::MountRoot(state.nodes[node].driver, spec, trees_,
                                                        config_.layerfs_binary));
+    if (watched) {
+      recordings_.Begin(spec.tree_path, LeaseOf(id), root.get(),
+                        config_.host.NodeDir(id) + "/root");
+    }
     return runtime_.Start(NodeSpecOf(state, node), std::move(root));
   };
   Result<NodeRecord> record = run();

@@ -120,6 +120,41 @@ TEST_F(CollectorTest, ACommittedLayerStaysUntilItsImageIsNamed) {
 
 // Imports with and without a base, roots taken and let go, listings, exports, replaced and deleted
 // names, and collections, all at once. What is named or leased must be whole at every moment.
+TEST_F(CollectorTest, ALayerThatIsAboutToBeCommittedStopsNoCollection) {
+  const Liveness::Hold hold = repository_->liveness().HoldStack({Hasher::Of("to come")});
+  ASSERT_OK(repository_->collector().Collect());
+}
+
+TEST_F(CollectorTest, WhatIsBeingWrittenIsNotSwept) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+    for (const std::string path : {"trees/.7", "profiles/.half.abcdef"}) {
+    ASSERT_OK(WriteFileAtomically(Store(path), "half"));
+  }
+  ASSERT_OK(repository_->collector().Collect());
+  EXPECT_TRUE(PathExists(Store("trees/.7")));
+  EXPECT_TRUE(PathExists(Store("profiles/.half.abcdef")));
+  Reopen();
+  EXPECT_FALSE(PathExists(Store("trees/.7"))) << "nobody writes it any more";
+  EXPECT_FALSE(PathExists(Store("profiles/.half.abcdef")));
+}
+
+TEST_F(CollectorTest, APendingLayerThatCannotBeReadStopsNoCollection) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const Digest layer = Hasher::Of("no manifest");
+  const std::string path = repository_->layers().PendingPath(layer);
+  ASSERT_OK(WriteFileAtomically(path, "no manifest"));
+  ASSERT_OK(repository_->collector().Collect());
+  EXPECT_FALSE(PathExists(path));
+}
+
+TEST_F(CollectorTest, ACancelledCollectionLeavesTheRestToTheNext) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  CancelToken cancel;
+  cancel.Cancel();
+  EXPECT_EQ(repository_->collector().Collect(cancel).error().code(), Code::kCancelled);
+  ASSERT_OK(repository_->collector().Collect());
+}
+
 TEST_F(CollectorTest, NothingLiveIsCollectedUnderLoad) {
   repository_->collector().SetPassBytes(32 * 40);
   std::vector<std::string> tars;

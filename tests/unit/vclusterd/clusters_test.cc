@@ -483,5 +483,20 @@ TEST_F(ClustersTest, VolumesThatBelongToNobodyAreRemoved) {
   EXPECT_FALSE(PathExists(config_.state_dir + "/vclusterd/nodes/78-0"));
 }
 
+TEST_F(ClustersTest, TheFirstStartOfAnImageIsWatchedAndToldOnce) {
+  config_.record_starts = milliseconds(2000);
+  images_->start_unknown = true;
+  Open();
+  const auto created = Create(kAlice, "watched", 2);
+  ASSERT_TRUE(created.ok()) << created.error().message();
+  Run(kAlice, "watched/0", {"/bin/busybox", "true"});
+  Run(kAlice, "watched/1", {"/bin/busybox", "true"});
+  const auto [lease, paths] = images_->AwaitRecordedStart();
+  EXPECT_TRUE(lease.starts_with("node/")) << lease;
+  // vinit comes from the host; what it runs is the image's.
+  EXPECT_NE(std::find(paths.begin(), paths.end(), "/bin/busybox"), paths.end())
+      << testing::PrintToString(paths);
+}
+
 }  // namespace
 }  // namespace strata::vcluster

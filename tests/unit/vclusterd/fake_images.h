@@ -4,11 +4,15 @@
 
 #include <fcntl.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/digest.h"
 #include "common/file_io.h"
@@ -47,13 +51,26 @@ class FakeHostImageClient final : public imaged::HostImageClient {
     if (fail_lease_ == lease) return Error(Code::kUnavailable, "imaged went away");
     leases_.insert(lease);
     if (on_acquire) on_acquire();
-    return imaged::AcquiredRoot{
-        "blake3:fake", "root/tiny:latest", tree_path_, objects_dir_, {}, {}};
+    return imaged::AcquiredRoot{"blake3:fake", "root/tiny:latest", tree_path_, objects_dir_, {}, {},
+                                start_unknown};
   }
   Status ReleaseRoot(const std::string& lease) override {
     const std::lock_guard lock(mutex_);
     leases_.erase(lease);
     return Ok();
+  }
+  Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) override {
+    const std::lock_guard lock(mutex_);
+    recorded_.emplace_back(lease, paths);
+    recorded_changed_.notify_all();
+    return Ok();
+  }
+  // Waits for the first recording of a start.
+  std::pair<std::string, std::vector<std::string>> AwaitRecordedStart() {
+    std::unique_lock lock(mutex_);
+    recorded_changed_.wait_for(lock, std::chrono::seconds(30), [&] { return !recorded_.empty(); });
+    return recorded_.empty() ? std::pair<std::string, std::vector<std::string>>()
+                             : recorded_.front();
   }
   Result<std::unique_ptr<imaged::SaveSession>> StartSave(
       const imaged::SaveParameters& parameters) override {
@@ -74,6 +91,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   std::function<void()> on_acquire;
   std::function<void()> in_second_round;
   bool second_round_fails = false;
+  bool start_unknown = false;
   std::string saved_from;
   imaged::ScrubMode saved_scrub = imaged::ScrubMode::kDefault;
 
@@ -140,6 +158,8 @@ class FakeHostImageClient final : public imaged::HostImageClient {
 
   std::mutex mutex_;  // Guards leases_ and fail_lease_.
   std::set<std::string> leases_;
+  std::vector<std::pair<std::string, std::vector<std::string>>> recorded_;
+  std::condition_variable recorded_changed_;
   std::string fail_lease_;
   std::string tree_path_;
   std::string objects_dir_;
