@@ -7,13 +7,25 @@ namespace {
 
 constexpr unsigned kFolders = 256;
 
+// The objects of a live layer. Null for one that an operation is about to make: it has no manifest
+// yet, and its objects are claimed.
+Result<std::shared_ptr<const ObjectList>> ListOf(const LayerStore& layers,
+                                                 const Liveness::Roots& roots,
+                                                 const Digest& layer) {
+  auto list = layers.Objects(layer);
+  if (!list.ok() && list.error().code() == Code::kNotFound && !roots.named.contains(layer)) {
+    return std::shared_ptr<const ObjectList>();
+  }
+  return list;
+}
+
 // How many folders of objects one pass looks at, so that its digests take at most `pass_bytes`.
 Result<unsigned> FoldersPerPass(const LayerStore& layers, const Liveness::Roots& roots,
                                 uint64_t pass_bytes) {
   uint64_t total = 0;
   for (const Digest& layer : roots.layers) {
-    ASSIGN_OR_RETURN(const auto list, layers.Objects(layer));
-    total += list->entries().size() * sizeof(Digest);
+    ASSIGN_OR_RETURN(const auto list, ListOf(layers, roots, layer));
+    if (list != nullptr) total += list->entries().size() * sizeof(Digest);
   }
   const uint64_t per_folder = total / kFolders + 1;
   return static_cast<unsigned>(std::clamp<uint64_t>(pass_bytes / per_folder, 1, kFolders));
@@ -44,7 +56,8 @@ Result<ObjectStore::Collected> Collector::SweepObjects(const Liveness::Roots& ro
     const unsigned end = std::min(first + step, kFolders);
     std::vector<Digest> live = pending;
     for (const Digest& layer : roots.layers) {
-      ASSIGN_OR_RETURN(const auto list, layers_.Objects(layer));
+      ASSIGN_OR_RETURN(const auto list, ListOf(layers_, roots, layer));
+      if (list == nullptr) continue;
       for (const ObjectEntry& entry : list->WithFirstBytes(first, end)) {
         live.push_back(entry.digest);
       }

@@ -15,6 +15,7 @@ namespace {
 
 // CompletenessRecord() of a tree's name.
 const std::string kCompleteSuffix = CompletenessRecord("");
+constexpr std::string_view kTreeSuffix = ".erofs";
 
 // Names in `directory` that are no hidden files.
 Result<std::vector<std::string>> ListDirectory(const std::string& directory) {
@@ -38,7 +39,16 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   // Trees that a dead process was building, and records of what was there before we were.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root + "/trees"));
   for (const std::string& name : names) {
-    if (!name.ends_with(".erofs")) ::unlink((root + "/trees/" + name).c_str());
+    if (!name.ends_with(kTreeSuffix)) ::unlink((root + "/trees/" + name).c_str());
+  }
+  // Lists that it was writing.
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root + "/lists"));
+  for (const std::string& shard : shards) {
+    const std::string directory = root + "/lists/" + shard + "/";
+    ASSIGN_OR_RETURN(const std::vector<std::string> lists, ListDirectory(directory));
+    for (const std::string& name : lists) {
+      if (name.find('.') != std::string::npos) ::unlink((directory + name).c_str());
+    }
   }
   return std::unique_ptr<LayerStore>(new LayerStore(root));
 }
@@ -263,11 +273,9 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
   for (const std::string& name : trees) {
     const std::string path = root_ + "/trees/" + name;
-    if (name.ends_with(kCompleteSuffix) &&
-        live_trees.contains(path.substr(0, path.size() - kCompleteSuffix.size()))) {
-      continue;
-    }
-    if (!live_trees.contains(path) && ::unlink(path.c_str()) != 0) return Errno("unlink " + path);
+    // Also what belongs to a live one: its record, the file that it is being written to.
+    if (live_trees.contains(path.substr(0, path.find(kTreeSuffix) + kTreeSuffix.size()))) continue;
+    if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);
   }
   RETURN_IF_ERROR(SweepPending());
   RETURN_IF_ERROR(SweepShards(root_ + "/manifests", live_layers));
@@ -280,7 +288,8 @@ Status LayerStore::SweepShards(const std::string& folder, const std::set<Digest>
     const std::string directory = folder + "/" + shard;
     ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
     for (const std::string& name : names) {
-      const auto digest = Digest::FromHex(shard + name);
+      // Also what is to become a live one's file.
+      const auto digest = Digest::FromHex(shard + name.substr(0, name.find('.')));
       if (digest.ok() && live.contains(*digest)) continue;
       const std::string path = directory + "/" + name;
       if (::unlink(path.c_str()) != 0) return Errno("unlink " + path);

@@ -84,7 +84,8 @@ class LayerStore {
   void ForgetCompleteness();
 
   // Removes the manifests that are not in `live_layers` and the trees that are not of one of
-  // `live_stacks`. REQUIRES: nothing is being committed or flattened.
+  // `live_stacks`. What is being written for a live one stays. REQUIRES: nothing becomes live
+  // meanwhile.
   Status Sweep(const std::set<Digest>& live_layers,
                const std::set<std::vector<Digest>>& live_stacks);
 

@@ -79,6 +79,7 @@ Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& withou
         add(std::move(stack));
         return Ok();
       }));
+  roots.named = roots.layers;
   for (const auto& [stack, count] : held_) add(stack);
   return roots;
 }

@@ -62,6 +62,7 @@ class Liveness {
 
   struct Roots {
     std::set<Digest> layers;
+    std::set<Digest> named;  // Those of records and leases: they are there. Others may be to come.
     std::set<LayerStack> stacks;
   };
   // From Begin to End nothing that was ever held is given up. One collection at a time:

@@ -15,6 +15,8 @@ namespace strata {
 class ExpectedState {
  public:
   using Value = std::optional<std::string>;  // nullopt: there is nothing under the key.
+  // What may be under a key; first what was acknowledged.
+  using Outcomes = std::map<std::string, std::vector<Value>>;
   // One moment of it.
   struct Snapshot {
     std::map<std::string, Value> acknowledged;
@@ -49,9 +51,9 @@ class ExpectedState {
     return snapshot;
   }
   // The outcomes that are right for a crash between `before` and now, for every key there was.
-  std::map<std::string, std::vector<Value>> Right(const Snapshot& before) const {
+  Outcomes Right(const Snapshot& before) const {
     const std::lock_guard lock(mutex_);
-    std::map<std::string, std::vector<Value>> right;
+    Outcomes right;
     for (const auto& [key, value] : before.acknowledged) right[key].push_back(value);
     const auto may = [&](const std::string& key, const Value& value) {
       std::vector<Value>& values = right[key];

@@ -119,15 +119,19 @@ class ImageWorkload::Worker {
   void Run() {
     while (!all_.stop_) {
       const Status done = Step();
-      if (done.ok()) {
-        ++all_.done_;
-        continue;
-      }
-      if (done.error().code() == Code::kUnavailable) return;  // It was killed.
       const std::lock_guard lock(all_.mutex_);
-      all_.failures_.push_back(done.error().message());
-      return;
+      all_.changed_.notify_all();
+      all_.done_ += done.ok();
+      if (done.ok()) continue;
+      // Otherwise it was killed.
+      if (done.error().code() != Code::kUnavailable) {
+        all_.failures_.push_back(done.error().message());
+      }
+      break;
     }
+    const std::lock_guard lock(all_.mutex_);
+    --all_.working_;
+    all_.changed_.notify_all();
   }
 
  private:
@@ -360,9 +364,18 @@ Status ImageWorkload::Start(const std::shared_ptr<grpc::Channel>& channel,
     auto worker =
         std::make_shared<Worker>(*this, number, ImageService::NewStub(channel),
                                  api::ClassService::NewStub(channel), std::move(host), random_());
+    {
+      const std::lock_guard lock(mutex_);
+      ++working_;
+    }
     threads_.emplace_back([worker] { worker->Run(); });
   }
   return Ok();
+}
+
+void ImageWorkload::WaitForDone(uint64_t count) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return done_ >= count || working_ == 0; });
 }
 
 void ImageWorkload::Stop() {
@@ -417,10 +430,8 @@ Result<std::map<std::string, std::string>> ImageWorkload::ReadState(
 
 std::vector<std::string> ImageWorkload::Compare(const std::shared_ptr<grpc::Channel>& channel,
                                                 const std::string& socket,
-                                                const ExpectedState::Snapshot& before,
-                                                bool settle) {
+                                                const ExpectedState::Outcomes& right, bool settle) {
   std::vector<std::string> wrong;
-  const auto right = expected_.Right(before);
   std::vector<std::string> leases;
   for (const auto& [key, values] : right) {
     if (key.starts_with("lease ")) leases.push_back(key);

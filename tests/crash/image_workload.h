@@ -7,6 +7,7 @@
 #include <grpcpp/channel.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <random>
@@ -35,13 +36,15 @@ class ImageWorkload {
   void Stop();
   // How many operations were acknowledged since the beginning; what failed though imaged was there.
   uint64_t done() const { return done_; }
+  // Until that many are, or no more will be.
+  void WaitForDone(uint64_t count);
   std::vector<std::string> Failures();
 
   ExpectedState& expected() { return expected_; }
-  // What is wrong in an imaged that was started after a crash between `before` and now. With
-  // `settle`, the workload goes on from what was found.
+  // What is wrong in an imaged that was started after a crash for which these outcomes are right.
+  // With `settle`, the workload goes on from what was found.
   std::vector<std::string> Compare(const std::shared_ptr<grpc::Channel>& channel,
-                                   const std::string& socket, const ExpectedState::Snapshot& before,
+                                   const std::string& socket, const ExpectedState::Outcomes& right,
                                    bool settle);
   // Takes everything away again, and what is left then: nothing.
   std::vector<std::string> Clear(const std::shared_ptr<grpc::Channel>& channel,
@@ -60,7 +63,9 @@ class ImageWorkload {
   ExpectedState expected_;
   std::atomic<bool> stop_{false};
   std::atomic<uint64_t> done_{0};
-  std::mutex mutex_;  // Guards failures_.
+  std::mutex mutex_;  // Guards the next two, and orders changes of done_ with their news.
+  std::condition_variable changed_;
+  int working_ = 0;
   std::vector<std::string> failures_;
   std::vector<std::jthread> threads_;
 };

@@ -6,22 +6,17 @@
 // ours.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "common/file_io.h"
 #include "tests/crash/image_workload.h"
 #include "tests/crash/imaged_process.h"
+#include "tests/crash/volume_cuts.h"
 
 namespace strata {
 namespace {
 
 namespace fs = std::filesystem;
-
-uint64_t FromEnvironment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
 
 class ImagedKillTest : public testing::Test {
  protected:
@@ -55,15 +50,6 @@ class ImagedKillTest : public testing::Test {
       }
     }
   }
-  // Waits until `wanted` operations are done, and then for somewhere within the next ones.
-  static void WaitForWork(const ImageWorkload& workload, uint64_t wanted, uint64_t more_us) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    while (workload.done() < wanted && std::chrono::steady_clock::now() < end) {
-      std::this_thread::yield();
-    }
-    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(more_us);
-    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  }
 
   std::optional<TemporaryDirectory> directory_;
   std::unique_ptr<ImagedProcess> imaged_;
@@ -82,7 +68,8 @@ TEST_F(ImagedKillTest, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
     SCOPED_TRACE("kill " + std::to_string(kill));
     const Status started = workload.Start(imaged_->channel(), imaged_->socket());
     ASSERT_TRUE(started.ok()) << started.error().message();
-    WaitForWork(workload, workload.done() + random() % 12, random() % 10'000);
+    workload.WaitForDone(workload.done() + random() % 12);
+    SpinSomewhereWithin(std::chrono::milliseconds(10), &random);
     imaged_->Kill();
     workload.Stop();
     EXPECT_EQ(workload.Failures(), std::vector<std::string>());
@@ -97,7 +84,8 @@ TEST_F(ImagedKillTest, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
     }
     Start();
     ExpectNoLeftovers();
-    EXPECT_EQ(workload.Compare(imaged_->channel(), imaged_->socket(), workload.expected().Take(),
+    EXPECT_EQ(workload.Compare(imaged_->channel(), imaged_->socket(),
+                               workload.expected().Right(workload.expected().Take()),
                                /*settle=*/true),
               std::vector<std::string>());
   }

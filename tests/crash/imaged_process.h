@@ -59,6 +59,8 @@ class ImagedProcess {
  private:
   void End(int signal, int exit_code) {
     ASSERT_TRUE(process_.has_value());
+    // imaged would wait for a client that is there.
+    if (signal == SIGTERM) channel_.reset();
     process_->Kill(signal);
     const auto code = process_->Wait();
     ASSERT_TRUE(code.ok()) << code.error().message();

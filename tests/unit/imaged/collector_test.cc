@@ -120,6 +120,40 @@ TEST_F(CollectorTest, ACommittedLayerStaysUntilItsImageIsNamed) {
 
 // Imports with and without a base, roots taken and let go, listings, exports, replaced and deleted
 // names, and collections, all at once. What is named or leased must be whole at every moment.
+TEST_F(CollectorTest, ALayerThatIsAboutToBeMadeStopsNoCollection) {
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const auto hold = repository_->liveness().HoldStack({Hasher::Of("no manifest yet")});
+  ASSERT_OK(repository_->collector().Collect());
+  // But a layer that is named and has no manifest does: its objects would be taken for garbage.
+  ASSERT_OK(RemoveTree(Store("lists")));
+  ASSERT_OK(RemoveTree(Store("manifests")));
+  EXPECT_FALSE(repository_->collector().Collect().ok());
+  EXPECT_EQ(CountFiles(Store("objects")), 2u);
+}
+
+TEST_F(CollectorTest, FilesThatAreBeingWrittenForLiveLayersStay) {
+  const auto imported = Import(kAlice, "x", tar_);
+  ASSERT_OK(imported);
+  const auto root = Acquire(kAlice, "x", "node/1");
+  ASSERT_OK(root);
+  const Digest layer = *Digest::Parse(imported->image().layers(0).digest());
+  const std::string list = Store("lists/") + ObjectStore::RelativePath(layer);
+  ASSERT_TRUE(PathExists(list));
+  const std::vector<std::string> live = {root->tree_path() + ".new", list + ".aB3xYz"};
+  const std::vector<std::string> dead = {
+      Store("trees/") + Hasher::Of("other").Hex() + ".erofs.new",
+      Store("lists/") + layer.Hex().substr(0, 2) + "/" + std::string(62, 'a') + ".aB3xYz"};
+  for (const auto& files : {live, dead}) {
+    for (const std::string& file : files) ASSERT_OK(WriteFileAtomically(file, "half"));
+  }
+  ASSERT_OK(repository_->collector().Collect());
+  for (const std::string& file : live) EXPECT_TRUE(PathExists(file)) << file;
+  for (const std::string& file : dead) EXPECT_FALSE(PathExists(file)) << file;
+  Reopen();  // Nobody writes them any more.
+  for (const std::string& file : live) EXPECT_FALSE(PathExists(file)) << file;
+  EXPECT_TRUE(PathExists(list));
+}
+
 TEST_F(CollectorTest, NothingLiveIsCollectedUnderLoad) {
   repository_->collector().SetPassBytes(32 * 40);
   std::vector<std::string> tars;
