@@ -53,10 +53,10 @@ Result<catalog::LeaseRecord> ParseLease(const std::string& name, std::string_vie
 
 }  // namespace
 
-Result<std::vector<RecordChange>> UpgradeFromFormat1(RecordStore& store) {
+Result<std::vector<RecordChange>> UpgradeFromFormat1(const TableScan& scan) {
   std::vector<RecordChange> changes;
-  RETURN_IF_ERROR(store.Scan(
-      Table::kImages, "", [&](const std::string& key, const std::string& text) -> Status {
+  RETURN_IF_ERROR(
+      scan(Table::kImages, [&](const std::string& key, const std::string& text) -> Status {
         ASSIGN_OR_RETURN(const v1::Image image, ParseImage(key, text));
         ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()), key);
         const Reference name{image.owner_uid(), image.name(), image.tag(), ""};
@@ -70,8 +70,8 @@ Result<std::vector<RecordChange>> UpgradeFromFormat1(RecordStore& store) {
         changes.push_back({Table::kTags, TagKey(name), tag.SerializeAsString()});
         return Ok();
       }));
-  RETURN_IF_ERROR(store.Scan(
-      Table::kLeases, "", [&](const std::string& name, const std::string& text) -> Status {
+  RETURN_IF_ERROR(
+      scan(Table::kLeases, [&](const std::string& name, const std::string& text) -> Status {
         ASSIGN_OR_RETURN(const catalog::LeaseRecord lease, ParseLease(name, text));
         changes.push_back({Table::kLeases, name, lease.SerializeAsString()});
         return Ok();

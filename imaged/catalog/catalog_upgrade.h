@@ -1,6 +1,7 @@
 // What catalogs of format 1 held, as changes that make format 2 of it (docs/formats.md).
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "common/result.h"
@@ -8,7 +9,10 @@
 
 namespace strata::imaged {
 
+// Visits all records of a table.
+using TableScan = std::function<Status(Table, const RecordStore::Visitor&)>;
+
 // Empty for an empty catalog. kCorrupt names the record.
-Result<std::vector<RecordChange>> UpgradeFromFormat1(RecordStore& store);
+Result<std::vector<RecordChange>> UpgradeFromFormat1(const TableScan& scan);
 
 }  // namespace strata::imaged

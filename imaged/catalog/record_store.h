@@ -62,10 +62,16 @@ class RecordStore {
   }
 };
 
-// RocksDB below `directory`, one column family per table; every Commit is one WriteBatch with
-// sync. A catalog of format 1 is brought to format 2 (docs/formats.md). kUnsupported for a later
-// format, kCorrupt.
+// Below `directory`: records/, the journal in which every Commit is durable, and catalog/, RocksDB,
+// an index of it (docs/formats.md, "Record journal"). RocksDB is brought up to the journal, and
+// made anew when it is gone; a catalog without a journal, of format 1 or 2, gets one. kUnsupported for a
+// later format; kCorrupt names what is damaged and the remedy (imaged/catalog/record_recovery.h).
 Result<std::unique_ptr<RecordStore>> OpenRocksRecordStore(const std::string& directory);
+// The two of them.
+std::string CatalogDirectory(const std::string& directory);
+std::string JournalDirectory(const std::string& directory);
+// Whether there is either.
+Result<bool> HasRecords(const std::string& directory);
 
 // Nothing is durable. For tests.
 std::unique_ptr<RecordStore> MakeMemoryRecordStore();

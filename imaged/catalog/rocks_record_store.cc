@@ -1,54 +1,32 @@
-#include <rocksdb/db.h>
-
 #include <mutex>
 
 #include "common/file_io.h"
-#include "imaged/catalog/catalog_upgrade.h"
+#include "common/log.h"
+#include "imaged/catalog/record_recovery.h"
 #include "imaged/catalog/record_store.h"
+#include "imaged/catalog/rocks_tables.h"
 
 namespace strata::imaged {
 namespace {
 
-constexpr const char* kFormatKey = "format";
-constexpr const char* kFormat = "2";
-
-Error FromRocks(const std::string& what, const rocksdb::Status& status) {
-  const Code code = status.IsNotFound()     ? Code::kNotFound
-                    : status.IsCorruption() ? Code::kCorrupt
-                    : status.IsNoSpace()    ? Code::kResourceExhausted
-                    : status.IsBusy()       ? Code::kFailedPrecondition
-                                            : Code::kInternal;
-  return Error(code, "catalog: " + what + ": " + status.ToString());
-}
-
+// A commit is durable with its entry in the journal; then RocksDB gets it, without any syncing.
 class RocksRecordStore final : public RecordStore {
  public:
-  RocksRecordStore(std::unique_ptr<rocksdb::DB> db,
-                   std::vector<rocksdb::ColumnFamilyHandle*> families)
-      : db_(std::move(db)), families_(std::move(families)) {}
-
-  ~RocksRecordStore() override {
-    for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
-    db_->Close();
-  }
+  RocksRecordStore(std::unique_ptr<RecordJournal> journal, std::unique_ptr<RocksTables> tables)
+      : tables_(std::move(tables)), journal_(std::move(journal)) {}
 
   Result<std::optional<std::string>> Get(Table table, const std::string& key) override {
-    return Read(FamilyOf(table), key);
+    return tables_->Get(table, key);
   }
 
   Status Scan(Table table, const std::string& prefix, const Visitor& visit) override {
-    // An iterator reads a snapshot.
-    const std::unique_ptr<rocksdb::Iterator> it(
-        db_->NewIterator(rocksdb::ReadOptions(), FamilyOf(table)));
-    for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
-      RETURN_IF_ERROR(visit(it->key().ToString(), it->value().ToString()));
-    }
-    return it->status().ok() ? Ok() : Status(FromRocks("scan", it->status()));
+    return tables_->Scan(table, prefix, visit);
   }
 
   Status Commit(const std::vector<RecordExpectation>& expected,
                 const std::vector<RecordChange>& changes) override {
     const std::lock_guard lock(mutex_);
+    if (broken_) return *broken_;
     for (const RecordExpectation& expectation : expected) {
       ASSIGN_OR_RETURN(const auto found, Get(expectation.table, expectation.key));
       if (found != expectation.value) {
@@ -56,15 +34,14 @@ class RocksRecordStore final : public RecordStore {
                      "catalog: " + expectation.key + " changed meanwhile: try again");
       }
     }
-    rocksdb::WriteBatch batch;
-    for (const RecordChange& change : changes) {
-      const rocksdb::Status status =
-          change.value ? batch.Put(FamilyOf(change.table), change.key, *change.value)
-                       : batch.Delete(FamilyOf(change.table), change.key);
-      if (!status.ok()) return FromRocks("change " + change.key, status);
+    RETURN_IF_ERROR(journal_->Append(changes));
+    if (Status applied = tables_->Apply(journal_->last_sequence(), changes); !applied.ok()) {
+      // The journal has it, so the next start will show it; nothing may build on the state before.
+      broken_ = applied.error().Wrap("the catalog is behind its journal: start imaged again");
+      return *broken_;
     }
-    RETURN_IF_ERROR(Write(&batch));
     if (listener_) listener_(changes);
+    if (journal_->WantsSnapshot()) Compact();
     return Ok();
   }
 
@@ -73,54 +50,64 @@ class RocksRecordStore final : public RecordStore {
     listener_ = std::move(listener);
   }
 
-  // Checks the format, and brings an older one to this.
-  Status PrepareFormat() {
-    ASSIGN_OR_RETURN(const auto format, Read(families_[0], kFormatKey));
-    if (format == kFormat) return Ok();
-    if (format) {
-      return Error(Code::kUnsupported, "catalog: format " + *format + " is of a later version of " +
-                                           "imaged, this one knows " + kFormat);
-    }
-    rocksdb::WriteBatch batch;
-    ASSIGN_OR_RETURN(const auto changes, UpgradeFromFormat1(*this));
-    for (const RecordChange& change : changes) {
-      if (change.value) {
-        batch.Put(FamilyOf(change.table), change.key, *change.value);
-      } else {
-        batch.Delete(FamilyOf(change.table), change.key);
-      }
-    }
-    batch.Put(families_[0], kFormatKey, kFormat);
-    return Write(&batch);
-  }
-
  private:
-  // [0] is RocksDB's own default family, which holds the format.
-  rocksdb::ColumnFamilyHandle* FamilyOf(Table table) {
-    return families_[1 + static_cast<size_t>(table)];
+  // The commit that led here is done, whatever becomes of this.
+  void Compact() {
+    // Logs go only when RocksDB needs them no more.
+    Status status = tables_->Flush();
+    if (status.ok()) {
+      status = journal_->Compact([this](const auto& take) { return tables_->ScanAll(take); });
+    }
+    if (!status.ok()) LOG_ERROR("the record journal grows: " + status.error().message());
   }
 
-  Result<std::optional<std::string>> Read(rocksdb::ColumnFamilyHandle* family,
-                                          const std::string& key) {
-    std::string value;
-    const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family, key, &value);
-    if (status.IsNotFound()) return std::optional<std::string>();
-    if (!status.ok()) return FromRocks("read " + key, status);
-    return std::optional<std::string>(std::move(value));
-  }
-
-  Status Write(rocksdb::WriteBatch* batch) {
-    rocksdb::WriteOptions options;
-    options.sync = true;
-    const rocksdb::Status status = db_->Write(options, batch);
-    return status.ok() ? Ok() : Status(FromRocks("write", status));
-  }
-
-  const std::unique_ptr<rocksdb::DB> db_;
-  const std::vector<rocksdb::ColumnFamilyHandle*> families_;
-  std::mutex mutex_;  // Guards listener_, and orders commits with their expectations.
+  const std::unique_ptr<RocksTables> tables_;
+  std::mutex mutex_;  // Guards the rest, and orders commits with their expectations.
+  const std::unique_ptr<RecordJournal> journal_;
   Listener listener_;
+  std::optional<Error> broken_;
 };
+
+// A catalog of before the journal gets one. A crash in between leaves a journal without changes,
+// and the catalog as it was.
+Result<std::unique_ptr<RecordJournal>> TakeOver(RocksTables* tables,
+                                                std::unique_ptr<RecordJournal> journal,
+                                                const std::string& directory) {
+  if (journal != nullptr && journal->last_sequence() > 0) {
+    return Error(Code::kCorrupt, "the catalog " + CatalogDirectory(directory) +
+                                     " is older than its journal: imaged rebuild-catalog makes it "
+                                     "anew");
+  }
+  RETURN_IF_ERROR(tables->UpgradeToFormat2());
+  ASSIGN_OR_RETURN(journal, RecordJournal::Create(JournalDirectory(directory), 0,
+                                                  [&](const RecordJournal::RecordSink& take) {
+                                                    return tables->ScanAll(take);
+                                                  }));
+  RETURN_IF_ERROR(tables->Apply(0, {}));
+  RETURN_IF_ERROR(tables->Flush());
+  return journal;
+}
+
+// Gives RocksDB the changes that it had not made durable when it ended.
+Status CatchUp(RocksTables* tables, uint64_t sequence, const RecordJournal& journal,
+               const std::string& directory) {
+  if (sequence > journal.last_sequence()) {
+    return Error(Code::kCorrupt,
+                 "the record journal " + JournalDirectory(directory) + " ends with change " +
+                     std::to_string(journal.last_sequence()) + ", but the catalog has change " +
+                     std::to_string(sequence) +
+                     ": put the journal back from a copy, or go on with what the catalog has: "
+                     "imaged rebuild-journal");
+  }
+  if (sequence < journal.snapshot_sequence()) {
+    return Error(Code::kCorrupt, "the catalog " + CatalogDirectory(directory) +
+                                     " is older than its journal: imaged rebuild-catalog makes it "
+                                     "anew");
+  }
+  return journal.ReadChanges(sequence, [&](const JournalEntry& entry) {
+    return tables->Apply(entry.sequence, entry.changes);
+  });
+}
 
 }  // namespace
 
@@ -140,28 +127,45 @@ std::string_view TableName(Table table) {
   return "";
 }
 
+std::string CatalogDirectory(const std::string& directory) { return directory + "/catalog"; }
+std::string JournalDirectory(const std::string& directory) { return directory + "/records"; }
+
+Result<bool> HasRecords(const std::string& directory) {
+  if (PathExists(CatalogDirectory(directory) + "/CURRENT")) return true;
+  return RecordJournal::Exists(JournalDirectory(directory));
+}
+
 Result<std::unique_ptr<RecordStore>> OpenRocksRecordStore(const std::string& directory) {
-  RETURN_IF_ERROR(MakeDirectories(directory, 0700));
-  rocksdb::DBOptions options;
-  options.create_if_missing = true;
-  options.create_missing_column_families = true;
-  options.keep_log_file_num = 4;
-  options.max_open_files = 256;
-  options.paranoid_checks = true;
-  rocksdb::ColumnFamilyOptions family;
-  family.write_buffer_size = 8 << 20;
-  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {
-      {rocksdb::kDefaultColumnFamilyName, family}};
-  for (size_t i = 0; i < kTableCount; ++i) {
-    descriptors.emplace_back(std::string(TableName(static_cast<Table>(i))), family);
+  const std::string catalog = CatalogDirectory(directory);
+  std::unique_ptr<RecordJournal> journal;
+  ASSIGN_OR_RETURN(const bool has_journal, RecordJournal::Exists(JournalDirectory(directory)));
+  if (has_journal) {
+    auto opened = RecordJournal::Open(JournalDirectory(directory));
+    if (!opened.ok() && opened.error().code() == Code::kCorrupt) {
+      return Error(Code::kCorrupt, opened.error().message() +
+                                       ": put the journal back from a copy, or go on with what "
+                                       "the catalog has: imaged rebuild-journal");
+    }
+    if (!opened.ok()) return opened.error();
+    journal = std::move(*opened);
+    if (!PathExists(catalog + "/CURRENT")) {
+      LOG_WARNING("the catalog " + catalog + " is gone: made anew from its journal");
+      RETURN_IF_ERROR(RebuildCatalogFrom(*journal, directory));
+    }
   }
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(options, directory, descriptors, &handles, &db);
-  if (!status.ok()) return FromRocks("open " + directory, status);
-  auto store = std::make_unique<RocksRecordStore>(std::unique_ptr<rocksdb::DB>(db), handles);
-  RETURN_IF_ERROR(store->PrepareFormat());
-  return std::unique_ptr<RecordStore>(std::move(store));
+  ASSIGN_OR_RETURN(auto tables, RocksTables::Open(catalog));
+  ASSIGN_OR_RETURN(const auto sequence, tables->Sequence());
+  if (!sequence) {
+    ASSIGN_OR_RETURN(journal, TakeOver(tables.get(), std::move(journal), directory));
+  } else if (journal == nullptr) {
+    return Error(Code::kCorrupt, "the record journal " + JournalDirectory(directory) +
+                                     " is gone: put it back from a copy, or go on with what the "
+                                     "catalog has: imaged rebuild-journal");
+  } else {
+    RETURN_IF_ERROR(CatchUp(tables.get(), *sequence, *journal, directory));
+  }
+  return std::unique_ptr<RecordStore>(
+      std::make_unique<RocksRecordStore>(std::move(journal), std::move(tables)));
 }
 
 }  // namespace strata::imaged

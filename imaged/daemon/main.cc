@@ -15,6 +15,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "imaged/daemon/housekeeping.h"
+#include "imaged/daemon/offline_commands.h"
 #include "imaged/fetch/fetchers.h"
 #include "imaged/peers/cluster_service.h"
 #include "imaged/peers/host_fetcher.h"
@@ -110,8 +111,23 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("NAME");
   app.add_flag("-v,--verbose", verbose, "Log more");
+  const auto offline = [&](const char* name, const char* description) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->fallthrough();  // --state-dir and --fetch-from may come behind it.
+    return command;
+  };
+  CLI::App* fsck = offline("fsck", "Instead of serving: check catalog, journal and all bytes");
+  CLI::App* rebuild_catalog =
+      offline("rebuild-catalog", "Instead of serving: make the catalog anew from its journal");
+  bool adopt_unnamed = false;
+  rebuild_catalog->add_flag("--adopt-unnamed", adopt_unnamed,
+                            "Then make private images of root of layers without a name");
+  CLI::App* rebuild_journal =
+      offline("rebuild-journal", "Instead of serving: make the journal anew from the catalog");
+  app.require_subcommand(0, 1);
   app.footer(
-      "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
+      "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage, "
+      "8 damage found.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -119,6 +135,15 @@ int Main(int argc, char** argv) {
   }
   InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo);
   ::umask(0022);
+  const std::string state = settings.state_dir + "/imaged";
+  if (*rebuild_catalog) return RebuildCatalogCommand(state, adopt_unnamed);
+  if (*rebuild_journal) return RebuildJournalCommand(state);
+  if (*fsck) {
+    auto fetchers = OpenFetchers(settings.sources);
+    if (fetchers.ok()) return FsckCommand(state, std::move(*fetchers));
+    LOG_ERROR(fetchers.error().message());
+    return 2;
+  }
   rpc::BlockStopSignals();
   if (!settings.peer_listen.empty()) {
     if (Status status = rpc::CheckAddress(settings.peer_listen); !status.ok()) {

@@ -12,7 +12,7 @@ Result<std::shared_ptr<const ObjectList>> ListOf(const LayerStore& layers,
                                                  const Liveness::Roots& roots,
                                                  const Digest& layer) {
   auto list = layers.Objects(layer);
-  if (!list.ok() && list.error().code() == Code::kNotFound && roots.held.contains(layer)) {
+  if (!list.ok() && list.error().code() == Code::kNotFound && !roots.named.contains(layer)) {
     return std::shared_ptr<const ObjectList>();
   }
   return list;

@@ -81,6 +81,20 @@ Result<bool> LayerStore::HasManifests() const {
   return false;
 }
 
+Result<std::vector<Digest>> LayerStore::All() const {
+  std::vector<Digest> all;
+  ASSIGN_OR_RETURN(const std::vector<std::string> shards, ListDirectory(root_ + "/manifests"));
+  for (const std::string& shard : shards) {
+    ASSIGN_OR_RETURN(const auto names, ListDirectory(root_ + "/manifests/" + shard));
+    for (const std::string& name : names) {
+      const auto digest = Digest::FromHex(shard + name);
+      if (digest.ok()) all.push_back(*digest);
+    }
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 std::string LayerStore::ManifestPath(const Digest& layer) const {
   return root_ + "/manifests/" + ObjectStore::RelativePath(layer);
 }

@@ -71,6 +71,8 @@ class LayerStore {
 
   // Whether there is any layer.
   Result<bool> HasManifests() const;
+  // All layers that there are, named or not, ascending.
+  Result<std::vector<Digest>> All() const;
 
   std::string ManifestPath(const Digest& layer) const;
   Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;

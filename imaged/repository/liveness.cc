@@ -71,11 +71,7 @@ Result<std::set<Digest>> Liveness::NamedLayers() {
 
 Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& without) {
   ASSIGN_OR_RETURN(Roots roots, MarkNamed(without));
-  for (const auto& [stack, count] : held_) {
-    for (const Digest& layer : stack) {
-      if (!roots.layers.contains(layer)) roots.held.insert(layer);
-    }
-  }
+  roots.named = roots.layers;
   for (const auto& [stack, count] : held_) roots.Add(stack);
   return roots;
 }

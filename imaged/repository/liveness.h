@@ -62,9 +62,8 @@ class Liveness {
 
   struct Roots {
     std::set<Digest> layers;
+    std::set<Digest> named;  // Those of records and leases: they are there. Others may be to come.
     std::set<LayerStack> stacks;
-    std::set<Digest>
-        held;  // Those of `layers` that no record names: they may have no manifest yet.
     void Add(LayerStack stack) {
       layers.insert(stack.begin(), stack.end());
       stacks.insert(std::move(stack));

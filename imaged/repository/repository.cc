@@ -19,16 +19,19 @@ Result<std::unique_ptr<Repository>> Repository::Open(
   ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
   // An empty catalog would make garbage of every layer.
-  const std::string catalog_dir = state_dir + "/catalog";
-  if (!PathExists(catalog_dir + "/CURRENT")) {
+  ASSIGN_OR_RETURN(const bool has_records, HasRecords(state_dir));
+  if (!has_records) {
     ASSIGN_OR_RETURN(const bool used, layers->HasManifests());
     if (used) {
-      return Error(Code::kCorrupt, "the catalog " + catalog_dir + " is gone, but " + state_dir +
-                                       "/store holds layers: put it back from a copy, or move the "
-                                       "store away to begin anew");
+      return Error(Code::kCorrupt,
+                   "the catalog and its journal, " + CatalogDirectory(state_dir) + " and " +
+                       JournalDirectory(state_dir) +
+                       ", are gone, but the store holds layers: put them back from a copy, or make "
+                       "private images of root of the layers: imaged rebuild-catalog "
+                       "--adopt-unnamed");
     }
   }
-  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(catalog_dir));
+  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(state_dir));
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(std::move(records), options));
   return std::unique_ptr<Repository>(new Repository(std::move(objects), std::move(layers),
                                                     std::move(catalog), std::move(fetchers)));

@@ -6,20 +6,15 @@
 // STRATA_POWER_CUTS: how many (10). STRATA_TEST_SEED: the moments, as far as they are ours.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 #include <random>
 #include <thread>
 
-#include "common/file_io.h"
-#include "common/mount.h"
-#include "common/subprocess.h"
+#include "tests/crash/volume_cuts.h"
 #include "tests/unit/layerfs/fuse_fixture.h"
 
 namespace strata::layerfs {
@@ -53,23 +48,6 @@ testing::TestImage MakeImage() {
     if (WorkOf(file) == Work::kWriteLink) image.HardLink(OtherNameOf(file), NameOf(file));
   }
   return image;
-}
-
-uint64_t FromEnvironment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
-
-void Must(const Status& status) { ASSERT_TRUE(status.ok()) << status.error().message(); }
-void MustRun(const std::vector<std::string>& argv) {
-  const auto ran = RunChecked(argv);
-  ASSERT_TRUE(ran.ok()) << ran.error().message();
-}
-
-void Clone(const std::string& from, const std::string& to) {
-  const UniqueFd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
-  const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  ASSERT_EQ(::ioctl(target.get(), FICLONE, source.get()), 0) << Errno("clone").message();
 }
 
 // The application: what it does with each file, and what it knows to be durable.
@@ -181,35 +159,18 @@ class PowerCutTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ::umask(022);
-    auto directory = TemporaryDirectory::Create("/dev/shm", "layerfs-power-cut.");
-    ASSERT_TRUE(directory.ok()) << directory.error().message();
-    directory_ = std::make_unique<TemporaryDirectory>(std::move(*directory));
-    holder_ = directory_->path() + "/holder";
-    volume_ = directory_->path() + "/volume";
-    Must(MakeDirectories(holder_));
-    Must(MakeDirectories(volume_));
-    const std::string device = directory_->path() + "/device";
-    MustRun({"truncate", "-s", "1G", device});
-    MustRun({"mkfs.xfs", "-q", "-m", "reflink=1", device});
-    MustRun({"mount", "-o", "loop", device, holder_});
-    MustRun({"truncate", "-s", "64M", holder_ + "/fresh"});
-    MustRun({"mkfs.ext4", "-q", "-m", "0", holder_ + "/fresh"});
+    volume_ = std::make_unique<VolumeCuts>(64);
     root_ = FuseRoot::Create(MakeImage(), "/dev/shm");
   }
   void TearDown() override {
     root_.reset();
-    Must(Unmount(volume_));
-    Must(Unmount(holder_));
+    volume_.reset();
   }
-  std::string CutPath(int cut) const { return holder_ + "/cut" + std::to_string(cut); }
-
-  void MountVolume(const std::string& image) { MustRun({"mount", "-o", "loop", image, volume_}); }
 
   // Runs the application on a fresh volume, and cuts meanwhile. What was durable at each cut.
   std::vector<std::vector<bool>> Run(std::mt19937_64* random) {
-    Clone(holder_ + "/fresh", holder_ + "/used");
-    MountVolume(holder_ + "/used");
-    root_->UseVolume(volume_);
+    volume_->MountFresh();
+    root_->UseVolume(volume_->path());
     root_->Mount(Driver::kFuse);
     std::vector<int> moments(kCutsPerRound);
     for (int& moment : moments) moment = static_cast<int>((*random)() % kFiles);
@@ -219,24 +180,21 @@ class PowerCutTest : public ::testing::Test {
     application.Start();
     for (int cut = 0; cut < kCutsPerRound; ++cut) {
       durable.push_back(application.WaitFor(moments[static_cast<size_t>(cut)]));
-      // Somewhere within the next operation.
-      const auto until =
-          std::chrono::steady_clock::now() + std::chrono::microseconds((*random)() % 1500);
-      while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
-      Clone(holder_ + "/used", CutPath(cut));
+      SpinSomewhereWithin(std::chrono::microseconds(1500), random);
+      volume_->Cut(cut);
     }
     application.Join();
     EXPECT_TRUE(application.EverythingWorked());
     root_->Unmount();
-    Must(Unmount(volume_));
+    Must(volume_->Unmount());
     return durable;
   }
 
   void Verify(int cut, const std::vector<bool>& durable) {
-    MountVolume(CutPath(cut));
-    if (!PathExists(volume_ + "/upper")) {
+    volume_->MountCut(cut);
+    if (!PathExists(volume_->path() + "/upper")) {
       // It was cut before the volume had been prepared.
-      Must(Unmount(volume_));
+      Must(volume_->Unmount());
       return;
     }
     const Driver first = cut % 2 == 0 ? Driver::kFuse : Driver::kKernel;
@@ -249,13 +207,11 @@ class PowerCutTest : public ::testing::Test {
       }
       root_->Unmount();
     }
-    Must(Unmount(volume_));
+    Must(volume_->Unmount());
     ++verified_;
   }
 
-  std::unique_ptr<TemporaryDirectory> directory_;
-  std::string holder_;
-  std::string volume_;
+  std::unique_ptr<VolumeCuts> volume_;
   std::unique_ptr<FuseRoot> root_;
   int verified_ = 0;
 };

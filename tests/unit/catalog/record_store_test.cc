@@ -129,6 +129,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, RecordStoreTest,
 
 // Writes what imaged of format 1 wrote.
 void MakeFormat1(const std::string& directory, const v1::Image& image) {
+  ASSERT_OK(MakeDirectories(directory));
   rocksdb::DBOptions options;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
@@ -160,7 +161,7 @@ TEST_F(CatalogUpgradeTest, ACatalogOfFormat1KeepsNamesRightsAndLeases) {
   image.set_visibility(v1::PUBLIC);
   image.set_created_unix_ms(77);
   image.set_digest(ImageDigest(image).ToString());
-  MakeFormat1(directory->path() + "/db", image);
+  MakeFormat1(CatalogDirectory(directory->path() + "/db"), image);
   for (int opening = 0; opening < 2; ++opening) {  // The second time there is nothing to do.
     auto records = OpenRocksRecordStore(directory->path() + "/db");
     ASSERT_OK(records);
@@ -182,7 +183,7 @@ TEST_F(CatalogUpgradeTest, ADamagedCatalogOfFormat1IsLeftAsItWas) {
   const auto directory = TemporaryDirectory::Create("/var/tmp", "strata-upgrade.");
   v1::Image image;
   image.set_digest("not a digest");
-  MakeFormat1(directory->path() + "/db", image);
+  MakeFormat1(CatalogDirectory(directory->path() + "/db"), image);
   for (int opening = 0; opening < 2; ++opening) {
     EXPECT_FALSE(OpenRocksRecordStore(directory->path() + "/db").ok());
   }

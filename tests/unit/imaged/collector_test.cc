@@ -118,16 +118,20 @@ TEST_F(CollectorTest, ACommittedLayerStaysUntilItsImageIsNamed) {
   EXPECT_EQ(CountFiles(Store("objects")), 0u);
 }
 
-// Imports with and without a base, roots taken and let go, listings, exports, replaced and deleted
-// names, and collections, all at once. What is named or leased must be whole at every moment.
 TEST_F(CollectorTest, ALayerThatIsAboutToBeCommittedStopsNoCollection) {
-  const Liveness::Hold hold = repository_->liveness().HoldStack({Hasher::Of("to come")});
+  ASSERT_OK(Import(kAlice, "x", tar_));
+  const auto hold = repository_->liveness().HoldStack({Hasher::Of("no manifest yet")});
   ASSERT_OK(repository_->collector().Collect());
+  // But a layer that is named and has no manifest does: its objects would be taken for garbage.
+  ASSERT_OK(RemoveTree(Store("lists")));
+  ASSERT_OK(RemoveTree(Store("manifests")));
+  EXPECT_FALSE(repository_->collector().Collect().ok());
+  EXPECT_EQ(CountFiles(Store("objects")), 2u);
 }
 
 TEST_F(CollectorTest, WhatIsBeingWrittenIsNotSwept) {
   ASSERT_OK(Import(kAlice, "x", tar_));
-    for (const std::string path : {"trees/.7", "profiles/.half.abcdef"}) {
+  for (const std::string path : {"trees/.7", "profiles/.half.abcdef"}) {
     ASSERT_OK(WriteFileAtomically(Store(path), "half"));
   }
   ASSERT_OK(repository_->collector().Collect());
@@ -155,6 +159,8 @@ TEST_F(CollectorTest, ACancelledCollectionLeavesTheRestToTheNext) {
   ASSERT_OK(repository_->collector().Collect());
 }
 
+// Imports with and without a base, roots taken and let go, listings, exports, replaced and deleted
+// names, and collections, all at once. What is named or leased must be whole at every moment.
 TEST_F(CollectorTest, NothingLiveIsCollectedUnderLoad) {
   repository_->collector().SetPassBytes(32 * 40);
   std::vector<std::string> tars;

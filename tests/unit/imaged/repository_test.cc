@@ -288,10 +288,11 @@ TEST_F(RepositoryTest, AStoreWhoseCatalogIsGoneIsNotTakenForEmpty) {
   ASSERT_OK(Import(kAlice, "x", tar_));
   repository_.reset();
   ASSERT_OK(RemoveTree(State() + "/catalog"));
+  ASSERT_OK(RemoveTree(State() + "/records"));
   const auto opened = Repository::Open(State());
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code(), Code::kCorrupt);
-  EXPECT_THAT(opened.error().message(), HasSubstr("catalog is gone"));
+  EXPECT_THAT(opened.error().message(), HasSubstr("imaged rebuild-catalog --adopt-unnamed"));
   EXPECT_EQ(CountFiles(Store("objects")), 2u);
 }
 

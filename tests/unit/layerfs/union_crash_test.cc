@@ -2,9 +2,6 @@
 // that must see the tree as it was before or as it was meant to become, with either driver.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
@@ -13,6 +10,7 @@
 #include "common/xattr.h"
 #include "layerfs/fuse/overlay_format.h"
 #include "layerfs/fuse/union_fs.h"
+#include "tests/crash/kill_at_call.h"
 #include "tests/unit/layerfs/fuse_fixture.h"
 
 namespace strata::layerfs {
@@ -49,31 +47,14 @@ InodePtr At(UnionFs& fs, const std::string& path) {
   return inode;
 }
 
-// Runs `step` in a child that is killed before its system call number `call` (from 1). True: it
-// ended before that.
+// Runs `step` until its system call number `call`, as strata::RunUntilCall.
 bool RunUntilCall(const RootSpec& spec, const Step& step, int call) {
-  const pid_t child = ::fork();
-  if (child == 0) {
+  const auto prepare = [&]() -> std::function<Status()> {
     auto fs = UnionFs::Open(spec);
-    if (!fs.ok() || ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(2);
-    ::raise(SIGSTOP);
-    ::_exit(step(**fs).ok() ? 0 : 1);
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFSTOPPED(status)) << "the union cannot be opened";
-  for (int stop = 1; WIFSTOPPED(status); ++stop) {
-    // Stops come in pairs: before a call, and after it.
-    EXPECT_EQ(::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr), 0);
-    EXPECT_EQ(::waitpid(child, &status, 0), child);
-    if (WIFSTOPPED(status) && stop == 2 * call - 1) {
-      ::kill(child, SIGKILL);
-      EXPECT_EQ(::waitpid(child, &status, 0), child);
-      return false;
-    }
-  }
-  EXPECT_EQ(status, 0) << "the operation failed";
-  return true;
+    if (!fs.ok()) return {};
+    return [step, fs = std::shared_ptr(std::move(*fs))] { return step(*fs); };
+  };
+  return strata::RunUntilCall(prepare, call);
 }
 
 class UnionCrashTest : public ::testing::Test {

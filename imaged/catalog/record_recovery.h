@@ -1,0 +1,37 @@
+// What to do when a part of the records is lost or damaged: each of RocksDB (catalog/) and journal
+// (records/) is made anew from the other. For a `directory` as OpenRocksRecordStore takes it, that
+// nobody has open (REQUIRES; imaged holds the store's lock).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "common/result.h"
+#include "imaged/catalog/record_journal.h"
+
+namespace strata::imaged {
+
+struct RecoveredRecords {
+  uint64_t records = 0;
+  uint64_t sequence = 0;  // Of the last change that is in them.
+};
+
+// Makes RocksDB anew from the journal alone; what was there goes when the new one is durable.
+// kNotFound without a journal, kCorrupt when it is damaged: then nothing is changed.
+Result<RecoveredRecords> RebuildCatalog(const std::string& directory);
+// The same for a journal that is open.
+Result<RecoveredRecords> RebuildCatalogFrom(const RecordJournal& journal,
+                                            const std::string& directory);
+
+// Makes the journal anew from RocksDB, and from the changes after that which can be read up to the
+// first damage. What was there is kept in records.damaged. Changes behind the damage that RocksDB
+// does not have are lost. kNotFound without a catalog.
+Result<RecoveredRecords> RebuildJournal(const std::string& directory);
+
+// Compares every record of RocksDB with what the whole journal makes: "" or what differs.
+// REQUIRES: both were brought together (opened and closed) before.
+Status CompareRecords(const std::string& directory,
+                      const std::function<void(const std::string&)>& problem);
+
+}  // namespace strata::imaged
