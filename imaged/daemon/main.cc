@@ -20,6 +20,8 @@
 #include "imaged/peers/host_fetcher.h"
 #include "imaged/peers/peer_listener.h"
 #include "imaged/peers/transfer_service.h"
+#include "imaged/registry/listener.h"
+#include "imaged/registry/token_service.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
@@ -32,6 +34,7 @@ struct Settings {
   std::vector<std::string> sources;
   std::string peer_listen;
   std::string peer_name;
+  RegistryOptions registry;
   CatalogOptions catalog;
 };
 
@@ -62,18 +65,30 @@ Status Serve(const Settings& settings) {
   ASSIGN_OR_RETURN(const auto puller, ImagePuller::Open(cluster.get(), repository.get()));
   PeerListener listener(cluster.get(), repository.get(), puller.get(), settings.peer_listen);
   RETURN_IF_ERROR(listener.StartIfMember());
+  ASSIGN_OR_RETURN(const auto tokens, TokenBook::Open(settings.state_dir + "/imaged/tokens.json",
+                                                      repository->catalog().accounts()));
+  std::unique_ptr<RegistryListener> registry;
+  if (!settings.registry.address.empty()) {
+    ASSIGN_OR_RETURN(registry, RegistryListener::Start(
+                                   settings.registry,
+                                   cluster->IsMember() ? cluster->IdentityPath() : std::string(),
+                                   repository.get(), tokens.get()));
+    LOG_INFO("the registry answers at port " + std::to_string(registry->port()));
+  }
   const std::string socket = ImagedSocket(settings.run_dir);
   ASSIGN_OR_RETURN(const auto server,
                    rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
                      auto services = MakeServices(repository.get(), caller);
                      services.push_back(MakeClusterService(cluster.get(), &listener, caller));
                      services.push_back(MakeTransferService(puller.get(), caller));
+                     services.push_back(MakeRegistryTokenService(tokens.get(), caller));
                      return services;
                    }));
   const Housekeeping housekeeping(repository.get());
   LOG_INFO("serves at " + socket + ", state in " + settings.state_dir);
   rpc::WaitForStopSignal();
   LOG_INFO("stops");
+  if (registry != nullptr) registry->Shutdown(std::chrono::seconds(5));
   server->Shutdown(std::chrono::seconds(5));
   listener.Shutdown(std::chrono::seconds(5));
   return Ok();
@@ -101,6 +116,16 @@ int Main(int argc, char** argv) {
                  "What this host is called when it makes or joins a cluster")
       ->capture_default_str()
       ->type_name("NAME");
+  app.add_option("--registry", settings.registry.address,
+                 "Where podman, docker and others may pull and push (default: nowhere)")
+      ->type_name("ADDRESS:PORT");
+  app.add_option("--registry-cert", settings.registry.certificate_file,
+                 "The registry's certificate and those above it, PEM (default: this host's of its "
+                 "cluster)")
+      ->type_name("FILE");
+  app.add_option("--registry-key", settings.registry.key_file, "Its key, PEM")->type_name("FILE");
+  app.add_flag("--registry-insecure", settings.registry.insecure,
+               "Serve the registry without TLS: passwords can be read on the way");
   app.add_flag("-v,--verbose", verbose, "Log more");
   app.footer(
       "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage.");
