@@ -133,6 +133,10 @@ Status ArchiveTree::AddHardLink(const Path& path, const Path& target) {
   if (!file) {
     ASSIGN_OR_RETURN(file, CopyFromBase(target));
   }
+  if (tree_.inode(*file).IsWhiteout()) {
+    return Error(Code::kInvalidArgument, "is a hard link to '" + Join(target, target.size()) +
+                                             "', which this layer removes");
+  }
   if (tree_.inode(*file).IsDirectory()) {
     return Error(Code::kInvalidArgument,
                  "is a hard link to the directory '" + Join(target, target.size()) + "'");

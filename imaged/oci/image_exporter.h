@@ -53,9 +53,12 @@ class OciImage {
  private:
   struct Spool;
   OciImage(Repository& repository, Liveness::HeldImage held, Compression compression);
-  Status AddLayer(const Digest& layer, const CancelToken& cancel, const ProgressSink& progress);
+  Status AddLayer(const Digest& layer, const CancelToken& cancel);
   Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel);
   void Describe();
+  // The digest of what it gave.
+  static Result<Sha256Digest> ReadSpool(const Spool& spool, uint64_t size, const ByteSink& sink,
+                                        const CancelToken& cancel);
 
   Repository& repository_;
   const Liveness::HeldImage held_;

@@ -28,7 +28,8 @@ struct ImportLimitsOfImage {
 
 struct ImageImport {
   uid_t caller = 0;
-  // reference, description, visibility, labels, replace and lineage as for any import. A command
+  // reference, description, visibility, labels, replace and lineage as for any import (an origin
+  // that starts with "import": layers of others are taken for containers', docs/save.md). Command
   // and environment that are given are put over the image's; `base` must be empty.
   v1::ImportOptions options;
   Descriptor manifest;  // As SelectManifest answers.
