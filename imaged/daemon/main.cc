@@ -21,7 +21,7 @@
 #include "imaged/peers/peer_listener.h"
 #include "imaged/peers/transfer_service.h"
 #include "imaged/registry/listener.h"
-#include "imaged/registry/token_service.h"
+#include "imaged/registry/registry_service.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
@@ -76,14 +76,14 @@ Status Serve(const Settings& settings) {
     LOG_INFO("the registry answers at port " + std::to_string(registry->port()));
   }
   const std::string socket = ImagedSocket(settings.run_dir);
-  ASSIGN_OR_RETURN(const auto server,
-                   rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
-                     auto services = MakeServices(repository.get(), caller);
-                     services.push_back(MakeClusterService(cluster.get(), &listener, caller));
-                     services.push_back(MakeTransferService(puller.get(), caller));
-                     services.push_back(MakeRegistryTokenService(tokens.get(), caller));
-                     return services;
-                   }));
+  ASSIGN_OR_RETURN(
+      const auto server, rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
+        auto services = MakeServices(repository.get(), caller);
+        services.push_back(MakeClusterService(cluster.get(), &listener, caller));
+        services.push_back(MakeTransferService(puller.get(), caller));
+        services.push_back(MakeRegistryService(repository.get(), tokens.get(), caller));
+        return services;
+      }));
   const Housekeeping housekeeping(repository.get());
   LOG_INFO("serves at " + socket + ", state in " + settings.state_dir);
   rpc::WaitForStopSignal();
