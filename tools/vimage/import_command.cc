@@ -110,6 +110,11 @@ Result<api::ImportResult> ImportStream(Tool& tool, TarSource& source,
   return std::move(*result);
 }
 
+// Whether a folder is an OCI image layout (image-spec, image-layout.md).
+bool IsOciLayout(const std::string& directory) {
+  return PathExists(directory + "/oci-layout") && PathExists(directory + "/index.json");
+}
+
 Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   ASSIGN_OR_RETURN(api::ImportOptions options, MakeOptions(tool, arguments));
   ASSIGN_OR_RETURN(const auto source, OpenTarSource(arguments.source, tool.console().stdin_fd));
@@ -133,11 +138,6 @@ Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   tool.console().out << Printable(FullName(result.image())) << ": "
                      << DescribeIngest(result.summary()) << '\n';
   return kExitOk;
-}
-
-// Whether a folder is an OCI image layout (image-spec, image-layout.md).
-bool IsOciLayout(const std::string& directory) {
-  return PathExists(directory + "/oci-layout") && PathExists(directory + "/index.json");
 }
 
 }  // namespace
