@@ -68,7 +68,7 @@ class ImageImportOperation {
       return Error(Code::kFailedPrecondition, "the image is for " +
                                                   Printable(config_.platform.ToString(), 100) +
                                                   ", not for " + import_.platform.ToString() +
-                                                  ": name its platform to have it all the same");
+                                                  ": --platform takes it all the same");
     }
     if (config_.diff_ids.size() != manifest_.layers.size()) {
       return Error(Code::kCorrupt, "the manifest has " + std::to_string(manifest_.layers.size()) +

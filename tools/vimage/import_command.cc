@@ -72,6 +72,11 @@ Result<api::ImportOptions> MakeOptions(const Tool& tool, const ImportArguments& 
   return options;
 }
 
+// Whether a folder is an OCI image layout (image-spec, image-layout.md).
+bool IsOciLayout(const std::string& directory) {
+  return PathExists(directory + "/oci-layout") && PathExists(directory + "/index.json");
+}
+
 Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   ASSIGN_OR_RETURN(api::ImportOptions options, MakeOptions(tool, arguments));
   ASSIGN_OR_RETURN(const auto source, OpenTarSource(arguments.source, tool.console().stdin_fd));
@@ -83,11 +88,6 @@ Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   options.set_literal_names(source->literal_names());
   ASSIGN_OR_RETURN(api::ImportResult result, ImportStream(tool, *source, options));
   return ShowImport(tool, *source, std::move(result));
-}
-
-// Whether a folder is an OCI image layout (image-spec, image-layout.md).
-bool IsOciLayout(const std::string& directory) {
-  return PathExists(directory + "/oci-layout") && PathExists(directory + "/index.json");
 }
 
 }  // namespace
