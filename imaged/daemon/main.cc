@@ -50,7 +50,8 @@ std::string ShortHostName() {
   return text;
 }
 
-Status Serve(const Settings& settings) {
+Status Serve(Settings settings) {
+  settings.registry.cache_directory = settings.state_dir + "/imaged/registry";
   RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
   RETURN_IF_ERROR(MakeDirectories(settings.state_dir));
   ASSIGN_OR_RETURN(const auto cluster, Cluster::Open({settings.state_dir + "/imaged/hosts",
@@ -124,6 +125,11 @@ int Main(int argc, char** argv) {
                  "cluster)")
       ->type_name("FILE");
   app.add_option("--registry-key", settings.registry.key_file, "Its key, PEM")->type_name("FILE");
+  app.add_option("--registry-cache", settings.registry.cache_bytes_max,
+                 "Room for layers as the registry gives them out, 4G; 0: none")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("4G")
+      ->type_name("BYTES");
   app.add_flag("--registry-insecure", settings.registry.insecure,
                "Serve the registry without TLS: passwords can be read on the way");
   app.add_flag("-v,--verbose", verbose, "Log more");

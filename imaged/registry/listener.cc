@@ -33,7 +33,8 @@ Result<std::unique_ptr<RegistryListener>> RegistryListener::Start(const Registry
   server_options.address = options.address;
   RETURN_IF_ERROR(ReadCertificate(options, identity_path, &server_options));
   ASSIGN_OR_RETURN(auto registry,
-                   Registry::Create(repository, book, options.insecure ? "http" : "https"));
+                   Registry::Create(repository, book, options.insecure ? "http" : "https",
+                                    options.cache_directory, options.cache_bytes_max));
   ASSIGN_OR_RETURN(auto server, http::Server::Start(std::move(server_options), registry.get()));
   return std::unique_ptr<RegistryListener>(
       new RegistryListener(std::move(registry), std::move(server)));

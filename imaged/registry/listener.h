@@ -15,6 +15,8 @@ struct RegistryOptions {
   // PEM files. Both empty: the host's certificate of its cluster, if it is in one.
   std::string certificate_file;
   std::string key_file;
+  std::string cache_directory;
+  uint64_t cache_bytes_max = kBlobCacheBytesDefault;
   bool insecure = false;  // Without TLS: passwords and images can be read on the way.
 };
 

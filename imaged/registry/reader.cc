@@ -24,7 +24,7 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
   return number;
 }
 
-// The layers' blobs are made anew for every reader: what lies before the part is made and dropped.
+// Made for this reader alone: what lies before the part is made and dropped.
 std::unique_ptr<http::BodySource> BlobBody(SharedOciImage image, const Sha256Digest& digest,
                                            const ByteRange& range) {
   const auto produce = [image = std::move(image), digest, range](
@@ -89,7 +89,7 @@ std::optional<ByteRange> ParseRange(std::string_view text, uint64_t total) {
   if (dash == std::string_view::npos) return std::nullopt;
   const auto first = ParseNumber(text.substr(0, dash));
   const std::string_view end = text.substr(dash + 1);
-  const auto last = end.empty() ? total - 1 : ParseNumber(end);
+  const auto last = end.empty() ? std::optional<uint64_t>(UINT64_MAX) : ParseNumber(end);
   if (!first || !last || *last < *first) return std::nullopt;
   if (*first >= total) return ByteRange{*first, 0};
   return ByteRange{*first, std::min(*last, total - 1) - *first + 1};
@@ -118,6 +118,24 @@ http::Response Reader::Manifest(uid_t caller, const Route& route, const http::Re
   return response;
 }
 
+std::unique_ptr<http::BodySource> Reader::BodyOf(const SharedOciImage& image,
+                                                 const Sha256Digest& digest,
+                                                 const ByteRange& part) {
+  for (size_t i = 0; i < image->layers().size(); ++i) {
+    if (image->layers()[i].digest != digest) continue;
+    const auto layer = Digest::Parse(image->image().layers(static_cast<int>(i)).digest());
+    if (!layer.ok()) break;
+    auto body =
+        blobs_->Read({*layer, digest}, image->layers()[i].size, part.first, part.size,
+                     [image, digest](const BlobCache::Sink& sink, const CancelToken& cancel) {
+                       return image->WriteBlob(digest, sink, cancel);
+                     });
+    if (body != nullptr) return body;
+    break;
+  }
+  return BlobBody(image, digest, part);
+}
+
 http::Response Reader::Blob(uid_t caller, const Route& route, const http::Request& request) {
   const auto digest = Sha256Digest::Parse(route.reference);
   if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
@@ -143,7 +161,7 @@ http::Response Reader::Blob(uid_t caller, const Route& route, const http::Reques
                                                      "/" + std::to_string(total)});
   }
   response.content_length = part.size;
-  if (request.method == "GET") response.body = BlobBody(*image, *digest, part);
+  if (request.method == "GET") response.body = BodyOf(*image, *digest, part);
   return response;
 }
 

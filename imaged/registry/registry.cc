@@ -2,6 +2,7 @@
 
 #include <exception>
 
+#include "common/file_io.h"
 #include "common/log.h"
 #include "imaged/registry/reply.h"
 
@@ -44,27 +45,31 @@ http::Response BaseReply() {
 }  // namespace
 
 Registry::Registry(Repository* repository, Authenticator authenticator,
-                   std::unique_ptr<Uploads> uploads)
+                   std::unique_ptr<Uploads> uploads, std::unique_ptr<BlobCache> blobs)
     : repository_(repository),
       authenticator_(std::move(authenticator)),
       uploads_(std::move(uploads)),
+      blobs_(std::move(blobs)),
       cache_(repository),
-      reader_(repository, &cache_),
+      reader_(repository, &cache_, blobs_.get()),
       pusher_(repository, &cache_, uploads_.get()),
       tidier_([this](const std::stop_token& stop) { KeepTidy(stop); }) {}
 
 Result<std::unique_ptr<Registry>> Registry::Create(Repository* repository, TokenBook* book,
-                                                   const std::string& scheme) {
+                                                   const std::string& scheme,
+                                                   const std::string& cache_directory,
+                                                   uint64_t cache_bytes_max) {
   ASSIGN_OR_RETURN(BearerSigner signer, BearerSigner::Create());
   ASSIGN_OR_RETURN(auto uploads,
                    Uploads::Create(
                        repository->objects().root(),
                        [repository](uid_t uid) { return repository->usage().Room(uid); },
                        [] { return Uploads::Clock::now(); }));
+  ASSIGN_OR_RETURN(auto blobs, BlobCache::Open(cache_directory, cache_bytes_max));
   Authenticator authenticator(book, std::move(signer), scheme,
                               [] { return std::chrono::system_clock::now(); });
   return std::unique_ptr<Registry>(
-      new Registry(repository, std::move(authenticator), std::move(uploads)));
+      new Registry(repository, std::move(authenticator), std::move(uploads), std::move(blobs)));
 }
 
 void Registry::KeepTidy(const std::stop_token& stop) {
@@ -76,6 +81,9 @@ void Registry::KeepTidy(const std::stop_token& stop) {
     try {
       cache_.DropUnused(ImageCache::Clock::now() - kImageUnusedMax);
       uploads_->DropOld();
+      blobs_->Sweep([this](const Digest& layer) {
+        return PathExists(repository_->layers().ManifestPath(layer));
+      });
     } catch (const std::exception& e) {
       LOG_ERROR(std::string("registry: ") + e.what());
     }

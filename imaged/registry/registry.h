@@ -13,6 +13,7 @@
 
 #include "common/http/server.h"
 #include "imaged/registry/authenticator.h"
+#include "imaged/registry/blob_cache.h"
 #include "imaged/registry/image_cache.h"
 #include "imaged/registry/pusher.h"
 #include "imaged/registry/reader.h"
@@ -23,14 +24,18 @@ namespace strata::imaged {
 
 class Registry : public http::Handler {
  public:
-  // Both must outlive this. `scheme`: "https" or "http".
+  // Both must outlive this. `scheme`: "https" or "http"; `cache_directory` and its bound are the
+  // blob cache's.
   static Result<std::unique_ptr<Registry>> Create(Repository* repository, TokenBook* book,
-                                                  const std::string& scheme);
+                                                  const std::string& scheme,
+                                                  const std::string& cache_directory,
+                                                  uint64_t cache_bytes_max);
 
   http::Answer Handle(const http::Request& request) override;
 
  private:
-  Registry(Repository* repository, Authenticator authenticator, std::unique_ptr<Uploads> uploads);
+  Registry(Repository* repository, Authenticator authenticator, std::unique_ptr<Uploads> uploads,
+           std::unique_ptr<BlobCache> blobs);
   http::Answer Pull(uid_t caller, const Route& route, const http::Request& request);
   http::Answer Push(const Bearer& bearer, const Route& route, const http::Request& request);
   // The repository as its owner is called on this host, and whether he is `caller` (or root).
@@ -44,6 +49,7 @@ class Registry : public http::Handler {
   Repository* const repository_;
   Authenticator authenticator_;
   const std::unique_ptr<Uploads> uploads_;
+  const std::unique_ptr<BlobCache> blobs_;
   ImageCache cache_;
   Reader reader_;
   Pusher pusher_;
