@@ -94,6 +94,7 @@ void ImportLayer(std::string_view input) {
   LayerStream stream(source, blob, Sha256Digest(), 8u << 20, cancel);
   TarImportOptions options;
   options.base = &base;
+  options.may_be_compressed = false;
   options.limits.tree.entries_max = 1000;
   options.limits.tree.depth_max = 50;
   options.limits.content_bytes_max = 8u << 20;

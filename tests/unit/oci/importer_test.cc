@@ -258,6 +258,14 @@ TEST_F(OciImageTest, LiesAreToldAndNothingIsMade) {
          image->config.diff_ids[0] = Sha256Hasher::Of(text);
          Rewrite(source, image, import);
        }},
+      {"a tar that is compressed twice", Code::kCorrupt, "not a tar archive",
+       [&tar](FakeBlobSource* source, MadeImage* image, ImageImport* import) {
+         const std::string once = *CompressBlock(Compression::kGzip, tar);
+         const std::string twice = *CompressBlock(Compression::kGzip, once);
+         image->manifest.layers[0] = source->Put(kOciLayerGzipType, twice);
+         image->config.diff_ids[0] = Sha256Hasher::Of(once);
+         Rewrite(source, image, import);
+       }},
       {"a base", Code::kInvalidArgument, "brings all its layers",
        [](FakeBlobSource*, MadeImage*, ImageImport* import) { import->options.set_base("x"); }},
   };
