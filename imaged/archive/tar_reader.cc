@@ -175,6 +175,8 @@ Error TarReader::Fail() const {
 }
 
 Result<archive_entry*> TarReader::End() {
+  // libarchive overlooks one when it looks for the second block of the end mark.
+  if (tar_->source_error()) return Fail();
   // libarchive takes the end of the stream for the end of the archive; without the mark, entries
   // may be missing.
   const auto position = static_cast<uint64_t>(::archive_read_header_position(tar_->handle()));

@@ -231,6 +231,12 @@ TEST_F(OciImageTest, LiesAreToldAndNothingIsMade) {
          image->config.diff_ids[0] = Sha256Hasher::Of("x");
          Rewrite(source, image, import);
        }},
+      {"another diff_id, told behind half an end mark", Code::kCorrupt, "the configuration names",
+       [&tar](FakeBlobSource* source, MadeImage* image, ImageImport* import) {
+         image->manifest.layers[0] = source->Put(kOciLayerType, tar.substr(0, tar.size() - 512));
+         image->config.diff_ids[0] = Sha256Hasher::Of("x");
+         Rewrite(source, image, import);
+       }},
       {"more diff_ids than layers", Code::kCorrupt, "the configuration names 2",
        [](FakeBlobSource* source, MadeImage* image, ImageImport* import) {
          image->config.diff_ids.push_back(Sha256Hasher::Of("x"));

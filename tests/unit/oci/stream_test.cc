@@ -78,6 +78,15 @@ TEST(LayerStream, CutAndDamagedStreamsAreTold) {
   }
 }
 
+TEST(LayerStream, AnErrorStays) {
+  FakeBlobSource source;
+  const CancelToken cancel;
+  LayerStream stream(source, source.Put(kOciLayerType, "abc"), Sha256Digest(), 100, cancel);
+  ASSERT_TRUE(stream.Next().ok());
+  EXPECT_FALSE(stream.Next().ok());
+  EXPECT_FALSE(stream.Next().ok());
+}
+
 TEST(LayerStream, APlainLayerMayBeEmptyOrShort) {
   for (const char* text : {"", "a", "abc"}) {
     const auto read = ReadLayerStream(text, Sha256Hasher::Of(text), 100);
