@@ -32,11 +32,6 @@ class HeldBack {
   std::string last_;
 };
 
-Error Differs(const Digest& layer, const Sha256Digest& wanted, const Sha256Digest& found) {
-  return Error(Code::kCorrupt, "layer " + layer.ToString() + " comes out as " + found.ToString() +
-                                   ", recorded was " + wanted.ToString() + ": export it again");
-}
-
 }  // namespace
 
 // A layer's blob that was made when the image was opened.
@@ -129,23 +124,33 @@ Status OciImage::WriteBlob(const Sha256Digest& digest, const ByteSink& sink,
   }
   const Digest& layer = held_.hold.stack()[static_cast<size_t>(it - layers_.begin())];
   HeldBack held_back(sink);
-  const ByteSink take = [&](std::string_view data) { return held_back.Take(data); };
-  Sha256Digest found;
-  const auto spool = spools_.find(digest);
-  if (spool != spools_.end()) {
-    ASSIGN_OR_RETURN(found, ReadSpool(*spool->second, it->size, take, cancel));
-  } else {
-    ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
-    ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
-    ASSIGN_OR_RETURN(const EncodedLayer made,
-                     EncodeLayer(tree, repository_.objects(), compression_, take, cancel),
-                     "layer " + layer.ToString());
-    found = made.digest;
-  }
-  if (found == digest) return held_back.Release();
+  uint64_t given = 0;
+  bool too_long = false;
+  const ByteSink take = [&](std::string_view data) -> Status {
+    given += data.size();
+    too_long = given > it->size;
+    if (too_long) return Error(Code::kCorrupt, "longer than recorded");
+    return held_back.Take(data);
+  };
+  const Result<Sha256Digest> found = WriteLayer(layer, *it, take, cancel);
+  if (!found.ok() && !too_long) return found.error();
+  if (!too_long && given == it->size && *found == digest) return held_back.Release();
   RETURN_IF_ERROR(
       repository_.layers().conversions().ForgetEncoding(layer, EncodingName(compression_)));
-  return Differs(layer, digest, found);
+  return Error(Code::kCorrupt, "layer " + layer.ToString() + " comes out otherwise than as " +
+                                   digest.ToString() + ", which was recorded: export it again");
+}
+
+Result<Sha256Digest> OciImage::WriteLayer(const Digest& layer, const Descriptor& blob,
+                                          const ByteSink& sink, const CancelToken& cancel) const {
+  const auto spool = spools_.find(blob.digest);
+  if (spool != spools_.end()) return ReadSpool(*spool->second, blob.size, sink, cancel);
+  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const EncodedLayer made,
+                   EncodeLayer(tree, repository_.objects(), compression_, sink, cancel),
+                   "layer " + layer.ToString());
+  return made.digest;
 }
 
 Result<Sha256Digest> OciImage::ReadSpool(const Spool& spool, uint64_t size, const ByteSink& sink,

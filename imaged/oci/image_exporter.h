@@ -56,7 +56,9 @@ class OciImage {
   Status AddLayer(const Digest& layer, const CancelToken& cancel);
   Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel);
   void Describe();
-  // The digest of what it gave.
+  // Both: the digest of what they gave.
+  Result<Sha256Digest> WriteLayer(const Digest& layer, const Descriptor& blob, const ByteSink& sink,
+                                  const CancelToken& cancel) const;
   static Result<Sha256Digest> ReadSpool(const Spool& spool, uint64_t size, const ByteSink& sink,
                                         const CancelToken& cancel);
 

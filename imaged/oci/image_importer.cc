@@ -147,6 +147,7 @@ class ImageImportOperation {
     TarImportOptions options;
     options.caller_is_root = import_.caller == 0;
     options.base = layers_.empty() ? nullptr : &base_;
+    options.may_be_compressed = false;  // The stream decompressed it.
     options.limits.tree = import_.limits.tree;
     options.limits.content_bytes_max = import_.limits.uncompressed_bytes_max;
     const uint64_t entries_before = summary_.entries();
@@ -158,8 +159,7 @@ class ImageImportOperation {
     };
     ASSIGN_OR_RETURN(ImportedLayer layer,
                      ImportTar([stream] { return stream->Next(); }, ingest, options, control));
-    // TarReader reads to the end, where the digests are compared; but not of a stream that it
-    // takes for compressed once more.
+    // Only at its end the digests are compared: not left to how far a reader of tars reads.
     while (true) {
       ASSIGN_OR_RETURN(const std::string_view rest, stream->Next());
       if (rest.empty()) break;

@@ -45,7 +45,6 @@ Status LayerStream::Finish() {
     ASSIGN_OR_RETURN(const std::string_view data, NextOfBlob());
     if (data.empty()) break;
   }
-  finished_ = true;
   const Sha256Digest found = hasher_.Finish();
   if (found == diff_id_) return Ok();
   return Error(Code::kCorrupt, "uncompressed it is " + found.ToString() +
@@ -53,7 +52,14 @@ Status LayerStream::Finish() {
 }
 
 Result<std::string_view> LayerStream::Next() {
-  if (finished_) return std::string_view();
+  if (end_) return *end_;
+  auto data = NextOfTar();
+  // Kept: a reader of tars may overlook an error behind the end mark and ask again.
+  if (!data.ok() || data->empty()) end_ = data;
+  return data;
+}
+
+Result<std::string_view> LayerStream::NextOfTar() {
   if (!started_) RETURN_IF_ERROR(Start());
   auto data = gzip_ != nullptr ? gzip_->Next() : zstd_ != nullptr ? zstd_->Next() : NextOfBlob();
   if (!data.ok()) return data;

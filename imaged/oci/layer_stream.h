@@ -29,13 +29,14 @@ class LayerStream {
               uint64_t bytes_max, const CancelToken& cancel);
 
   // The next bytes of the tar; empty at the end, and then blob and tar have their digests. kCorrupt
-  // otherwise.
+  // otherwise. After an error the same again.
   Result<std::string_view> Next();
 
   uint64_t blob_bytes() const { return blob_.bytes(); }
   uint64_t tar_bytes() const { return bytes_; }
 
  private:
+  Result<std::string_view> NextOfTar();
   Result<std::string_view> NextOfBlob();
   Status Start();
   // Reads what is left of the blob: only its end tells that it is the right one.
@@ -52,7 +53,7 @@ class LayerStream {
   std::unique_ptr<ZstdSource> zstd_;
   uint64_t bytes_ = 0;
   Sha256Hasher hasher_;
-  bool finished_ = false;
+  std::optional<Result<std::string_view>> end_;  // The end, or the error that came instead.
 };
 
 }  // namespace strata::imaged::oci
