@@ -31,6 +31,18 @@ Result<std::vector<std::string_view>> SplitArchivePath(std::string_view path) {
   return components;
 }
 
+ArchiveTree::ArchiveTree(const TreeLimits& limits, const Tree* base) : tree_(limits), base_(base) {
+  if (base == nullptr) return;
+  const Inode& from = base->inode(Tree::kRoot);
+  Inode& root = tree_.mutable_inode(Tree::kRoot);
+  root.mode = from.mode;
+  root.uid = from.uid;
+  root.gid = from.gid;
+  root.mtime_s = from.mtime_s;
+  root.mtime_ns = from.mtime_ns;
+  root.xattrs = from.xattrs;
+}
+
 std::optional<InodeIndex> ArchiveTree::InBase(const Path& path, size_t depth) const {
   if (base_ == nullptr) return std::nullopt;
   std::optional<InodeIndex> index = Tree::kRoot;
@@ -120,6 +132,10 @@ Status ArchiveTree::AddHardLink(const Path& path, const Path& target) {
   for (size_t i = 0; i < target.size() && file; ++i) file = tree_.Lookup(*file, target[i]);
   if (!file) {
     ASSIGN_OR_RETURN(file, CopyFromBase(target));
+  }
+  if (tree_.inode(*file).IsWhiteout()) {
+    return Error(Code::kInvalidArgument, "is a hard link to '" + Join(target, target.size()) +
+                                             "', which this layer removes");
   }
   if (tree_.inode(*file).IsDirectory()) {
     return Error(Code::kInvalidArgument,

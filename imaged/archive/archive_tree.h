@@ -3,8 +3,9 @@
 // parents that are missing are made. Paths are resolved literally: no symbolic link is followed, so
 // no entry can reach outside of what its path says.
 //
-// `base` is what the layer will lie on: a missing parent then takes the base's attributes, and a
-// hard link may name a file of the base (which is copied into the layer, as a copy-up would).
+// `base` is what the layer will lie on: the root and a missing parent then take the base's
+// attributes, and a hard link may name a file of the base (which is copied into the layer, as a
+// copy-up would).
 //
 // Every error names the entry. Used by one thread.
 #pragma once
@@ -27,7 +28,7 @@ class ArchiveTree {
  public:
   using Path = std::vector<std::string_view>;
 
-  ArchiveTree(const TreeLimits& limits, const Tree* base) : tree_(limits), base_(base) {}
+  ArchiveTree(const TreeLimits& limits, const Tree* base);
 
   // Puts `inode` at `path`. kInvalidArgument: the root as a file, a parent that is no directory, or
   // what CheckInode refuses.

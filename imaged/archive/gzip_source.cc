@@ -70,6 +70,7 @@ Result<std::string_view> GzipSource::Next() {
     if (status == Z_STREAM_END) {
       ASSIGN_OR_RETURN(in_member_, StartMember());
     } else if (status == Z_BUF_ERROR && ended_) {
+      if (stream.avail_out < output_.size()) break;  // First what there is.
       return Error(Code::kCorrupt, "the gzip stream ends too early");
     } else if (status == Z_MEM_ERROR) {
       return Error(Code::kResourceExhausted, "no memory to decompress");

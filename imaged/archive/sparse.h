@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "common/result.h"
@@ -22,5 +23,9 @@ bool LooksSparse(const struct stat& st);
 // The data of the first `size` bytes, in order; one extent when the file system knows no holes.
 // Moves the file offset.
 Result<std::vector<Extent>> DataExtents(int fd, uint64_t size);
+
+// The same told by the content alone: what is no run of zeros, in steps of 64 KiB. nullopt when the
+// file is small, or zeros are not at least half of it.
+Result<std::optional<std::vector<Extent>>> NonZeroExtents(int fd, uint64_t size);
 
 }  // namespace strata::imaged

@@ -100,7 +100,11 @@ class TarExport {
     if (::fstat(fd.get(), &st) != 0) return Errno("stat " + inode.object.ToString());
     if (static_cast<uint64_t>(st.st_size) != inode.size) return Corrupt(inode.object);
     entry->extents = {{0, inode.size}};
-    if (options_.sparse && LooksSparse(st)) {
+    if (options_.sparse == SparseFiles::kByContent) {
+      ASSIGN_OR_RETURN(const auto extents, NonZeroExtents(fd.get(), inode.size));
+      entry->sparse = extents.has_value();
+      if (extents) entry->extents = *extents;
+    } else if (LooksSparse(st)) {
       ASSIGN_OR_RETURN(entry->extents, DataExtents(fd.get(), inode.size));
       entry->sparse = true;
     }

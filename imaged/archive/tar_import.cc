@@ -32,10 +32,12 @@ class TarImport {
       : options_(options),
         control_(control),
         ingest_(ingest),
-        reader_([&source, &control]() -> Result<std::string_view> {
-          RETURN_IF_ERROR(control.Check());
-          return source();
-        }),
+        reader_(
+            [&source, &control]() -> Result<std::string_view> {
+              RETURN_IF_ERROR(control.Check());
+              return source();
+            },
+            options.may_be_compressed),
         tree_(options.limits.tree, options.base),
         pool_(ingest) {}
 

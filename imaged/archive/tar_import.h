@@ -28,6 +28,7 @@ struct TarImportOptions {
   const Tree* base = nullptr;
   // Entries called .wh.* are whiteouts. False for archives of a plain file system.
   bool oci_whiteouts = true;
+  bool may_be_compressed = true;  // As a whole.
   ImportLimits limits;
 };
 

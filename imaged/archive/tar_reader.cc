@@ -94,7 +94,8 @@ class TarReader::Stage {
   std::optional<Error> error_;
 };
 
-TarReader::TarReader(ByteSource source) : source_(std::move(source)) {}
+TarReader::TarReader(ByteSource source, bool may_be_compressed)
+    : source_(std::move(source)), may_be_compressed_(may_be_compressed) {}
 TarReader::~TarReader() = default;
 
 // Reads the first bytes into head_ and tells what they are.
@@ -105,6 +106,7 @@ Result<TarReader::Compression> TarReader::DetectCompression() {
     head_ += data;
   }
   if (head_.empty()) return Error(Code::kCorrupt, "the archive is empty");
+  if (!may_be_compressed_) return Compression::kNone;
   if (head_.starts_with(kGzipMagic)) return Compression::kGzip;
   for (const std::string_view magic : kOtherMagics) {
     if (head_.starts_with(magic)) return Compression::kOther;
@@ -173,6 +175,8 @@ Error TarReader::Fail() const {
 }
 
 Result<archive_entry*> TarReader::End() {
+  // libarchive overlooks one when it looks for the second block of the end mark.
+  if (tar_->source_error()) return Fail();
   // libarchive takes the end of the stream for the end of the archive; without the mark, entries
   // may be missing.
   const auto position = static_cast<uint64_t>(::archive_read_header_position(tar_->handle()));

@@ -32,7 +32,8 @@ struct TarBlock {
 
 class TarReader {
  public:
-  explicit TarReader(ByteSource source);
+  // `may_be_compressed` false: what looks compressed is no tar.
+  explicit TarReader(ByteSource source, bool may_be_compressed = true);
   ~TarReader();
   TarReader(const TarReader&) = delete;
   TarReader& operator=(const TarReader&) = delete;
@@ -56,6 +57,7 @@ class TarReader {
   Error Fail() const;
 
   ByteSource source_;
+  const bool may_be_compressed_;
   std::string head_;  // What DetectCompression read.
   // One of them decompresses; both are null when the stream is plain.
   std::unique_ptr<GzipSource> gzip_;

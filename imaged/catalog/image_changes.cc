@@ -138,6 +138,25 @@ std::vector<RecordChange> Images::OldVersions(const Reference& moving, const Dig
   return changes;
 }
 
+void Images::AddHistory(const Reference& name, v1::Image* draft) const {
+  for (int i = 0; i < draft->layers_size(); ++i) {
+    v1::LayerHistory* history = draft->mutable_layers(i)->mutable_history();
+    const bool topmost = i + 1 == draft->layers_size();
+    const bool is_new = history->creator().empty();
+    if (!is_new && !(topmost && history->image_digest().empty())) continue;
+    if (topmost) {
+      history->set_image_digest(draft->digest());
+      history->set_image_reference(name.ToString(accounts_));
+    }
+    if (!is_new) continue;
+    history->set_creator(accounts_.UserName(name.owner_uid));
+    history->set_creator_uid(name.owner_uid);
+    history->set_created_unix_ms(draft->created_unix_ms());
+    history->set_origin(draft->lineage().origin());
+    history->set_command(draft->lineage().command());
+  }
+}
+
 Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft) {
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
@@ -145,18 +164,7 @@ Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draf
   const Digest digest = ImageDigest(draft);
   draft.set_digest(digest.ToString());
   draft.set_created_unix_ms(now_());
-  if (draft.layers_size() > 0) {
-    v1::LayerHistory* history = draft.mutable_layers()->rbegin()->mutable_history();
-    if (history->image_digest().empty()) {
-      history->set_image_digest(draft.digest());
-      history->set_image_reference(name.ToString(accounts_));
-      history->set_creator(accounts_.UserName(name.owner_uid));
-      history->set_creator_uid(name.owner_uid);
-      history->set_created_unix_ms(draft.created_unix_ms());
-      history->set_origin(draft.lineage().origin());
-      history->set_command(draft.lineage().command());
-    }
-  }
+  AddHistory(name, &draft);
   ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, TagKey(name)));
   catalog::TagRecord tag;
   if (before && !tag.ParseFromString(*before)) {

@@ -2,6 +2,7 @@
 #include "imaged/catalog/images.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 namespace strata::imaged {
@@ -27,6 +28,36 @@ std::string AccessName(const Access& access, const v1::Grant& grant) {
   return "";
 }
 
+// Fields one after the other, lists and maps with how many there are.
+template <typename Add>
+void AddOciConfig(const v1::OciConfig& oci, const Add& add) {
+  const auto add_all = [&](const auto& values) {
+    add(std::to_string(values.size()));
+    for (const std::string& value : values) add(value);
+  };
+  for (const std::string* text :
+       {&oci.os(), &oci.architecture(), &oci.variant(), &oci.created(), &oci.author(), &oci.user(),
+        &oci.working_dir(), &oci.stop_signal()}) {
+    add(*text);
+  }
+  add_all(oci.entrypoint());
+  add_all(oci.cmd());
+  add_all(oci.exposed_ports());
+  add_all(oci.volumes());
+  const std::map<std::string, std::string> labels(oci.labels().begin(), oci.labels().end());
+  add(std::to_string(labels.size()));
+  for (const auto& [key, value] : labels) {
+    add(key);
+    add(value);
+  }
+  for (const v1::OciHistory& step : oci.history()) {
+    for (const std::string* text :
+         {&step.created(), &step.created_by(), &step.author(), &step.comment(), &step.layer()}) {
+      add(*text);
+    }
+  }
+}
+
 }  // namespace
 
 Digest ImageDigest(const v1::Image& image) {
@@ -42,6 +73,10 @@ Digest ImageDigest(const v1::Image& image) {
   for (const std::string& word : image.config().command()) add(word);
   hasher.Update("env\n");
   for (const std::string& entry : image.config().env()) add(entry);
+  if (image.config().has_oci()) {
+    hasher.Update("oci\n");
+    AddOciConfig(image.config().oci(), add);
+  }
   return hasher.Finish();
 }
 
@@ -201,6 +236,26 @@ std::set<Digest> Images::ReadableLayers(uid_t caller, const std::set<Digest>& la
     }
   });
   return readable;
+}
+
+std::optional<v1::Layer> Images::ReadableLayer(uid_t caller, const Digest& layer) const {
+  const Viewer viewer = ViewerOf(caller);
+  const int64_t now = now_();
+  std::shared_ptr<const ImageIndex::Version> version;
+  index_.ForEachTag([&](const ImageIndex::Tag& tag) {
+    if (version != nullptr || !AccessOf(viewer, tag.name.owner_uid, tag.record, now)) return;
+    const auto& layers = tag.version->layers;
+    const bool has = std::any_of(layers.begin(), layers.end(),
+                                 [&](const auto& each) { return each.digest == layer; });
+    if (has) version = tag.version;
+  });
+  if (version == nullptr) return std::nullopt;
+  const auto record = ReadRecord(ImageKey(version->name, version->digest), nullptr);
+  if (!record.ok()) return std::nullopt;
+  for (const v1::Layer& each : record->layers()) {
+    if (each.digest() == layer.ToString()) return each;
+  }
+  return std::nullopt;
 }
 
 Result<v1::ListResponse> Images::List(uid_t caller, const v1::ListRequest& request) const {

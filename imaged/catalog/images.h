@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -49,6 +50,8 @@ class Images {
   Result<v1::Image> FindOwned(uid_t caller, const std::string& reference) const;
   // Those of the layers that an image which the caller may use has.
   std::set<Digest> ReadableLayers(uid_t caller, const std::set<Digest>& layers) const;
+  // The layer with its history, as an image that the caller may use has it; nullopt: none has.
+  std::optional<v1::Layer> ReadableLayer(uid_t caller, const Digest& layer) const;
   Result<v1::ListResponse> List(uid_t caller, const v1::ListRequest& request) const;
   // References of everything that the caller may use, kept versions of his own included.
   Result<std::vector<std::string>> Names(uid_t caller) const;
@@ -115,6 +118,8 @@ class Images {
   Result<catalog::ImageRecord> ReadRecord(const std::string& key, std::string* text) const;
   Result<catalog::GrantRecord> ResolveGrant(uid_t caller, const v1::Grant& grant) const;
   v1::Grant DescribeGrant(const catalog::GrantRecord& record) const;
+  // How the layers that are new came to be; and the topmost tells whose topmost it is.
+  void AddHistory(const Reference& name, v1::Image* draft) const;
   Status ChangeGrants(uid_t caller, const v1::ShareRequest& request, catalog::TagRecord* tag) const;
   // Deletions of versions that no tag of `name` but `moving` will point to, beyond versions_kept.
   std::vector<RecordChange> OldVersions(const Reference& moving, const Digest& target) const;
@@ -129,7 +134,7 @@ class Images {
   std::set<std::string> reserved_;  // Keys of tags being written.
 };
 
-// Identity of layers + configuration.
+// Identity of layers + configuration (docs/formats.md, "Catalog").
 Digest ImageDigest(const v1::Image& image);
 
 // The digests of an image's layers, bottom first. kCorrupt for a damaged record.

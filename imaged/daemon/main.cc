@@ -22,6 +22,8 @@
 #include "imaged/peers/peer_listener.h"
 #include "imaged/peers/prestager.h"
 #include "imaged/peers/transfer_service.h"
+#include "imaged/registry/listener.h"
+#include "imaged/registry/registry_service.h"
 #include "imaged/repository/repository.h"
 #include "imaged/service/image_service.h"
 
@@ -34,6 +36,7 @@ struct Settings {
   std::vector<std::string> sources;
   std::string peer_listen;
   std::string peer_name;
+  RegistryOptions registry;
   CatalogOptions catalog;
 };
 
@@ -49,7 +52,8 @@ std::string ShortHostName() {
   return text;
 }
 
-Status Serve(const Settings& settings) {
+Status Serve(Settings settings) {
+  settings.registry.cache_directory = settings.state_dir + "/imaged/registry";
   RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
   RETURN_IF_ERROR(MakeDirectories(settings.state_dir));
   ASSIGN_OR_RETURN(const auto cluster, Cluster::Open({settings.state_dir + "/imaged/hosts",
@@ -71,18 +75,30 @@ Status Serve(const Settings& settings) {
                                           }));
   PeerListener listener(cluster.get(), repository.get(), puller.get(), settings.peer_listen);
   RETURN_IF_ERROR(listener.StartIfMember());
+  ASSIGN_OR_RETURN(const auto tokens, TokenBook::Open(settings.state_dir + "/imaged/tokens.json",
+                                                      repository->catalog().accounts()));
+  std::unique_ptr<RegistryListener> registry;
+  if (!settings.registry.address.empty()) {
+    ASSIGN_OR_RETURN(registry, RegistryListener::Start(
+                                   settings.registry,
+                                   cluster->IsMember() ? cluster->IdentityPath() : std::string(),
+                                   repository.get(), tokens.get()));
+    LOG_INFO("the registry answers at port " + std::to_string(registry->port()));
+  }
   const std::string socket = ImagedSocket(settings.run_dir);
-  ASSIGN_OR_RETURN(const auto server,
-                   rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
-                     auto services = MakeServices(repository.get(), caller);
-                     services.push_back(MakeClusterService(cluster.get(), &listener, caller));
-                     services.push_back(MakeTransferService(puller.get(), schedule.get(), caller));
-                     return services;
-                   }));
+  ASSIGN_OR_RETURN(
+      const auto server, rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
+        auto services = MakeServices(repository.get(), caller);
+        services.push_back(MakeClusterService(cluster.get(), &listener, caller));
+        services.push_back(MakeTransferService(puller.get(), schedule.get(), caller));
+        services.push_back(MakeRegistryService(repository.get(), tokens.get(), caller));
+        return services;
+      }));
   const Housekeeping housekeeping(repository.get());
   LOG_INFO("serves at " + socket + ", state in " + settings.state_dir);
   rpc::WaitForStopSignal();
   LOG_INFO("stops");
+  if (registry != nullptr) registry->Shutdown(std::chrono::seconds(5));
   server->Shutdown(std::chrono::seconds(5));
   listener.Shutdown(std::chrono::seconds(5));
   return Ok();
@@ -110,6 +126,21 @@ int Main(int argc, char** argv) {
                  "What this host is called when it makes or joins a cluster")
       ->capture_default_str()
       ->type_name("NAME");
+  app.add_option("--registry", settings.registry.address,
+                 "Where podman, docker and others may pull and push (default: nowhere)")
+      ->type_name("ADDRESS:PORT");
+  app.add_option("--registry-cert", settings.registry.certificate_file,
+                 "The registry's certificate and those above it, PEM (default: this host's of its "
+                 "cluster)")
+      ->type_name("FILE");
+  app.add_option("--registry-key", settings.registry.key_file, "Its key, PEM")->type_name("FILE");
+  app.add_option("--registry-cache", settings.registry.cache_bytes_max,
+                 "Room for layers as the registry gives them out, 4G; 0: none")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("4G")
+      ->type_name("BYTES");
+  app.add_flag("--registry-insecure", settings.registry.insecure,
+               "Serve the registry without TLS: passwords can be read on the way");
   app.add_flag("-v,--verbose", verbose, "Log more");
   const auto offline = [&](const char* name, const char* description) {
     CLI::App* command = app.add_subcommand(name, description);

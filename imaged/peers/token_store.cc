@@ -15,9 +15,6 @@ namespace {
 
 constexpr std::string_view kHeader = "strata-tokens 1";
 constexpr size_t kHashDigits = 64;
-constexpr int kRefusalsMax = 10;
-constexpr size_t kCallersMax = 1024;
-constexpr std::chrono::minutes kRefusalsForget{1};
 
 std::string HashOf(std::string_view secret) { return pki::HexOf(pki::Sha256(secret)); }
 
@@ -78,25 +75,14 @@ Result<std::string> TokenStore::Make(std::chrono::seconds ttl, pki::Time now) {
 }
 
 Status TokenStore::Refuse(const std::string& caller, pki::Time now) {
-  const auto old = [&](const auto& entry) { return now - entry.second.since > kRefusalsForget; };
-  std::erase_if(attempts_, old);
-  // Too many strangers at once: they share one account.
-  const bool crowded = attempts_.size() >= kCallersMax && !attempts_.contains(caller);
-  Attempts& attempts = attempts_[crowded ? "" : caller];
-  if (attempts.refused == 0) attempts.since = now;
-  ++attempts.refused;
+  guesses_.Count(caller, now);
   return Error(Code::kPermissionDenied,
                "the token is refused: make a new one with 'vimage host token' on a host that has "
                "the cluster's authority (a token is good once, and for a limited time)");
 }
 
 Result<size_t> TokenStore::Find(std::string_view secret, const std::string& caller, pki::Time now) {
-  const bool crowded = attempts_.size() >= kCallersMax && !attempts_.contains(caller);
-  const auto attempts = attempts_.find(crowded ? "" : caller);
-  if (attempts != attempts_.end() && attempts->second.refused >= kRefusalsMax &&
-      now - attempts->second.since <= kRefusalsForget) {
-    return Error(Code::kResourceExhausted, "too many wrong tokens: try again in a minute");
-  }
+  RETURN_IF_ERROR(guesses_.Check(caller, now));
   const std::string hash = HashOf(secret);
   size_t found = tokens_.size();
   for (size_t i = 0; i < tokens_.size(); ++i) {

@@ -2,14 +2,12 @@
 // each secret is kept, with its end: who reads the file cannot join with it. The secrets are 128
 // random bits, so a plain hash is enough.
 //
-// Callers who guess are slowed down: after ten refusals within a minute an address is not listened
-// to until a minute has passed since the first of them.
+// Callers who guess are slowed down (guess_limiter.h).
 //
 // Thread-safe. Durable when a call returns.
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,6 +16,7 @@
 
 #include "common/pki/certificate.h"
 #include "common/result.h"
+#include "imaged/peers/guess_limiter.h"
 
 namespace strata::imaged {
 
@@ -44,10 +43,6 @@ class TokenStore {
     std::string hash;
     int64_t expires_unix_ms;
   };
-  struct Attempts {
-    pki::Time since;
-    int refused = 0;
-  };
 
   explicit TokenStore(std::string path) : path_(std::move(path)) {}
   Status Parse(std::string_view text);
@@ -59,7 +54,7 @@ class TokenStore {
   const std::string path_;
   std::mutex mutex_;  // Guards all below, and the file.
   std::vector<Token> tokens_;
-  std::map<std::string, Attempts> attempts_;  // By caller.
+  GuessLimiter guesses_;
 };
 
 }  // namespace strata::imaged

@@ -69,7 +69,8 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   for (const std::string& name : names) {
     if (!name.ends_with(".erofs")) RETURN_IF_ERROR(Remove(root + "/trees/" + name));
   }
-  return std::unique_ptr<LayerStore>(new LayerStore(root));
+  ASSIGN_OR_RETURN(auto conversions, LayerConversions::Open(root));
+  return std::unique_ptr<LayerStore>(new LayerStore(root, std::move(conversions)));
 }
 
 Result<bool> LayerStore::HasManifests() const {
@@ -342,7 +343,8 @@ Status LayerStore::Sweep(const std::set<Digest>& live_layers,
   }
   RETURN_IF_ERROR(SweepPending(live_layers));
   RETURN_IF_ERROR(SweepShards(root_ + "/manifests", live_layers));
-  return SweepShards(root_ + "/lists", live_layers);
+  RETURN_IF_ERROR(SweepShards(root_ + "/lists", live_layers));
+  return conversions_->Sweep(live_layers);
 }
 
 Status LayerStore::SweepShards(const std::string& folder, const std::set<Digest>& live) const {

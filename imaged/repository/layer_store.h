@@ -4,6 +4,7 @@
 //   <root>/lists/ab/cdef…       the objects of that layer (object_list.h): derived
 //   <root>/pending/<hex>        manifest of a layer whose objects are still being fetched; they are
 //                               kept from collections, for a week at most
+//   <root>/oci/…                what layers are in OCI images (layer_conversions.h): derived
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
 //   <root>/profiles/<hex>       what a first start of such a tree opened (start_profile.h)
@@ -26,6 +27,7 @@
 #include "imaged/manifest/erofs_reader.h"
 #include "imaged/manifest/erofs_writer.h"
 #include "imaged/manifest/tree.h"
+#include "imaged/repository/layer_conversions.h"
 #include "imaged/repository/object_list.h"
 #include "imaged/repository/scratch_file.h"
 #include "imaged/repository/start_profile.h"
@@ -74,6 +76,8 @@ class LayerStore {
   // All layers that there are, named or not, ascending.
   Result<std::vector<Digest>> All() const;
 
+  LayerConversions& conversions() { return *conversions_; }
+
   std::string ManifestPath(const Digest& layer) const;
   Result<std::unique_ptr<ErofsReader>> OpenManifest(const Digest& layer) const;
   // Compares the manifest's bytes with its name: kCorrupt, kNotFound.
@@ -92,13 +96,15 @@ class LayerStore {
   // Drops what is known of trees whose objects are all there: the next mount looks again.
   void ForgetCompleteness();
 
-  // Removes the manifests that are not in `live_layers`, and trees and profiles that are not of one
-  // of `live_stacks`. REQUIRES: what is being committed or flattened is in them.
+  // Removes the manifests (and what is derived from them) that are not in `live_layers`, and trees
+  // and profiles that are not of one of `live_stacks`. REQUIRES: what is being committed or
+  // flattened is in them.
   Status Sweep(const std::set<Digest>& live_layers,
                const std::set<std::vector<Digest>>& live_stacks);
 
  private:
-  explicit LayerStore(std::string root) : root_(std::move(root)) {}
+  LayerStore(std::string root, std::unique_ptr<LayerConversions> conversions)
+      : root_(std::move(root)), conversions_(std::move(conversions)) {}
   std::string ListPath(const Digest& layer) const;
   Status WriteList(const Digest& layer, const std::vector<ObjectEntry>& objects) const;
   Status SweepPending(const std::set<Digest>& live) const;
@@ -112,6 +118,7 @@ class LayerStore {
 
   const std::string root_;
   mutable std::atomic<uint64_t> unfinished_ = 0;
+  const std::unique_ptr<LayerConversions> conversions_;
   std::mutex mutex_;  // Guards building_ (the map, not the mutexes in it).
   std::map<std::string, std::weak_ptr<std::mutex>> building_;  // By tree path.
 };

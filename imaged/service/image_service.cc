@@ -1,6 +1,8 @@
 #include "imaged/service/image_service.h"
 
 #include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/oci/archive_export.h"
+#include "imaged/oci/archive_import.h"
 #include "imaged/service/call.h"
 #include "imaged/service/class_service.h"
 #include "imaged/service/host_service.h"
@@ -40,8 +42,9 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         stream->Write(event);
       };
       v1::ImportEvent event;
-      ASSIGN_OR_RETURN(*event.mutable_result(),
-                       repository_->Import(uid_, options, source, cancellation.token(), progress));
+      ASSIGN_OR_RETURN(
+          *event.mutable_result(),
+          oci::ImportArchive(*repository_, uid_, options, source, cancellation.token(), progress));
       stream->Write(event);
       return Ok();
     });
@@ -127,13 +130,17 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         chunk.clear_tar();
         return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
       };
-      RETURN_IF_ERROR(repository_->Export(
-          uid_, request->reference(),
-          [&](std::string_view data) -> Status {
-            chunk.mutable_tar()->append(data);
-            return chunk.tar().size() < kChunkBytes ? Ok() : flush();
-          },
-          cancellation.token()));
+      const ByteSink sink = [&](std::string_view data) -> Status {
+        chunk.mutable_tar()->append(data);
+        return chunk.tar().size() < kChunkBytes ? Ok() : flush();
+      };
+      const ProgressSink progress = [&](const v1::Progress& state) {
+        v1::ExportChunk event;
+        *event.mutable_progress() = state;
+        writer->Write(event);
+      };
+      RETURN_IF_ERROR(
+          oci::ExportArchive(*repository_, uid_, *request, sink, cancellation.token(), progress));
       return flush();
     });
   }

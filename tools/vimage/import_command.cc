@@ -4,14 +4,17 @@
 #include <ostream>
 #include <sstream>
 
+#include "common/file_io.h"
 #include "common/printable.h"
 #include "imaged/api/imaged.grpc.pb.h"
 #include "tools/cli/call.h"
 #include "tools/cli/exit_code.h"
 #include "tools/cli/json.h"
 #include "tools/cli/progress.h"
+#include "tools/vimage/archive_format.h"
 #include "tools/vimage/command_words.h"
 #include "tools/vimage/describe.h"
+#include "tools/vimage/import_stream.h"
 #include "tools/vimage/tar_source.h"
 #include "tools/vimage/upload.h"
 #include "tools/vimage/vimage.h"
@@ -29,6 +32,9 @@ struct ImportArguments {
   std::string command;
   std::vector<std::string> env;
   std::vector<std::string> labels;
+  std::string format = "auto";
+  std::string archive_reference;
+  std::string platform;
   bool is_public = false;
   bool replace = false;
 };
@@ -47,6 +53,12 @@ Result<api::ImportOptions> MakeOptions(const Tool& tool, const ImportArguments& 
   }
   options.set_base(arguments.base);
   options.set_replace(arguments.replace);
+  if (arguments.format != "auto") {
+    ASSIGN_OR_RETURN(const api::ArchiveFormat format, ParseArchiveFormat(arguments.format));
+    options.set_format(format);
+  }
+  options.set_archive_reference(arguments.archive_reference);
+  options.set_platform(arguments.platform);
   options.mutable_lineage()->set_origin("import " + arguments.source.source);
   options.mutable_lineage()->set_command(tool.command_line());
   ASSIGN_OR_RETURN(const std::vector<std::string> words, CommandWords(arguments.command));
@@ -60,64 +72,22 @@ Result<api::ImportOptions> MakeOptions(const Tool& tool, const ImportArguments& 
   return options;
 }
 
-// Reads the daemon's events until the call ends.
-std::optional<api::ImportResult> ReadEvents(Upload::Stream& stream, ProgressLine& progress) {
-  std::optional<api::ImportResult> result;
-  api::ImportEvent event;
-  while (stream.Read(&event)) {
-    if (event.has_result()) {
-      result = std::move(*event.mutable_result());
-    } else {
-      const api::Progress& at = event.progress();
-      progress.Update({at.stage(), at.bytes(), at.bytes_total(), true, at.entries()});
-    }
-  }
-  return result;
-}
-
-Result<api::ImportResult> ImportStream(Tool& tool, TarSource& source,
-                                       const api::ImportOptions& options) {
-  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
-  const auto stub = api::ImageService::NewStub(channel);
-  Call call;
-  const auto stream = stub->Import(call.context());
-  ProgressLine progress(tool.console(), "import " + Printable(options.reference()), tool.json());
-  std::optional<api::ImportResult> result;
-  Status source_status;
-  {
-    Upload upload(*stream, *call.context(), source, options);
-    result = ReadEvents(*stream, progress);
-    source_status = upload.Stop();
-  }
-  const grpc::Status status = stream->Finish();
-  if (call.interrupted() && !status.ok()) {
-    return Error(Code::kCancelled, "cancelled: no image was made");
-  }
-  if (!source_status.ok()) return source_status.error();
-  if (!status.ok()) return CallError(status, Daemon::kImaged);
-  if (!result) return Error(Code::kInternal, "imaged ended the import without a result");
-  return std::move(*result);
+// Whether a folder is an OCI image layout (image-spec, image-layout.md).
+bool IsOciLayout(const std::string& directory) {
+  return PathExists(directory + "/oci-layout") && PathExists(directory + "/index.json");
 }
 
 Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   ASSIGN_OR_RETURN(api::ImportOptions options, MakeOptions(tool, arguments));
   ASSIGN_OR_RETURN(const auto source, OpenTarSource(arguments.source, tool.console().stdin_fd));
+  // A folder is what it looks like from here; the archive of one tells less.
+  if (options.format() == api::ARCHIVE_FORMAT_UNSPECIFIED && source->literal_names()) {
+    options.set_format(IsOciLayout(arguments.source.source) ? api::ARCHIVE_OCI : api::ARCHIVE_TAR);
+  }
   options.set_bytes_total(source->size_bytes());
   options.set_literal_names(source->literal_names());
   ASSIGN_OR_RETURN(api::ImportResult result, ImportStream(tool, *source, options));
-  for (const std::string& warning : source->warnings()) {
-    result.mutable_summary()->add_warnings(warning);
-  }
-  if (tool.json()) {
-    RETURN_IF_ERROR(PrintJson(result, tool.console().out));
-    return kExitOk;
-  }
-  for (const std::string& warning : result.summary().warnings()) {
-    tool.Complain("warning: " + warning);
-  }
-  tool.console().out << Printable(FullName(result.image())) << ": "
-                     << DescribeIngest(result.summary()) << '\n';
-  return kExitOk;
+  return ShowImport(tool, *source, std::move(result));
 }
 
 }  // namespace
@@ -148,13 +118,17 @@ void AddImportCommand(Tool& tool) {
       "  vimage import debian:bookworm debian --packages python3,openssh-server --public\n"
       "  vimage import rootfs.tar.zst tools:v2 --description 'compilers' --replace\n"
       "  vimage import ./site web --base debian --command 'python3 -m http.server'\n"
-      "  docker export c1 | vimage import - fromdocker",
+      "  docker export c1 | vimage import - fromdocker\n"
+      "  docker save nginx | vimage import - nginx\n"
+      "  vimage import images.tar web --ref web:2 --platform linux/amd64",
       [&tool, arguments] { return Import(tool, *arguments); });
   SourceArguments& source = arguments->source;
   command
-      ->add_option("SOURCE", source.source,
-                   "A tar file (plain, gzip, zstd, xz, bzip2), - for standard input, a directory, "
-                   "or debian:SUITE")
+      ->add_option(
+          "SOURCE", source.source,
+          "A tar file (plain, gzip, zstd, xz, bzip2), an archive of an OCI image layout or "
+          "of docker save, - for standard input, a directory (also an OCI image layout), or "
+          "debian:SUITE")
       ->required();
   command->add_option("NAME", arguments->name, "What the image is called: NAME[:TAG]")->required();
   command->add_option("--description", arguments->description, "One line for those who browse");
@@ -166,6 +140,15 @@ void AddImportCommand(Tool& tool) {
       ->allow_extra_args(false);
   command->add_option("--label", arguments->labels, "KEY=VALUE; may be repeated")
       ->allow_extra_args(false);
+  command
+      ->add_option("--format", arguments->format,
+                   "What SOURCE is: auto, tar (the files of one tree), oci or docker")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "tar", "oci", "docker"}));
+  command->add_option("--ref", arguments->archive_reference,
+                      "Which image of an archive that holds several");
+  command->add_option("--platform", arguments->platform,
+                      "OS/ARCHITECTURE of an OCI or Docker image; this host's when not given");
   command->add_flag("--replace", arguments->replace, "Give NAME to the new image if it is taken");
   command->add_option("--packages", source.packages, "debian:SUITE only: also these, a,b,c")
       ->delimiter(',')

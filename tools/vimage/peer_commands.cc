@@ -1,4 +1,4 @@
-// Images from and to other hosts of the cluster: pull, push, prestage.
+// Images from and to other hosts of the cluster and registries: pull, push, prestage.
 #include <algorithm>
 #include <cstdio>
 #include <optional>
@@ -11,6 +11,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/progress.h"
 #include "tools/vimage/describe.h"
+#include "tools/vimage/registry_transfer.h"
 #include "tools/vimage/unary_call.h"
 #include "tools/vimage/vimage.h"
 
@@ -28,7 +29,22 @@ struct PullArguments {
   std::string limit;
   bool replace = false;
   bool lazy = false;
+  RegistryArguments registry;
+
+  bool IsForRegistry() const { return host.starts_with("docker://"); }
 };
+
+// What a transfer with a registry is asked for; `name` is what the image is called here.
+Result<RegistryArguments> ForRegistry(const PullArguments& arguments, const std::string& name) {
+  if (!arguments.limit.empty()) {
+    return Error(Code::kInvalidArgument, "--limit is for hosts of the cluster");
+  }
+  RegistryArguments registry = arguments.registry;
+  registry.location = arguments.host;
+  registry.name = name;
+  registry.replace = arguments.replace;
+  return registry;
+}
 
 std::string Describe(const api::PullResult& result) {
   char seconds[32];
@@ -85,6 +101,17 @@ Status Fill(const PullArguments& arguments, Request* request) {
 }
 
 Result<int> Pull(Tool& tool, const PullArguments& arguments) {
+  if (arguments.IsForRegistry()) {
+    const bool twice = !arguments.name.empty() && !arguments.reference.empty();
+    if (twice) return Error(Code::kInvalidArgument, "give the name once");
+    ASSIGN_OR_RETURN(
+        const RegistryArguments registry,
+        ForRegistry(arguments, arguments.name.empty() ? arguments.reference : arguments.name));
+    return PullFromRegistry(tool, registry);
+  }
+  if (arguments.reference.empty()) {
+    return Error(Code::kInvalidArgument, "which image of " + arguments.host + "?");
+  }
   api::PullRequest request;
   RETURN_IF_ERROR(Fill(arguments, &request));
   request.set_lazy(arguments.lazy);
@@ -95,6 +122,13 @@ Result<int> Pull(Tool& tool, const PullArguments& arguments) {
 }
 
 Result<int> Push(Tool& tool, const PullArguments& arguments) {
+  if (arguments.IsForRegistry()) {
+    if (!arguments.name.empty()) {
+      return Error(Code::kInvalidArgument, "what it is called there is part of docker://…");
+    }
+    ASSIGN_OR_RETURN(const RegistryArguments registry, ForRegistry(arguments, arguments.reference));
+    return PushToRegistry(tool, registry);
+  }
   api::PushRequest request;
   RETURN_IF_ERROR(Fill(arguments, &request));
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
@@ -264,14 +298,21 @@ void AddOptions(CLI::App* command, PullArguments* arguments, const std::string& 
 
 void AddPeerCommands(Tool& tool) {
   auto pull = std::make_shared<PullArguments>();
-  CLI::App* command =
-      tool.AddCommand("pull", "Bring an image of another host here; only what is missing moves",
-                      "  vimage pull node2 alice/spark:v1\n  vimage pull node2 alice/spark:v1 --as "
-                      "spark --limit 10M\n"
-                      "After a break the same command goes on.",
-                      [&tool, pull] { return Pull(tool, *pull); });
-  command->add_option("HOST", pull->host, "As 'vimage host list' calls it")->required();
-  command->add_option("IMAGE", pull->reference, "[OWNER/]NAME[:TAG] there")->required();
+  CLI::App* command = tool.AddCommand(
+      "pull",
+      "Bring an image of another host, or of a registry, here; only what is missing "
+      "moves",
+      "  vimage pull node2 alice/spark:v1\n  vimage pull node2 alice/spark:v1 --as "
+      "spark --limit 10M\n"
+      "  vimage pull docker://registry.lab:5000/team/app:1.2 app:1.2\n"
+      "After a break the same command goes on.",
+      [&tool, pull] { return Pull(tool, *pull); });
+  command
+      ->add_option("HOST", pull->host,
+                   "As 'vimage host list' calls it, or docker://HOST[:PORT]/NAME[:TAG]")
+      ->required();
+  command->add_option("IMAGE", pull->reference,
+                      "[OWNER/]NAME[:TAG] there; from a registry, what it is called here");
   AddOptions(command, pull.get(), "here");
   command->add_flag("--lazy", pull->lazy,
                     "Done as soon as containers can start; the rest comes in the background");
@@ -282,14 +323,25 @@ void AddPeerCommands(Tool& tool) {
                             [&tool, fills] { return Fills(tool, *fills); });
   command->add_option("IMAGE", fills->reference, "[OWNER/]NAME[:TAG]; otherwise all of yours");
   command->add_flag("--wait", fills->wait, "Return when nothing is to come any more");
+  AddRegistryOptions(command, &pull->registry);
+  command
+      ->add_option("--platform", pull->registry.platform,
+                   "Of a registry's image for several: linux/arm64 (default: this host's)")
+      ->group("Registries (docker://)");
 
   auto push = std::make_shared<PullArguments>();
-  command = tool.AddCommand("push", "Have another host bring an image of this one there",
-                            "  vimage push spark:v1 node2\n  vimage push spark:v1 node2 --replace",
-                            [&tool, push] { return Push(tool, *push); });
+  command = tool.AddCommand(
+      "push", "Have another host bring an image of this one there, or put it into a registry",
+      "  vimage push spark:v1 node2\n  vimage push spark:v1 node2 --replace\n"
+      "  vimage push spark:v1 docker://registry.lab:5000/team/spark:v1",
+      [&tool, push] { return Push(tool, *push); });
   command->add_option("IMAGE", push->reference, "[OWNER/]NAME[:TAG]")->required();
-  command->add_option("HOST", push->host, "As 'vimage host list' calls it")->required();
+  command
+      ->add_option("HOST", push->host,
+                   "As 'vimage host list' calls it, or docker://HOST[:PORT]/NAME[:TAG]")
+      ->required();
   AddOptions(command, push.get(), "there");
+  AddRegistryOptions(command, &push->registry);
 
   auto prestage = std::make_shared<PrestageArguments>();
   command = tool.AddCommand("prestage",

@@ -72,6 +72,26 @@ Result<int> List(Tool& tool, const ListArguments& arguments) {
   return Show(tool, list, [&](const auto& all) { PrintImages(all, tool.console().out); });
 }
 
+// What an OCI image says of itself, and nodes do not use.
+void PrintOci(const api::OciConfig& oci, std::ostream& out) {
+  const auto print = [&out](const char* title, const auto& words) {
+    if (words.empty()) return;
+    out << title;
+    for (const std::string& word : words) out << Printable(word) << ' ';
+    out << '\n';
+  };
+  out << "OCI image:   " << Printable(oci.os() + "/" + oci.architecture()) << '\n';
+  print("  entrypoint ", oci.entrypoint());
+  print("  cmd        ", oci.cmd());
+  print("  ports      ", oci.exposed_ports());
+  print("  volumes    ", oci.volumes());
+  if (!oci.user().empty()) out << "  user       " << Printable(oci.user()) << '\n';
+  if (!oci.working_dir().empty()) out << "  directory  " << Printable(oci.working_dir()) << '\n';
+  for (const auto& [key, value] : oci.labels()) {
+    out << "  label      " << Printable(key) << '=' << Printable(value) << '\n';
+  }
+}
+
 void PrintConfig(const api::Image& image, std::ostream& out) {
   if (image.config().command_size() > 0) {
     out << "command:     ";
@@ -81,6 +101,7 @@ void PrintConfig(const api::Image& image, std::ostream& out) {
   for (const std::string& entry : image.config().env()) {
     out << "environment: " << Printable(entry) << '\n';
   }
+  if (image.config().has_oci()) PrintOci(image.config().oci(), out);
   const api::Lineage& lineage = image.lineage();
   if (!lineage.parent_reference().empty()) {
     out << "made from:   " << Printable(lineage.parent_reference()) << '\n';

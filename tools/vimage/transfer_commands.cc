@@ -11,6 +11,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/json.h"
 #include "tools/cli/progress.h"
+#include "tools/vimage/archive_format.h"
 #include "tools/vimage/output_file.h"
 #include "tools/vimage/vimage.h"
 
@@ -22,20 +23,37 @@ namespace api = imaged::v1;
 struct ExportArguments {
   std::string reference;
   std::string path = "-";
+  std::string format = "tar";
+  std::string compression;
 };
+
+Result<api::ExportRequest> MakeRequest(const ExportArguments& arguments) {
+  api::ExportRequest request;
+  request.set_reference(arguments.reference);
+  ASSIGN_OR_RETURN(const api::ArchiveFormat format, ParseArchiveFormat(arguments.format));
+  request.set_format(format);
+  if (arguments.compression == "gzip") request.set_compression(api::LAYER_GZIP);
+  if (arguments.compression == "zstd") request.set_compression(api::LAYER_ZSTD);
+  if (arguments.compression == "none") request.set_compression(api::LAYER_PLAIN);
+  return request;
+}
 
 // Bytes written.
 Result<uint64_t> ExportTo(Tool& tool, const ExportArguments& arguments, OutputFile& output) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
-  api::ExportRequest request;
-  request.set_reference(arguments.reference);
+  ASSIGN_OR_RETURN(const api::ExportRequest request, MakeRequest(arguments));
   const auto reader = api::ImageService::NewStub(channel)->Export(call.context(), request);
   ProgressLine progress(tool.console(), "export " + Printable(arguments.reference), tool.json());
   uint64_t bytes = 0;
   Status written;
   api::ExportChunk chunk;
   while (written.ok() && reader->Read(&chunk)) {
+    if (chunk.has_progress()) {
+      const api::Progress& at = chunk.progress();
+      progress.Update({at.stage(), at.bytes(), at.bytes_total(), true, at.entries()});
+      continue;
+    }
     written = output.Write(chunk.tar());
     bytes += chunk.tar().size();
     progress.Update({"write", bytes, 0, true, 0});
@@ -127,11 +145,21 @@ Result<int> Fsck(Tool& tool, const std::string& reference) {
 void AddTransferCommands(Tool& tool) {
   auto arguments = std::make_shared<ExportArguments>();
   CLI::App* save = tool.AddCommand(
-      "export", "Write an image's files as one tar archive",
-      "  vimage export tools tools.tar\n  vimage export tools | zstd > tools.tar.zst",
+      "export", "Write an image as one archive: its files, or for other container tools",
+      "  vimage export tools tools.tar\n  vimage export tools | zstd > tools.tar.zst\n"
+      "  vimage export web --format oci -o web.oci.tar\n"
+      "  vimage export web --format docker | docker load",
       [&tool, arguments] { return Export(tool, *arguments); });
   save->add_option("IMAGE", arguments->reference, "[OWNER/]NAME[:TAG]")->required();
-  save->add_option("FILE", arguments->path, "Where to; standard output when not given");
+  save->add_option("FILE,-o,--output", arguments->path, "Where to; standard output when not given");
+  save->add_option("--format", arguments->format,
+                   "tar (the files of the whole tree), oci (an image layout) or docker (as docker "
+                   "save)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"tar", "oci", "docker"}));
+  save->add_option("--compression", arguments->compression,
+                   "Of the layers of --format oci: gzip (when not given), zstd or none")
+      ->check(CLI::IsMember({"gzip", "zstd", "none"}));
 
   auto reference = std::make_shared<std::string>();
   CLI::App* fsck =

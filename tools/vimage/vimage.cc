@@ -16,6 +16,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
   AddChangeCommands(tool);
   AddUsageCommands(tool);
   AddTransferCommands(tool);
+  AddTokenCommands(tool);
   AddHostCommands(tool);
   return tool.Run(argc, argv);
 }

@@ -12,7 +12,8 @@ int VimageMain(int argc, const char* const* argv, Console& console);
 // Each adds its subcommands to `tool`, which keeps what they hold.
 void AddImportCommand(Tool& tool);
 void AddQueryCommands(Tool& tool);     // list, browse, show, ls, versions, lineage
-void AddPeerCommands(Tool& tool);      // pull, push
+void AddPeerCommands(Tool& tool);      // pull, push, prestage
+void AddTokenCommands(Tool& tool);     // token create, list, revoke
 void AddCompareCommands(Tool& tool);   // diff, rebase
 void AddShareCommands(Tool& tool);     // share, unshare, class
 void AddChangeCommands(Tool& tool);    // tag, edit, scrub, delete, prune
