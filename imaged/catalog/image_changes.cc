@@ -158,6 +158,11 @@ void Images::AddHistory(const Reference& name, v1::Image* draft) const {
 }
 
 Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft) {
+  const std::lock_guard lock(change_mutex_);
+  return PublishLocked(reservation, std::move(draft));
+}
+
+Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Image draft) {
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
   RETURN_IF_ERROR(CheckLabels(draft.labels()));
@@ -167,7 +172,9 @@ Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draf
   AddHistory(name, &draft);
   ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, TagKey(name)));
   catalog::TagRecord tag;
-  if (before && !tag.ParseFromString(*before)) {
+  // What nobody finds is no tag: its rights do not pass on to an image that somebody makes anew.
+  const bool known = index_.FindTag(TagKey(name)) != nullptr;
+  if (known && before && !tag.ParseFromString(*before)) {
     return Error(Code::kCorrupt, "catalog: the tag " + TagKey(name) + " is damaged");
   }
   tag.set_digest(draft.digest());
@@ -268,11 +275,12 @@ Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request) {
 }
 
 Result<v1::Image> Images::Tag(uid_t caller, const v1::TagRequest& request) {
+  const std::lock_guard lock(change_mutex_);
   ASSIGN_OR_RETURN(v1::Image image, Find(caller, request.reference()));
   ASSIGN_OR_RETURN(const Reservation reservation,
                    Reserve(caller, request.new_reference(), request.replace()));
   image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
-  return Publish(reservation, std::move(image));
+  return PublishLocked(reservation, std::move(image));
 }
 
 Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
@@ -297,6 +305,7 @@ Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
 }
 
 Status Images::Remove(uid_t caller, const std::string& text) {
+  const std::lock_guard lock(change_mutex_);
   ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, text));
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
   std::optional<Reservation> reservation;
@@ -329,6 +338,7 @@ Status Images::Remove(uid_t caller, const std::string& text) {
 }
 
 Status Images::RemoveVersions(const std::vector<v1::Image>& versions) {
+  const std::lock_guard lock(change_mutex_);
   std::vector<RecordChange> changes;
   for (const v1::Image& image : versions) {
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()));

@@ -121,6 +121,8 @@ class Images {
   // How the layers that are new came to be; and the topmost tells whose topmost it is.
   void AddHistory(const Reference& name, v1::Image* draft) const;
   Status ChangeGrants(uid_t caller, const v1::ShareRequest& request, catalog::TagRecord* tag) const;
+  // Publish, with change_mutex_ held.
+  Result<v1::Image> PublishLocked(const Reservation& name, v1::Image draft);
   // Deletions of versions that no tag of `name` but `moving` will point to, beyond versions_kept.
   std::vector<RecordChange> OldVersions(const Reference& moving, const Digest& target) const;
 
@@ -130,6 +132,9 @@ class Images {
   const Accounts& accounts_;
   const UnixClock now_;
   const size_t versions_kept_;
+  // From a look at which tags and versions there are to the commit of a change that rests on it: a
+  // version must not go while a tag comes.
+  std::mutex change_mutex_;
   std::mutex mutex_;                // Guards reserved_.
   std::set<std::string> reserved_;  // Keys of tags being written.
 };
