@@ -64,8 +64,8 @@ class RecordStore {
 
 // Below `directory`: records/, the journal in which every Commit is durable, and catalog/, RocksDB,
 // an index of it (docs/formats.md, "Record journal"). RocksDB is brought up to the journal, and
-// made anew when it is gone; a catalog without a journal, of format 1 or 2, gets one. kUnsupported for a
-// later format; kCorrupt names what is damaged and the remedy (imaged/catalog/record_recovery.h).
+// made anew when it is gone; a catalog without a journal, of format 1 or 2, gets one. kUnsupported
+// for a later format; kCorrupt names what is damaged and the remedy (record_recovery.h).
 Result<std::unique_ptr<RecordStore>> OpenRocksRecordStore(const std::string& directory);
 // The two of them.
 std::string CatalogDirectory(const std::string& directory);

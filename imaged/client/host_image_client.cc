@@ -2,7 +2,7 @@
 
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
-#include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/api/host_image.grpc.pb.h"
 
 namespace strata::imaged {
 namespace {

@@ -15,6 +15,7 @@
 
 #include "common/cancel.h"
 #include "common/result.h"
+#include "imaged/api/host_image.pb.h"
 #include "imaged/api/imaged.pb.h"
 #include "imaged/archive/pax_writer.h"
 #include "imaged/archive/tar_reader.h"

@@ -1,6 +1,6 @@
 #include "imaged/service/host_service.h"
 
-#include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/api/host_image.grpc.pb.h"
 #include "imaged/repository/save_operation.h"
 #include "imaged/service/call.h"
 #include "imaged/service/object_stream.h"

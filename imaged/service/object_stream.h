@@ -8,7 +8,7 @@
 
 #include "common/digest.h"
 #include "common/result.h"
-#include "imaged/api/imaged.pb.h"
+#include "imaged/api/host_image.pb.h"
 
 namespace strata::imaged {
 
