@@ -37,6 +37,7 @@ struct Settings {
   std::string peer_listen;
   std::string peer_name;
   RegistryOptions registry;
+  uint32_t read_patience_s = 30;
   CatalogOptions catalog;
 };
 
@@ -65,6 +66,7 @@ Status Serve(Settings settings) {
   ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(settings.sources, from_host));
   ASSIGN_OR_RETURN(const auto repository, Repository::Open(settings.state_dir + "/imaged",
                                                            std::move(fetchers), settings.catalog));
+  repository->provider().SetReadPatience(std::chrono::seconds(settings.read_patience_s));
   ASSIGN_OR_RETURN(const auto puller, ImagePuller::Open(cluster.get(), repository.get()));
   ASSIGN_OR_RETURN(const auto schedule,
                    PrestageSchedule::Open(settings.state_dir + "/imaged/prestages",
@@ -116,6 +118,11 @@ int Main(int argc, char** argv) {
                  "Where missing or damaged objects are fetched from: another imaged's socket, a "
                  "directory that holds objects/, or host:NAME, a host of the cluster (repeatable, "
                  "asked in this order)");
+  app.add_option(
+         "--read-patience", settings.read_patience_s,
+         "Seconds for which the open of a file that is not here waits for hosts that do not "
+         "answer; then it fails")
+      ->capture_default_str();
   app.add_option("--keep-versions", settings.catalog.versions_kept,
                  "How many earlier versions of a name can be had by digest after its tag moved on")
       ->capture_default_str();

@@ -126,7 +126,8 @@ Status Repository::ProvideAll(const LayerStack& layers, const CancelToken& cance
       missing.size(),
       [&](size_t i) -> Status {
         RETURN_IF_ERROR(cancel.Check());
-        return provider_.Provide(missing[i].digest, /*verify=*/false, cancel, {}, kReadPatience);
+        return provider_.Provide(missing[i].digest, /*verify=*/false, cancel, {},
+                                 provider_.read_patience());
       },
       kAtOnce);
 }

@@ -156,7 +156,7 @@ Status ObjectProvider::Provide(const Digest& digest, bool verify, const CancelTo
 Result<UniqueFd> ObjectProvider::Open(const Digest& digest, const CancelToken& cancel) {
   auto fd = store_.OpenObject(digest);
   if (fd.ok() || fd.error().code() != Code::kNotFound || !HasSources()) return fd;
-  RETURN_IF_ERROR(Provide(digest, /*verify=*/false, cancel, {}, kReadPatience));
+  RETURN_IF_ERROR(Provide(digest, /*verify=*/false, cancel, {}, read_patience_));
   return store_.OpenObject(digest);
 }
 

@@ -24,9 +24,6 @@
 
 namespace strata::imaged {
 
-// How long a program's open of a file waits for sources that do not answer.
-constexpr std::chrono::seconds kReadPatience{30};
-
 class ObjectProvider {
  public:
   using Progress = std::function<void(uint64_t bytes)>;
@@ -47,6 +44,10 @@ class ObjectProvider {
                  std::chrono::milliseconds patience = std::chrono::milliseconds(0));
   // The object, fetched if it is not here.
   Result<UniqueFd> Open(const Digest& digest, const CancelToken& cancel);
+  // How long a program's open of a file waits for sources that do not answer. Set before the first
+  // call of others.
+  void SetReadPatience(std::chrono::milliseconds patience) { read_patience_ = patience; }
+  std::chrono::milliseconds read_patience() const { return read_patience_; }
   // Callers that wait for objects now: what is less urgent gives them the way.
   int waiting() const { return waiting_; }
 
@@ -68,6 +69,7 @@ class ObjectProvider {
   ObjectStore& store_;
   Fetchers fetchers_;
   std::function<Fetchers()> more_;
+  std::chrono::milliseconds read_patience_{30'000};
   std::atomic<int> waiting_ = 0;
 };
 

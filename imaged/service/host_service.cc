@@ -104,7 +104,7 @@ class HostServiceImpl final : public v1::HostImageService::Service {
             state.set_bytes(bytes);
             writer->Write(state);
           },
-          kReadPatience);
+          repository_->provider().read_patience());
     });
   }
 

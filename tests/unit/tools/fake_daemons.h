@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "common/file_io.h"
-#include "imaged/api/host_image.grpc.pb.h"
 #include "imaged/api/imaged.grpc.pb.h"
 #include "tools/cli/console.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
