@@ -94,6 +94,7 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   ASSIGN_OR_RETURN(const auto lock, OneAtATime(image.digest(), &running, cancel));
   v1::PullResult result;
   RETURN_IF_ERROR(operation.FetchManifests(image));
+  RETURN_IF_ERROR(operation.CheckRoom());
   if (relay != nullptr) {
     Announce(caller, image, operation.Objects(), relay, progress);
     operation.RelayTo(&(*relay)->image());
@@ -134,8 +135,10 @@ Status ImagePuller::PrepareLazy(uid_t caller, const v1::PullRequest& request,
     ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
     RETURN_IF_ERROR(repository_->layers().SaveProfile(layers, *profile));
   }
-  operation->CountMissing(result);
-  if (result->objects_to_come() == 0) return Ok();
+  const PullOperation::Missing to_come = operation->CountMissing();
+  result->set_objects_to_come(to_come.objects);
+  result->set_bytes_to_come(to_come.bytes);
+  if (to_come.objects == 0) return Ok();
   v1::LazyFill fill;
   *fill.mutable_image() = image;
   fill.set_uid(caller);

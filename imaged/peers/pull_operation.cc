@@ -194,7 +194,6 @@ Status PullOperation::FetchObjects(const v1::Image& image, const std::vector<Dig
     }
   }
   if (missing.empty()) return Ok();
-  RETURN_IF_ERROR(CheckRoom(missing));
   ASSIGN_OR_RETURN(const std::vector<Tree> bases, LoadBases(image));
   std::vector<const Tree*> wanted;
   for (const Tree& tree : trees_) wanted.push_back(&tree);
@@ -211,34 +210,28 @@ Status PullOperation::FetchObjects(const v1::Image& image, const std::vector<Dig
   return Transfer(objects, progress, result);
 }
 
-Status PullOperation::CheckRoom(const std::set<Digest>& missing) {
-  ASSIGN_OR_RETURN(const auto room, repository_.usage().Room(source_.uid));
-  if (!room) return Ok();
-  // Contents that nobody has here are charged to whoever brings them.
-  uint64_t bytes = 0;
-  std::set<Digest> counted;
-  for (const Tree& tree : trees_) {
-    for (const ObjectEntry& entry : ObjectList::Of(tree)) {
-      if (missing.contains(entry.digest) && counted.insert(entry.digest).second) {
-        bytes += entry.size_bytes;
-      }
-    }
-  }
-  if (bytes <= *room) return Ok();
-  return Error(Code::kResourceExhausted, "the image brings " + std::to_string(bytes) +
-                                             " bytes, and " + std::to_string(*room) +
-                                             " are left of the quota: see 'vimage usage'");
-}
-
-void PullOperation::CountMissing(v1::PullResult* result) {
+PullOperation::Missing PullOperation::CountMissing() const {
+  Missing missing;
   std::set<Digest> seen;
   for (const Tree& tree : trees_) {
     for (const ObjectEntry& entry : ObjectList::Of(tree)) {
       if (repository_.objects().Has(entry.digest) || !seen.insert(entry.digest).second) continue;
-      result->set_objects_to_come(result->objects_to_come() + 1);
-      result->set_bytes_to_come(result->bytes_to_come() + entry.size_bytes);
+      ++missing.objects;
+      missing.bytes += entry.size_bytes;
     }
   }
+  return missing;
+}
+
+Status PullOperation::CheckRoom() const {
+  ASSIGN_OR_RETURN(const auto room, repository_.usage().Room(source_.uid));
+  if (!room) return Ok();
+  // Contents that nobody has here are charged to whoever brings them.
+  const Missing missing = CountMissing();
+  if (missing.bytes <= *room) return Ok();
+  return Error(Code::kResourceExhausted, "the image brings " + std::to_string(missing.bytes) +
+                                             " bytes, and " + std::to_string(*room) +
+                                             " are left of the quota: see 'vimage usage'");
 }
 
 std::set<Digest> PullOperation::Objects() const {

@@ -61,9 +61,15 @@ class PullOperation {
   // recorded.
   Result<v1::Image> Publish(const Images::Reservation& name, v1::Image image);
 
-  // How much is not here: objects_to_come, bytes_to_come. REQUIRES: FetchManifests.
-  void CountMissing(v1::PullResult* result);
-  // All objects of the image. REQUIRES: FetchManifests.
+  // What is not here. REQUIRES: FetchManifests, for these.
+  struct Missing {
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  Missing CountMissing() const;
+  // kResourceExhausted when the caller's quota does not hold it.
+  Status CheckRoom() const;
+  // All objects of the image.
   std::set<Digest> Objects() const;
   // What is committed from now on is told to `relay`, so that it can be passed on.
   void RelayTo(PendingImage* relay) { relay_ = relay; }
@@ -72,8 +78,6 @@ class PullOperation {
  private:
   Status Connect();
   Result<Tree> FetchManifest(const Digest& layer, uint64_t size_bytes, const Ingest& ingest);
-  // Refuses what the caller's quota does not hold before it is fetched.
-  Status CheckRoom(const std::set<Digest>& missing);
   Result<std::vector<Tree>> LoadBases(const v1::Image& image);
   std::vector<std::string> BaseImages(const v1::Image& image);
   Status Transfer(const std::vector<transfer::WantedObject>& objects, const Progress& progress,

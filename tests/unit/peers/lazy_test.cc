@@ -160,6 +160,17 @@ TEST_F(LazyTest, ARestartGoesOnFilling) {
   EXPECT_EQ(Export(*a_, kAlice, "tools"), Export(*b_, kAlice, "tools"));
 }
 
+TEST_F(LazyTest, WhatIsToComeCountsOnce) {
+  ASSERT_OK(Import(*a_, kAlice, "tools"));
+  v1::SetQuotaRequest quota;
+  quota.set_subject("default");
+  quota.set_limit_bytes(11'000'000);  // More than the image, and less than it twice.
+  ASSERT_OK(b_->repository->usage().SetQuota(0, quota));
+  ASSERT_OK(PullLazily("tools"));
+  EXPECT_TRUE(AwaitFilled("tools"));
+  ExpectSound(*b_);
+}
+
 TEST_F(LazyTest, ADeletedImageIsFilledNoMore) {
   ASSERT_OK(Import(*a_, kAlice, "tools"));
   ASSERT_OK(PullLazily("tools", /*bytes_per_second=*/20'000));

@@ -155,6 +155,7 @@ TEST_F(PullTest, ALimitOfTheReceiverHoldsAndNothingIsNamed) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
   EXPECT_FALSE(b_->repository->images().Find(kAlice, "tools").ok());
+  EXPECT_EQ(CountFiles(b_->directory + "/store/objects"), 0u) << "nothing was fetched for nothing";
 }
 
 TEST_F(PullTest, WhatIsNotWhatItsDigestSaysIsRefused) {
