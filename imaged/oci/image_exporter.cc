@@ -70,7 +70,12 @@ Status OciImage::AddLayer(const Digest& layer, const CancelToken& cancel) {
   LayerConversions& conversions = repository_.layers().conversions();
   auto encoding = conversions.FindEncoding(layer, form);
   if (!encoding) {
-    ASSIGN_OR_RETURN(const EncodedLayer made, EncodeToSpool(layer, cancel));
+    // Plain archives are made faster than a copy is written and read.
+    const bool keep = compression_ != Compression::kNone;
+    ASSIGN_OR_RETURN(const EncodedLayer made,
+                     keep ? EncodeToSpool(layer, cancel)
+                          : Encode(
+                                layer, [](std::string_view) { return Ok(); }, cancel));
     encoding = {made.diff_id, made.digest, made.size};
     RETURN_IF_ERROR(conversions.RecordEncoding(layer, form, *encoding));
   }
@@ -83,17 +88,23 @@ Status OciImage::AddLayer(const Digest& layer, const CancelToken& cancel) {
   return Ok();
 }
 
+Result<EncodedLayer> OciImage::Encode(const Digest& layer, const ByteSink& sink,
+                                      const CancelToken& cancel) const {
+  const std::string name = "layer " + layer.ToString();
+  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), name);
+  auto encoded = EncodeLayer(tree, repository_.objects(), compression_, sink, cancel);
+  if (!encoded.ok()) return encoded.error().Wrap(name);
+  return encoded;
+}
+
 Result<EncodedLayer> OciImage::EncodeToSpool(const Digest& layer, const CancelToken& cancel) {
   if (staging_ == nullptr) {
     ASSIGN_OR_RETURN(staging_, repository_.objects().StartIngest());
   }
   ASSIGN_OR_RETURN(ScratchFile file, ScratchFile::Create(staging_->StagingPath(layer.Hex())));
-  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
-  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
   const ByteSink write = [&](std::string_view data) { return WriteAll(file.fd(), data); };
-  ASSIGN_OR_RETURN(const EncodedLayer made,
-                   EncodeLayer(tree, repository_.objects(), compression_, write, cancel),
-                   "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const EncodedLayer made, Encode(layer, write, cancel));
   spools_.emplace(made.digest, std::make_unique<Spool>(std::move(file)));
   return made;
 }
@@ -145,11 +156,7 @@ Result<Sha256Digest> OciImage::WriteLayer(const Digest& layer, const Descriptor&
                                           const ByteSink& sink, const CancelToken& cancel) const {
   const auto spool = spools_.find(blob.digest);
   if (spool != spools_.end()) return ReadSpool(*spool->second, blob.size, sink, cancel);
-  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
-  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
-  ASSIGN_OR_RETURN(const EncodedLayer made,
-                   EncodeLayer(tree, repository_.objects(), compression_, sink, cancel),
-                   "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const EncodedLayer made, Encode(layer, sink, cancel));
   return made.digest;
 }
 

@@ -4,9 +4,9 @@
 // A layer's blob is a pax archive with OCI's whiteouts, compressed in independent pieces. Its
 // digest, size and diff_id are computed once and kept beside the store's layers
 // (imaged/repository/layer_conversions.h); opening an image whose layers were never exported
-// therefore reads all of it once, and keeps what it made in the store's staging until the OciImage
-// goes. A blob that comes out otherwise than recorded is kCorrupt, told before its last bytes are
-// given: a reader that counts never gets a whole wrong blob.
+// therefore reads all of it once, and keeps compressed blobs in the store's staging until the
+// OciImage goes. A blob that comes out otherwise than recorded is kCorrupt, told before its last
+// bytes are given: a reader that counts never gets a whole wrong blob.
 //
 // Holds the image against collection while it lives. Thread-safe after Open.
 #pragma once
@@ -54,6 +54,8 @@ class OciImage {
   struct Spool;
   OciImage(Repository& repository, Liveness::HeldImage held, Compression compression);
   Status AddLayer(const Digest& layer, const CancelToken& cancel);
+  Result<EncodedLayer> Encode(const Digest& layer, const ByteSink& sink,
+                              const CancelToken& cancel) const;
   Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel);
   void Describe();
   // Both: the digest of what they gave.
