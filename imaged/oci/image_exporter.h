@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,10 +54,12 @@ class OciImage {
  private:
   struct Spool;
   OciImage(Repository& repository, Liveness::HeldImage held, Compression compression);
-  Status AddLayer(const Digest& layer, const CancelToken& cancel);
-  Result<EncodedLayer> Encode(const Digest& layer, const ByteSink& sink,
-                              const CancelToken& cancel) const;
-  Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel);
+  using ByteProgress = std::function<void(uint64_t)>;
+  Status AddLayer(const Digest& layer, const CancelToken& cancel, const ByteProgress& progress);
+  Result<EncodedLayer> Encode(const Digest& layer, const ByteSink& sink, const CancelToken& cancel,
+                              const ByteProgress& progress) const;
+  Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel,
+                                     const ByteProgress& progress);
   void Describe();
   // Both: the digest of what they gave.
   Result<Sha256Digest> WriteLayer(const Digest& layer, const Descriptor& blob, const ByteSink& sink,
