@@ -1,6 +1,6 @@
 #include "imaged/oci/block_compressor.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -11,26 +11,18 @@ namespace strata::imaged::oci {
 namespace {
 
 // Figures of both are in docs/oci.md.
-constexpr int kGzipLevel = 5;
+constexpr int kGzipLevel = 4;
 constexpr int kZstdLevel = 3;
-constexpr int kGzipWindow = 16 + MAX_WBITS;
-constexpr int kGzipMemory = 8;
 
 Result<std::string> CompressGzip(std::string_view block) {
-  z_stream stream{};
-  if (::deflateInit2(&stream, kGzipLevel, Z_DEFLATED, kGzipWindow, kGzipMemory,
-                     Z_DEFAULT_STRATEGY) != Z_OK) {
-    return Error(Code::kResourceExhausted, "no memory to compress");
-  }
-  std::string compressed(::deflateBound(&stream, block.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(block.data()));
-  stream.avail_in = static_cast<uInt>(block.size());
-  stream.next_out = reinterpret_cast<Bytef*>(compressed.data());
-  stream.avail_out = static_cast<uInt>(compressed.size());
-  const int status = ::deflate(&stream, Z_FINISH);
-  compressed.resize(stream.total_out);
-  ::deflateEnd(&stream);
-  if (status != Z_STREAM_END) return Error(Code::kInternal, "zlib did not finish a block");
+  const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> compressor(
+      ::libdeflate_alloc_compressor(kGzipLevel), &::libdeflate_free_compressor);
+  if (compressor == nullptr) return Error(Code::kResourceExhausted, "no memory to compress");
+  std::string compressed(::libdeflate_gzip_compress_bound(compressor.get(), block.size()), '\0');
+  const size_t size = ::libdeflate_gzip_compress(compressor.get(), block.data(), block.size(),
+                                                 compressed.data(), compressed.size());
+  if (size == 0) return Error(Code::kInternal, "libdeflate did not finish a block");
+  compressed.resize(size);
   return compressed;
 }
 
@@ -62,8 +54,8 @@ std::string EncodingName(Compression compression) {
   constexpr char kTarVersion[] = "tar1";
   switch (compression) {
     case Compression::kGzip:
-      return std::string(kTarVersion) + "+gzip" + std::to_string(kGzipLevel) + "-zlib" +
-             ::zlibVersion();
+      return std::string(kTarVersion) + "+gzip" + std::to_string(kGzipLevel) +
+             "-libdeflate" LIBDEFLATE_VERSION_STRING;
     case Compression::kZstd:
       return std::string(kTarVersion) + "+zstd" + std::to_string(kZstdLevel) + "-" +
              ::ZSTD_versionString();

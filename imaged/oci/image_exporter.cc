@@ -56,21 +56,30 @@ Result<std::unique_ptr<OciImage>> OciImage::Open(Repository& repository, uid_t c
     state.set_bytes_total(state.bytes_total() + layer.content_bytes());
   }
   const LayerStack& stack = image->held_.hold.stack();
+  uint64_t done = 0;
   for (size_t i = 0; i < stack.size(); ++i) {
-    if (progress) progress(state);
-    RETURN_IF_ERROR(image->AddLayer(stack[i], cancel));
-    state.set_bytes(state.bytes() + image->image().layers(static_cast<int>(i)).content_bytes());
+    const uint64_t size = image->image().layers(static_cast<int>(i)).content_bytes();
+    RETURN_IF_ERROR(image->AddLayer(stack[i], cancel, [&](uint64_t bytes) {
+      state.set_bytes(done + std::min(bytes, size));  // Headers make the archive larger.
+      if (progress) progress(state);
+    }));
+    done += size;
   }
   image->Describe();
   return image;
 }
 
-Status OciImage::AddLayer(const Digest& layer, const CancelToken& cancel) {
+Status OciImage::AddLayer(const Digest& layer, const CancelToken& cancel,
+                          const ByteProgress& progress) {
   const std::string form = EncodingName(compression_);
   LayerConversions& conversions = repository_.layers().conversions();
   auto encoding = conversions.FindEncoding(layer, form);
   if (!encoding) {
-    ASSIGN_OR_RETURN(const EncodedLayer made, EncodeToSpool(layer, cancel));
+    // Plain archives are made faster than a copy is written and read.
+    const bool keep = compression_ != Compression::kNone;
+    const ByteSink drop = [](std::string_view) { return Ok(); };
+    ASSIGN_OR_RETURN(const EncodedLayer made, keep ? EncodeToSpool(layer, cancel, progress)
+                                                   : Encode(layer, drop, cancel, progress));
     encoding = {made.diff_id, made.digest, made.size};
     RETURN_IF_ERROR(conversions.RecordEncoding(layer, form, *encoding));
   }
@@ -83,17 +92,25 @@ Status OciImage::AddLayer(const Digest& layer, const CancelToken& cancel) {
   return Ok();
 }
 
-Result<EncodedLayer> OciImage::EncodeToSpool(const Digest& layer, const CancelToken& cancel) {
+Result<EncodedLayer> OciImage::Encode(const Digest& layer, const ByteSink& sink,
+                                      const CancelToken& cancel,
+                                      const ByteProgress& progress) const {
+  const std::string name = "layer " + layer.ToString();
+  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
+  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), name);
+  auto encoded = EncodeLayer(tree, repository_.objects(), compression_, sink, cancel, progress);
+  if (!encoded.ok()) return encoded.error().Wrap(name);
+  return encoded;
+}
+
+Result<EncodedLayer> OciImage::EncodeToSpool(const Digest& layer, const CancelToken& cancel,
+                                             const ByteProgress& progress) {
   if (staging_ == nullptr) {
     ASSIGN_OR_RETURN(staging_, repository_.objects().StartIngest());
   }
   ASSIGN_OR_RETURN(ScratchFile file, ScratchFile::Create(staging_->StagingPath(layer.Hex())));
-  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
-  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
   const ByteSink write = [&](std::string_view data) { return WriteAll(file.fd(), data); };
-  ASSIGN_OR_RETURN(const EncodedLayer made,
-                   EncodeLayer(tree, repository_.objects(), compression_, write, cancel),
-                   "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const EncodedLayer made, Encode(layer, write, cancel, progress));
   spools_.emplace(made.digest, std::make_unique<Spool>(std::move(file)));
   return made;
 }
@@ -145,11 +162,7 @@ Result<Sha256Digest> OciImage::WriteLayer(const Digest& layer, const Descriptor&
                                           const ByteSink& sink, const CancelToken& cancel) const {
   const auto spool = spools_.find(blob.digest);
   if (spool != spools_.end()) return ReadSpool(*spool->second, blob.size, sink, cancel);
-  ASSIGN_OR_RETURN(const auto reader, repository_.layers().OpenManifest(layer));
-  ASSIGN_OR_RETURN(const Tree tree, reader->LoadTree(), "layer " + layer.ToString());
-  ASSIGN_OR_RETURN(const EncodedLayer made,
-                   EncodeLayer(tree, repository_.objects(), compression_, sink, cancel),
-                   "layer " + layer.ToString());
+  ASSIGN_OR_RETURN(const EncodedLayer made, Encode(layer, sink, cancel, {}));
   return made.digest;
 }
 

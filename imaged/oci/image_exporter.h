@@ -4,15 +4,16 @@
 // A layer's blob is a pax archive with OCI's whiteouts, compressed in independent pieces. Its
 // digest, size and diff_id are computed once and kept beside the store's layers
 // (imaged/repository/layer_conversions.h); opening an image whose layers were never exported
-// therefore reads all of it once, and keeps what it made in the store's staging until the OciImage
-// goes. A blob that comes out otherwise than recorded is kCorrupt, told before its last bytes are
-// given: a reader that counts never gets a whole wrong blob.
+// therefore reads all of it once, and keeps compressed blobs in the store's staging until the
+// OciImage goes. A blob that comes out otherwise than recorded is kCorrupt, told before its last
+// bytes are given: a reader that counts never gets a whole wrong blob.
 //
 // Holds the image against collection while it lives. Thread-safe after Open.
 #pragma once
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,8 +54,12 @@ class OciImage {
  private:
   struct Spool;
   OciImage(Repository& repository, Liveness::HeldImage held, Compression compression);
-  Status AddLayer(const Digest& layer, const CancelToken& cancel);
-  Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel);
+  using ByteProgress = std::function<void(uint64_t)>;
+  Status AddLayer(const Digest& layer, const CancelToken& cancel, const ByteProgress& progress);
+  Result<EncodedLayer> Encode(const Digest& layer, const ByteSink& sink, const CancelToken& cancel,
+                              const ByteProgress& progress) const;
+  Result<EncodedLayer> EncodeToSpool(const Digest& layer, const CancelToken& cancel,
+                                     const ByteProgress& progress);
   void Describe();
   // Both: the digest of what they gave.
   Result<Sha256Digest> WriteLayer(const Digest& layer, const Descriptor& blob, const ByteSink& sink,

@@ -7,7 +7,8 @@ namespace strata::imaged::oci {
 
 Result<EncodedLayer> EncodeLayer(const Tree& layer, const ObjectStore& store,
                                  Compression compression, const ByteSink& sink,
-                                 const CancelToken& cancel) {
+                                 const CancelToken& cancel,
+                                 const std::function<void(uint64_t)>& progress) {
   EncodedLayer encoded;
   Sha256Hasher of_tar;
   Sha256Hasher of_blob;
@@ -20,7 +21,10 @@ Result<EncodedLayer> EncodeLayer(const Tree& layer, const ObjectStore& store,
   options.oci_whiteouts = true;
   options.sparse = SparseFiles::kByContent;
   options.cancel = &cancel;
+  uint64_t taken = 0;
   const ByteSink take = [&](std::string_view data) -> Status {
+    taken += data.size();
+    if (progress) progress(taken);
     // Without compression both are the same bytes: hashed once.
     if (compression != Compression::kNone) of_tar.Update(data);
     return compressor.Write(data);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "common/cancel.h"
@@ -28,9 +29,10 @@ struct EncodedLayer {
   uint64_t size = 0;
 };
 
-// Errors of ExportTar and of `sink`.
+// Errors of ExportTar and of `sink`. `progress`, if given: uncompressed bytes so far.
 Result<EncodedLayer> EncodeLayer(const Tree& layer, const ObjectStore& store,
                                  Compression compression, const ByteSink& sink,
-                                 const CancelToken& cancel);
+                                 const CancelToken& cancel,
+                                 const std::function<void(uint64_t)>& progress = {});
 
 }  // namespace strata::imaged::oci

@@ -109,6 +109,8 @@ http::Response Authenticator::Challenge(const http::Request& request, const Need
     challenge += ",scope=\"" + need.type + ":" + need.name + ":" + actions + "\"";
   }
   response.headers.push_back({"WWW-Authenticate", challenge});
+  // Old clients of docker know by it that they speak to a registry.
+  response.headers.push_back({"Docker-Distribution-Api-Version", "registry/2.0"});
   return response;
 }
 

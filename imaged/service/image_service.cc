@@ -134,7 +134,9 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         chunk.mutable_tar()->append(data);
         return chunk.tar().size() < kChunkBytes ? Ok() : flush();
       };
+      RateLimit limit;
       const ProgressSink progress = [&](const v1::Progress& state) {
+        if (!limit.Pass()) return;
         v1::ExportChunk event;
         *event.mutable_progress() = state;
         writer->Write(event);

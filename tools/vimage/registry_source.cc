@@ -38,6 +38,14 @@ class RegistrySource : public TarSource {
   }
 
   int fd() const override { return read_end_.get(); }
+  // Of the layers alone: what is around them does not show.
+  uint64_t size_bytes() const override {
+    uint64_t bytes = 0;
+    for (size_t i = known_layers_; i < image_.manifest.layers.size(); ++i) {
+      bytes += image_.manifest.layers[i].size;
+    }
+    return bytes;
+  }
 
   Status Finish() override {
     thread_.join();

@@ -200,6 +200,7 @@ Result<int> PullFromRegistry(Tool& tool, const RegistryArguments& arguments) {
   ASSIGN_OR_RETURN(size_t known, CountKnown(tool, image));
   while (true) {
     ASSIGN_OR_RETURN(const auto source, StartRegistrySource(session.get(), image, known, &cancel));
+    options.set_bytes_total(source->size_bytes());
     Result<api::ImportResult> result = ImportStream(tool, *source, options);
     if (result.ok()) return ShowImport(tool, *source, std::move(*result));
     // What was here may have been deleted since.

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <future>
 #include <semaphore>
 #include <thread>
 
@@ -91,6 +90,14 @@ class TestHandler : public Handler {
             return Error(Code::kCorrupt, "the rest is damaged");
           });
       response.content_length = 100;
+    } else if (request.path == "/stall") {
+      response.body = std::make_unique<PipedBody>(
+          "stall", [this](const PipedBody::Sink& sink, const CancelToken&) -> Status {
+            RETURN_IF_ERROR(sink("part"));
+            stalled.acquire();
+            return Ok();
+          });
+      response.content_length = 100;
     } else if (request.path == "/throw") {
       (void)std::string().at(1);
     } else {
@@ -102,6 +109,7 @@ class TestHandler : public Handler {
   std::string kept;
   size_t keep_bytes_max = 1u << 30;
   std::string last_path;
+  std::binary_semaphore stalled{0};
   std::atomic<int> requests{0};
   std::atomic<uint64_t> produced{0};
   std::atomic<bool> cancelled{false};
@@ -215,6 +223,31 @@ TEST_F(HttpServerTest, ABodyThatGoesWrongIsNotTakenForAWholeOne) {
   raw.Send("GET /throw HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(raw.ReadToEnd(), "");
   EXPECT_EQ(Get("/echo")->status, 200) << "the server lives on";
+}
+
+TEST_F(HttpServerTest, AClientGivesUpOnAServerThatStalls) {
+  ClientOptions impatient;
+  impatient.stall_max = std::chrono::seconds(1);
+  Start({}, impatient);
+  const auto answer = Get("/stall");
+  EXPECT_EQ(answer.ok() ? Code::kInternal : answer.error().code(), Code::kUnavailable);
+  handler_.stalled.release();
+}
+
+TEST_F(HttpServerTest, ACancelledRequestEnds) {
+  Start();
+  Outgoing request;
+  request.url = url_ + "/stall";
+  CancelToken cancel;
+  const auto answer = client_->Perform(
+      request,
+      [&](const Incoming&, std::string_view) -> Status {
+        cancel.Cancel();
+        return Ok();
+      },
+      cancel);
+  EXPECT_EQ(answer.ok() ? Code::kInternal : answer.error().code(), Code::kCancelled);
+  handler_.stalled.release();
 }
 
 TEST_F(HttpServerTest, NoMoreIsMadeThanTheClientTakes) {

@@ -34,6 +34,7 @@ class FakeImageService : public iapi::ImageService::Service {
   std::function<grpc::Status(grpc::ServerContext*, ImportStream*)> on_import;
   std::function<grpc::Status(const iapi::ListRequest&, iapi::ListResponse*)> on_list;
   std::function<grpc::Status(grpc::ServerWriter<iapi::ExportChunk>*)> on_export;
+  iapi::ExportRequest export_request;  // The last one.
   std::function<grpc::Status(grpc::ServerWriter<iapi::FsckEvent>*)> on_fsck;
 
   grpc::Status Import(grpc::ServerContext* context, ImportStream* stream) override {
@@ -43,8 +44,9 @@ class FakeImageService : public iapi::ImageService::Service {
                     iapi::ListResponse* response) override {
     return on_list(*request, response);
   }
-  grpc::Status Export(grpc::ServerContext*, const iapi::ExportRequest*,
+  grpc::Status Export(grpc::ServerContext*, const iapi::ExportRequest* request,
                       grpc::ServerWriter<iapi::ExportChunk>* writer) override {
+    export_request = *request;
     return on_export(writer);
   }
   grpc::Status Fsck(grpc::ServerContext*, const iapi::FsckRequest*,

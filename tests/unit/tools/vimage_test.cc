@@ -90,6 +90,28 @@ TEST_F(VimageTest, ImportOfADirectorySendsItsTar) {
   EXPECT_EQ(files->out, "hello, world") << files->err;
 }
 
+TEST_F(VimageTest, AFolderThatIsAnOciLayoutIsSentAsOne) {
+  AcceptImports();
+  ASSERT_TRUE(MakeDirectories(path("layout")).ok());
+  ASSERT_TRUE(WriteFileAtomically(path("layout/index.json"), "{}").ok());
+  EXPECT_EQ(Vimage({"import", path("layout"), "web"}).exit_code, 0);
+  EXPECT_EQ(options_.format(), iapi::ARCHIVE_TAR);
+  ASSERT_TRUE(WriteFileAtomically(path("layout/oci-layout"), "{}").ok());
+  EXPECT_EQ(Vimage({"import", path("layout"), "web", "--ref", "a:1", "--platform", "linux/arm64"})
+                .exit_code,
+            0);
+  EXPECT_EQ(options_.format(), iapi::ARCHIVE_OCI);
+  EXPECT_EQ(options_.archive_reference(), "a:1");
+  EXPECT_EQ(options_.platform(), "linux/arm64");
+  EXPECT_EQ(Vimage({"import", path("layout"), "web", "--format", "tar"}).exit_code, 0);
+  EXPECT_EQ(options_.format(), iapi::ARCHIVE_TAR);
+  EXPECT_EQ(Vimage({"import", "-", "web", "--format", "docker"}, "x").exit_code, 0);
+  EXPECT_EQ(options_.format(), iapi::ARCHIVE_DOCKER);
+  EXPECT_EQ(Vimage({"import", "-", "web"}, "x").exit_code, 0);
+  EXPECT_EQ(options_.format(), iapi::ARCHIVE_FORMAT_UNSPECIFIED);
+  EXPECT_EQ(Vimage({"import", "-", "web", "--format", "zip"}, "x").exit_code, 2);
+}
+
 TEST_F(VimageTest, ARefusedImportStopsReadingItsDirectory) {
   service_.on_import = [](grpc::ServerContext*, FakeImageService::ImportStream*) {
     return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the disk is full");
@@ -248,6 +270,29 @@ TEST_F(VimageTest, ExportWritesTheArchiveToAFileOrToStandardOutput) {
   EXPECT_EQ(Vimage({"export", "web", path("web.tar")}).exit_code, 0);
   EXPECT_EQ(*ReadFile(path("web.tar")), "the archive");
   EXPECT_EQ(Vimage({"export", "web"}).raw_out, "the archive");
+}
+
+TEST_F(VimageTest, ExportAsksForTheFormatAndKeepsProgressOutOfTheArchive) {
+  service_.on_export = [](grpc::ServerWriter<iapi::ExportChunk>* writer) {
+    iapi::ExportChunk chunk;
+    chunk.mutable_progress()->set_stage("encode");
+    writer->Write(chunk);
+    chunk.clear_progress();
+    chunk.set_tar("archive");
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  };
+  Serve(service_);
+  const ToolRun run =
+      Vimage({"export", "web", "--format", "oci", "--compression", "zstd", "-o", path("web.tar")});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(*ReadFile(path("web.tar")), "archive");
+  EXPECT_EQ(service_.export_request.format(), iapi::ARCHIVE_OCI);
+  EXPECT_EQ(service_.export_request.compression(), iapi::LAYER_ZSTD);
+  EXPECT_EQ(Vimage({"export", "web"}).raw_out, "archive");
+  EXPECT_EQ(service_.export_request.format(), iapi::ARCHIVE_TAR);
+  EXPECT_EQ(Vimage({"export", "web", "--format", "docker"}).raw_out, "archive");
+  EXPECT_EQ(service_.export_request.format(), iapi::ARCHIVE_DOCKER);
 }
 
 TEST_F(VimageTest, FsckExitsWith8WhenItFoundAProblem) {
