@@ -26,16 +26,25 @@ Status Leases::Take(const std::string& name, const v1::Image& image) {
   if (name.empty() || name.size() > kNameMax) {
     return Error(Code::kInvalidArgument, "a lease's name has 1-256 bytes");
   }
-  ASSIGN_OR_RETURN(const auto held, Find(name));
-  if (held && held->digest() == image.digest()) return Ok();
-  if (held) {
-    return Error(Code::kAlreadyExists, "the lease " + name + " holds another image, " +
-                                           held->owner() + "/" + held->name());
-  }
+  // Ok or kAlreadyExists when somebody holds it.
+  const auto find_held = [&]() -> Result<std::optional<Status>> {
+    ASSIGN_OR_RETURN(const auto held, Find(name));
+    if (!held) return std::optional<Status>();
+    if (held->digest() == image.digest()) return std::optional<Status>(Ok());
+    return std::optional<Status>(
+        Error(Code::kAlreadyExists,
+              "the lease " + name + " holds another image, " + held->owner() + "/" + held->name()));
+  };
+  ASSIGN_OR_RETURN(const auto before, find_held());
+  if (before) return *before;
   catalog::LeaseRecord record;
   *record.mutable_image() = image;
   record.mutable_image()->clear_grants();
-  return records_.Put(Table::kLeases, name, record.SerializeAsString());
+  const Status taken = records_.Commit({{Table::kLeases, name, std::nullopt}},
+                                       {{Table::kLeases, name, record.SerializeAsString()}});
+  if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
+  ASSIGN_OR_RETURN(const auto meanwhile, find_held());  // Somebody was faster.
+  return meanwhile ? *meanwhile : taken;
 }
 
 Status Leases::Release(const std::string& name) { return records_.Delete(Table::kLeases, name); }

@@ -5,6 +5,7 @@
 #include "imaged/compare/rebase.h"
 #include "imaged/repository/file_info.h"
 #include "imaged/repository/repository.h"
+#include "imaged/repository/scrub.h"
 #include "imaged/save/layer_builder.h"
 
 namespace strata::imaged {
@@ -213,15 +214,18 @@ Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequ
   ASSIGN_OR_RETURN(const auto ingest, StartIngest(*name));
   v1::Image draft = image.image;
   draft.set_visibility(v1::VISIBILITY_UNSPECIFIED);
-  RETURN_IF_ERROR(CheckSecretsUnder(*name, image.image));
+  draft.set_secrets_checked(image.image.secrets_checked() && IsCleanBase(base.image));
   *draft.mutable_layers() = base.image.layers();
   v1::Lineage* lineage = draft.mutable_lineage();
   lineage->set_parent_reference(DisplayName(base.image));
   lineage->set_parent_digest(base.image.digest());
   lineage->set_origin("rebase of " + DisplayName(image.image) + " from " + response.from());
-  ASSIGN_OR_RETURN(
-      v1::ImportResult published,
-      Publish(*name, std::move(draft), {*result.layer, ContentBytes(*result.layer), ingest.get()}));
+  ASSIGN_OR_RETURN(const CommittedLayer committed,
+                   CommitLayer({*result.layer, ContentBytes(*result.layer), ingest.get()}));
+  *draft.add_layers() = committed.layer;
+  RETURN_IF_ERROR(CheckSecretsUnder(*name, draft));
+  ASSIGN_OR_RETURN(v1::ImportResult published,
+                   PublishCommitted(*name, std::move(draft), committed, *ingest));
   *response.mutable_image() = std::move(*published.mutable_image());
   *response.mutable_summary() = std::move(*published.mutable_summary());
   return response;

@@ -92,12 +92,18 @@ Result<v1::ImportResult> Repository::Publish(const Images::Reservation& name, v1
                                              const NewLayer& layer) {
   ASSIGN_OR_RETURN(const CommittedLayer committed, CommitLayer(layer));
   *draft.add_layers() = committed.layer;
+  return PublishCommitted(name, std::move(draft), committed, *layer.ingest);
+}
+
+Result<v1::ImportResult> Repository::PublishCommitted(const Images::Reservation& name,
+                                                      v1::Image draft, const CommittedLayer& layer,
+                                                      const Ingest& ingest) {
   ASSIGN_OR_RETURN(v1::ImportResult result, PublishStack(name, std::move(draft)));
   v1::IngestSummary* summary = result.mutable_summary();
-  summary->set_entries(committed.layer.entries());
-  summary->set_objects(layer.ingest->stats().objects);
-  summary->set_bytes(layer.content_bytes);
-  summary->set_manifest_bytes(committed.layer.manifest_bytes());
+  summary->set_entries(layer.layer.entries());
+  summary->set_objects(ingest.stats().objects);
+  summary->set_bytes(layer.layer.content_bytes());
+  summary->set_manifest_bytes(layer.layer.manifest_bytes());
   return result;
 }
 
@@ -115,6 +121,8 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
   if (!options.base().empty()) {
     ASSIGN_OR_RETURN(Liveness::HeldImage found, HoldImage(caller, options.base()));
     const v1::Image& base = held.emplace(std::move(found)).image;
+    // The layer that is imported is its owner's to know; those below may have been saved.
+    RETURN_IF_ERROR(CheckSecretsUnder(name, base, options.visibility()));
     ASSIGN_OR_RETURN(base_tree, LoadFlattened(held->hold.stack()));
     *draft.mutable_layers() = base.layers();
     draft.mutable_lineage()->set_parent_reference(DisplayName(base));

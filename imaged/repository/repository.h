@@ -110,8 +110,9 @@ class Repository {
   };
   Result<CommittedLayer> CommitLayer(const NewLayer& layer);
   // For images that come under a name which others may use already, with layers that were made
-  // before: kFailedPrecondition as for Share.
-  Status CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft);
+  // before: kFailedPrecondition as for Share. `visibility`: what the name is to get.
+  Status CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft,
+                           v1::Visibility visibility = v1::VISIBILITY_UNSPECIFIED);
   // Publishes an image whose layers are all there (Images::Publish says what `draft` brings).
   // kResourceExhausted when its owner may not have that much. The summary counts as new what the
   // owner did not have before.
@@ -131,6 +132,9 @@ class Repository {
         usage_(*catalog_, *layers_),
         provider_(*objects_, std::move(fetchers)) {}
 
+  // Publish, after the layer was committed and added to `draft`.
+  Result<v1::ImportResult> PublishCommitted(const Images::Reservation& name, v1::Image draft,
+                                            const CommittedLayer& layer, const Ingest& ingest);
   class LayerScrub;
   // kFailedPrecondition names secrets that containers left in the image.
   Status CheckSecrets(const v1::Image& image);

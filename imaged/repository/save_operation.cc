@@ -1,6 +1,5 @@
 #include "imaged/repository/save_operation.h"
 
-#include <algorithm>
 #include <unordered_set>
 
 #include "imaged/repository/scrub.h"
@@ -77,9 +76,7 @@ Result<v1::ImportResult> SaveOperation::Finish() {
   draft.mutable_lineage()->set_parent_digest(base.digest());
   draft.set_description(start_.description());
   draft.set_visibility(start_.visibility());
-  const bool clean_below =
-      base.secrets_checked() || std::all_of(base.layers().begin(), base.layers().end(), IsImported);
-  draft.set_secrets_checked(scrub && clean_below);
+  draft.set_secrets_checked(scrub && IsCleanBase(base));
   ASSIGN_OR_RETURN(v1::ImportResult result,
                    repository_->Publish(name_, std::move(draft),
                                         {layer.tree, layer.content_bytes, ingest_.get()}));

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <set>
 
 #include "common/printable.h"
@@ -36,6 +37,11 @@ Result<std::unique_ptr<ErofsReader>> EmptyTree() {
 }  // namespace
 
 bool IsImported(const v1::Layer& layer) { return layer.history().origin().starts_with("import"); }
+
+bool IsCleanBase(const v1::Image& base) {
+  return base.secrets_checked() ||
+         std::all_of(base.layers().begin(), base.layers().end(), IsImported);
+}
 
 v1::ScrubbedSecret DescribeFinding(const ScrubFinding& finding) {
   v1::ScrubbedSecret scrubbed;
@@ -151,8 +157,9 @@ Status Repository::CheckSecrets(const v1::Image& image) {
                    "--keep-secrets shares it as it is");
 }
 
-Status Repository::CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft) {
-  ASSIGN_OR_RETURN(const bool shared, images().WillBeShared(name, v1::VISIBILITY_UNSPECIFIED));
+Status Repository::CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft,
+                                     v1::Visibility visibility) {
+  ASSIGN_OR_RETURN(const bool shared, images().WillBeShared(name, visibility));
   return shared ? CheckSecrets(draft) : Ok();
 }
 

@@ -12,6 +12,9 @@ namespace strata::imaged {
 // Whoever imports an archive knows what is in it; a container's layer holds what was left there.
 bool IsImported(const v1::Layer& layer);
 
+// Whether a clean layer on top of it makes a clean image.
+bool IsCleanBase(const v1::Image& base);
+
 v1::ScrubbedSecret DescribeFinding(const ScrubFinding& finding);
 
 // The first 1000 and the count, for a message that has `scrubbed` and `scrubbed_count`.

@@ -29,6 +29,7 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
                                               const v1::Image* draft) const {
   Layers layers;
   std::map<uid_t, std::set<Digest>> creators;  // Of foreign layers.
+  std::map<Digest, uint64_t> foreign_manifests;
   const auto add = [&](const Digest& digest, uid_t creator, uint64_t manifest_bytes,
                        uint64_t content_bytes) {
     if (creator == owner) {
@@ -36,6 +37,7 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
     } else {
       layers.foreign[digest] = content_bytes;
       creators[creator].insert(digest);
+      foreign_manifests[digest] = manifest_bytes;
     }
   };
   catalog_.index().ForEachVersionOf(owner, [&](const ImageIndex::Version& version) {
@@ -55,14 +57,13 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
     }
   }
   // What its maker has given up is the user's now.
-  std::map<Digest, uint64_t> abandoned;
   for (auto& [creator, digests] : creators) {
     catalog_.index().ForEachVersionOf(creator, [&](const ImageIndex::Version& version) {
       for (const auto& layer : version.layers) digests.erase(layer.digest);
     });
     for (const Digest& digest : digests) {
       layers.foreign.erase(digest);
-      layers.own.try_emplace(digest, 0);
+      layers.own.try_emplace(digest, foreign_manifests[digest]);
     }
   }
   for (const auto& [digest, bytes] : layers.own) layers.foreign.erase(digest);

@@ -130,6 +130,22 @@ TEST_F(ImageRacesTest, ATagWithoutItsImageGoesWhenTheCatalogIsOpenedAndLeavesNoR
   EXPECT_EQ(anew->visibility(), v1::PRIVATE);
 }
 
+TEST_F(ImageRacesTest, OfTwoWhoTakeOneLeaseOneHoldsItAndTheOtherIsToldSo) {
+  const auto first = Publish(kAlice, "x", "1");
+  const auto second = Publish(kAlice, "y", "2");
+  ASSERT_OK(first);
+  ASSERT_OK(second);
+  Between([&] { EXPECT_TRUE(catalog_->leases().Take("node/1", *second).ok()); });
+  const Status taken = catalog_->leases().Take("node/1", *first);
+  other_.get();
+  ASSERT_FALSE(taken.ok());
+  EXPECT_EQ(taken.error().code(), Code::kAlreadyExists);
+  EXPECT_EQ((*catalog_->leases().Find("node/1"))->digest(), second->digest());
+  Between([&] { EXPECT_TRUE(catalog_->leases().Take("node/2", *first).ok()); });
+  EXPECT_TRUE(catalog_->leases().Take("node/2", *first).ok()) << "both meant the same image";
+  other_.get();
+}
+
 TEST_F(ImageRacesTest, ATagOfADamagedImageLeavesNoRights) {
   const auto image = Publish(kAlice, "x", "1");
   ASSERT_OK(image);

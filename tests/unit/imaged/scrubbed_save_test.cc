@@ -169,6 +169,57 @@ TEST_F(ScrubbedSaveTest, ASharedNameIsNotPointedToSecretsUnseen) {
   ASSERT_OK(repository_->Tag(kAlice, tag));
 }
 
+TEST_F(ScrubbedSaveTest, ACheckedImageOnABaseWithSecretsIsNoCheckedOne) {
+  ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
+  ASSERT_OK(Import(kAlice, "open", tar_));
+  ASSERT_OK(
+      Import(kAlice, "clean", tar_, [](v1::ImportOptions* options) { options->set_base("open"); }));
+  v1::ScrubRequest scrub;
+  scrub.set_reference("clean");
+  scrub.set_replace(true);
+  ASSERT_TRUE(repository_->Scrub(kAlice, scrub)->image().secrets_checked());
+  ASSERT_OK(Share(kAlice, "open", v1::PUBLIC));
+  v1::RebaseRequest rebase;
+  rebase.set_reference("clean");
+  rebase.set_onto("saved");
+  rebase.set_new_reference("open");
+  rebase.set_replace(true);
+  rebase.set_prefer(v1::REBASE_IMAGE);
+  EXPECT_EQ(repository_->Rebase(kAlice, rebase).error().code(), Code::kFailedPrecondition);
+  rebase.set_new_reference("mixed");
+  const auto mixed = repository_->Rebase(kAlice, rebase);
+  ASSERT_OK(mixed);
+  EXPECT_FALSE(mixed->image().secrets_checked());
+  v1::ShareRequest share;
+  share.set_reference("mixed");
+  share.set_visibility(v1::PUBLIC);
+  EXPECT_EQ(repository_->Share(kAlice, share).error().code(), Code::kFailedPrecondition);
+  rebase.set_onto("base");
+  rebase.set_new_reference("open");
+  const auto sound = repository_->Rebase(kAlice, rebase);
+  ASSERT_OK(sound);
+  EXPECT_TRUE(sound->image().secrets_checked());
+}
+
+TEST_F(ScrubbedSaveTest, AnImportForOthersDoesNotLieOnSecrets) {
+  ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
+  ASSERT_OK(Import(kAlice, "open", tar_));
+  ASSERT_OK(Share(kAlice, "open", v1::PUBLIC));
+  const auto on_saved = [this](const std::string& name, v1::Visibility visibility) {
+    return Import(kAlice, name, tar_, [&](v1::ImportOptions* options) {
+      options->set_base("saved");
+      options->set_visibility(visibility);
+      options->set_replace(true);
+    });
+  };
+  EXPECT_EQ(on_saved("open", v1::VISIBILITY_UNSPECIFIED).error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(on_saved("new", v1::PUBLIC).error().code(), Code::kFailedPrecondition);
+  ASSERT_OK(on_saved("new", v1::PRIVATE));
+  ASSERT_OK(on_saved("open", v1::PRIVATE));
+  ASSERT_OK(Save(v1::PUBLIC, v1::SCRUB_DEFAULT));
+  ASSERT_OK(on_saved("new", v1::PUBLIC));
+}
+
 TEST_F(ScrubbedSaveTest, AnImageIsCleanedInAllItsLayersAndMayBeSharedThen) {
   ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
   ASSERT_OK(repository_->ReleaseRoot("node/1"));

@@ -178,5 +178,19 @@ TEST_F(UsageTest, ObjectListsAreMadeAnewWhenTheyAreGoneOrDamaged) {
   expect_same();
 }
 
+TEST_F(RepositoryTest, WhoKeepsAnAbandonedLayerPaysForItsManifestToo) {
+  ASSERT_OK(Import(kAlice, "base", tar_));
+  ASSERT_OK(Share(kAlice, "base", v1::PUBLIC));
+  const std::string more =
+      MakeTar(directory_->path() + "/scratch", {{"mine", std::string(5000, 'm')}});
+  ASSERT_OK(Import(kBob, "mine", more, [](v1::ImportOptions* options) {
+    options->set_base(std::to_string(kAlice) + "/base");
+  }));
+  const uint64_t alice = repository_->usage().ChargeWithout(kAlice, {})->bytes;
+  const uint64_t bob = repository_->usage().ChargeWithout(kBob, {})->bytes;
+  ASSERT_OK(Delete(kAlice, "base"));
+  EXPECT_EQ(repository_->usage().ChargeWithout(kBob, {})->bytes, alice + bob);
+}
+
 }  // namespace
 }  // namespace strata::imaged
