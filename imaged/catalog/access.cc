@@ -24,7 +24,7 @@ bool Names(const catalog::GrantRecord& grant, const Viewer& viewer) {
       return gid && viewer.InGroup(*gid);
     }
     case v1::GRANT_CLASS:
-      return viewer.InClass(grant.id(), grant.granted_unix_ms());
+      return viewer.InClass(grant);
     default:  // Of a later version: it grants nothing to this one.
       return false;
   }
@@ -37,8 +37,8 @@ bool Viewer::InGroup(gid_t gid) const {
   return std::find(groups_->begin(), groups_->end(), gid) != groups_->end();
 }
 
-bool Viewer::InClass(const std::string& class_key, int64_t granted_unix_ms) const {
-  return classes_.Contains(class_key, uid_, granted_unix_ms);
+bool Viewer::InClass(const catalog::GrantRecord& grant) const {
+  return classes_.Contains(grant, uid_);
 }
 
 bool IsExpired(const catalog::GrantRecord& grant, int64_t now_unix_ms) {

@@ -28,7 +28,7 @@ class Viewer {
   // He may change what `owner` has.
   bool Owns(uid_t owner) const { return IsRoot() || uid_ == owner; }
   bool InGroup(gid_t gid) const;
-  bool InClass(const std::string& class_key, int64_t granted_unix_ms) const;
+  bool InClass(const catalog::GrantRecord& grant) const;
 
  private:
   const uid_t uid_;

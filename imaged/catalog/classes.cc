@@ -1,10 +1,11 @@
 #include "imaged/catalog/classes.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <mutex>
 
 #include "common/log.h"
-#include "imaged/catalog/records.pb.h"
 #include "imaged/catalog/reference.h"
 
 namespace strata::imaged {
@@ -13,6 +14,14 @@ namespace {
 Error NoSuchClass(const std::string& name) {
   return Error(Code::kNotFound,
                "there is no class " + name + " of yours ('vimage class' lists them)");
+}
+
+Result<std::string> NewId() {
+  std::string id(16, '\0');
+  if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
+    return Errno("getrandom");
+  }
+  return id;
 }
 
 }  // namespace
@@ -42,14 +51,23 @@ void Classes::Apply(const std::vector<RecordChange>& changes) {
     entry.members.assign(record.member_uids().begin(), record.member_uids().end());
     std::sort(entry.members.begin(), entry.members.end());
     entry.created_unix_ms = record.created_unix_ms();
+    entry.id = record.id();
   }
 }
 
-bool Classes::Contains(const std::string& class_key, uid_t uid, int64_t granted_unix_ms) const {
+bool Classes::Contains(const catalog::GrantRecord& grant, uid_t uid) const {
+  const std::shared_lock lock(mutex_);
+  const auto it = entries_.find(grant.id());
+  if (it == entries_.end() || it->second.id != grant.class_id()) return false;
+  const Entry& entry = it->second;
+  if (entry.id.empty() && entry.created_unix_ms > grant.granted_unix_ms()) return false;
+  return std::binary_search(entry.members.begin(), entry.members.end(), uid);
+}
+
+std::string Classes::IdOf(const std::string& class_key) const {
   const std::shared_lock lock(mutex_);
   const auto it = entries_.find(class_key);
-  return it != entries_.end() && it->second.created_unix_ms <= granted_unix_ms &&
-         std::binary_search(it->second.members.begin(), it->second.members.end(), uid);
+  return it == entries_.end() ? "" : it->second.id;
 }
 
 std::string Classes::DisplayName(const std::string& class_key) const {
@@ -117,13 +135,14 @@ Result<v1::Class> Classes::Change(uid_t caller, const v1::ChangeClassRequest& re
                    "you keep " + std::to_string(kClassesPerOwnerMax) + " classes already");
     }
     record.set_created_unix_ms(now_unix_ms);
+    ASSIGN_OR_RETURN(*record.mutable_id(), NewId());
   }
   std::vector<uid_t> members(record.member_uids().begin(), record.member_uids().end());
   RETURN_IF_ERROR(ChangeMembers(request, &members));
   record.mutable_member_uids()->Assign(members.begin(), members.end());
   RETURN_IF_ERROR(records_.Commit({{Table::kClasses, key, before}},
                                   {{Table::kClasses, key, record.SerializeAsString()}}));
-  return Describe(key, {members, record.created_unix_ms()}, /*with_members=*/true);
+  return Describe(key, {members, record.created_unix_ms(), record.id()}, /*with_members=*/true);
 }
 
 Result<std::string> Classes::KeyOf(uid_t caller, const std::string& name) const {

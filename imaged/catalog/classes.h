@@ -16,6 +16,7 @@
 #include "imaged/api/imaged.pb.h"
 #include "imaged/catalog/accounts.h"
 #include "imaged/catalog/record_store.h"
+#include "imaged/catalog/records.pb.h"
 
 namespace strata::imaged {
 
@@ -32,9 +33,9 @@ class Classes {
   Status Load();
   void Apply(const std::vector<RecordChange>& changes);
 
-  // Whether `uid` is in the class that something was granted to at that time: a class that was
-  // deleted and made anew under the same name is another one.
-  bool Contains(const std::string& class_key, uid_t uid, int64_t granted_unix_ms) const;
+  // Whether `uid` is in the class that `grant` was given to: a class that was deleted and made anew
+  // under the same name is another one. Classes without an id, of earlier builds, go by the time.
+  bool Contains(const catalog::GrantRecord& grant, uid_t uid) const;
 
   // Adds and removes members; makes the class when it is not there and somebody is added.
   // kNotFound names a user that the host does not know, and a class that the caller may not change.
@@ -47,6 +48,8 @@ class Classes {
   // For grants: the key of the class `name`, which has to exist. Only its owner (and root) may
   // share with it, and nobody else learns that it is there.
   Result<std::string> KeyOf(uid_t caller, const std::string& name) const;
+  // What a grant to the class of this key remembers it by.
+  std::string IdOf(const std::string& class_key) const;
   // "owner/name" of a key.
   std::string DisplayName(const std::string& class_key) const;
 
@@ -54,6 +57,7 @@ class Classes {
   struct Entry {
     std::vector<uid_t> members;  // Ascending.
     int64_t created_unix_ms = 0;
+    std::string id;
   };
   v1::Class Describe(const std::string& key, const Entry& entry, bool with_members) const;
   Status ChangeMembers(const v1::ChangeClassRequest& request, std::vector<uid_t>* members) const;

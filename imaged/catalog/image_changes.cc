@@ -11,6 +11,8 @@ constexpr size_t kLabelsMax = 64;
 constexpr size_t kLabelKeyMax = 128;
 constexpr size_t kLabelValueMax = 1024;
 constexpr int kGrantsMax = 1000;
+constexpr size_t kConfigMax = 256 << 10;  // The history of an OCI image is a part of it.
+constexpr size_t kLineageMax = 8 << 10;
 constexpr size_t kVersionsPerOwnerMax = 20'000;
 
 bool IsLabelKey(const std::string& key) {
@@ -53,6 +55,24 @@ Status CheckDescription(const std::string& description) {
   if (description.size() <= kDescriptionMax) return Ok();
   return Error(Code::kInvalidArgument,
                "a description has at most " + std::to_string(kDescriptionMax) + " bytes");
+}
+
+Status CheckExtent(const v1::Image& image) {
+  if (image.layers_size() > kImageLayersMax) {
+    return Error(Code::kResourceExhausted,
+                 "an image has at most " + std::to_string(kImageLayersMax) +
+                     " layers: 'vimage export' and 'vimage import' make one layer of all of them");
+  }
+  if (image.config().ByteSizeLong() > kConfigMax) {
+    return Error(Code::kInvalidArgument,
+                 "the configuration of an image (command, environment, history) has at most " +
+                     std::to_string(kConfigMax) + " bytes");
+  }
+  if (image.lineage().ByteSizeLong() > kLineageMax) {
+    return Error(Code::kInvalidArgument, "how an image was made (origin, command) is told in at " +
+                                             ("most " + std::to_string(kLineageMax)) + " bytes");
+  }
+  return Ok();
 }
 
 Status CheckLabels(const google::protobuf::Map<std::string, std::string>& labels) {
@@ -166,6 +186,7 @@ Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Imag
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
   RETURN_IF_ERROR(CheckLabels(draft.labels()));
+  RETURN_IF_ERROR(CheckExtent(draft));
   const Digest digest = ImageDigest(draft);
   draft.set_digest(digest.ToString());
   draft.set_created_unix_ms(now_());
@@ -204,6 +225,7 @@ Result<catalog::GrantRecord> Images::ResolveGrant(uid_t caller, const v1::Grant&
   record.set_kind(grant.kind());
   if (grant.kind() == v1::GRANT_CLASS) {
     ASSIGN_OR_RETURN(*record.mutable_id(), classes_.KeyOf(caller, grant.name()));
+    record.set_class_id(classes_.IdOf(record.id()));
     return record;
   }
   if (grant.kind() != v1::GRANT_USER && grant.kind() != v1::GRANT_GROUP) {

@@ -267,7 +267,12 @@ Result<v1::ListResponse> Images::List(uid_t caller, const v1::ListRequest& reque
   std::vector<Found> found;
   for (const auto& tag : page.tags) found.push_back({tag->version, tag});
   ASSIGN_OR_RETURN(std::vector<v1::Image> images, DescribeAll(viewer, found));
-  for (v1::Image& image : images) *response.add_images() = std::move(image);
+  for (v1::Image& image : images) {
+    // Large, and for who looks at one image: a page has to fit into a message.
+    image.clear_config();
+    for (v1::Layer& layer : *image.mutable_layers()) layer.clear_history();
+    *response.add_images() = std::move(image);
+  }
   return response;
 }
 

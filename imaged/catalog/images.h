@@ -151,5 +151,9 @@ std::string DisplayName(const v1::Image& image);
 // kInvalidArgument or kResourceExhausted for what is too long or too much.
 Status CheckDescription(const std::string& description);
 Status CheckLabels(const google::protobuf::Map<std::string, std::string>& labels);
+// Layers, configuration and lineage.
+Status CheckExtent(const v1::Image& image);
+
+constexpr int kImageLayersMax = 512;
 
 }  // namespace strata::imaged

@@ -16,7 +16,6 @@ namespace strata::imaged {
 namespace {
 
 constexpr std::chrono::seconds kAnswerTimeMax{30};
-constexpr int kLayersMax = 512;
 constexpr uint64_t kManifestBytesMax = 2ull << 30;
 constexpr uint64_t kBurstBytes = 4 << 20;
 // Of a host that passes on: each hop of a chain adds the time of one group.
@@ -24,9 +23,8 @@ constexpr transfer::GroupLimits kRelayGroup{1 << 20, std::chrono::milliseconds(5
 
 // What another host says of an image, as far as it can be told without the bytes.
 Status CheckImage(const v1::Image& image) {
-  if (image.layers_size() == 0 || image.layers_size() > kLayersMax) {
-    return Error(Code::kCorrupt, "an image has 1-" + std::to_string(kLayersMax) + " layers");
-  }
+  if (image.layers_size() == 0) return Error(Code::kCorrupt, "an image without layers");
+  RETURN_IF_ERROR(CheckExtent(image));
   if (ImageDigest(image).ToString() != image.digest()) {
     return Error(Code::kCorrupt, "the image is not what its digest says");
   }

@@ -247,5 +247,38 @@ TEST_F(ImagesTest, ADamagedRecordIsNamedAndHidesNothingElse) {
   EXPECT_EQ(images().Find(kAlice, "z").error().code(), Code::kNotFound);
 }
 
+TEST_F(ImagesTest, AnImageHasBoundsSoThatPagesOfImagesHaveThem) {
+  const auto publish = [&](const std::function<void(v1::Image*)>& more) -> Result<v1::Image> {
+    v1::Image draft;
+    *draft.add_layers() = LayerOf("1", 1000);
+    more(&draft);
+    ASSIGN_OR_RETURN(const auto name, images().Reserve(kAlice, "x", true));
+    return images().Publish(name, std::move(draft));
+  };
+  EXPECT_EQ(publish([](v1::Image* image) {
+              image->mutable_config()->add_env("A=" + std::string(300'000, 'x'));
+            })
+                .error()
+                .code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(publish([](v1::Image* image) {
+              image->mutable_lineage()->set_command(std::string(10'000, 'x'));
+            })
+                .error()
+                .code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(publish([](v1::Image* image) {
+              for (int i = 0; i < kImageLayersMax; ++i) *image->add_layers() = image->layers(0);
+            })
+                .error()
+                .code(),
+            Code::kResourceExhausted);
+  ASSERT_OK(publish([](v1::Image* image) { image->mutable_config()->add_env("A=x"); }));
+  EXPECT_EQ(images().Find(kAlice, "x")->config().env_size(), 1);
+  const auto page = images().List(kAlice, {});
+  ASSERT_OK(page);
+  EXPECT_FALSE(page->images(0).has_config()) << "that is for who looks at one image";
+}
+
 }  // namespace
 }  // namespace strata::imaged

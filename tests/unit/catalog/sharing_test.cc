@@ -39,6 +39,17 @@ TEST_F(SharingTest, AClassMayUseItAsItsMembersComeAndGo) {
   EXPECT_TRUE(Sees(kCarol, "alice/spark:v1"));
 }
 
+TEST_F(SharingTest, AClassThatIsMadeAnewInheritsNothingWhateverTheClockSays) {
+  ASSERT_OK(ChangeClass(kAlice, "c", {"bob"}));
+  ASSERT_OK(Publish(kAlice, "x", "1"));
+  ASSERT_OK(ShareWith(kAlice, "x", To(v1::GRANT_CLASS, "c")));
+  ASSERT_TRUE(Sees(kBob, "alice/x"));
+  ASSERT_OK(catalog_->classes().Delete(kAlice, "c"));
+  now_ -= kHour;
+  ASSERT_OK(ChangeClass(kAlice, "c", {"bob"}));
+  EXPECT_FALSE(Sees(kBob, "alice/x"));
+}
+
 TEST_F(SharingTest, AClassThatIsMadeAnewInheritsNothing) {
   ASSERT_OK(ChangeClass(kAlice, "os", {"bob"}));
   ASSERT_OK(ShareWith(kAlice, "spark:v1", To(v1::GRANT_CLASS, "os")));
