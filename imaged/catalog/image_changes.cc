@@ -283,13 +283,18 @@ Status Images::ChangeGrants(uid_t caller, const v1::ShareRequest& request,
   return Ok();
 }
 
-Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request) {
+Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request,
+                                const std::string& seen_digest) {
   ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const Reservation reservation, Reserve(caller, request.reference(), true));
   const std::string key = TagKey(reservation.name());
   ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, key));
   catalog::TagRecord tag;
   if (!before || !tag.ParseFromString(*before)) return NoSuchImage(reservation.name());
+  if (!seen_digest.empty() && tag.digest() != seen_digest) {
+    return Error(Code::kFailedPrecondition, "another image got the name " + request.reference() +
+                                                " meanwhile: share it again");
+  }
   RETURN_IF_ERROR(ChangeGrants(caller, request, &tag));
   RETURN_IF_ERROR(records_.Commit({{Table::kTags, key, before}},
                                   {{Table::kTags, key, tag.SerializeAsString()}}));

@@ -83,7 +83,10 @@ class Images {
   // kept as far as versions_kept goes.
   Result<v1::Image> Publish(const Reservation& name, v1::Image draft);
 
-  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request);
+  // `seen_digest`: what the caller looked at, which it has to be still (kFailedPrecondition);
+  // empty: whatever it is.
+  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request,
+                          const std::string& seen_digest = "");
   Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
   Result<v1::Image> Edit(uid_t caller, const v1::EditRequest& request);
   // Takes a tag away, and the version behind it if no other tag points there; with the last tag of

@@ -171,7 +171,10 @@ Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request) {
                      images().Reserve(caller, request.new_reference(), request.replace()));
     RETURN_IF_ERROR(CheckSecretsUnder(name, held.image));
   }
-  return images().Tag(caller, request);
+  // The version that was looked at, whatever its tag points to by now.
+  v1::TagRequest seen = request;
+  seen.set_reference(held.image.owner() + "/" + held.image.name() + "@" + held.image.digest());
+  return images().Tag(caller, seen);
 }
 
 Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequest& request) {

@@ -169,7 +169,7 @@ Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& reques
   RETURN_IF_ERROR(images().FindOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
   RETURN_IF_ERROR(CheckSecrets(held.image));
-  return images().Share(caller, request);
+  return images().Share(caller, request, held.image.digest());
 }
 
 }  // namespace strata::imaged

@@ -20,6 +20,19 @@ TEST_F(SharingTest, ANamedUserMayUseItAndNobodyElse) {
   EXPECT_EQ(images().Find(kAlice, "spark:v1")->access(), "owner");
 }
 
+TEST_F(SharingTest, WhatIsSharedIsWhatWasLookedAt) {
+  const auto first = Publish(kAlice, "x", "1");
+  ASSERT_OK(first);
+  ASSERT_OK(Publish(kAlice, "x", "2", "", true));
+  v1::ShareRequest request;
+  request.set_reference("x");
+  request.set_visibility(v1::PUBLIC);
+  EXPECT_EQ(images().Share(kAlice, request, first->digest()).error().code(),
+            Code::kFailedPrecondition);
+  EXPECT_EQ(images().Find(kAlice, "x")->visibility(), v1::PRIVATE);
+  ASSERT_OK(images().Share(kAlice, request, images().Find(kAlice, "x")->digest()));
+}
+
 TEST_F(SharingTest, AGroupMayUseItAsLongAsOneIsInIt) {
   ASSERT_OK(ShareWith(kAlice, "spark:v1", To(v1::GRANT_GROUP, "students")));
   EXPECT_TRUE(Sees(kBob, "alice/spark:v1"));
