@@ -16,7 +16,8 @@ int64_t HostUnixMs() {
 }
 
 // Tags whose image is gone name nothing, and keep rights that a new image must not get.
-Status RemoveDanglingTags(const ImageIndex& index, RecordStore* records) {
+Status RemoveDanglingTags(const ImageIndex& index, RecordStore* records,
+                          std::vector<std::string>* mended) {
   std::vector<RecordChange> changes;
   RETURN_IF_ERROR(records->Scan(
       Table::kTags, "", [&](const std::string& key, const std::string& value) -> Status {
@@ -27,8 +28,9 @@ Status RemoveDanglingTags(const ImageIndex& index, RecordStore* records) {
         if (!digest.ok()) return Ok();
         ASSIGN_OR_RETURN(const auto image, records->Get(Table::kImages, ImageKey(*name, *digest)));
         if (image) return Ok();  // Damaged, but there.
-        LOG_WARNING("catalog: the tag " + key + " is taken away: its image " + tag.digest() +
-                    " is not there");
+        mended->push_back("catalog: the tag " + key + " is taken away: its image " + tag.digest() +
+                          " is not there");
+        LOG_WARNING(mended->back());
         changes.push_back({Table::kTags, key, std::nullopt});
         return Ok();
       }));
@@ -52,7 +54,7 @@ Result<std::unique_ptr<Catalog>> Catalog::Open(std::unique_ptr<RecordStore> reco
                                                const CatalogOptions& options) {
   std::unique_ptr<Catalog> catalog(new Catalog(std::move(records), options));
   RETURN_IF_ERROR(catalog->index_.Load(*catalog->records_));
-  RETURN_IF_ERROR(RemoveDanglingTags(catalog->index_, catalog->records_.get()));
+  RETURN_IF_ERROR(RemoveDanglingTags(catalog->index_, catalog->records_.get(), &catalog->mended_));
   RETURN_IF_ERROR(catalog->classes_.Load());
   catalog->records_->SetListener([raw = catalog.get()](const std::vector<RecordChange>& changes) {
     raw->index_.Apply(changes);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "imaged/catalog/accounts.h"
@@ -31,6 +33,8 @@ class Catalog {
   const Accounts& accounts() const { return accounts_; }
   int64_t Now() const { return now_(); }
   RecordStore& records() { return *records_; }
+  // What was wrong when it was opened, and was set right.
+  const std::vector<std::string>& mended() const { return mended_; }
   const ImageIndex& index() const { return index_; }
   Images& images() { return images_; }
   Classes& classes() { return classes_; }
@@ -42,6 +46,7 @@ class Catalog {
   const std::unique_ptr<RecordStore> records_;
   const Accounts& accounts_;
   const UnixClock now_;
+  std::vector<std::string> mended_;
   ImageIndex index_;
   Classes classes_;
   Images images_;

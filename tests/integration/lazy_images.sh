@@ -40,7 +40,7 @@ trap clean_up EXIT
 die() { echo "lazy_images: $*" >&2; exit 1; }
 calculate() { awk "BEGIN { printf \"%.3f\", $1 }"; }
 on() { vimage "${@:2}" --socket "$root/$1-run/imaged.sock"; }
-in_cluster() { vcluster "${@:2}" --socket "$root/$1-run/vclusterd.sock"; }
+in_cluster() { STRATA_RUN_DIR="$root/$1-run" vcluster "${@:2}"; }
 serves() {  # NAME LOG PID
   timeout 20 grep -q -m1 serves < <(tail -n +1 -F --pid="$3" "$2" 2>/dev/null) ||
     die "a daemon of $1 does not start"
@@ -84,12 +84,12 @@ for name in a b c; do
   namespace=strata-lazy-$name-$$
   namespaces+=("$namespace")
   ip netns add "$namespace"
-  ip -n "$namespace" link add eth0 type veth peer name "$name" netns "$bridge"
+  ip -n "$namespace" link add eth0 type veth peer name "host-$name" netns "$bridge"
   ip -n "$namespace" address add "10.77.0.$(($(printf '%d' "'$name") - 96))/24" dev eth0
   ip -n "$namespace" link set lo up
   ip -n "$namespace" link set eth0 up
-  ip -n "$bridge" link set "$name" master br0 up
-  for end in "$namespace eth0" "$bridge $name"; do
+  ip -n "$bridge" link set "host-$name" master br0 up
+  for end in "$namespace eth0" "$bridge host-$name"; do
     read -r where device <<<"$end"
     tc -n "$where" qdisc add dev "$device" root tbf rate 24mbit burst 64kb latency 200ms
   done

@@ -317,17 +317,18 @@ void AddPeerCommands(Tool& tool) {
   command->add_flag("--lazy", pull->lazy,
                     "Done as soon as containers can start; the rest comes in the background");
 
+  AddRegistryOptions(command, &pull->registry);
+  command
+      ->add_option("--platform", pull->registry.platform,
+                   "Of a registry's image for several: linux/arm64 (default: this host's)")
+      ->group("Registries (docker://)");
+
   auto fills = std::make_shared<FillsArguments>();
   command = tool.AddCommand("fills", "Show the lazy images that are not complete yet",
                             "  vimage fills\n  vimage fills spark:v1 --wait",
                             [&tool, fills] { return Fills(tool, *fills); });
   command->add_option("IMAGE", fills->reference, "[OWNER/]NAME[:TAG]; otherwise all of yours");
   command->add_flag("--wait", fills->wait, "Return when nothing is to come any more");
-  AddRegistryOptions(command, &pull->registry);
-  command
-      ->add_option("--platform", pull->registry.platform,
-                   "Of a registry's image for several: linux/arm64 (default: this host's)")
-      ->group("Registries (docker://)");
 
   auto push = std::make_shared<PullArguments>();
   command = tool.AddCommand(

@@ -117,7 +117,7 @@ TEST_F(RecoveryTest, TheOfflineCheckFindsATagOfNoImage) {
       Table::kImages, "", [&](const std::string& key, const std::string&) {
         return repository_->catalog().records().Delete(Table::kImages, key);
       }));
-  EXPECT_THAT(Check(), testing::Contains(HasSubstr("points to no image")));
+  EXPECT_THAT(Check(), testing::Contains(HasSubstr("is taken away: its image")));
 }
 
 TEST_F(RecoveryTest, TheOfflineCheckIsRefusedWhileTheStoreIsOpen) {

@@ -444,12 +444,19 @@ TEST_P(TakeoverTest, RequestsAreCountedAcrossServers) {
     }
     return 0;
   };
+  // A request is counted when it was answered, so a moment after its caller goes on.
+  const auto await_created = [&](int64_t count) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (created() != count && std::chrono::steady_clock::now() < end) {
+    }
+    EXPECT_EQ(created(), count);
+  };
   EXPECT_EQ(created(), 0);
   OpenFile("one", O_WRONLY | O_CREAT);
-  EXPECT_EQ(created(), 1);
+  await_created(1);
   KillServer();
   OpenFile("two", O_WRONLY | O_CREAT);
-  EXPECT_EQ(created(), 2);
+  await_created(2);
   const auto unknown =
       strata::Run({LAYERFS_BINARY, "requests", "--upper", spec_.upper_dir + "-not"});
   EXPECT_NE(unknown->exit_code, 0);
