@@ -11,6 +11,7 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/parallel.h"
+#include "common/printable.h"
 #include "imaged/peers/unix_time.h"
 
 namespace strata::imaged {
@@ -26,6 +27,7 @@ constexpr std::chrono::seconds kNeedLooksEvery{2};
 // How long one step of the background gives way to programs that wait.
 constexpr std::chrono::milliseconds kGiveWayMax{500};
 constexpr size_t kOneByOneAtOnce = 4;
+constexpr size_t kErrorBytesMax = 2048;
 
 }  // namespace
 
@@ -164,11 +166,12 @@ void LazyFills::Loop(const std::stop_token& stop) {
       continue;
     }
     Entry& entry = found->second;
-    if (done.error().code() != Code::kCancelled && entry.fill.error() != done.error().message()) {
+    if (done.error().code() != Code::kCancelled &&
+        entry.fill.error() != Printable(done.error().message(), kErrorBytesMax)) {
       LOG_WARNING("lazy image " + digest + ": " + done.error().message());
     }
     entry.fill.clear_progress();
-    entry.fill.set_error(done.error().message());
+    entry.fill.set_error(Printable(done.error().message(), kErrorBytesMax));
     entry.due = Clock::now() + entry.pause;
     entry.fill.set_next_attempt_unix_ms(UnixMs(std::chrono::system_clock::now() + entry.pause));
     entry.pause = std::min(2 * entry.pause, kPauseMax);

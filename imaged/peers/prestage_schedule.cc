@@ -7,6 +7,7 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "imaged/peers/unix_time.h"
 
 namespace strata::imaged {
@@ -222,13 +223,13 @@ void PrestageSchedule::End(const std::string& id, const Status& status,
   if (ended == nullptr) return;
   ended->set_state(v1::PRESTAGE_ENDED);
   ended->set_ended_unix_ms(UnixMs(Clock::now()));
-  if (!status.ok()) ended->set_error(status.error().message());
+  if (!status.ok()) ended->set_error(Printable(status.error().message(), kErrorBytesMax));
   size_t failed = 0;
   for (const auto& [name, host] : hosts) {
     v1::PrestageHost* kept = ended->add_hosts();
     *kept = host;
     if (kept->has_result()) kept->mutable_result()->clear_image();
-    if (kept->has_error()) kept->set_error(kept->error().substr(0, kErrorBytesMax));
+    if (kept->has_error()) kept->set_error(Printable(kept->error(), kErrorBytesMax));
     failed += host.has_error();
     if (host.has_error()) LOG_WARNING(Title(*ended) + ": " + name + ": " + host.error());
   }

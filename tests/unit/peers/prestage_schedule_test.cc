@@ -136,6 +136,25 @@ TEST_F(PrestageScheduleTest, OnesOwnAreSeenAndCancelledAndOneThatRunsIsStopped) 
   EXPECT_THAT(schedule->List(0).prestages(), SizeIs(0));
 }
 
+TEST_F(PrestageScheduleTest, AnyErrorIsKeptSoThatTheFileCanBeReadAgain) {
+  {
+    auto schedule = Open([](auto, const auto&, const auto& report, const auto&) -> Status {
+      v1::PrestageHost host;
+      host.set_host("b");
+      host.set_error("x" + std::string(2000, '\xc3'));  // Cut halves of letters.
+      report(host);
+      return Error(Code::kInternal, "no \xff text");
+    });
+    ASSERT_TRUE(schedule->Add(kAlice, "alice", In(std::chrono::milliseconds(-1))).ok());
+    while (schedule->List(kAlice).prestages(0).state() != v1::PRESTAGE_ENDED) {
+    }
+  }
+  const auto again = OpenIdle()->List(kAlice);
+  ASSERT_THAT(again.prestages(), SizeIs(1));
+  EXPECT_THAT(again.prestages(0).error(), HasSubstr("no \\xff text"));
+  EXPECT_LT(again.prestages(0).hosts(0).error().size(), 1000u);
+}
+
 TEST_F(PrestageScheduleTest, WhatCannotBeKeptIsRefused) {
   auto schedule = OpenIdle();
   EXPECT_EQ(schedule->Add(kAlice, "alice", In(std::chrono::hours(24 * 400))).error().code(),
