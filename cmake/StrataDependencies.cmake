@@ -14,6 +14,7 @@ pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(grpcpp REQUIRED IMPORTED_TARGET grpc++)
 pkg_check_modules(protobuf REQUIRED IMPORTED_TARGET protobuf)
+find_package(prometheus-cpp REQUIRED)
 find_program(STRATA_PROTOC protoc REQUIRED)
 find_program(STRATA_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 

@@ -91,11 +91,12 @@ Digest Hasher::Of(std::string_view data) {
   return hasher.Finish();
 }
 
-Result<Digest> HashFile(int fd) {
+Result<Digest> HashFile(int fd, const CancelToken* cancel) {
   Hasher hasher;
   std::vector<char> buffer(kReadSize);
   off_t offset = 0;
   while (true) {
+    if (cancel != nullptr) RETURN_IF_ERROR(cancel->Check());
     const ssize_t n = pread(fd, buffer.data(), buffer.size(), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Errno("read");

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/cancel.h"
 #include "common/result.h"
 
 namespace strata {
@@ -76,6 +77,6 @@ class Hasher {
 };
 
 // Hashes the file behind `fd` from its start to its end, by pread; the offset is left alone.
-Result<Digest> HashFile(int fd);
+Result<Digest> HashFile(int fd, const CancelToken* cancel = nullptr);
 
 }  // namespace strata

@@ -1,6 +1,7 @@
 #include "common/rpc/local_server.h"
 
 #include <fcntl.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
@@ -21,12 +22,25 @@
 namespace strata::rpc {
 namespace {
 
-constexpr size_t kServersMax = 256;  // Distinct uids; a bound on what strangers can make us hold.
+constexpr size_t kServersMax = 256;     // Users with connections, root not counted.
+constexpr size_t kConnectionsMax = 64;  // Of one user; root's are not bounded, nor his threads.
+constexpr int kStreamsMax = 32;         // Calls at once on one connection.
+constexpr int kThreadsMax = 48;         // Of one user's server.
 
 // The services of one uid and the server that runs them.
 struct UidServer {
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<grpc::Server> server;
+  // Copies of the connections' descriptors: gRPC owns the others, and does not say when it closes
+  // one; the peer's end tells.
+  std::vector<UniqueFd> connections;
+
+  void DropClosed() {
+    std::erase_if(connections, [](const UniqueFd& fd) {
+      pollfd peer = {fd.get(), POLLRDHUP, 0};
+      return ::poll(&peer, 1, 0) == 1 && (peer.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+    });
+  }
 };
 
 Result<sockaddr_un> AddressOf(const std::string& path) {
@@ -123,19 +137,41 @@ class LocalServerImpl final : public LocalServer {
     if (::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
       return Errno("SO_PEERCRED");
     }
-    ASSIGN_OR_RETURN(grpc::Server * server, ServerOf(peer.uid));
-    grpc::AddInsecureChannelFromFd(server, connection.release());
+    ASSIGN_OR_RETURN(UidServer * entry, ServerOf(peer.uid));
+    if (peer.uid != 0) {
+      for (auto& each : servers_) each.second.DropClosed();
+      if (entry->connections.size() >= kConnectionsMax) {
+        return Error(Code::kResourceExhausted, "more than " + std::to_string(kConnectionsMax) +
+                                                   " connections of uid " +
+                                                   std::to_string(peer.uid));
+      }
+      UniqueFd copy(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+      if (!copy.valid()) return Errno("copy of a connection's descriptor");
+      entry->connections.push_back(std::move(copy));
+    }
+    grpc::AddInsecureChannelFromFd(entry->server.get(), connection.release());
     return Ok();
   }
 
-  Result<grpc::Server*> ServerOf(uid_t uid) {
-    UidServer& entry = servers_[uid];
-    if (entry.server != nullptr) return entry.server.get();
-    if (servers_.size() > kServersMax) {
-      servers_.erase(uid);
-      return Error(Code::kResourceExhausted, "more than " + std::to_string(kServersMax) +
-                                                 " users at once; uid " + std::to_string(uid));
+  // Servers of users who are gone make room.
+  Status MakeRoom(uid_t uid) {
+    if (uid == 0 || servers_.size() < kServersMax) return Ok();
+    for (auto& each : servers_) each.second.DropClosed();
+    for (auto& [other, entry] : servers_) {
+      if (other == 0 || !entry.connections.empty()) continue;
+      // Its calls were cancelled when their connections ended; their handlers may still run.
+      entry.server->Shutdown(std::chrono::system_clock::now());
+      servers_.erase(other);
+      return Ok();
     }
+    return Error(Code::kResourceExhausted, "more than " + std::to_string(kServersMax) +
+                                               " users at once; uid " + std::to_string(uid));
+  }
+
+  Result<UidServer*> ServerOf(uid_t uid) {
+    if (const auto known = servers_.find(uid); known != servers_.end()) return &known->second;
+    RETURN_IF_ERROR(MakeRoom(uid));
+    UidServer& entry = servers_[uid];
     entry.services = factory_(Caller{uid});
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(4 << 20);
@@ -143,13 +179,19 @@ class LocalServerImpl final : public LocalServer {
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+    if (uid != 0) {
+      grpc::ResourceQuota quota("uid " + std::to_string(uid));
+      quota.SetMaxThreads(kThreadsMax);
+      builder.SetResourceQuota(quota);
+      builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
+    }
     for (const auto& service : entry.services) builder.RegisterService(service.get());
     entry.server = builder.BuildAndStart();
     if (entry.server == nullptr) {
       servers_.erase(uid);
       return Error(Code::kInternal, "gRPC could not start a server");
     }
-    return entry.server.get();
+    return &entry;
   }
 
   const std::string path_;

@@ -5,6 +5,9 @@
 // another. Therefore every uid gets a grpc::Server of its own, with service objects made for this
 // Caller: the identity is a property of the object that runs the call and cannot be confused.
 //
+// What one user can hold is bounded: connections, calls per connection, threads. Room for root is
+// kept always, so nobody locks the host's own daemons out.
+//
 // Thread-safe. Handlers run on gRPC's threads.
 #pragma once
 
@@ -28,7 +31,8 @@ struct Caller {
 
 class LocalServer {
  public:
-  // Makes the services for one caller; called once per uid, kept until shutdown.
+  // Makes the services for one caller; called once per uid that has connections. They are dropped
+  // when others need the room and none of its connections is left.
   using ServiceFactory = std::function<std::vector<std::unique_ptr<grpc::Service>>(const Caller&)>;
 
   // Listens at `socket_path` (any user may connect; a stale socket of a dead daemon is replaced).

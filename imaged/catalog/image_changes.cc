@@ -183,6 +183,7 @@ Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draf
 }
 
 Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Image draft) {
+  draft.mutable_labels()->erase(kCachedLabel);
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
   RETURN_IF_ERROR(CheckLabels(draft.labels()));
@@ -375,6 +376,25 @@ Status Images::RemoveVersions(const std::vector<v1::Image>& versions) {
     changes.push_back({Table::kImages, ImageKey(name, digest), std::nullopt});
   }
   return changes.empty() ? Ok() : records_.Commit({}, changes);
+}
+
+Result<v1::Image> Images::RemoveCached(const Reference& version, const Digest& digest) {
+  const std::lock_guard lock(change_mutex_);
+  const std::string key = ImageKey(version, digest);
+  std::string before;
+  ASSIGN_OR_RETURN(const catalog::ImageRecord record, ReadRecord(key, &before));
+  if (!record.labels().contains(kCachedLabel)) {
+    return Error(Code::kFailedPrecondition, version.ToString(accounts_) + " is kept");
+  }
+  ASSIGN_OR_RETURN(v1::Image image, DescribeRecord(ViewerOf(0), version, nullptr, digest, record));
+  std::vector<RecordExpectation> expected = {{Table::kImages, key, before}};
+  std::vector<RecordChange> changes = {{Table::kImages, key, std::nullopt}};
+  for (const auto& tag : index_.TagsOf(version, digest)) {
+    expected.push_back({Table::kTags, TagKey(tag->name), tag->record.SerializeAsString()});
+    changes.push_back({Table::kTags, TagKey(tag->name), std::nullopt});
+  }
+  RETURN_IF_ERROR(records_.Commit(expected, changes));
+  return image;
 }
 
 }  // namespace strata::imaged

@@ -32,6 +32,10 @@ namespace strata::imaged {
 // Milliseconds since the epoch. Injected, so that tests let shares expire without waiting.
 using UnixClock = std::function<int64_t()>;
 
+// Of a copy of another host's image that may be removed when room is needed (docs/repository.md,
+// "Room"); its value is the host. A new name is a wish to keep: Publish drops it.
+inline constexpr char kCachedLabel[] = "strata.cached";
+
 class Images {
  public:
   // `versions_kept`: how many versions of a name stay after a tag moved on. The rest must outlive
@@ -98,6 +102,9 @@ class Images {
   // The versions of `caller` (of everybody, for root with `all_owners`) that no tag points to.
   Result<std::vector<v1::Image>> Untagged(uid_t caller, bool all_owners) const;
   Status RemoveVersions(const std::vector<v1::Image>& versions);
+  // Removes a version with the label kCachedLabel, and its tags, for want of room; answers what it
+  // was. kFailedPrecondition: it has not that label (any more); kNotFound.
+  Result<v1::Image> RemoveCached(const Reference& name, const Digest& digest);
 
  private:
   Viewer ViewerOf(uid_t uid) const { return Viewer(uid, accounts_, classes_); }

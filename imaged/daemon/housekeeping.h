@@ -1,20 +1,24 @@
 // Housekeeping: what imaged does when nobody asks: a collection some minutes after it started and
-// then every hour, for what operations that failed or were killed left behind.
+// then every hour, for what operations that failed or were killed left behind, and then the
+// eviction of copies when room is short (imaged/repository/eviction.h); and the check of all that
+// is on disk (imaged/repository/background_check.h), with idle priority of the disk.
 #pragma once
 
 #include <thread>
 
-#include "imaged/repository/repository.h"
+#include "imaged/repository/eviction.h"
 
 namespace strata::imaged {
 
 class Housekeeping {
  public:
-  // `repository` must outlive this. The destructor waits for the step that runs.
-  explicit Housekeeping(Repository* repository);
+  // `repository` must outlive this. The destructor waits for the step that runs. Without
+  // `check_disk` there is no such check.
+  Housekeeping(Repository* repository, const EvictionRule& eviction, bool check_disk);
 
  private:
-  std::jthread thread_;
+  std::jthread collecting_;
+  std::jthread checking_;
 };
 
 }  // namespace strata::imaged

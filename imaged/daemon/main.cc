@@ -8,6 +8,7 @@
 #include <climits>
 #include <exception>
 #include <iostream>
+#include <map>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -15,6 +16,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "imaged/daemon/housekeeping.h"
+#include "imaged/daemon/metrics_server.h"
 #include "imaged/daemon/offline_commands.h"
 #include "imaged/fetch/fetchers.h"
 #include "imaged/peers/cluster_service.h"
@@ -37,8 +39,12 @@ struct Settings {
   std::string peer_listen;
   std::string peer_name;
   RegistryOptions registry;
+  std::string metrics;
   uint32_t read_patience_s = 30;
   CatalogOptions catalog;
+  uint64_t scrub_rate = BackgroundCheck::Schedule().bytes_per_second;
+  unsigned scrub_every_days = 7;
+  EvictionRule eviction;
 };
 
 // The host's own name as far as a host of a cluster may be called so: up to the first dot, in
@@ -67,6 +73,12 @@ Status Serve(Settings settings) {
   ASSIGN_OR_RETURN(const auto repository, Repository::Open(settings.state_dir + "/imaged",
                                                            std::move(fetchers), settings.catalog));
   repository->provider().SetReadPatience(std::chrono::seconds(settings.read_patience_s));
+  if (settings.scrub_rate > 0) {
+    BackgroundCheck::Schedule schedule;
+    schedule.bytes_per_second = settings.scrub_rate;
+    schedule.every_ms = int64_t{settings.scrub_every_days} * 24 * 3600 * 1000;
+    repository->background_check().SetSchedule(schedule);
+  }
   ASSIGN_OR_RETURN(const auto puller, ImagePuller::Open(cluster.get(), repository.get()));
   ASSIGN_OR_RETURN(const auto schedule,
                    PrestageSchedule::Open(settings.state_dir + "/imaged/prestages",
@@ -87,6 +99,11 @@ Status Serve(Settings settings) {
                                    repository.get(), tokens.get()));
     LOG_INFO("the registry answers at port " + std::to_string(registry->port()));
   }
+  std::unique_ptr<MetricsServer> metrics;
+  if (!settings.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics, MetricsServer::Start(settings.metrics, repository.get()));
+    LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
+  }
   const std::string socket = ImagedSocket(settings.run_dir);
   ASSIGN_OR_RETURN(
       const auto server, rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
@@ -96,7 +113,7 @@ Status Serve(Settings settings) {
         services.push_back(MakeRegistryService(repository.get(), tokens.get(), caller));
         return services;
       }));
-  const Housekeeping housekeeping(repository.get());
+  const Housekeeping housekeeping(repository.get(), settings.eviction, settings.scrub_rate > 0);
   LOG_INFO("serves at " + socket + ", state in " + settings.state_dir);
   rpc::WaitForStopSignal();
   LOG_INFO("stops");
@@ -126,6 +143,26 @@ int Main(int argc, char** argv) {
   app.add_option("--keep-versions", settings.catalog.versions_kept,
                  "How many earlier versions of a name can be had by digest after its tag moved on")
       ->capture_default_str();
+  unsigned evict_above = static_cast<unsigned>(settings.eviction.threshold * 100);
+  app.add_option("--evict-above", evict_above,
+                 "When the store takes more of its room than this, copies of other hosts' images "
+                 "(vimage pull --cached) go, least recently used first; 0: never")
+      ->check(CLI::Range(0u, 100u))
+      ->capture_default_str()
+      ->type_name("PERCENT");
+  app.add_option("--store-room", settings.eviction.capacity_bytes,
+                 "What the store may take in all before that, 100G (default: what it has and what "
+                 "is free on its disk)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("BYTES");
+  app.add_option("--scrub-rate", settings.scrub_rate,
+                 "How many bytes in a second the check of all stored bytes reads, 0: no check")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->capture_default_str();
+  app.add_option("--scrub-every", settings.scrub_every_days, "How often that begins anew")
+      ->check(CLI::Range(1u, 3650u))
+      ->type_name("DAYS")
+      ->capture_default_str();
   app.add_option("--peer-listen", settings.peer_listen,
                  "Where other hosts of the cluster may call, 10.0.0.1:7443 (default: nowhere)")
       ->type_name("ADDRESS:PORT");
@@ -148,6 +185,16 @@ int Main(int argc, char** argv) {
       ->type_name("BYTES");
   app.add_flag("--registry-insecure", settings.registry.insecure,
                "Serve the registry without TLS: passwords can be read on the way");
+  app.add_option("--metrics", settings.metrics,
+                 "Where Prometheus may ask for /metrics, 127.0.0.1:9640; anybody who reaches it "
+                 "may read it (default: nowhere)")
+      ->type_name("ADDRESS:PORT");
+  LogFormat log_format = LogFormat::kText;
+  app.add_option("--log-format", log_format, "How the log on standard error is written")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, LogFormat>{{"text", LogFormat::kText}, {"json", LogFormat::kJson}}))
+      ->default_str("text")
+      ->type_name("text|json");
   app.add_flag("-v,--verbose", verbose, "Log more");
   const auto offline = [&](const char* name, const char* description) {
     CLI::App* command = app.add_subcommand(name, description);
@@ -171,7 +218,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo);
+  settings.eviction.threshold = evict_above / 100.0;
+  InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo, log_format);
   ::umask(0022);
   const std::string state = settings.state_dir + "/imaged";
   if (*rebuild_catalog) return RebuildCatalogCommand(state, adopt_unnamed);

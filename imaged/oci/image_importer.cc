@@ -138,7 +138,7 @@ class ImageImportOperation {
 
   // Bound by what the owner may still have, the layers before this one counted.
   Result<std::unique_ptr<Ingest>> StartIngest(const Images::Reservation& name) {
-    ASSIGN_OR_RETURN(auto ingest, repository_.StartIngest(name));
+    ASSIGN_OR_RETURN(auto ingest, repository_.StartIngest(name, cancel_));
     if (room_) ingest->LimitNewBytes(*room_ - std::min(*room_, new_bytes_));
     return ingest;
   }

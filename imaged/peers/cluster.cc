@@ -221,16 +221,16 @@ Result<v1::EnrolResponse> Cluster::Enrol(const v1::EnrolRequest& request, const 
   return issuer->Enrol(request, caller, now);
 }
 
-Result<pki::Certificate> Cluster::SignRenewal(const std::string& host_name,
+Result<pki::Certificate> Cluster::SignRenewal(const pki::Certificate& caller,
                                               const std::string& request_der, pki::Time now) {
   ASSIGN_OR_RETURN(Issuer* const issuer, AsIssuer());
-  return issuer->Renew(host_name, request_der, now);
+  return issuer->Renew(caller, request_der, now);
 }
 
 Result<pki::Certificate> Cluster::Obtain(const Member& self, const std::string& request_der,
                                          pki::Time now) {
   if (const auto issuer = AsIssuer(); issuer.ok()) {
-    return (*issuer)->Renew(self.certificate.host_name(), request_der, now);
+    return (*issuer)->Renew(self.certificate, request_der, now);
   }
   ASSIGN_OR_RETURN(const v1::Host issuer, registry_->Issuer());
   ASSIGN_OR_RETURN(const auto channel, Connect(issuer.name()));

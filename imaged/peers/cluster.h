@@ -47,8 +47,8 @@ class Cluster {
   Status Remove(const std::string& name, pki::Time now);
   Result<v1::EnrolResponse> Enrol(const v1::EnrolRequest& request, const std::string& caller,
                                   pki::Time now);
-  Result<pki::Certificate> SignRenewal(const std::string& host_name, const std::string& request_der,
-                                       pki::Time now);
+  Result<pki::Certificate> SignRenewal(const pki::Certificate& caller,
+                                       const std::string& request_der, pki::Time now);
 
   // A new key and certificate for this host.
   Status Renew(pki::Time now);

@@ -12,12 +12,15 @@
 namespace strata::imaged {
 namespace {
 
-constexpr size_t kFileBytesMax = 16u << 20;
-constexpr int kRevokedMax = 100'000;
+constexpr size_t kFileBytesMax = 32u << 20;
+// What gRPC lets other hosts receive is 4 MiB; the file says the same in more words.
+constexpr size_t kListBytesMax = 3u << 20;
+constexpr int kRevokedMax = 20'000;
 
 Status Check(const v1::HostList& list) {
-  if (list.hosts_size() > kHostsMax || list.revoked_size() > kRevokedMax) {
-    return Error(Code::kCorrupt, "the list of hosts is too long");
+  if (list.hosts_size() > kHostsMax || list.revoked_size() > kRevokedMax ||
+      list.ByteSizeLong() > kListBytesMax) {
+    return Error(Code::kResourceExhausted, "the list of hosts is too long");
   }
   for (const v1::Host& host : list.hosts()) {
     if (!pki::IsHostName(host.name())) return Error(Code::kCorrupt, "a host's name is none");
@@ -35,6 +38,11 @@ v1::Host* FindIn(v1::HostList* list, const std::string& name) {
 Error NoSuchHost(const std::string& name) {
   return Error(Code::kNotFound,
                "there is no host '" + name + "' in the cluster: see 'vimage host list'");
+}
+
+Error WasRemoved(const std::string& name) {
+  return Error(Code::kPermissionDenied,
+               "host '" + name + "' was removed from this cluster: let it join anew");
 }
 
 template <typename Repeated>
@@ -94,6 +102,7 @@ Result<v1::Host> HostRegistry::Issuer() const {
 }
 
 Status HostRegistry::Save(v1::HostList next) {
+  RETURN_IF_ERROR(Check(next));
   std::string text;
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
@@ -127,13 +136,23 @@ Status HostRegistry::Add(v1::Host host, const pki::Certificate& certificate) {
   return Commit(std::move(next));
 }
 
-Status HostRegistry::AddCertificate(const std::string& name, const pki::Certificate& certificate,
-                                    pki::Time now) {
+Status HostRegistry::AddCertificate(const pki::Certificate& caller,
+                                    const pki::Certificate& certificate, pki::Time now) {
   const std::lock_guard lock(mutex_);
   v1::HostList next = list_;
-  v1::Host* const host = FindIn(&next, name);
-  if (host == nullptr) return NoSuchHost(name);
+  v1::Host* const host = FindIn(&next, caller.host_name());
+  if (host == nullptr) return WasRemoved(caller.host_name());
+  const auto& known = host->certificates();
+  if (std::none_of(known.begin(), known.end(),
+                   [&](const auto& c) { return c.serial() == caller.serial(); })) {
+    return WasRemoved(caller.host_name());
+  }
   DropExpired(host->mutable_certificates(), now);
+  if (known.size() >= kCertificatesMax) {
+    return Error(Code::kResourceExhausted,
+                 "host '" + host->name() + "' has " + std::to_string(kCertificatesMax) +
+                     " certificates that have not expired: let it be removed, and join anew");
+  }
   *host->add_certificates() = Describe(certificate);
   return Commit(std::move(next));
 }
@@ -163,13 +182,11 @@ Status HostRegistry::Remove(const std::string& name, pki::Time now) {
 }
 
 Status HostRegistry::Adopt(const v1::HostList& list) {
-  RETURN_IF_ERROR(Check(list));
   const std::lock_guard lock(mutex_);
   return TakeOver(list);
 }
 
 Status HostRegistry::Follow(const v1::HostList& list) {
-  RETURN_IF_ERROR(Check(list));
   const std::lock_guard lock(mutex_);
   return list.generation() <= list_.generation() ? Ok() : TakeOver(list);
 }
@@ -188,8 +205,7 @@ Status HostRegistry::Admit(const pki::Certificate& certificate, pki::Time now) c
   const std::lock_guard lock(mutex_);
   for (const v1::RevokedCertificate& revoked : list_.revoked()) {
     if (revoked.serial() == certificate.serial()) {
-      return Error(Code::kPermissionDenied,
-                   "host '" + name + "' was removed from this cluster: let it join anew");
+      return WasRemoved(name);
     }
   }
   return Ok();

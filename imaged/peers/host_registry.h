@@ -17,6 +17,7 @@
 namespace strata::imaged {
 
 constexpr int kHostsMax = 1000;
+constexpr int kCertificatesMax = 4;  // Of a host, not expired.
 
 class HostRegistry {
  public:
@@ -31,8 +32,10 @@ class HostRegistry {
 
   // kAlreadyExists; kResourceExhausted with kHostsMax of them.
   Status Add(v1::Host host, const pki::Certificate& certificate);
-  // A further certificate of a host. kNotFound.
-  Status AddCertificate(const std::string& name, const pki::Certificate& certificate,
+  // A further certificate of the host that `caller` is one of. kPermissionDenied when the list does
+  // not have that one (any more: its host was removed, though another may have the name now);
+  // kResourceExhausted with kCertificatesMax of them.
+  Status AddCertificate(const pki::Certificate& caller, const pki::Certificate& certificate,
                         pki::Time now);
   // Takes the host out and revokes all its certificates. kNotFound; kFailedPrecondition for the
   // issuer itself.

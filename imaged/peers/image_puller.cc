@@ -107,6 +107,13 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   auto published = operation.Publish(name, image);
   if (request.lazy()) fills_->Start(image.digest());  // Or drops it, when nobody has the image.
   if (!published.ok()) return published.error();
+  if (request.cached() && !same) {  // What was here is kept, whatever is asked now.
+    v1::EditRequest mark;
+    mark.set_reference(DisplayName(*published));
+    (*mark.mutable_set_labels())[kCachedLabel] = request.host();
+    published = repository_->images().Edit(caller, mark);
+    if (!published.ok()) return published.error();
+  }
   *result.mutable_image() = std::move(*published);
   result.set_wire_bytes(result.wire_bytes() + operation.manifest_bytes());
   result.set_source(request.host());

@@ -63,6 +63,7 @@ class ImagePuller {
 
   // The hosts of the cluster but this one that take calls. kFailedPrecondition: it is in none.
   Result<std::vector<std::string>> OtherHosts() const;
+  Repository* repository() const { return repository_; }
   std::string UserName(uid_t uid) const { return repository_->catalog().accounts().UserName(uid); }
 
   const PendingImages& pending() const { return pending_; }

@@ -60,12 +60,12 @@ Result<v1::EnrolResponse> Issuer::Enrol(const v1::EnrolRequest& request, const s
   return response;
 }
 
-Result<pki::Certificate> Issuer::Renew(const std::string& host_name, const std::string& request_der,
-                                       pki::Time now) {
-  ASSIGN_OR_RETURN(const auto signing, RequestOf(request_der, host_name));
+Result<pki::Certificate> Issuer::Renew(const pki::Certificate& caller,
+                                       const std::string& request_der, pki::Time now) {
+  ASSIGN_OR_RETURN(const auto signing, RequestOf(request_der, caller.host_name()));
   ASSIGN_OR_RETURN(pki::Certificate certificate, authority_.SignHost(signing, now));
   // Fails for a host that was removed meanwhile.
-  RETURN_IF_ERROR(registry_->AddCertificate(host_name, certificate, now));
+  RETURN_IF_ERROR(registry_->AddCertificate(caller, certificate, now));
   return certificate;
 }
 

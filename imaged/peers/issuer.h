@@ -31,8 +31,8 @@ class Issuer {
   // the token still good.
   Result<v1::EnrolResponse> Enrol(const v1::EnrolRequest& request, const std::string& caller,
                                   pki::Time now);
-  // A new certificate for the host that asks with `host_name`'s valid one.
-  Result<pki::Certificate> Renew(const std::string& host_name, const std::string& request_der,
+  // A new certificate for the host that asks with `caller`, its valid one.
+  Result<pki::Certificate> Renew(const pki::Certificate& caller, const std::string& request_der,
                                  pki::Time now);
 
   const pki::Authority& authority() const { return authority_; }

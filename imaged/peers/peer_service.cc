@@ -9,6 +9,7 @@
 #include "imaged/api/peer.grpc.pb.h"
 #include "imaged/peers/admission.h"
 #include "imaged/peers/image_offer.h"
+#include "imaged/peers/manifest_stream.h"
 #include "imaged/service/object_stream.h"
 #include "imaged/transfer/sender.h"
 
@@ -95,9 +96,10 @@ class PeerServiceImpl final : public v1::PeerService::Service {
                                 const v1::RenewCertificateRequest* request,
                                 v1::RenewCertificateResponse* response) override {
     return ForHost(cluster_, context, "renew certificate", [&](const std::string& host) -> Status {
+      ASSIGN_OR_RETURN(const pki::Certificate caller, rpc::PeerOf(*context));
       ASSIGN_OR_RETURN(
           const auto certificate,
-          cluster_->SignRenewal(host, request->request_der(), std::chrono::system_clock::now()));
+          cluster_->SignRenewal(caller, request->request_der(), std::chrono::system_clock::now()));
       LOG_INFO("a new certificate for host " + host);
       response->set_certificate_pem(certificate.ToPem());
       return Ok();
@@ -149,10 +151,12 @@ class PeerServiceImpl final : public v1::PeerService::Service {
       ASSIGN_OR_RETURN(const UniqueFd fd, offer->OpenManifest(request->layer()));
       ASSIGN_OR_RETURN(const Digest layer, Digest::Parse(request->layer()));
       rpc::CallWatch watch([context] { context->TryCancel(); }, kStreamStallMax);
-      return StreamObject(layer, fd.get(), [&](const v1::ObjectChunk& chunk) {
+      const auto write = [&](const v1::ObjectChunk& chunk) {
         watch.Moved();
         return writer->Write(chunk) && !context->IsCancelled();
-      });
+      };
+      return request->compressed() ? SendManifest(layer, fd.get(), write)
+                                   : StreamObject(layer, fd.get(), write);
     });
   }
 

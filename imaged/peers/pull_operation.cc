@@ -1,19 +1,38 @@
 #include "imaged/peers/pull_operation.h"
 
 #include <fcntl.h>
+#include <prometheus/counter.h>
 
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
 
 #include "common/file_io.h"
+#include "common/metrics.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/status.h"
 #include "imaged/peers/base_images.h"
+#include "imaged/peers/manifest_stream.h"
 #include "imaged/transfer/receiver.h"
 
 namespace strata::imaged {
 namespace {
+
+// What came from other hosts.
+void CountReceived(const transfer::ReceiveReport& report) {
+  static auto& bytes = prometheus::BuildCounter()
+                           .Name("strata_transfer_received_bytes_total")
+                           .Help("Bytes on the wire of objects from other hosts")
+                           .Register(Metrics())
+                           .Add({});
+  static auto& objects = prometheus::BuildCounter()
+                             .Name("strata_transfer_received_objects_total")
+                             .Help("Objects that came from other hosts in transfers")
+                             .Register(Metrics())
+                             .Add({});
+  bytes.Increment(static_cast<double>(report.wire_bytes_received));
+  objects.Increment(static_cast<double>(report.objects));
+}
 
 constexpr std::chrono::seconds kAnswerTimeMax{30};
 constexpr uint64_t kManifestBytesMax = 2ull << 30;
@@ -153,17 +172,24 @@ Result<Tree> PullOperation::FetchManifest(const Digest& layer, uint64_t size_byt
   v1::ReadManifestRequest request;
   *request.mutable_image() = image_;
   request.set_layer(layer.ToString());
+  request.set_compressed(true);
   grpc::ClientContext context;
   rpc::CallWatch watch([&] { context.TryCancel(); }, kPullStallMax, &cancel_);
   const auto stream = stub_->ReadManifest(&context, request);
   ASSIGN_OR_RETURN(ScratchFile file, ScratchFile::Create(ingest.StagingPath(layer.Hex())));
   uint64_t got = 0;
   Status taken = Ok();
+  ManifestReceiver receiver;
   v1::ObjectChunk chunk;
   while (taken.ok() && stream->Read(&chunk)) {
     watch.Moved();
-    got += chunk.data().size();
-    taken = got <= size_bytes ? WriteAll(file.fd(), chunk.data())
+    const auto plain = receiver.Take(chunk);
+    if (!plain.ok()) {
+      taken = plain.error();
+      break;
+    }
+    got += plain->size();
+    taken = got <= size_bytes ? WriteAll(file.fd(), *plain)
                               : Error(Code::kCorrupt, "the manifest is longer than was said");
   }
   if (!taken.ok()) context.TryCancel();
@@ -177,7 +203,7 @@ Result<Tree> PullOperation::FetchManifest(const Digest& layer, uint64_t size_byt
   if (found != layer) {
     return Error(Code::kCorrupt, what + ": what came has the digest " + found.ToString());
   }
-  manifest_bytes_ += got;
+  manifest_bytes_ += receiver.wire_bytes();
   ASSIGN_OR_RETURN(Tree tree, repository_.layers().AddPending(std::move(file), layer), what);
   return tree;
 }
@@ -262,7 +288,7 @@ Result<v1::Image> PullOperation::Publish(const Images::Reservation& name, v1::Im
   image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
   image.clear_grants();
   image.clear_secrets_checked();  // Another host's word.
-  RETURN_IF_ERROR(repository_.CheckSecretsUnder(name, image));
+  RETURN_IF_ERROR(repository_.CheckSecretsUnder(name, image, v1::VISIBILITY_UNSPECIFIED, cancel_));
   ASSIGN_OR_RETURN(const v1::ImportResult published,
                    repository_.PublishStack(name, std::move(image)));
   return published.image();
@@ -324,6 +350,7 @@ Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& object
   result->set_wire_bytes(result->wire_bytes() + report.wire_bytes_received +
                          report.wire_bytes_sent);
   result->set_resumed_bytes(result->resumed_bytes() + report.resumed_bytes);
+  CountReceived(report);
   RETURN_IF_ERROR(cancel_.Check());
   if (!received.ok()) {
     // Why the other side ended it tells more than that it did.

@@ -1,7 +1,7 @@
 #include "imaged/peers/transfer_service.h"
 
 #include "imaged/peers/prestager.h"
-#include "imaged/service/call.h"
+#include "imaged/service/audit.h"
 
 namespace strata::imaged {
 namespace {
@@ -15,14 +15,19 @@ class TransferServiceImpl final : public v1::TransferService::Service {
 
   grpc::Status Pull(grpc::ServerContext* context, const v1::PullRequest* request,
                     grpc::ServerWriter<v1::PullEvent>* writer) override {
-    return Run("pull", context, writer, [&](const auto& progress, const CancelToken& cancel) {
-      return puller_->Pull(uid_, *request, progress, cancel);
-    });
+    v1::Event event = EventOf("pull", uid_, request->reference());
+    event.set_detail("from host " + Printable(request->host()));
+    return Run(std::move(event), context, writer,
+               [&](const auto& progress, const CancelToken& cancel) {
+                 return puller_->Pull(uid_, *request, progress, cancel);
+               });
   }
 
   grpc::Status Prestage(grpc::ServerContext* context, const v1::PrestageRequest* request,
                         grpc::ServerWriter<v1::PrestageHost>* writer) override {
-    return Guarded("prestage", [&]() -> Status {
+    v1::Event event = EventOf("prestage", uid_, request->reference());
+    return Audited(puller_->repository(), std::move(event), [&](v1::Event*) -> Status {
+      ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       const CallCancellation cancellation(context);
       return PrestageImage(
           puller_, uid_, *request, [&](const v1::PrestageHost& state) { writer->Write(state); },
@@ -70,16 +75,20 @@ class TransferServiceImpl final : public v1::TransferService::Service {
 
   grpc::Status Push(grpc::ServerContext* context, const v1::PushRequest* request,
                     grpc::ServerWriter<v1::PullEvent>* writer) override {
-    return Run("push", context, writer, [&](const auto& progress, const CancelToken& cancel) {
-      return puller_->Push(uid_, *request, progress, cancel);
-    });
+    v1::Event event = EventOf("push", uid_, request->reference());
+    event.set_detail("to host " + Printable(request->host()));
+    return Run(std::move(event), context, writer,
+               [&](const auto& progress, const CancelToken& cancel) {
+                 return puller_->Push(uid_, *request, progress, cancel);
+               });
   }
 
  private:
   template <typename Work>
-  grpc::Status Run(const char* call, grpc::ServerContext* context,
+  grpc::Status Run(v1::Event about, grpc::ServerContext* context,
                    grpc::ServerWriter<v1::PullEvent>* writer, const Work& work) {
-    return Guarded(call, [&]() -> Status {
+    return Audited(puller_->repository(), std::move(about), [&](v1::Event* recorded) -> Status {
+      ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       const CallCancellation cancellation(context);
       RateLimit limit;
       const ImagePuller::Progress progress = [&](const v1::PullProgress& state) {
@@ -90,6 +99,7 @@ class TransferServiceImpl final : public v1::TransferService::Service {
       };
       v1::PullEvent done;
       ASSIGN_OR_RETURN(*done.mutable_result(), work(progress, cancellation.token()));
+      if (done.result().has_image()) SetImage(done.result().image(), recorded);
       writer->Write(done);
       return Ok();
     });
@@ -98,6 +108,7 @@ class TransferServiceImpl final : public v1::TransferService::Service {
   ImagePuller* const puller_;
   PrestageSchedule* const schedule_;
   const uid_t uid_;
+  LongCalls long_calls_{uid_};
 };
 
 }  // namespace

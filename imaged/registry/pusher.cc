@@ -6,6 +6,7 @@
 #include "imaged/oci/image_importer.h"
 #include "imaged/oci/image_selection.h"
 #include "imaged/registry/reply.h"
+#include "imaged/service/audit.h"
 
 namespace strata::imaged {
 namespace {
@@ -271,7 +272,11 @@ http::Response Pusher::TakeManifest(uid_t caller, const Route& route, const http
   const Status kept = uploads_->Add(place, document.digest, bytes);
   if (!kept.ok()) return ErrorReply(kept.error(), "MANIFEST_INVALID");
   if (!by_digest) {
+    const RequestScope scope;
+    v1::Event event = EventOf("push", caller, route.repository + ":" + route.reference);
+    event.set_via("registry");
     const Status imported = Import(place, route.reference, document, *request.stopping);
+    RecordOutcome(repository_, std::move(event), imported);
     if (!imported.ok()) return ErrorReply(imported.error(), "MANIFEST_BLOB_UNKNOWN");
   }
   return CreatedReply(route, "manifests", document.digest.ToString());
@@ -293,7 +298,11 @@ http::Response Pusher::DeleteManifest(uid_t caller, const Route& route,
     deletion.set_reference(route.repository + "@" + (*image)->image().digest());
   }
   cache_->DropUnused(ImageCache::Clock::now());
+  const RequestScope scope;
+  v1::Event event = EventOf("delete", caller, deletion.reference());
+  event.set_via("registry");
   const auto deleted = repository_->Delete(caller, deletion);
+  RecordOutcome(repository_, std::move(event), deleted.ok() ? Ok() : Status(deleted.error()));
   if (!deleted.ok()) return ErrorReply(deleted.error(), "MANIFEST_UNKNOWN");
   http::Response response;
   response.status = 202;

@@ -1,7 +1,7 @@
 #include "imaged/registry/registry_service.h"
 
 #include "imaged/api/registry.grpc.pb.h"
-#include "imaged/service/call.h"
+#include "imaged/service/audit.h"
 
 namespace strata::imaged {
 namespace {
@@ -13,8 +13,11 @@ class RegistryServiceImpl final : public v1::RegistryService::Service {
 
   grpc::Status Create(grpc::ServerContext*, const v1::CreateTokenRequest* request,
                       v1::CreateTokenResponse* response) override {
-    return Answer("token create", response,
-                  [&] { return book_->Create(uid_, *request, std::chrono::system_clock::now()); });
+    return Audited(repository_, EventOf("token create", uid_, ""), [&](v1::Event* done) -> Status {
+      ASSIGN_OR_RETURN(*response, book_->Create(uid_, *request, std::chrono::system_clock::now()));
+      done->set_image(response->token().id());
+      return Ok();
+    });
   }
 
   grpc::Status List(grpc::ServerContext*, const v1::ListTokensRequest* request,
@@ -24,8 +27,11 @@ class RegistryServiceImpl final : public v1::RegistryService::Service {
 
   grpc::Status Revoke(grpc::ServerContext*, const v1::RevokeTokenRequest* request,
                       v1::RevokeTokenResponse* response) override {
-    return Answer("token revoke", response->mutable_token(),
-                  [&] { return book_->Revoke(uid_, request->id()); });
+    return Audited(
+        repository_, EventOf("token revoke", uid_, request->id()), [&](v1::Event*) -> Status {
+          ASSIGN_OR_RETURN(*response->mutable_token(), book_->Revoke(uid_, request->id()));
+          return Ok();
+        });
   }
 
   grpc::Status KnownLayers(grpc::ServerContext*, const v1::KnownLayersRequest* request,

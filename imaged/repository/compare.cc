@@ -183,7 +183,8 @@ Result<size_t> Repository::BaseLayers(uid_t caller, const v1::Image& image, cons
                DisplayName(image) + " was made from no other image: there is nothing to put it on");
 }
 
-Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequest& request) {
+Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequest& request,
+                                              const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const RebasePolicy policy, PolicyOf(request));
   ASSIGN_OR_RETURN(const Liveness::HeldImage image, HoldImage(caller, request.reference()));
   ASSIGN_OR_RETURN(const Liveness::HeldImage base, HoldImage(caller, request.onto()));
@@ -200,8 +201,10 @@ Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequ
   const Liveness::Hold origin_hold =
       liveness_.HoldStack(LayerStack(stack.begin(), stack.begin() + static_cast<ptrdiff_t>(below)));
   ASSIGN_OR_RETURN(const OpenedImage origin, OpenForComparison(origin_hold.stack()));
+  RETURN_IF_ERROR(cancel.Check());
   ASSIGN_OR_RETURN(const OpenedImage changed, OpenForComparison(stack));
   ASSIGN_OR_RETURN(const OpenedImage onto, OpenForComparison(base.hold.stack()));
+  RETURN_IF_ERROR(cancel.Check());
   ASSIGN_OR_RETURN(const RebaseResult result,
                    RebaseImage(origin.compared, changed.compared, *onto.tree, policy));
   v1::RebaseResponse response;
@@ -210,8 +213,9 @@ Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequ
   response.set_from(origin_history.image_reference());
   Report(result, &response);
   if (!result.layer || !name) return response;
+  RETURN_IF_ERROR(cancel.Check());
 
-  ASSIGN_OR_RETURN(const auto ingest, StartIngest(*name));
+  ASSIGN_OR_RETURN(const auto ingest, StartIngest(*name, cancel));
   v1::Image draft = image.image;
   draft.set_visibility(v1::VISIBILITY_UNSPECIFIED);
   draft.set_secrets_checked(image.image.secrets_checked() && IsCleanBase(base.image));
@@ -223,7 +227,7 @@ Result<v1::RebaseResponse> Repository::Rebase(uid_t caller, const v1::RebaseRequ
   ASSIGN_OR_RETURN(const CommittedLayer committed,
                    CommitLayer({*result.layer, ContentBytes(*result.layer), ingest.get()}));
   *draft.add_layers() = committed.layer;
-  RETURN_IF_ERROR(CheckSecretsUnder(*name, draft));
+  RETURN_IF_ERROR(CheckSecretsUnder(*name, draft, v1::VISIBILITY_UNSPECIFIED, cancel));
   ASSIGN_OR_RETURN(v1::ImportResult published,
                    PublishCommitted(*name, std::move(draft), committed, *ingest));
   *response.mutable_image() = std::move(*published.mutable_image());

@@ -281,6 +281,20 @@ Result<std::string> LayerStore::FlattenedTree(const std::vector<Digest>& layers)
   return path;
 }
 
+int64_t LayerStore::LastUse(const std::vector<Digest>& layers) const {
+  struct stat st;
+  if (::stat(TreePath(layers, layers.size()).c_str(), &st) != 0) return 0;
+  return st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1'000'000;
+}
+
+void LayerStore::NoteUse(const std::vector<Digest>& layers) {
+  // Without it the image is evicted sooner than it should be.
+  const std::string path = TreePath(layers, layers.size());
+  if (::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) != 0) {
+    LOG_WARNING(Errno("note the use of " + path).message());
+  }
+}
+
 Status LayerStore::VerifyFlattenedTree(const std::vector<Digest>& layers) {
   const std::string path = TreePath(layers, layers.size());
   if (!PathExists(path)) return Ok();

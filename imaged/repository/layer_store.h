@@ -84,6 +84,10 @@ class LayerStore {
   Status VerifyManifest(const Digest& layer) const;
 
   // The flattened tree of `layers` (bottom first), built if it is not there.
+  // When a root was made from the stack last, as far as its tree remembers; 0: it has none. Kept as
+  // the modification time of the tree's file.
+  int64_t LastUse(const std::vector<Digest>& layers) const;
+  void NoteUse(const std::vector<Digest>& layers);
   Result<std::string> FlattenedTree(const std::vector<Digest>& layers);
   // Builds the tree anew and compares it with the cached one; a cached tree that differs is
   // removed and reported as kCorrupt.

@@ -9,6 +9,7 @@ Result<v1::AcquireRootResponse> Repository::AcquireRoot(const v1::AcquireRootReq
   v1::AcquireRootResponse response;
   ASSIGN_OR_RETURN(*response.mutable_tree_path(), layers_->FlattenedTree(held.hold.stack()));
   RETURN_IF_ERROR(catalog_->leases().Take(request.lease(), held.image));
+  layers_->NoteUse(held.hold.stack());
   response.set_objects_dir(objects_->objects_dir());
   const auto profile = layers_->Profile(held.hold.stack());
   response.set_start_unknown(profile.ok() && profile->empty());

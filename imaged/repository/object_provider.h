@@ -24,6 +24,10 @@
 
 namespace strata::imaged {
 
+// Whether a failed look at stored bytes means that they are no good, and not that it could not be
+// made.
+bool IsDamage(const Error& error);
+
 class ObjectProvider {
  public:
   using Progress = std::function<void(uint64_t bytes)>;
@@ -42,6 +46,14 @@ class ObjectProvider {
   Status Provide(const Digest& digest, bool verify, const CancelToken& cancel,
                  const Progress& progress = {},
                  std::chrono::milliseconds patience = std::chrono::milliseconds(0));
+  // Moves an object away of which `damage` was found, and has a good one fetched. The error tells
+  // the damage and what every source said.
+  Status Heal(const Digest& digest, const Error& damage, const CancelToken& cancel,
+              const Progress& progress = {},
+              std::chrono::milliseconds patience = std::chrono::milliseconds(0));
+  // Fetches an object that is missing since it was found damaged, as Heal does.
+  Status HealMissing(const Digest& digest, const CancelToken& cancel, const Progress& progress = {},
+                     std::chrono::milliseconds patience = std::chrono::milliseconds(0));
   // The object, fetched if it is not here.
   Result<UniqueFd> Open(const Digest& digest, const CancelToken& cancel);
   // How long a program's open of a file waits for sources that do not answer. Set before the first
@@ -61,6 +73,9 @@ class ObjectProvider {
   };
 
   Fetchers Sources() const;
+  // Answers which source gave it.
+  Result<std::string> FetchFromAny(const Digest& digest, const CancelToken& cancel,
+                                   const Progress& progress, std::chrono::milliseconds patience);
   Result<Round> AskAll(const Digest& digest, std::chrono::steady_clock::time_point end,
                        const CancelToken& cancel, const Progress& progress);
   Status FetchFrom(ObjectFetcher& fetcher, const Digest& digest, const CancelToken& cancel,

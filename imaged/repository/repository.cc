@@ -33,8 +33,10 @@ Result<std::unique_ptr<Repository>> Repository::Open(
   }
   ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(state_dir));
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(std::move(records), options));
-  return std::unique_ptr<Repository>(new Repository(std::move(objects), std::move(layers),
-                                                    std::move(catalog), std::move(fetchers)));
+  ASSIGN_OR_RETURN(auto events, EventLog::Open(state_dir + "/events"));
+  return std::unique_ptr<Repository>(new Repository(state_dir, std::move(objects),
+                                                    std::move(layers), std::move(catalog),
+                                                    std::move(events), std::move(fetchers)));
 }
 
 Result<v1::ShowResponse> Repository::Show(uid_t caller, const std::string& reference) {
@@ -58,10 +60,12 @@ Result<v1::ShowResponse> Repository::Show(uid_t caller, const std::string& refer
   return response;
 }
 
-Result<std::unique_ptr<Ingest>> Repository::StartIngest(const Images::Reservation& name) {
+Result<std::unique_ptr<Ingest>> Repository::StartIngest(const Images::Reservation& name,
+                                                        const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const std::optional<uint64_t> room, usage_.Room(name.name().owner_uid));
   ASSIGN_OR_RETURN(auto ingest, objects_->StartIngest());
   if (room) ingest->LimitNewBytes(*room);
+  ingest->CancelWith(&cancel);
   return ingest;
 }
 
@@ -114,7 +118,7 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
   RETURN_IF_ERROR(CheckLabels(options.labels()));
   ASSIGN_OR_RETURN(const Images::Reservation name,
                    images().Reserve(caller, options.reference(), options.replace()));
-  ASSIGN_OR_RETURN(const auto ingest, StartIngest(name));
+  ASSIGN_OR_RETURN(const auto ingest, StartIngest(name, cancel));
   v1::Image draft;
   std::optional<Tree> base_tree;
   std::optional<Liveness::HeldImage> held;
@@ -122,7 +126,7 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
     ASSIGN_OR_RETURN(Liveness::HeldImage found, HoldImage(caller, options.base()));
     const v1::Image& base = held.emplace(std::move(found)).image;
     // The layer that is imported is its owner's to know; those below may have been saved.
-    RETURN_IF_ERROR(CheckSecretsUnder(name, base, options.visibility()));
+    RETURN_IF_ERROR(CheckSecretsUnder(name, base, options.visibility(), cancel));
     ASSIGN_OR_RETURN(base_tree, LoadFlattened(held->hold.stack()));
     *draft.mutable_layers() = base.layers();
     draft.mutable_lineage()->set_parent_reference(DisplayName(base));
@@ -164,12 +168,13 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
   return result;
 }
 
-Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request) {
+Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request,
+                                  const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
   if (!request.keep_secrets()) {
     ASSIGN_OR_RETURN(const Images::Reservation name,
                      images().Reserve(caller, request.new_reference(), request.replace()));
-    RETURN_IF_ERROR(CheckSecretsUnder(name, held.image));
+    RETURN_IF_ERROR(CheckSecretsUnder(name, held.image, v1::VISIBILITY_UNSPECIFIED, cancel));
   }
   // The version that was looked at, whatever its tag points to by now.
   v1::TagRequest seen = request;
@@ -177,7 +182,8 @@ Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request) {
   return images().Tag(caller, seen);
 }
 
-Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequest& request) {
+Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequest& request,
+                                              const CancelToken& cancel) {
   v1::DeleteResponse response;
   ASSIGN_OR_RETURN(const v1::Image image, images().FindOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const std::vector<std::string> leases, catalog_->leases().Of(image.digest()));
@@ -193,15 +199,18 @@ Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequ
   RETURN_IF_ERROR(images().Remove(caller, request.reference()));
   ASSIGN_OR_RETURN(const auto after, usage_.ChargeWithout(image.owner_uid(), {}));
   for (const std::string& lease : leases) response.add_kept_by(lease);
-  const Freed freed = CollectNow(caller, {before.objects - std::min(before.objects, after.objects),
-                                          before.bytes - std::min(before.bytes, after.bytes)});
+  const Freed freed = CollectNow(caller,
+                                 {before.objects - std::min(before.objects, after.objects),
+                                  before.bytes - std::min(before.bytes, after.bytes)},
+                                 cancel);
   response.set_freed_objects(freed.objects);
   response.set_freed_bytes(freed.bytes);
   response.set_collection_deferred(freed.deferred);
   return response;
 }
 
-Result<v1::PruneResponse> Repository::Prune(uid_t caller, const v1::PruneRequest& request) {
+Result<v1::PruneResponse> Repository::Prune(uid_t caller, const v1::PruneRequest& request,
+                                            const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const std::vector<v1::Image> untagged,
                    images().Untagged(caller, request.all_owners()));
   v1::PruneResponse response;
@@ -218,7 +227,7 @@ Result<v1::PruneResponse> Repository::Prune(uid_t caller, const v1::PruneRequest
   Freed freed;
   if (!request.dry_run()) {
     RETURN_IF_ERROR(images().RemoveVersions(untagged));
-    freed = CollectNow(caller, less);
+    freed = CollectNow(caller, less, cancel);
   } else if (caller == 0) {
     ASSIGN_OR_RETURN(const Liveness::Roots roots, liveness_.Mark(keys));
     ASSIGN_OR_RETURN(const ObjectStore::Collected garbage, collector_.Count(roots));
@@ -232,13 +241,22 @@ Result<v1::PruneResponse> Repository::Prune(uid_t caller, const v1::PruneRequest
   return response;
 }
 
-Repository::Freed Repository::CollectNow(uid_t caller, const UsageAccounts::Charge& less) {
-  const auto collected = collector_.Collect();
-  if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition) {
+Repository::Freed Repository::CollectNow(uid_t caller, const UsageAccounts::Charge& less,
+                                         const CancelToken& cancel) {
+  if (collector_.TakesLong()) {
+    collector_.Request();
+    return {0, 0, true};
+  }
+  const auto collected = collector_.Collect(cancel);
+  if (!collected.ok() && collected.error().code() != Code::kFailedPrecondition &&
+      collected.error().code() != Code::kCancelled) {
     // What was asked is done; the room stays taken until the next collection.
     LOG_ERROR("collection: " + collected.error().message());
   }
-  if (!collected.ok()) return {0, 0, true};
+  if (!collected.ok()) {
+    collector_.Request();
+    return {0, 0, true};
+  }
   // Whether others have the same contents is nobody's business but root's.
   if (caller != 0) return {less.objects, less.bytes};
   return {collected->objects, collected->bytes};

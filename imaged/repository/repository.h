@@ -20,6 +20,8 @@
 #include "imaged/archive/pax_writer.h"
 #include "imaged/archive/tar_reader.h"
 #include "imaged/catalog/catalog.h"
+#include "imaged/events/event_log.h"
+#include "imaged/repository/background_check.h"
 #include "imaged/repository/collector.h"
 #include "imaged/repository/layer_store.h"
 #include "imaged/repository/liveness.h"
@@ -47,6 +49,8 @@ class Repository {
   UsageAccounts& usage() { return usage_; }
   Collector& collector() { return collector_; }
   Liveness& liveness() { return liveness_; }
+  BackgroundCheck& background_check() { return background_check_; }
+  EventLog& events() { return *events_; }
 
   Result<v1::ShowResponse> Show(uid_t caller, const std::string& reference);
   Result<v1::ListFilesResponse> ListFiles(uid_t caller, const v1::ListFilesRequest& request);
@@ -57,19 +61,25 @@ class Repository {
   Status Export(uid_t caller, const std::string& reference, const ByteSink& sink,
                 const CancelToken& cancel);
   // Images::Tag, while the layers are held; with Share's look at secrets when the name is shared.
-  Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
+  Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request,
+                        const CancelToken& cancel = CancelToken());
   // Batches of entries as they are found; `sink` ends the comparison with an error.
   using DiffSink = std::function<Status(const v1::DiffEvent&)>;
   Status Diff(uid_t caller, const v1::DiffRequest& request, const DiffSink& sink,
               const CancelToken& cancel);
-  Result<v1::RebaseResponse> Rebase(uid_t caller, const v1::RebaseRequest& request);
-  Result<v1::ScrubResponse> Scrub(uid_t caller, const v1::ScrubRequest& request);
+  Result<v1::RebaseResponse> Rebase(uid_t caller, const v1::RebaseRequest& request,
+                                    const CancelToken& cancel = CancelToken());
+  Result<v1::ScrubResponse> Scrub(uid_t caller, const v1::ScrubRequest& request,
+                                  const CancelToken& cancel = CancelToken());
   // Images::Share; kFailedPrecondition names secrets that others would get to see.
-  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request);
+  Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request,
+                          const CancelToken& cancel = CancelToken());
 
   // kFailedPrecondition names the leases when the image is in use and `force` is not asked for.
-  Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request);
-  Result<v1::PruneResponse> Prune(uid_t caller, const v1::PruneRequest& request);
+  Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request,
+                                    const CancelToken& cancel = CancelToken());
+  Result<v1::PruneResponse> Prune(uid_t caller, const v1::PruneRequest& request,
+                                  const CancelToken& cancel = CancelToken());
 
   using ProblemSink = std::function<void(const std::string&)>;
   // Verifies every manifest, cached tree and object of the images once. A damaged or missing object
@@ -96,7 +106,8 @@ class Repository {
   Status ProvideAll(const LayerStack& layers, const CancelToken& cancel);
 
   // An operation that will publish under `name`: bound by what its owner may still have.
-  Result<std::unique_ptr<Ingest>> StartIngest(const Images::Reservation& name);
+  Result<std::unique_ptr<Ingest>> StartIngest(const Images::Reservation& name,
+                                              const CancelToken& cancel);
   // What an operation brought, when all of it is staged.
   struct NewLayer {
     const Tree& tree;
@@ -112,7 +123,7 @@ class Repository {
   // For images that come under a name which others may use already, with layers that were made
   // before: kFailedPrecondition as for Share. `visibility`: what the name is to get.
   Status CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft,
-                           v1::Visibility visibility = v1::VISIBILITY_UNSPECIFIED);
+                           v1::Visibility visibility, const CancelToken& cancel);
   // Publishes an image whose layers are all there (Images::Publish says what `draft` brings).
   // kResourceExhausted when its owner may not have that much. The summary counts as new what the
   // owner did not have before.
@@ -122,22 +133,25 @@ class Repository {
                                    const NewLayer& layer);
 
  private:
-  Repository(std::unique_ptr<ObjectStore> objects, std::unique_ptr<LayerStore> layers,
-             std::unique_ptr<Catalog> catalog, std::vector<std::unique_ptr<ObjectFetcher>> fetchers)
+  Repository(const std::string& state_dir, std::unique_ptr<ObjectStore> objects,
+             std::unique_ptr<LayerStore> layers, std::unique_ptr<Catalog> catalog,
+             std::unique_ptr<EventLog> events, std::vector<std::unique_ptr<ObjectFetcher>> fetchers)
       : objects_(std::move(objects)),
         layers_(std::move(layers)),
         catalog_(std::move(catalog)),
+        events_(std::move(events)),
         liveness_(*catalog_),
         collector_(*objects_, *layers_, liveness_),
         usage_(*catalog_, *layers_),
-        provider_(*objects_, std::move(fetchers)) {}
+        provider_(*objects_, std::move(fetchers)),
+        background_check_(*objects_, *layers_, provider_, state_dir + "/background_check.json") {}
 
   // Publish, after the layer was committed and added to `draft`.
   Result<v1::ImportResult> PublishCommitted(const Images::Reservation& name, v1::Image draft,
                                             const CommittedLayer& layer, const Ingest& ingest);
   class LayerScrub;
   // kFailedPrecondition names secrets that containers left in the image.
-  Status CheckSecrets(const v1::Image& image);
+  Status CheckSecrets(const v1::Image& image, const CancelToken& cancel);
   struct OpenedImage;
   // The manifests and the flattened tree of a stack that is held.
   Result<OpenedImage> OpenForComparison(const LayerStack& layers);
@@ -150,17 +164,19 @@ class Repository {
     uint64_t bytes = 0;
     bool deferred = false;
   };
-  Freed CollectNow(uid_t caller, const UsageAccounts::Charge& less);
+  Freed CollectNow(uid_t caller, const UsageAccounts::Charge& less, const CancelToken& cancel);
   // fsck: "" for a sound object, otherwise what is wrong with it and what was done about it.
   std::string CheckObject(const Digest& digest, const CancelToken& cancel);
 
   const std::unique_ptr<ObjectStore> objects_;
   const std::unique_ptr<LayerStore> layers_;
   const std::unique_ptr<Catalog> catalog_;
+  const std::unique_ptr<EventLog> events_;
   Liveness liveness_;
   Collector collector_;
   UsageAccounts usage_;
   ObjectProvider provider_;
+  BackgroundCheck background_check_;
 };
 
 }  // namespace strata::imaged

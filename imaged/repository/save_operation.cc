@@ -33,7 +33,7 @@ Result<std::unique_ptr<SaveOperation>> SaveOperation::Start(Repository* reposito
                                                             ProgressSink progress) {
   ASSIGN_OR_RETURN(auto name, repository->images().Reserve(start.on_behalf_of_uid(),
                                                            start.reference(), start.replace()));
-  ASSIGN_OR_RETURN(auto ingest, repository->StartIngest(name));
+  ASSIGN_OR_RETURN(auto ingest, repository->StartIngest(name, *cancel));
   ASSIGN_OR_RETURN(Liveness::HeldImage base, repository->HoldLeased(start.lease()));
   ASSIGN_OR_RETURN(const std::string tree, repository->layers().FlattenedTree(base.hold.stack()));
 

@@ -56,7 +56,8 @@ v1::ScrubbedSecret DescribeFinding(const ScrubFinding& finding) {
 class Repository::LayerScrub {
  public:
   // `ingest` null: only looks.
-  LayerScrub(Repository& repository, Ingest* ingest) : repository_(repository), ingest_(ingest) {}
+  LayerScrub(Repository& repository, Ingest* ingest, const CancelToken& cancel)
+      : repository_(repository), ingest_(ingest), cancel_(cancel) {}
 
   Status Run(const v1::Image& image) {
     for (const v1::Layer& layer : image.layers()) RETURN_IF_ERROR(Add(layer), layer.digest());
@@ -72,13 +73,14 @@ class Repository::LayerScrub {
     ASSIGN_OR_RETURN(const auto below, Below());
     ASSIGN_OR_RETURN(const auto manifest, repository_.layers_->OpenManifest(digest));
     ASSIGN_OR_RETURN(Tree tree, manifest->LoadTree());
-    ASSIGN_OR_RETURN(std::vector<ScrubFinding> found, ScrubSecrets(
-                                                          *below,
-                                                          [this](const Digest& object) {
-                                                            return repository_.provider_.Open(
-                                                                object, CancelToken());
-                                                          },
-                                                          &tree));
+    ASSIGN_OR_RETURN(std::vector<ScrubFinding> found,
+                     ScrubSecrets(
+                         *below,
+                         [this](const Digest& object) -> Result<UniqueFd> {
+                           RETURN_IF_ERROR(cancel_.Check());
+                           return repository_.provider_.Open(object, cancel_);
+                         },
+                         &tree));
     std::erase_if(found, [](const auto& finding) {
       return finding.outcome == ScrubFinding::Outcome::kInBase;
     });
@@ -110,6 +112,7 @@ class Repository::LayerScrub {
 
   Repository& repository_;
   Ingest* const ingest_;
+  const CancelToken& cancel_;
   std::set<std::string> paths_;  // Of findings_: a path is reported once.
   std::vector<ScrubFinding> findings_;
   std::vector<v1::Layer> layers_;
@@ -117,11 +120,12 @@ class Repository::LayerScrub {
   std::vector<Liveness::Hold> holds_;
 };
 
-Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest& request) {
+Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest& request,
+                                            const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
   v1::ScrubResponse response;
   if (request.dry_run()) {
-    LayerScrub look(*this, nullptr);
+    LayerScrub look(*this, nullptr, cancel);
     RETURN_IF_ERROR(look.Run(held.image));
     DescribeFindings(look.findings(), &response);
     return response;
@@ -130,8 +134,8 @@ Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest
       request.new_reference().empty() ? request.reference() : request.new_reference();
   ASSIGN_OR_RETURN(const Images::Reservation name,
                    images().Reserve(caller, target, request.replace()));
-  ASSIGN_OR_RETURN(const auto ingest, StartIngest(name));
-  LayerScrub scrub(*this, ingest.get());
+  ASSIGN_OR_RETURN(const auto ingest, StartIngest(name, cancel));
+  LayerScrub scrub(*this, ingest.get(), cancel);
   RETURN_IF_ERROR(scrub.Run(held.image));
   DescribeFindings(scrub.findings(), &response);
   v1::Image draft = held.image;
@@ -144,9 +148,9 @@ Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest
   return response;
 }
 
-Status Repository::CheckSecrets(const v1::Image& image) {
+Status Repository::CheckSecrets(const v1::Image& image, const CancelToken& cancel) {
   if (image.secrets_checked()) return Ok();
-  LayerScrub look(*this, nullptr);
+  LayerScrub look(*this, nullptr, cancel);
   RETURN_IF_ERROR(look.Run(image));
   const auto& found = look.findings();
   if (found.empty()) return Ok();
@@ -158,17 +162,18 @@ Status Repository::CheckSecrets(const v1::Image& image) {
 }
 
 Status Repository::CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft,
-                                     v1::Visibility visibility) {
+                                     v1::Visibility visibility, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const bool shared, images().WillBeShared(name, visibility));
-  return shared ? CheckSecrets(draft) : Ok();
+  return shared ? CheckSecrets(draft, cancel) : Ok();
 }
 
-Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& request) {
+Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& request,
+                                    const CancelToken& cancel) {
   const bool widens = request.visibility() == v1::PUBLIC || request.add_size() > 0;
   if (!widens || request.keep_secrets()) return images().Share(caller, request);
   RETURN_IF_ERROR(images().FindOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
-  RETURN_IF_ERROR(CheckSecrets(held.image));
+  RETURN_IF_ERROR(CheckSecrets(held.image, cancel));
   return images().Share(caller, request, held.image.digest());
 }
 

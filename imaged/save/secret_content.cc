@@ -78,18 +78,21 @@ bool IsPrivateKey(std::string_view before, std::string_view rest) {
   }
   constexpr size_t kLabelMax = 40;
   constexpr size_t kKeyCharactersMin = 64;
+  constexpr int kHeadersMax = 16;
   const size_t end = rest.substr(0, kLabelMax).find("-----");
   if (end == std::string_view::npos) return false;
   const std::string_view label = rest.substr(0, end);
   if (!label.ends_with("PRIVATE KEY") && label != "PGP PRIVATE KEY BLOCK") return false;
   std::string_view body = rest.substr(end + 5);
   size_t characters = 0;
+  int headers = 0;
   for (SkipBreaks(&body); characters < kKeyCharactersMin; SkipBreaks(&body)) {
     const size_t run = Run(body, IsBase64);
     const std::string_view behind = body.substr(run);
     if (characters == 0 && (behind.starts_with(": ") || behind.starts_with('-'))) {
       const size_t line = body.find('\n');  // A header; "Proc-Type" has a dash.
       if (line == std::string_view::npos || body.starts_with("-----")) return false;
+      if (++headers > kHeadersMax) return false;  // Or many such lines would be read many times.
       body.remove_prefix(line);
       continue;
     }

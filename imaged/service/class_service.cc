@@ -1,7 +1,7 @@
 #include "imaged/service/class_service.h"
 
 #include "imaged/api/imaged.grpc.pb.h"
-#include "imaged/service/call.h"
+#include "imaged/service/audit.h"
 
 namespace strata::imaged {
 namespace {
@@ -9,18 +9,24 @@ namespace {
 class ClassServiceImpl final : public v1::ClassService::Service {
  public:
   ClassServiceImpl(Repository* repository, uid_t uid)
-      : catalog_(repository->catalog()), uid_(uid) {}
+      : repository_(repository), catalog_(repository->catalog()), uid_(uid) {}
 
   grpc::Status Change(grpc::ServerContext*, const v1::ChangeClassRequest* request,
                       v1::ChangeClassResponse* response) override {
-    return Answer("class change", response->mutable_changed(),
-                  [&] { return catalog_.classes().Change(uid_, *request, catalog_.Now()); });
+    return Audited(repository_, EventOf("class change", uid_, request->name()),
+                   [&](v1::Event* done) -> Status {
+                     for (const std::string& name : request->add()) Add('+', name, done);
+                     for (const std::string& name : request->remove()) Add('-', name, done);
+                     ASSIGN_OR_RETURN(*response->mutable_changed(),
+                                      catalog_.classes().Change(uid_, *request, catalog_.Now()));
+                     return Ok();
+                   });
   }
 
   grpc::Status Delete(grpc::ServerContext*, const v1::DeleteClassRequest* request,
                       v1::DeleteClassResponse*) override {
-    return Guarded("class delete",
-                   [&] { return catalog_.classes().Delete(uid_, request->name()); });
+    return Audited(repository_, EventOf("class delete", uid_, request->name()),
+                   [&](v1::Event*) { return catalog_.classes().Delete(uid_, request->name()); });
   }
 
   grpc::Status List(grpc::ServerContext*, const v1::ListClassesRequest*,
@@ -33,6 +39,15 @@ class ClassServiceImpl final : public v1::ClassService::Service {
   }
 
  private:
+  static void Add(char sign, const std::string& member, v1::Event* event) {
+    constexpr size_t kDetailMax = 8000;
+    std::string* const detail = event->mutable_detail();
+    if (detail->size() > kDetailMax) return;
+    if (!detail->empty()) *detail += ", ";
+    *detail += sign + Printable(member);
+  }
+
+  Repository* const repository_;
   Catalog& catalog_;
   const uid_t uid_;
 };

@@ -2,7 +2,7 @@
 
 #include "imaged/api/host_image.grpc.pb.h"
 #include "imaged/repository/save_operation.h"
-#include "imaged/service/call.h"
+#include "imaged/service/audit.h"
 #include "imaged/service/object_stream.h"
 
 namespace strata::imaged {
@@ -32,11 +32,15 @@ class HostServiceImpl final : public v1::HostImageService::Service {
 
   grpc::Status Save(grpc::ServerContext* context,
                     grpc::ServerReaderWriter<v1::SaveResponse, v1::SaveRequest>* stream) override {
-    return Guarded("save", [&]() -> Status {
+    return Audited(repository_, EventOf("save", caller_.uid, ""), [&](v1::Event* done) -> Status {
       RETURN_IF_ERROR(CheckRoot());
       const CallCancellation cancellation(context);
       v1::SaveRequest request;
       RETURN_IF_ERROR(Expect(stream, v1::SaveRequest::kStart, &request));
+      done->set_uid(request.start().on_behalf_of_uid());
+      done->set_owner_uid(request.start().on_behalf_of_uid());
+      done->set_image(Printable(request.start().reference()));
+      done->set_detail("from " + Printable(request.start().lease()));
       RateLimit limit;
       ASSIGN_OR_RETURN(const auto operation,
                        SaveOperation::Start(repository_, request.start(), &cancellation.token(),
@@ -61,6 +65,7 @@ class HostServiceImpl final : public v1::HostImageService::Service {
       RETURN_IF_ERROR(Expect(stream, v1::SaveRequest::kThawed, &request));
       RETURN_IF_ERROR(cancellation.token().Check());
       ASSIGN_OR_RETURN(*response.mutable_result(), operation->Finish());
+      SetImage(response.result().image(), done);
       stream->Write(response);
       return Ok();
     });

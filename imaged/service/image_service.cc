@@ -3,8 +3,10 @@
 #include "imaged/api/imaged.grpc.pb.h"
 #include "imaged/oci/archive_export.h"
 #include "imaged/oci/archive_import.h"
+#include "imaged/service/audit.h"
 #include "imaged/service/call.h"
 #include "imaged/service/class_service.h"
+#include "imaged/service/event_service.h"
 #include "imaged/service/host_service.h"
 
 namespace strata::imaged {
@@ -18,12 +20,14 @@ class ImageServiceImpl final : public v1::ImageService::Service {
   grpc::Status Import(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::ImportEvent, v1::ImportRequest>* stream) override {
-    return Guarded("import", [&]() -> Status {
+    return Audited(repository_, EventOf("import", uid_, ""), [&](v1::Event* done) -> Status {
+      ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       v1::ImportRequest request;
       if (!stream->Read(&request) || !request.has_options()) {
         return Error(Code::kInvalidArgument, "an import starts with its options");
       }
       const v1::ImportOptions options = request.options();
+      done->set_image(Printable(options.reference()));
       const CallCancellation cancellation(context);
       const ByteSource source = [&]() -> Result<std::string_view> {
         if (request.end()) return std::string_view();
@@ -45,6 +49,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
       ASSIGN_OR_RETURN(
           *event.mutable_result(),
           oci::ImportArchive(*repository_, uid_, options, source, cancellation.token(), progress));
+      SetImage(event.result().image(), done);
       stream->Write(event);
       return Ok();
     });
@@ -65,27 +70,53 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     return Answer("ls", response, [&] { return repository_->ListFiles(uid_, *request); });
   }
 
-  grpc::Status Share(grpc::ServerContext*, const v1::ShareRequest* request,
+  grpc::Status Share(grpc::ServerContext* context, const v1::ShareRequest* request,
                      v1::ShareResponse* response) override {
-    return Answer("share", response->mutable_image(),
-                  [&] { return repository_->Share(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(repository_, EventOf("share", uid_, request->reference()),
+                   [&](v1::Event* done) -> Status {
+                     done->set_detail(DescribeShare(*request));
+                     ASSIGN_OR_RETURN(*response->mutable_image(),
+                                      repository_->Share(uid_, *request, cancellation.token()));
+                     SetImage(response->image(), done);
+                     return Ok();
+                   });
   }
 
-  grpc::Status Tag(grpc::ServerContext*, const v1::TagRequest* request,
+  grpc::Status Tag(grpc::ServerContext* context, const v1::TagRequest* request,
                    v1::TagResponse* response) override {
-    return Answer("tag", response->mutable_image(),
-                  [&] { return repository_->Tag(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(repository_, EventOf("tag", uid_, request->new_reference()),
+                   [&](v1::Event* done) -> Status {
+                     done->set_detail("of " + Printable(request->reference()));
+                     ASSIGN_OR_RETURN(*response->mutable_image(),
+                                      repository_->Tag(uid_, *request, cancellation.token()));
+                     SetImage(response->image(), done);
+                     return Ok();
+                   });
   }
 
   grpc::Status Edit(grpc::ServerContext*, const v1::EditRequest* request,
                     v1::EditResponse* response) override {
-    return Answer("edit", response->mutable_image(),
-                  [&] { return repository_->images().Edit(uid_, *request); });
+    return Audited(
+        repository_, EventOf("edit", uid_, request->reference()), [&](v1::Event* done) -> Status {
+          ASSIGN_OR_RETURN(*response->mutable_image(), repository_->images().Edit(uid_, *request));
+          SetImage(response->image(), done);
+          return Ok();
+        });
   }
 
-  grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
+  grpc::Status Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
                       v1::DeleteResponse* response) override {
-    return Answer("delete", response, [&] { return repository_->Delete(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(
+        repository_, EventOf("delete", uid_, request->reference()), [&](v1::Event* done) -> Status {
+          // Its name is known as long as it is there.
+          const auto image = repository_->images().FindOwned(uid_, request->reference());
+          if (image.ok()) SetImage(*image, done);
+          ASSIGN_OR_RETURN(*response, repository_->Delete(uid_, *request, cancellation.token()));
+          return Ok();
+        });
   }
 
   grpc::Status Lineage(grpc::ServerContext*, const v1::LineageRequest* request,
@@ -100,9 +131,16 @@ class ImageServiceImpl final : public v1::ImageService::Service {
                   [&] { return repository_->images().Versions(uid_, request->reference()); });
   }
 
-  grpc::Status Prune(grpc::ServerContext*, const v1::PruneRequest* request,
+  grpc::Status Prune(grpc::ServerContext* context, const v1::PruneRequest* request,
                      v1::PruneResponse* response) override {
-    return Answer("prune", response, [&] { return repository_->Prune(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(repository_, EventOf(request->dry_run() ? "prune --dry-run" : "prune", uid_, ""),
+                   [&](v1::Event* done) -> Status {
+                     ASSIGN_OR_RETURN(*response,
+                                      repository_->Prune(uid_, *request, cancellation.token()));
+                     done->set_detail(std::to_string(response->images_size()) + " versions");
+                     return Ok();
+                   });
   }
 
   grpc::Status GetUsage(grpc::ServerContext*, const v1::UsageRequest* request,
@@ -117,39 +155,46 @@ class ImageServiceImpl final : public v1::ImageService::Service {
 
   grpc::Status SetQuota(grpc::ServerContext*, const v1::SetQuotaRequest* request,
                         v1::SetQuotaResponse*) override {
-    return Guarded("quota", [&] { return repository_->usage().SetQuota(uid_, *request); });
+    return Audited(repository_, EventOf("quota", uid_, request->subject()),
+                   [&](v1::Event* done) -> Status {
+                     done->set_detail(std::to_string(request->limit_bytes()) + " bytes");
+                     return repository_->usage().SetQuota(uid_, *request);
+                   });
   }
 
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                       grpc::ServerWriter<v1::ExportChunk>* writer) override {
-    return Guarded("export", [&]() -> Status {
-      const CallCancellation cancellation(context);
-      v1::ExportChunk chunk;
-      const auto flush = [&]() -> Status {
-        const bool sent = chunk.tar().empty() || writer->Write(chunk);
-        chunk.clear_tar();
-        return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
-      };
-      const ByteSink sink = [&](std::string_view data) -> Status {
-        chunk.mutable_tar()->append(data);
-        return chunk.tar().size() < kChunkBytes ? Ok() : flush();
-      };
-      RateLimit limit;
-      const ProgressSink progress = [&](const v1::Progress& state) {
-        if (!limit.Pass()) return;
-        v1::ExportChunk event;
-        *event.mutable_progress() = state;
-        writer->Write(event);
-      };
-      RETURN_IF_ERROR(
-          oci::ExportArchive(*repository_, uid_, *request, sink, cancellation.token(), progress));
-      return flush();
-    });
+    return Audited(repository_, EventOf("export", uid_, request->reference()),
+                   [&](v1::Event*) -> Status {
+                     ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
+                     const CallCancellation cancellation(context);
+                     v1::ExportChunk chunk;
+                     const auto flush = [&]() -> Status {
+                       const bool sent = chunk.tar().empty() || writer->Write(chunk);
+                       chunk.clear_tar();
+                       return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
+                     };
+                     const ByteSink sink = [&](std::string_view data) -> Status {
+                       chunk.mutable_tar()->append(data);
+                       return chunk.tar().size() < kChunkBytes ? Ok() : flush();
+                     };
+                     RateLimit limit;
+                     const ProgressSink progress = [&](const v1::Progress& state) {
+                       if (!limit.Pass()) return;
+                       v1::ExportChunk event;
+                       *event.mutable_progress() = state;
+                       writer->Write(event);
+                     };
+                     RETURN_IF_ERROR(oci::ExportArchive(*repository_, uid_, *request, sink,
+                                                        cancellation.token(), progress));
+                     return flush();
+                   });
   }
 
   grpc::Status Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
                     grpc::ServerWriter<v1::DiffEvent>* writer) override {
     return Guarded("diff", [&]() -> Status {
+      ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       const CallCancellation cancellation(context);
       return repository_->Diff(
           uid_, *request,
@@ -160,19 +205,48 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     });
   }
 
-  grpc::Status Scrub(grpc::ServerContext*, const v1::ScrubRequest* request,
+  grpc::Status Scrub(grpc::ServerContext* context, const v1::ScrubRequest* request,
                      v1::ScrubResponse* response) override {
-    return Answer("scrub", response, [&] { return repository_->Scrub(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(
+        repository_,
+        EventOf(request->dry_run() ? "scrub --dry-run" : "scrub", uid_, request->reference()),
+        [&](v1::Event* done) -> Status {
+          ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
+          ASSIGN_OR_RETURN(*response, repository_->Scrub(uid_, *request, cancellation.token()));
+          if (response->has_image()) SetImage(response->image(), done);
+          return Ok();
+        });
   }
 
-  grpc::Status Rebase(grpc::ServerContext*, const v1::RebaseRequest* request,
+  grpc::Status Rebase(grpc::ServerContext* context, const v1::RebaseRequest* request,
                       v1::RebaseResponse* response) override {
-    return Answer("rebase", response, [&] { return repository_->Rebase(uid_, *request); });
+    const CallCancellation cancellation(context);
+    return Audited(
+        repository_,
+        EventOf(request->dry_run() ? "rebase --dry-run" : "rebase", uid_, request->reference()),
+        [&](v1::Event* done) -> Status {
+          ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
+          done->set_detail("onto " + Printable(request->onto()));
+          ASSIGN_OR_RETURN(*response, repository_->Rebase(uid_, *request, cancellation.token()));
+          if (response->has_image()) SetImage(response->image(), done);
+          return Ok();
+        });
+  }
+
+  grpc::Status GetBackgroundCheck(grpc::ServerContext*, const v1::BackgroundCheckRequest*,
+                                  v1::BackgroundCheck* response) override {
+    *response = repository_->background_check().State();
+    response->set_still_damaged(static_cast<uint64_t>(response->unhealed_size()));
+    // Digests of others' files are nobody's business but root's.
+    if (uid_ != 0) response->clear_unhealed();
+    return grpc::Status::OK;
   }
 
   grpc::Status Fsck(grpc::ServerContext* context, const v1::FsckRequest* request,
                     grpc::ServerWriter<v1::FsckEvent>* writer) override {
     return Guarded("fsck", [&]() -> Status {
+      ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       const CallCancellation cancellation(context);
       RateLimit limit;
       std::mutex mutex;  // One writer at a time; problems come from several threads.
@@ -203,6 +277,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
 
   Repository* const repository_;
   const uid_t uid_;
+  LongCalls long_calls_{uid_};
 };
 
 }  // namespace
@@ -213,6 +288,7 @@ std::vector<std::unique_ptr<grpc::Service>> MakeServices(Repository* repository,
   services.push_back(std::make_unique<ImageServiceImpl>(repository, caller));
   services.push_back(MakeClassService(repository, caller));
   services.push_back(MakeHostService(repository, caller));
+  services.push_back(MakeEventService(repository, caller));
   return services;
 }
 

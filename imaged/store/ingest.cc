@@ -16,13 +16,15 @@ namespace {
 constexpr size_t kCopySize = 256 * 1024;
 constexpr mode_t kObjectMode = 0444;
 
-void HashZeros(Hasher* hasher, uint64_t size) {
+Status HashZeros(Hasher* hasher, uint64_t size, const CancelToken* cancel) {
   static constexpr std::array<char, kCopySize> kZeros{};
   while (size > 0) {
+    if (cancel != nullptr) RETURN_IF_ERROR(cancel->Check());
     const size_t n = std::min<uint64_t>(size, kZeros.size());
     hasher->Update(kZeros.data(), n);
     size -= n;
   }
+  return Ok();
 }
 
 }  // namespace
@@ -49,12 +51,15 @@ class StagedWriter : public ObjectWriter {
   }
 
   Status WriteHole(uint64_t size) override {
+    if (size > ingest_.new_bytes_max_ - std::min<uint64_t>(size_, ingest_.new_bytes_max_)) {
+      return ingest_.OverLimit();
+    }
     // The file is grown first: an impossible size fails before its zeros are hashed.
     if (size > std::numeric_limits<off_t>::max() - size_) return ingest_.Fail(Errno("grow", EFBIG));
     if (::ftruncate(fd_.get(), static_cast<off_t>(size_ + size)) != 0) {
       return ingest_.Fail(Errno("grow"));
     }
-    HashZeros(&hasher_, size);
+    RETURN_IF_ERROR(HashZeros(&hasher_, size, ingest_.cancel_));
     size_ += size;
     return Ok();
   }
@@ -63,11 +68,12 @@ class StagedWriter : public ObjectWriter {
 
   // For content that came by reflink and was hashed in place.
   Result<Digest> FinishCloned() {
-    auto digest = HashFile(fd_.get());
-    if (!digest.ok()) return ingest_.Fail(digest.error());
     struct stat st;
     if (::fstat(fd_.get(), &st) != 0) return ingest_.Fail(Errno("stat"));
     size_ = static_cast<uint64_t>(st.st_size);
+    if (size_ > ingest_.new_bytes_max_) return ingest_.OverLimit();
+    auto digest = HashFile(fd_.get(), ingest_.cancel_);
+    if (!digest.ok()) return ingest_.Fail(digest.error());
     return FinishAs(*digest);
   }
 
@@ -273,8 +279,8 @@ Status Ingest::TakeFile(const std::string& path, const Digest& digest) {
   const auto found = HashFile(fd->get());
   if (!found.ok()) return Fail(found.error());
   if (*found != digest) {
-    return Error(Code::kCorrupt, "the bytes for " + digest.ToString() + " have the digest " +
-                                     found->ToString());
+    return Error(Code::kCorrupt,
+                 "the bytes for " + digest.ToString() + " have the digest " + found->ToString());
   }
   struct stat st;
   if (::fstat(fd->get(), &st) != 0) return Fail(Errno("stat"));

@@ -87,6 +87,21 @@ Status ObjectStore::Verify(const Digest& digest) const {
                                        found.ToString()));
 }
 
+Result<std::vector<Digest>> ObjectStore::List(uint8_t first_byte) const {
+  std::vector<Digest> digests;
+  Digest::Bytes first{};
+  first[0] = first_byte;
+  const std::string prefix = Digest(first).Hex().substr(0, 2);
+  const auto names = ListDirectory(objects_.get(), prefix);
+  if (!names.ok() && names.error().code() == Code::kNotFound) return digests;
+  if (!names.ok()) return names.error().Wrap(Context("list objects"));
+  for (const std::string& name : *names) {
+    const auto digest = Digest::FromHex(prefix + name);
+    if (digest.ok()) digests.push_back(*digest);
+  }
+  return digests;
+}
+
 Status ObjectStore::MoveAway(const Digest& digest) {
   RETURN_IF_ERROR(MakeDirectories(root_ + "/damaged", 0700), Context("damaged objects"));
   if (::rename(PathOf(digest).c_str(), DamagedPath(digest).c_str()) != 0 && errno != ENOENT) {

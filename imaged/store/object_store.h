@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/cancel.h"
 #include "common/digest.h"
 #include "common/file_io.h"
 #include "common/result.h"
@@ -62,6 +63,9 @@ class ObjectStore {
   Result<UniqueFd> OpenObject(const Digest& digest) const;
   // Reads the object and compares: kCorrupt names the digest, kNotFound.
   Status Verify(const Digest& digest) const;
+
+  // The objects whose digests start with this byte.
+  Result<std::vector<Digest>> List(uint8_t first_byte) const;
 
   // Takes a damaged object's name away: it becomes damaged/<hex>. Ok when it is gone already.
   Status MoveAway(const Digest& digest);
@@ -180,6 +184,10 @@ class Ingest {
   // From now on, staging more than this in all is kResourceExhausted.
   void LimitNewBytes(uint64_t bytes) { new_bytes_max_ = bytes; }
 
+  // From now on, long work without anything to write (hashing a hole, or a file that was cloned)
+  // ends with kCancelled when `cancel`, which must outlive this, is set.
+  void CancelWith(const CancelToken* cancel) { cancel_ = cancel; }
+
   IngestStats stats() const;
   // A file in the staging directory, for manifests that are committed with the objects.
   std::string StagingPath(const std::string& name) const { return staging_.path() + "/" + name; }
@@ -205,6 +213,7 @@ class Ingest {
   UniqueFd staging_fd_;
   std::atomic<uint64_t> next_file_{0};
   std::atomic<uint64_t> new_bytes_max_{UINT64_MAX};
+  const CancelToken* cancel_ = nullptr;
   struct Staged {
     std::string name;
     uint64_t size_bytes = 0;

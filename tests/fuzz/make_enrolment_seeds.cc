@@ -14,8 +14,8 @@ int main(int argc, char** argv) {
   CHECK(request.ok());
   const auto foreign = strata::pki::Authority::Create(std::chrono::system_clock::now());
   CHECK(foreign.ok());
-  const auto certificate = foreign->SignHost(*strata::pki::ParseRequest(*request),
-                                             std::chrono::system_clock::now());
+  const auto certificate =
+      foreign->SignHost(*strata::pki::ParseRequest(*request), std::chrono::system_clock::now());
   CHECK(certificate.ok());
   const std::string token = strata::imaged::EncodeToken(
       {"host-a", "10.0.0.1:7443", strata::pki::Sha256("ca"), std::string(16, 's')});

@@ -6,10 +6,11 @@
 #include <string>
 
 namespace strata::tools {
+namespace {
 
-Status PrintJson(const google::protobuf::Message& message, std::ostream& out) {
+Status Print(const google::protobuf::Message& message, bool in_lines, std::ostream& out) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = in_lines;
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
   std::string text;
@@ -20,6 +21,16 @@ Status PrintJson(const google::protobuf::Message& message, std::ostream& out) {
   out << text;
   if (!text.ends_with('\n')) out << '\n';
   return Ok();
+}
+
+}  // namespace
+
+Status PrintJson(const google::protobuf::Message& message, std::ostream& out) {
+  return Print(message, /*in_lines=*/true, out);
+}
+
+Status PrintJsonLine(const google::protobuf::Message& message, std::ostream& out) {
+  return Print(message, /*in_lines=*/false, out);
 }
 
 }  // namespace strata::tools

@@ -11,5 +11,7 @@
 namespace strata::tools {
 
 Status PrintJson(const google::protobuf::Message& message, std::ostream& out);
+// The same in one line, for one of many.
+Status PrintJsonLine(const google::protobuf::Message& message, std::ostream& out);
 
 }  // namespace strata::tools

@@ -29,6 +29,7 @@ struct PullArguments {
   std::string limit;
   bool replace = false;
   bool lazy = false;
+  bool cached = false;
   RegistryArguments registry;
 
   bool IsForRegistry() const { return host.starts_with("docker://"); }
@@ -115,6 +116,7 @@ Result<int> Pull(Tool& tool, const PullArguments& arguments) {
   api::PullRequest request;
   RETURN_IF_ERROR(Fill(arguments, &request));
   request.set_lazy(arguments.lazy);
+  request.set_cached(arguments.cached);
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   Stub stub(channel);
@@ -316,6 +318,8 @@ void AddPeerCommands(Tool& tool) {
   AddOptions(command, pull.get(), "here");
   command->add_flag("--lazy", pull->lazy,
                     "Done as soon as containers can start; the rest comes in the background");
+  command->add_flag("--cached", pull->cached,
+                    "imaged may remove it when room is short: a copy that HOST has as well");
 
   AddRegistryOptions(command, &pull->registry);
   command

@@ -13,6 +13,7 @@
 #include "tools/cli/progress.h"
 #include "tools/vimage/archive_format.h"
 #include "tools/vimage/output_file.h"
+#include "tools/vimage/unary_call.h"
 #include "tools/vimage/vimage.h"
 
 namespace strata::tools {
@@ -140,6 +141,26 @@ Result<int> Fsck(Tool& tool, const std::string& reference) {
   return result->problems() == 0 ? kExitOk : kExitCorrupt;
 }
 
+Result<int> BackgroundCheckStatus(Tool& tool) {
+  ASSIGN_OR_RETURN(const auto state, Ask(tool, &api::ImageService::Stub::GetBackgroundCheck,
+                                         api::BackgroundCheckRequest()));
+  const bool sound = state.still_damaged() == 0;
+  RETURN_IF_ERROR(Show(tool, state, [&](const api::BackgroundCheck& check) {
+    std::ostream& out = tool.console().out;
+    out << "last full check: "
+        << (check.passes() == 0 ? "none yet" : LocalTime(check.last_pass_ended_unix_ms())) << '\n';
+    if (check.pass_started_unix_ms() != 0) {
+      out << "under way: " << check.next_folder() * 100 / 256 << " % since "
+          << LocalTime(check.pass_started_unix_ms()) << '\n';
+    }
+    out << "read: " << HumanCount(check.objects()) << " objects, " << HumanBytes(check.bytes())
+        << "\ndamaged: " << HumanCount(check.damaged())
+        << ", healed: " << HumanCount(check.healed()) << '\n';
+    for (const std::string& what : check.unhealed()) out << "nobody has: " << what << '\n';
+  }));
+  return sound ? kExitOk : kExitCorrupt;
+}
+
 }  // namespace
 
 void AddTransferCommands(Tool& tool) {
@@ -162,11 +183,19 @@ void AddTransferCommands(Tool& tool) {
       ->check(CLI::IsMember({"gzip", "zstd", "none"}));
 
   auto reference = std::make_shared<std::string>();
-  CLI::App* fsck =
-      tool.AddCommand("fsck", "Check that every stored byte is what it should be",
-                      "  vimage fsck\n  vimage fsck tools\nExit code 8 when a problem was found.",
-                      [&tool, reference] { return Fsck(tool, *reference); });
-  fsck->add_option("IMAGE", *reference, "Only this one; all that you may read when not given");
+  auto status = std::make_shared<bool>(false);
+  CLI::App* fsck = tool.AddCommand(
+      "fsck", "Check that every stored byte is what it should be",
+      "  vimage fsck\n  vimage fsck tools\n  vimage fsck --status\nExit code 8 when a problem was "
+      "found.",
+      [&tool, reference, status] {
+        return *status ? BackgroundCheckStatus(tool) : Fsck(tool, *reference);
+      });
+  CLI::Option* image =
+      fsck->add_option("IMAGE", *reference, "Only this one; all that you may read when not given");
+  fsck->add_flag("--status", *status,
+                 "What imaged's own check in the background found so far; reads nothing")
+      ->excludes(image);
 }
 
 }  // namespace strata::tools

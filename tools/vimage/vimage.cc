@@ -17,6 +17,7 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
   AddUsageCommands(tool);
   AddTransferCommands(tool);
   AddTokenCommands(tool);
+  AddEventCommands(tool);
   AddHostCommands(tool);
   return tool.Run(argc, argv);
 }

@@ -13,6 +13,7 @@ int VimageMain(int argc, const char* const* argv, Console& console);
 void AddImportCommand(Tool& tool);
 void AddQueryCommands(Tool& tool);     // list, browse, show, ls, versions, lineage
 void AddPeerCommands(Tool& tool);      // pull, push, prestage
+void AddEventCommands(Tool& tool);     // events
 void AddTokenCommands(Tool& tool);     // token create, list, revoke
 void AddCompareCommands(Tool& tool);   // diff, rebase
 void AddShareCommands(Tool& tool);     // share, unshare, class

@@ -201,6 +201,19 @@ TEST_F(RecordCrashTest, LongLogsAreReplacedByASnapshotThatHasEverything) {
   EXPECT_EQ(Reopened(), all);
 }
 
+TEST_F(RecordCrashTest, ASnapshotIsOnlyMadeOfWhatRocksDbHasFlushed) {
+  // Enough for a snapshot, and in no table enough for RocksDB to flush of its own.
+  const Records all = KillAfter([](RecordStore& store) -> Status {
+    for (int i = 0; i < 18; ++i) {
+      RETURN_IF_ERROR(store.Put(static_cast<Table>(i % kTableCount), "large" + std::to_string(i),
+                                std::string(1u << 20, static_cast<char>('a' + i))));
+    }
+    return Ok();
+  });
+  EXPECT_FALSE(PathExists(JournalDirectory(Dir()) + "/snapshot.00000000000000000000"));
+  EXPECT_EQ(Reopened(), all);
+}
+
 TEST_F(RecordCrashTest, ATornLastEntryIsCutWhereverItWasTorn) {
   const Records before = KillAfter([](RecordStore& store) { return Fill(store, 0, 20); });
   const std::string log = LastLog();

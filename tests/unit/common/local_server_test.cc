@@ -3,7 +3,9 @@
 #include "common/rpc/local_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <thread>
@@ -142,6 +144,54 @@ TEST_F(LocalServerTest, ManyConnectionsAtOnceAreServed) {
     }
   }
   EXPECT_EQ(good, 80);
+}
+
+// Runs `body` in a process of that user, and answers its exit code.
+template <typename Body>
+int As(uid_t uid, Body body) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(::setresuid(uid, uid, uid) == 0 ? body() : 99);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int Connected(const std::string& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? fd : -1;
+}
+
+// Whether the server has closed it; one that it serves gets HTTP/2's first frame.
+bool IsRefused(int fd) {
+  char byte;
+  return ::read(fd, &byte, 1) <= 0;
+}
+
+TEST_F(LocalServerTest, OneUsersConnectionsAreBoundedAndOthersAreServed) {
+  auto server = StartServer();
+  ASSERT_TRUE(server.ok());
+  const int refused_at = As(77, [&] {
+    for (int i = 0; i < 90; ++i) {
+      if (IsRefused(Connected(socket_))) return i;
+    }
+    return 90;
+  });
+  EXPECT_EQ(refused_at, 64);
+  EXPECT_EQ(AskAs(78, socket_), 78);
+  EXPECT_EQ(AskAs(77, socket_), 77) << "those connections are gone";
+}
+
+TEST_F(LocalServerTest, UsersWhoAreGoneMakeRoomForOthers) {
+  auto server = StartServer();
+  ASSERT_TRUE(server.ok());
+  for (uid_t uid = 10'000; uid < 10'300; ++uid) {
+    ASSERT_EQ(As(uid, [&] { return IsRefused(Connected(socket_)) ? 1 : 0; }), 0) << uid;
+  }
+  EXPECT_EQ(AskAs(77, socket_), 77);
+  EXPECT_EQ(Ask(), ::getuid());
 }
 
 }  // namespace

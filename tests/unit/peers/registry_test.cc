@@ -68,7 +68,7 @@ TEST_F(RegistryTest, ARemovedHostsCertificatesAreAllRefusedAtOnceAndLater) {
   const auto first = Sign("b");
   const auto second = Sign("b");
   ASSERT_TRUE(registry_->Add(HostOf("b"), first).ok());
-  ASSERT_TRUE(registry_->AddCertificate("b", second, kNow).ok());
+  ASSERT_TRUE(registry_->AddCertificate(first, second, kNow).ok());
   EXPECT_TRUE(registry_->Admit(first, kNow).ok());
   ASSERT_TRUE(registry_->Remove("b", kNow).ok());
   for (const auto& certificate : {first, second}) {
@@ -94,8 +94,9 @@ TEST_F(RegistryTest, AnExpiredCertificateIsRefusedOnALiveConnectionToo) {
 }
 
 TEST_F(RegistryTest, WhatHasExpiredIsForgotten) {
-  ASSERT_TRUE(registry_->Add(HostOf("b"), Sign("b", hours(10))).ok());
-  ASSERT_TRUE(registry_->AddCertificate("b", Sign("b"), kNow + hours(11)).ok());
+  const auto first = Sign("b", hours(10));
+  ASSERT_TRUE(registry_->Add(HostOf("b"), first).ok());
+  ASSERT_TRUE(registry_->AddCertificate(first, Sign("b"), kNow + hours(11)).ok());
   EXPECT_EQ(registry_->Find("b")->certificates_size(), 1);
   ASSERT_TRUE(registry_->Add(HostOf("c"), Sign("c", hours(10))).ok());
   ASSERT_TRUE(registry_->Remove("c", kNow).ok());
@@ -110,8 +111,24 @@ TEST_F(RegistryTest, TheIssuerStaysAndStrangersCannotBeRemoved) {
   ASSERT_TRUE(registry_->Add(HostOf("a", true), Sign("a")).ok());
   EXPECT_EQ(registry_->Remove("a", kNow).error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(registry_->Remove("x", kNow).error().code(), Code::kNotFound);
-  EXPECT_EQ(registry_->AddCertificate("x", Sign("x"), kNow).error().code(), Code::kNotFound);
   EXPECT_EQ(Names(), "a ");
+}
+
+TEST_F(RegistryTest, OnlyAHostOfTodayGetsFurtherCertificatesAndNotAnyNumber) {
+  const auto first = Sign("b");
+  ASSERT_TRUE(registry_->Add(HostOf("b"), first).ok());
+  for (int i = 1; i < kCertificatesMax; ++i) {
+    ASSERT_TRUE(registry_->AddCertificate(first, Sign("b"), kNow).ok());
+  }
+  EXPECT_EQ(registry_->AddCertificate(first, Sign("b"), kNow).error().code(),
+            Code::kResourceExhausted);
+  // Another machine has the name now: the old one's certificate is no way to one for it.
+  ASSERT_TRUE(registry_->Remove("b", kNow).ok());
+  EXPECT_EQ(registry_->AddCertificate(first, Sign("b"), kNow).error().code(),
+            Code::kPermissionDenied);
+  ASSERT_TRUE(registry_->Add(HostOf("b"), Sign("b")).ok());
+  EXPECT_EQ(registry_->AddCertificate(first, Sign("b"), kNow).error().code(),
+            Code::kPermissionDenied);
 }
 
 TEST_F(RegistryTest, ACopyFollowsNewerListsOnly) {

@@ -279,6 +279,25 @@ TEST_F(StoreTest, AnOperationPastItsLimitStagesNoMore) {
   EXPECT_EQ((*writer)->Write(Content(10'001, 'c')).error().code(), Code::kResourceExhausted);
 }
 
+TEST_F(StoreTest, AHugeHoleIsMeasuredAndCanBeCancelled) {
+  const uint64_t huge = uint64_t{8} << 40;  // Hashing that takes an hour.
+  auto limited = Start();
+  limited->LimitNewBytes(10'000);
+  auto writer = limited->NewWriter();
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE((*writer)->Write(Content(6000, 'a')).ok());
+  EXPECT_EQ((*writer)->WriteHole(4001).error().code(), Code::kResourceExhausted);
+  EXPECT_EQ((*writer)->WriteHole(huge).error().code(), Code::kResourceExhausted);
+
+  CancelToken cancel;
+  auto cancelled = Start();
+  cancelled->CancelWith(&cancel);
+  const UniqueFd sparse(::open(directory_->path().c_str(), O_TMPFILE | O_RDWR, 0600));
+  ASSERT_EQ(::ftruncate(sparse.get(), static_cast<off_t>(huge)), 0);
+  const std::jthread canceller([&] { cancel.Cancel(); });
+  EXPECT_EQ(cancelled->AddFile(sparse.get()).error().code(), Code::kCancelled);
+}
+
 // Stages and commits until it is killed; tells of each commit through the pipe.
 [[noreturn]] void IngestForever(const std::string& root, int pipe) {
   auto store = ObjectStore::Open(root);
