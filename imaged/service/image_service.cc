@@ -77,6 +77,12 @@ class ImageServiceImpl final : public v1::ImageService::Service {
                   [&] { return repository_->Tag(uid_, *request); });
   }
 
+  grpc::Status Configure(grpc::ServerContext*, const v1::ConfigureRequest* request,
+                         v1::ConfigureResponse* response) override {
+    return Answer("configure", response->mutable_image(),
+                  [&] { return repository_->Configure(uid_, *request); });
+  }
+
   grpc::Status Edit(grpc::ServerContext*, const v1::EditRequest* request,
                     v1::EditResponse* response) override {
     return Answer("edit", response->mutable_image(),
