@@ -3,7 +3,7 @@
 namespace strata::imaged::build {
 
 CacheKey::CacheKey(const std::vector<std::string>& parent, std::string_view kind) {
-  Add(kVersion).Add(parent).Add(kind);
+  Add(kVersion).AddList(parent).Add(kind);
 }
 
 CacheKey& CacheKey::Add(std::string_view field) {
@@ -12,7 +12,7 @@ CacheKey& CacheKey::Add(std::string_view field) {
   return *this;
 }
 
-CacheKey& CacheKey::Add(const std::vector<std::string>& list) {
+CacheKey& CacheKey::AddList(const std::vector<std::string>& list) {
   hasher_.Update("[" + std::to_string(list.size()) + "]");
   for (const std::string& field : list) Add(field);
   return *this;

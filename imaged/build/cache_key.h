@@ -16,7 +16,7 @@ class CacheKey {
   // `parent`: digests of the layers below, bottom first. `kind`: "run", "copy", …
   CacheKey(const std::vector<std::string>& parent, std::string_view kind);
   CacheKey& Add(std::string_view field);
-  CacheKey& Add(const std::vector<std::string>& list);
+  CacheKey& AddList(const std::vector<std::string>& list);
   // 64 hex digits.
   std::string Finish() const { return hasher_.Finish().Hex(); }
 

@@ -201,8 +201,8 @@ Result<std::vector<BuildSecret>> StageBuilder::SecretsOf(const Instruction& run,
   for (const SecretMount& mount : mounts) {
     const auto given = context_.secrets.find(mount.id);
     // Their bytes are in no key: a changed secret alone makes nothing anew.
-    key->Add({mount.id, mount.target, std::to_string(mount.mode), std::to_string(mount.uid),
-              std::to_string(mount.gid), given == context_.secrets.end() ? "absent" : "given"});
+    key->AddList({mount.id, mount.target, std::to_string(mount.mode), std::to_string(mount.uid),
+                  std::to_string(mount.gid), given == context_.secrets.end() ? "absent" : "given"});
     if (given == context_.secrets.end()) {
       if (!mount.required) continue;
       return Error(Code::kInvalidArgument, "the secret '" + Printable(mount.id) +
@@ -222,7 +222,7 @@ Status StageBuilder::Run(const Instruction& instruction, StepLog& log) {
   order.command_line = StepText(instruction).substr(0, kHistoryTextMax);
   if (order.argv.empty()) return Error(Code::kInvalidArgument, "RUN needs a command");
   CacheKey key(files_.layers, "run");
-  key.Add(order.argv).Add(settings_.Environment()).Add(order.working_dir);
+  key.AddList(order.argv).AddList(settings_.Environment()).Add(order.working_dir);
   key.Add(settings_.config().oci().user());
   ASSIGN_OR_RETURN(order.secrets, SecretsOf(instruction, &key));
   return FindOrMake(key.Finish(), instruction, log, [&](const std::string& reference) -> Status {
