@@ -38,10 +38,11 @@ class TarExport {
 
   bool IsWanted(const std::string& path) const {
     return options_.paths.empty() ||
-           std::any_of(options_.paths.begin(), options_.paths.end(), [&](const std::string& wanted) {
-             return wanted.empty() || path == wanted ||
-                    (path.starts_with(wanted) && path[wanted.size()] == '/');
-           });
+           std::any_of(options_.paths.begin(), options_.paths.end(),
+                       [&](const std::string& wanted) {
+                         return wanted.empty() || path == wanted ||
+                                (path.starts_with(wanted) && path[wanted.size()] == '/');
+                       });
   }
 
   Status Add(const std::string& path, InodeIndex index) {

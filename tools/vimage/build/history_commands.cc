@@ -112,7 +112,8 @@ Result<int> PruneCache(Tool& tool) {
   api::PruneResponse all;
   for (const api::Image& image : versions.images()) {
     api::DeleteRequest remove;
-    remove.set_reference(image.owner() + "/" + image.name() + ":" + image.tag());
+    remove.set_reference(image.owner() + "/" + image.name() +
+                         (image.tag().empty() ? "@" + image.digest() : ":" + image.tag()));
     remove.set_force(true);  // A build that runs keeps its layers by a lease.
     grpc::ClientContext context;
     api::DeleteResponse deleted;
