@@ -214,7 +214,6 @@ mkdir -p "$files/tree/sub" "$files/lib" "$files/packed/in" "$files/skip"
 echo a >"$files/tree/a"
 chmod 751 "$files/tree/sub"
 echo b >"$files/tree/sub/b"
-chmod 4755 "$files/tree/sub/b"
 ln -s ../a "$files/tree/sub/link"
 echo lib >"$files/lib/added.so"
 echo skip >"$files/skip/me"
@@ -225,6 +224,8 @@ echo packed >"$files/packed/in/file"
 chown -R 1234:2345 "$files/packed"
 tar -C "$files/packed" -czf "$files/packed.tgz" in
 chown -R 1234:2345 "$files/tree"
+chmod 4755 "$files/tree/sub/b"  # After chown, which takes the bit away.
+chmod 3751 "$files/tree/sub"
 printf 'skip\n*.tmp\n' >"$files/.dockerignore"
 echo t >"$files/t.tmp"
 cat >"$files/Dockerfile" <<'END'

@@ -99,7 +99,9 @@ class ContextTree : public CopySource {
     struct stat st;
     if (::fstat(at.get(), &st) != 0) return Errno(Printable(path));
     imaged::PaxEntry entry;
-    entry.mode = st.st_mode;
+    // As buildah: a file of a user's directory gets nobody else's rights in an image. --chmod
+    // gives.
+    entry.mode = st.st_mode & ~static_cast<mode_t>(S_ISUID | S_ISGID);
     entry.mtime_s = st.st_mtim.tv_sec;
     entry.mtime_ns = static_cast<uint32_t>(st.st_mtim.tv_nsec);
     if (S_ISREG(st.st_mode)) return VisitFile(at, path, relative, std::move(entry), visit);
