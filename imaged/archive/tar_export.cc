@@ -24,6 +24,7 @@ class TarExport {
   Status Run() {
     RETURN_IF_ERROR(tree_.Walk([this](const std::string& path, InodeIndex index) -> Status {
       RETURN_IF_ERROR(CheckCancelled());
+      if (!IsWanted(path)) return Ok();
       Status added = Add(path, index);
       return added.ok() ? Ok() : Status(added.error().Wrap("/" + Printable(path)));
     }));
@@ -33,6 +34,15 @@ class TarExport {
  private:
   Status CheckCancelled() const {
     return options_.cancel == nullptr ? Ok() : options_.cancel->Check();
+  }
+
+  bool IsWanted(const std::string& path) const {
+    return options_.paths.empty() ||
+           std::any_of(options_.paths.begin(), options_.paths.end(),
+                       [&](const std::string& wanted) {
+                         return wanted.empty() || path == wanted ||
+                                (path.starts_with(wanted) && path[wanted.size()] == '/');
+                       });
   }
 
   Status Add(const std::string& path, InodeIndex index) {

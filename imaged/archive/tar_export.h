@@ -7,6 +7,9 @@
 // errors of the sink. kInvalidArgument: the tree cannot be written in this style.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "common/cancel.h"
 #include "common/result.h"
 #include "imaged/archive/pax_writer.h"
@@ -27,6 +30,8 @@ struct TarExportOptions {
   // GNU sparse entries for objects with holes.
   SparseFiles sparse = SparseFiles::kByHoles;
   const CancelToken* cancel = nullptr;
+  // Only these entries ("a/b") and what is below them; empty: all.
+  std::vector<std::string> paths;
 };
 
 Status ExportTar(const Tree& tree, const ObjectStore& store, const ByteSink& sink,

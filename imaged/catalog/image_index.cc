@@ -183,6 +183,7 @@ Result<ImageIndex::Page> ImageIndex::Search(const Viewer& viewer, const v1::List
   const std::shared_lock lock(mutex_);
   for (const auto& [key, tag] : tags_) {
     if (owner && tag->name.owner_uid != *owner) continue;
+    if (!request.except_name().empty() && tag->name.name == request.except_name()) continue;
     if (!request.all_visible() && !viewer.Owns(tag->name.owner_uid)) continue;
     if (!AccessOf(viewer, tag->name.owner_uid, tag->record, now_unix_ms)) continue;
     const bool matches = std::all_of(words.begin(), words.end(), [&](const std::string& word) {

@@ -118,7 +118,11 @@ Status ExportArchive(Repository& repository, uid_t caller, const v1::ExportReque
     return Error(Code::kInvalidArgument, "--compression is for --format oci: the others are plain");
   }
   if (!is_oci && request.format() != v1::ARCHIVE_DOCKER) {
-    return repository.Export(caller, request.reference(), sink, cancel);
+    return repository.Export(caller, request.reference(), sink, cancel,
+                             {request.paths().begin(), request.paths().end()});
+  }
+  if (!request.paths().empty()) {
+    return Error(Code::kInvalidArgument, "single paths are exported as plain tar alone");
   }
   ASSIGN_OR_RETURN(const auto image, OciImage::Open(repository, caller, request.reference(),
                                                     CompressionOf(request), cancel, progress));

@@ -139,12 +139,13 @@ Result<Tree> Repository::LoadFlattened(const LayerStack& layers) {
 }
 
 Status Repository::Export(uid_t caller, const std::string& reference, const ByteSink& sink,
-                          const CancelToken& cancel) {
+                          const CancelToken& cancel, const std::vector<std::string>& paths) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, reference));
   ASSIGN_OR_RETURN(const Tree tree, LoadFlattened(held.hold.stack()));
   RETURN_IF_ERROR(ProvideAll(held.hold.stack(), cancel), DisplayName(held.image));
   TarExportOptions options;
   options.cancel = &cancel;
+  options.paths = paths;
   return ExportTar(tree, *objects_, sink, options);
 }
 

@@ -182,6 +182,29 @@ Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request,
   return images().Tag(caller, seen);
 }
 
+Result<v1::Image> Repository::Configure(uid_t caller, const v1::ConfigureRequest& request,
+                                        const CancelToken& cancel) {
+  RETURN_IF_ERROR(CheckDescription(request.description()));
+  RETURN_IF_ERROR(CheckLabels(request.labels()));
+  ASSIGN_OR_RETURN(const Images::Reservation name,
+                   images().Reserve(caller, request.new_reference(), request.replace()));
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  if (!request.keep_secrets())
+    RETURN_IF_ERROR(CheckSecretsUnder(name, held.image, v1::VISIBILITY_UNSPECIFIED, cancel));
+  v1::Image draft;
+  *draft.mutable_layers() = held.image.layers();
+  draft.set_secrets_checked(held.image.secrets_checked());
+  draft.set_description(request.description());
+  *draft.mutable_labels() = request.labels();
+  *draft.mutable_config() = request.config();
+  draft.mutable_lineage()->set_origin(request.lineage().origin());
+  draft.mutable_lineage()->set_command(request.lineage().command());
+  draft.mutable_lineage()->set_parent_reference(DisplayName(held.image));
+  draft.mutable_lineage()->set_parent_digest(held.image.digest());
+  ASSIGN_OR_RETURN(v1::ImportResult result, PublishStack(name, std::move(draft)));
+  return std::move(*result.mutable_image());
+}
+
 Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequest& request,
                                               const CancelToken& cancel) {
   v1::DeleteResponse response;

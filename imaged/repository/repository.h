@@ -58,11 +58,15 @@ class Repository {
   Result<v1::ImportResult> Import(uid_t caller, const v1::ImportOptions& options,
                                   const ByteSource& tar, const CancelToken& cancel,
                                   const ProgressSink& progress);
+  // `paths`: only these and what is below them; empty: everything.
   Status Export(uid_t caller, const std::string& reference, const ByteSink& sink,
-                const CancelToken& cancel);
+                const CancelToken& cancel, const std::vector<std::string>& paths = {});
   // Images::Tag, while the layers are held; with Share's look at secrets when the name is shared.
   Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request,
                         const CancelToken& cancel = CancelToken());
+  // The same layers with another configuration; Tag's look at secrets.
+  Result<v1::Image> Configure(uid_t caller, const v1::ConfigureRequest& request,
+                              const CancelToken& cancel = CancelToken());
   // Batches of entries as they are found; `sink` ends the comparison with an error.
   using DiffSink = std::function<Status(const v1::DiffEvent&)>;
   Status Diff(uid_t caller, const v1::DiffRequest& request, const DiffSink& sink,

@@ -96,6 +96,19 @@ class ImageServiceImpl final : public v1::ImageService::Service {
                    });
   }
 
+  grpc::Status Configure(grpc::ServerContext* context, const v1::ConfigureRequest* request,
+                         v1::ConfigureResponse* response) override {
+    const CallCancellation cancellation(context);
+    return Audited(repository_, EventOf("configure", uid_, request->new_reference()),
+                   [&](v1::Event* done) -> Status {
+                     done->set_detail("of " + Printable(request->reference()));
+                     ASSIGN_OR_RETURN(*response->mutable_image(),
+                                      repository_->Configure(uid_, *request, cancellation.token()));
+                     SetImage(response->image(), done);
+                     return Ok();
+                   });
+  }
+
   grpc::Status Edit(grpc::ServerContext*, const v1::EditRequest* request,
                     v1::EditResponse* response) override {
     return Audited(

@@ -20,12 +20,12 @@ constexpr size_t kLineBytes = 4096;
 
 const char* DaemonName(Daemon daemon) { return daemon == Daemon::kImaged ? "imaged" : "vclusterd"; }
 
+}  // namespace
+
 std::string DefaultSocket(Daemon daemon) {
   return daemon == Daemon::kImaged ? ImagedSocket(DefaultRunDir())
                                    : VclusterdSocket(DefaultRunDir());
 }
-
-}  // namespace
 
 Error CallError(const grpc::Status& status, Daemon daemon) {
   const Error error = rpc::FromGrpc(status);

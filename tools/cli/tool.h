@@ -28,6 +28,8 @@ class Status;
 namespace strata::tools {
 
 enum class Daemon { kImaged, kVclusterd };
+// Where it listens unless --socket says otherwise.
+std::string DefaultSocket(Daemon daemon);
 
 class Tool {
  public:

@@ -4,6 +4,7 @@
 #include "common/printable.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
+#include "tools/vimage/build/stage_builder.h"
 #include "tools/vimage/describe.h"
 #include "tools/vimage/unary_call.h"
 #include "tools/vimage/vimage.h"
@@ -32,6 +33,8 @@ Result<api::ListRequest> MakeRequest(const ListArguments& arguments) {
   api::ListRequest request;
   request.set_all_visible(arguments.all_visible);
   for (const std::string& word : arguments.words) request.add_words(word);
+  // Who looks for the steps of builds finds them; nobody else wants to see them.
+  if (arguments.words.empty()) request.set_except_name(kCacheName);
   request.set_owner(arguments.owner);
   for (const std::string& label : arguments.labels) {
     const size_t equals = label.find('=');

@@ -9,6 +9,8 @@ int VimageMain(int argc, const char* const* argv, Console& console) {
       "An image is called [OWNER/]NAME[:TAG]; the owner is you unless given, the tag is latest.",
       Daemon::kImaged, console);
   AddImportCommand(tool);
+  AddBuildCommand(tool);
+  AddBuildHistoryCommands(tool);
   AddQueryCommands(tool);
   AddCompareCommands(tool);
   AddPeerCommands(tool);

@@ -1,0 +1,56 @@
+// What a build tells while it runs: whole lines on the error stream, of several stages at once.
+// Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "tools/cli/console.h"
+
+namespace strata::tools {
+
+class BuildLog {
+ public:
+  // `quiet`: warnings alone, and what a step said that failed. REQUIRES: `console` outlives this.
+  BuildLog(Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+
+  void Say(const std::string& line);
+  void Warn(const std::string& line);
+
+ private:
+  friend class StepLog;
+  void Print(const std::string& line);
+
+  Console& console_;
+  const bool quiet_;
+  std::mutex mutex_;  // Guards the stream.
+};
+
+// One step: "[web 2/5] RUN make", what it prints, and how long it took. Of one thread.
+class StepLog {
+ public:
+  StepLog(BuildLog& log, std::string prefix, std::string text)
+      : log_(log), prefix_(std::move(prefix)), text_(std::move(text)) {}
+
+  void Cached();
+  void Start();
+  // Bytes of a program: lines come out whole, without what would steer a terminal.
+  void Output(std::string_view bytes);
+  void Done();
+  // When quiet, what it said last comes out now.
+  void Failed();
+
+ private:
+  void Line(std::string_view line);
+
+  BuildLog& log_;
+  const std::string prefix_;
+  const std::string text_;
+  std::string pending_;  // A line that has no end yet.
+  std::string tail_;     // When quiet.
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace strata::tools
