@@ -57,10 +57,11 @@ Catalog::Catalog(std::unique_ptr<RecordStore> records, const CatalogOptions& opt
     : records_(std::move(records)),
       accounts_(*options.accounts),
       now_(options.now ? options.now : HostUnixMs),
+      shared_(!options.host.empty()),
       index_(accounts_),
       classes_(*records_, accounts_),
       images_(*records_, index_, classes_, accounts_, now_, options.versions_kept),
-      leases_(*records_) {}
+      leases_(*records_, options.host) {}
 
 Catalog::~Catalog() { records_->Unfollow(); }
 

@@ -51,15 +51,20 @@ Status UsageAccounts::AddPerImage(uid_t uid, v1::DiskUsageResponse* response) {
   }
   std::vector<std::shared_ptr<const ObjectList>> lists;
   for (const UsedLayer& layer : layers) {
-    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(layer.digest));
-    const auto manifest = charged.own.find(layer.digest);
-    if (manifest == charged.own.end()) continue;
+    ASSIGN_OR_RETURN(auto list, ListOf(layer.digest));
+    const bool here = list != nullptr;
+    static const auto kNone =
+        std::make_shared<const ObjectList>(nullptr, 0, std::span<const ObjectEntry>());
+    lists.push_back(here ? std::move(list) : kNone);
+    const auto sizes = charged.own.find(layer.digest);
+    if (sizes == charged.own.end()) continue;
+    const uint64_t bytes = sizes->second.manifest + (here ? 0 : sizes->second.content);
     for (const uint32_t v : layer.versions) {
       v1::ImageUsage& usage = usages[v];
       if (layer.versions.size() == 1) {
-        usage.set_own_bytes(usage.own_bytes() + manifest->second);
+        usage.set_own_bytes(usage.own_bytes() + bytes);
       } else {
-        usage.set_shared_bytes(usage.shared_bytes() + manifest->second);
+        usage.set_shared_bytes(usage.shared_bytes() + bytes);
       }
     }
   }
