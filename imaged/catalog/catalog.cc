@@ -18,7 +18,12 @@ int64_t HostUnixMs() {
 // Tags whose image is gone name nothing, and keep rights that a new image must not get.
 Status RemoveDanglingTags(const ImageIndex& index, RecordStore* records,
                           std::vector<std::string>* mended) {
-  std::vector<RecordChange> changes;
+  struct Dangling {
+    RecordExpectation tag;
+    RecordExpectation image;  // Which is not there.
+    std::string digest;
+  };
+  std::vector<Dangling> found;
   RETURN_IF_ERROR(records->Scan(
       Table::kTags, "", [&](const std::string& key, const std::string& value) -> Status {
         catalog::TagRecord tag;
@@ -26,15 +31,24 @@ Status RemoveDanglingTags(const ImageIndex& index, RecordStore* records,
         if (index.FindTag(key) != nullptr || !name || !tag.ParseFromString(value)) return Ok();
         const auto digest = Digest::Parse(tag.digest());
         if (!digest.ok()) return Ok();
-        ASSIGN_OR_RETURN(const auto image, records->Get(Table::kImages, ImageKey(*name, *digest)));
+        const std::string image_key = ImageKey(*name, *digest);
+        ASSIGN_OR_RETURN(const auto image, records->Get(Table::kImages, image_key));
         if (image) return Ok();  // Damaged, but there.
-        mended->push_back("catalog: the tag " + key + " is taken away: its image " + tag.digest() +
-                          " is not there");
-        LOG_WARNING(mended->back());
-        changes.push_back({Table::kTags, key, std::nullopt});
+        found.push_back(
+            {{Table::kTags, key, value}, {Table::kImages, image_key, std::nullopt}, tag.digest()});
         return Ok();
       }));
-  return changes.empty() ? Ok() : records->Commit({}, changes);
+  for (const Dangling& one : found) {
+    const Status removed =
+        records->Commit({one.tag, one.image}, {{Table::kTags, one.tag.key, std::nullopt}});
+    // Another host has done something about it.
+    if (!removed.ok() && removed.error().code() == Code::kFailedPrecondition) continue;
+    RETURN_IF_ERROR(removed);
+    mended->push_back("catalog: the tag " + one.tag.key + " is taken away: its image " +
+                      one.digest + " is not there");
+    LOG_WARNING(mended->back());
+  }
+  return Ok();
 }
 
 }  // namespace
@@ -43,23 +57,23 @@ Catalog::Catalog(std::unique_ptr<RecordStore> records, const CatalogOptions& opt
     : records_(std::move(records)),
       accounts_(*options.accounts),
       now_(options.now ? options.now : HostUnixMs),
+      shared_(!options.host.empty()),
       index_(accounts_),
       classes_(*records_, accounts_),
       images_(*records_, index_, classes_, accounts_, now_, options.versions_kept),
-      leases_(*records_) {}
+      leases_(*records_, options.host) {}
 
-Catalog::~Catalog() { records_->SetListener({}); }
+Catalog::~Catalog() { records_->Unfollow(); }
 
 Result<std::unique_ptr<Catalog>> Catalog::Open(std::unique_ptr<RecordStore> records,
                                                const CatalogOptions& options) {
   std::unique_ptr<Catalog> catalog(new Catalog(std::move(records), options));
-  RETURN_IF_ERROR(catalog->index_.Load(*catalog->records_));
+  RETURN_IF_ERROR(
+      catalog->records_->Follow([raw = catalog.get()](const std::vector<RecordChange>& changes) {
+        raw->index_.Apply(changes);
+        raw->classes_.Apply(changes);
+      }));
   RETURN_IF_ERROR(RemoveDanglingTags(catalog->index_, catalog->records_.get(), &catalog->mended_));
-  RETURN_IF_ERROR(catalog->classes_.Load());
-  catalog->records_->SetListener([raw = catalog.get()](const std::vector<RecordChange>& changes) {
-    raw->index_.Apply(changes);
-    raw->classes_.Apply(changes);
-  });
   return catalog;
 }
 

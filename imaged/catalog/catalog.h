@@ -22,6 +22,8 @@ struct CatalogOptions {
   const Accounts* accounts = &HostAccounts();
   UnixClock now;             // Empty: the clock of the host.
   size_t versions_kept = 3;  // Of a name, after its tag moved on.
+  // This host's name in a catalog that several hosts share; empty: this one has it for itself.
+  std::string host;
 };
 
 class Catalog {
@@ -32,6 +34,8 @@ class Catalog {
 
   const Accounts& accounts() const { return accounts_; }
   int64_t Now() const { return now_(); }
+  // Whether other hosts have it too: layers that it names need not be here.
+  bool shared() const { return shared_; }
   RecordStore& records() { return *records_; }
   // What was wrong when it was opened, and was set right.
   const std::vector<std::string>& mended() const { return mended_; }
@@ -46,6 +50,7 @@ class Catalog {
   const std::unique_ptr<RecordStore> records_;
   const Accounts& accounts_;
   const UnixClock now_;
+  const bool shared_;
   std::vector<std::string> mended_;
   ImageIndex index_;
   Classes classes_;

@@ -26,14 +26,6 @@ Result<std::string> NewId() {
 
 }  // namespace
 
-Status Classes::Load() {
-  return records_.Scan(Table::kClasses, "",
-                       [this](const std::string& key, const std::string& value) -> Status {
-                         Apply({{Table::kClasses, key, value}});
-                         return Ok();
-                       });
-}
-
 void Classes::Apply(const std::vector<RecordChange>& changes) {
   for (const RecordChange& change : changes) {
     if (change.table != Table::kClasses) continue;

@@ -29,8 +29,7 @@ class Classes {
   Classes(RecordStore& records, const Accounts& accounts)
       : records_(records), accounts_(accounts) {}
 
-  // Reads all of them; afterwards Apply keeps up.
-  Status Load();
+  // As the record store tells them (RecordStore::Follow).
   void Apply(const std::vector<RecordChange>& changes);
 
   // Whether `uid` is in the class that `grant` was given to: a class that was deleted and made anew

@@ -1,7 +1,9 @@
 // What changes images: publishing, sharing, tagging, editing, removing.
 #include <algorithm>
+#include <map>
 
 #include "imaged/catalog/images.h"
+#include "imaged/catalog/retry.h"
 
 namespace strata::imaged {
 namespace {
@@ -14,6 +16,7 @@ constexpr int kGrantsMax = 1000;
 constexpr size_t kConfigMax = 256 << 10;  // The history of an OCI image is a part of it.
 constexpr size_t kLineageMax = 8 << 10;
 constexpr size_t kVersionsPerOwnerMax = 20'000;
+constexpr size_t kVersionsPerCommit = 100;  // A store may take no more at once.
 
 bool IsLabelKey(const std::string& key) {
   return !key.empty() && key.size() <= kLabelKeyMax &&
@@ -50,6 +53,8 @@ catalog::ImageRecord RecordOf(const v1::Image& image) {
 }
 
 }  // namespace
+
+std::string OwnerScope(uid_t owner) { return "owner/" + std::to_string(owner); }
 
 Status CheckDescription(const std::string& description) {
   if (description.size() <= kDescriptionMax) return Ok();
@@ -127,7 +132,7 @@ Result<Images::Reservation> Images::Reserve(uid_t caller, const std::string& tex
                                                " images: delete some first");
   }
   reserved_.insert(TagKey(name));
-  return Reservation(this, std::move(name));
+  return Reservation(this, std::move(name), replace);
 }
 
 Result<bool> Images::WillBeShared(const Reservation& name, v1::Visibility visibility) const {
@@ -177,12 +182,17 @@ void Images::AddHistory(const Reference& name, v1::Image* draft) const {
   }
 }
 
-Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft) {
+Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft,
+                                  const std::vector<ScopeMark>& as_of) {
   const std::lock_guard lock(change_mutex_);
-  return PublishLocked(reservation, std::move(draft));
+  if (!as_of.empty()) return PublishLocked(reservation, std::move(draft), as_of);
+  const std::string scope = OwnerScope(reservation.name().owner_uid);
+  return RetryWhileChanged(
+      [&] { return PublishLocked(reservation, draft, {records_.Mark(scope)}); });
 }
 
-Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Image draft) {
+Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Image draft,
+                                        const std::vector<ScopeMark>& as_of) {
   draft.mutable_labels()->erase(kCachedLabel);
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
@@ -196,6 +206,10 @@ Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Imag
   catalog::TagRecord tag;
   // What nobody finds is no tag: its rights do not pass on to an image that somebody makes anew.
   const bool known = index_.FindTag(TagKey(name)) != nullptr;
+  if (known && !reservation.replace_) {
+    return Error(Code::kAlreadyExists, "another host made an image " + name.ToString(accounts_) +
+                                           " meanwhile: choose another name or tag, or --replace");
+  }
   if (known && before && !tag.ParseFromString(*before)) {
     return Error(Code::kCorrupt, "catalog: the tag " + TagKey(name) + " is damaged");
   }
@@ -207,7 +221,7 @@ Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Imag
   const catalog::ImageRecord record = RecordOf(draft);
   changes.push_back({Table::kImages, ImageKey(name, digest), record.SerializeAsString()});
   changes.push_back({Table::kTags, TagKey(name), tag.SerializeAsString()});
-  RETURN_IF_ERROR(records_.Commit({{Table::kTags, TagKey(name), before}}, changes));
+  RETURN_IF_ERROR(records_.Commit({{Table::kTags, TagKey(name), before}}, changes, as_of));
   return DescribeRecord(ViewerOf(name.owner_uid), name, &tag, digest, record);
 }
 
@@ -304,11 +318,14 @@ Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request,
 
 Result<v1::Image> Images::Tag(uid_t caller, const v1::TagRequest& request) {
   const std::lock_guard lock(change_mutex_);
-  ASSIGN_OR_RETURN(v1::Image image, Find(caller, request.reference()));
   ASSIGN_OR_RETURN(const Reservation reservation,
                    Reserve(caller, request.new_reference(), request.replace()));
-  image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
-  return PublishLocked(reservation, std::move(image));
+  return RetryWhileChanged([&]() -> Result<v1::Image> {
+    const ScopeMark mark = records_.Mark(OwnerScope(reservation.name().owner_uid));
+    ASSIGN_OR_RETURN(v1::Image image, Find(caller, request.reference()));
+    image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
+    return PublishLocked(reservation, std::move(image), {mark});
+  });
 }
 
 Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
@@ -332,8 +349,16 @@ Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
   return Find(caller, request.reference());
 }
 
-Status Images::Remove(uid_t caller, const std::string& text) {
+Status Images::Remove(uid_t caller, const std::string& text, const std::vector<ScopeMark>& as_of) {
   const std::lock_guard lock(change_mutex_);
+  if (!as_of.empty()) return RemoveLocked(caller, text, as_of);
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
+  return RetryWhileChanged(
+      [&] { return RemoveLocked(caller, text, {records_.Mark(OwnerScope(reference.owner_uid))}); });
+}
+
+Status Images::RemoveLocked(uid_t caller, const std::string& text,
+                            const std::vector<ScopeMark>& as_of) {
   ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, text));
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
   std::optional<Reservation> reservation;
@@ -362,39 +387,58 @@ Status Images::Remove(uid_t caller, const std::string& text) {
       if (version->digest != found.version->digest) remove_version(version->digest);
     }
   }
-  return records_.Commit(expected, changes);
+  return records_.Commit(expected, changes, as_of);
 }
 
 Status Images::RemoveVersions(const std::vector<v1::Image>& versions) {
   const std::lock_guard lock(change_mutex_);
-  std::vector<RecordChange> changes;
+  std::map<uid_t, std::vector<std::pair<Reference, Digest>>> by_owner;
   for (const v1::Image& image : versions) {
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()));
-    const Reference name{image.owner_uid(), image.name(), "", digest.Hex()};
-    // A tag may have been pointed to it meanwhile.
-    if (!index_.TagsOf(name, digest).empty()) continue;
-    changes.push_back({Table::kImages, ImageKey(name, digest), std::nullopt});
+    auto& batch = by_owner[image.owner_uid()];
+    batch.emplace_back(Reference{image.owner_uid(), image.name(), "", digest.Hex()}, digest);
+    if (batch.size() == kVersionsPerCommit) {
+      RETURN_IF_ERROR(RemoveVersionsOf(image.owner_uid(), std::exchange(batch, {})));
+    }
   }
-  return changes.empty() ? Ok() : records_.Commit({}, changes);
+  for (const auto& [owner, batch] : by_owner) RETURN_IF_ERROR(RemoveVersionsOf(owner, batch));
+  return Ok();
 }
 
-Result<v1::Image> Images::RemoveCached(const Reference& version, const Digest& digest) {
+Status Images::RemoveVersionsOf(uid_t owner,
+                                const std::vector<std::pair<Reference, Digest>>& versions) {
+  return RetryWhileChanged([&]() -> Status {
+    const ScopeMark mark = records_.Mark(OwnerScope(owner));
+    std::vector<RecordChange> changes;
+    for (const auto& [name, digest] : versions) {
+      // A tag may have been pointed to it meanwhile.
+      if (!index_.TagsOf(name, digest).empty()) continue;
+      changes.push_back({Table::kImages, ImageKey(name, digest), std::nullopt});
+    }
+    return changes.empty() ? Ok() : records_.Commit({}, changes, {mark});
+  });
+}
+
+Result<v1::Image> Images::RemoveCached(const Reference& name, const Digest& digest) {
   const std::lock_guard lock(change_mutex_);
-  const std::string key = ImageKey(version, digest);
-  std::string before;
-  ASSIGN_OR_RETURN(const catalog::ImageRecord record, ReadRecord(key, &before));
-  if (!record.labels().contains(kCachedLabel)) {
-    return Error(Code::kFailedPrecondition, version.ToString(accounts_) + " is kept");
-  }
-  ASSIGN_OR_RETURN(v1::Image image, DescribeRecord(ViewerOf(0), version, nullptr, digest, record));
-  std::vector<RecordExpectation> expected = {{Table::kImages, key, before}};
-  std::vector<RecordChange> changes = {{Table::kImages, key, std::nullopt}};
-  for (const auto& tag : index_.TagsOf(version, digest)) {
-    expected.push_back({Table::kTags, TagKey(tag->name), tag->record.SerializeAsString()});
-    changes.push_back({Table::kTags, TagKey(tag->name), std::nullopt});
-  }
-  RETURN_IF_ERROR(records_.Commit(expected, changes));
-  return image;
+  const std::string key = ImageKey(name, digest);
+  return RetryWhileChanged([&]() -> Result<v1::Image> {
+    const ScopeMark mark = records_.Mark(OwnerScope(name.owner_uid));
+    std::string before;
+    ASSIGN_OR_RETURN(const catalog::ImageRecord record, ReadRecord(key, &before));
+    if (!record.labels().contains(kCachedLabel)) {
+      return Error(Code::kNotFound, name.ToString(accounts_) + " is kept");
+    }
+    ASSIGN_OR_RETURN(v1::Image image, DescribeRecord(ViewerOf(0), name, nullptr, digest, record));
+    std::vector<RecordExpectation> expected = {{Table::kImages, key, before}};
+    std::vector<RecordChange> changes = {{Table::kImages, key, std::nullopt}};
+    for (const auto& tag : index_.TagsOf(name, digest)) {
+      expected.push_back({Table::kTags, TagKey(tag->name), tag->record.SerializeAsString()});
+      changes.push_back({Table::kTags, TagKey(tag->name), std::nullopt});
+    }
+    RETURN_IF_ERROR(records_.Commit(expected, changes, {mark}));
+    return image;
+  });
 }
 
 }  // namespace strata::imaged

@@ -69,17 +69,6 @@ bool HasLabels(const ImageIndex::Version& version, const v1::ListRequest& reques
 
 }  // namespace
 
-Status ImageIndex::Load(RecordStore& records) {
-  for (const Table table : {Table::kImages, Table::kTags}) {
-    RETURN_IF_ERROR(
-        records.Scan(table, "", [&](const std::string& key, const std::string& value) -> Status {
-          Apply({{table, key, value}});
-          return Ok();
-        }));
-  }
-  return Ok();
-}
-
 void ImageIndex::Apply(const std::vector<RecordChange>& changes) {
   const std::unique_lock lock(mutex_);
   // Versions first: a tag takes hold of the one that it points to.

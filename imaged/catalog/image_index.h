@@ -59,7 +59,7 @@ class ImageIndex {
   // `accounts` must outlive this.
   explicit ImageIndex(const Accounts& accounts) : accounts_(accounts) {}
 
-  Status Load(RecordStore& records);
+  // As the record store tells them (RecordStore::Follow).
   void Apply(const std::vector<RecordChange>& changes);
 
   struct Page {

@@ -62,20 +62,25 @@ class Images {
   Result<v1::VersionsResponse> Versions(uid_t caller, const std::string& reference) const;
   Result<v1::LineageResponse> Lineage(uid_t caller, const std::string& reference) const;
 
-  // A name that is about to be written: nobody else may write it while this lives.
+  // A name that is about to be written: nobody else on this host may write it while this lives.
+  // On another host that shares the catalog he may: who publishes first has it.
   class Reservation {
    public:
     Reservation(Reservation&& other) noexcept
-        : images_(std::exchange(other.images_, nullptr)), name_(std::move(other.name_)) {}
+        : images_(std::exchange(other.images_, nullptr)),
+          name_(std::move(other.name_)),
+          replace_(other.replace_) {}
     Reservation& operator=(Reservation&&) = delete;
     ~Reservation();
     const Reference& name() const { return name_; }
 
    private:
     friend class Images;
-    Reservation(Images* images, Reference name) : images_(images), name_(std::move(name)) {}
+    Reservation(Images* images, Reference name, bool replace)
+        : images_(images), name_(std::move(name)), replace_(replace) {}
     Images* images_;
     Reference name_;
+    bool replace_;
   };
   // kAlreadyExists when the name is taken and `replace` is false; kPermissionDenied when it is
   // under another owner; kFailedPrecondition while another operation writes it.
@@ -84,8 +89,11 @@ class Images {
   Result<bool> WillBeShared(const Reservation& name, v1::Visibility visibility) const;
   // Points the name to `draft`, which brings layers, configuration, lineage, description and
   // labels, and its visibility if it is to change. Versions that no tag points to any more are
-  // kept as far as versions_kept goes.
-  Result<v1::Image> Publish(const Reservation& name, v1::Image draft);
+  // kept as far as versions_kept goes. kAlreadyExists when another host took the name meanwhile.
+  // `as_of`: what the caller's decision rests on, the owner's scope among it; then
+  // kFailedPrecondition when that has moved on. Empty: only what is decided here.
+  Result<v1::Image> Publish(const Reservation& name, v1::Image draft,
+                            const std::vector<ScopeMark>& as_of = {});
 
   // `seen_digest`: what the caller looked at, which it has to be still (kFailedPrecondition);
   // empty: whatever it is.
@@ -94,8 +102,10 @@ class Images {
   Result<v1::Image> Tag(uid_t caller, const v1::TagRequest& request);
   Result<v1::Image> Edit(uid_t caller, const v1::EditRequest& request);
   // Takes a tag away, and the version behind it if no other tag points there; with the last tag of
-  // a name, all its versions. Of a digest: the version and all tags that point to it.
-  Status Remove(uid_t caller, const std::string& reference);
+  // a name, all its versions. Of a digest: the version and all tags that point to it. `as_of` as
+  // for Publish.
+  Status Remove(uid_t caller, const std::string& reference,
+                const std::vector<ScopeMark>& as_of = {});
   // The layers of every record, bottom first; kCorrupt for a damaged one.
   Status ForEachStack(
       const std::function<void(const std::string& key, std::vector<Digest>)>& visit) const;
@@ -103,7 +113,7 @@ class Images {
   Result<std::vector<v1::Image>> Untagged(uid_t caller, bool all_owners) const;
   Status RemoveVersions(const std::vector<v1::Image>& versions);
   // Removes a version with the label kCachedLabel, and its tags, for want of room; answers what it
-  // was. kFailedPrecondition: it has not that label (any more); kNotFound.
+  // was. kNotFound: it is gone, or has not that label (any more).
   Result<v1::Image> RemoveCached(const Reference& name, const Digest& digest);
 
  private:
@@ -131,8 +141,12 @@ class Images {
   // How the layers that are new came to be; and the topmost tells whose topmost it is.
   void AddHistory(const Reference& name, v1::Image* draft) const;
   Status ChangeGrants(uid_t caller, const v1::ShareRequest& request, catalog::TagRecord* tag) const;
-  // Publish, with change_mutex_ held.
-  Result<v1::Image> PublishLocked(const Reservation& name, v1::Image draft);
+  // One attempt of Publish or Remove, with change_mutex_ held.
+  Result<v1::Image> PublishLocked(const Reservation& name, v1::Image draft,
+                                  const std::vector<ScopeMark>& as_of);
+  Status RemoveLocked(uid_t caller, const std::string& reference,
+                      const std::vector<ScopeMark>& as_of);
+  Status RemoveVersionsOf(uid_t owner, const std::vector<std::pair<Reference, Digest>>& versions);
   // Deletions of versions that no tag of `name` but `moving` will point to, beyond versions_kept.
   std::vector<RecordChange> OldVersions(const Reference& moving, const Digest& target) const;
 
@@ -143,11 +157,15 @@ class Images {
   const UnixClock now_;
   const size_t versions_kept_;
   // From a look at which tags and versions there are to the commit of a change that rests on it: a
-  // version must not go while a tag comes.
+  // version must not go while a tag comes. Other hosts are kept out by the owner's scope, which
+  // every such change marks first and moves on; within a host the mutex saves them the retries.
   std::mutex change_mutex_;
   std::mutex mutex_;                // Guards reserved_.
   std::set<std::string> reserved_;  // Keys of tags being written.
 };
+
+// The scope of what a user's images, and the leases of them, are decided by.
+std::string OwnerScope(uid_t owner);
 
 // Identity of layers + configuration (docs/formats.md, "Catalog").
 Digest ImageDigest(const v1::Image& image);

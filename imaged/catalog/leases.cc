@@ -1,5 +1,6 @@
 #include "imaged/catalog/leases.h"
 
+#include "imaged/catalog/images.h"
 #include "imaged/catalog/records.pb.h"
 
 namespace strata::imaged {
@@ -16,7 +17,7 @@ Result<v1::Image> Parse(const std::string& name, const std::string& text) {
 }  // namespace
 
 Result<std::optional<v1::Image>> Leases::Find(const std::string& name) const {
-  ASSIGN_OR_RETURN(const auto text, records_.Get(Table::kLeases, name));
+  ASSIGN_OR_RETURN(const auto text, records_.Get(Table::kLeases, KeyOf(name)));
   if (!text) return std::optional<v1::Image>();
   ASSIGN_OR_RETURN(v1::Image image, Parse(name, *text));
   return std::optional<v1::Image>(std::move(image));
@@ -40,14 +41,20 @@ Status Leases::Take(const std::string& name, const v1::Image& image) {
   catalog::LeaseRecord record;
   *record.mutable_image() = image;
   record.mutable_image()->clear_grants();
-  const Status taken = records_.Commit({{Table::kLeases, name, std::nullopt}},
-                                       {{Table::kLeases, name, record.SerializeAsString()}});
+  record.set_host(host_);
+  // Who is about to delete the image, because nobody holds it, looks again.
+  const std::string key = KeyOf(name);
+  const Status taken = records_.Commit({{Table::kLeases, key, std::nullopt}},
+                                       {{Table::kLeases, key, record.SerializeAsString()}},
+                                       {{OwnerScope(image.owner_uid()), std::nullopt}});
   if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
   ASSIGN_OR_RETURN(const auto meanwhile, find_held());  // Somebody was faster.
   return meanwhile ? *meanwhile : taken;
 }
 
-Status Leases::Release(const std::string& name) { return records_.Delete(Table::kLeases, name); }
+Status Leases::Release(const std::string& name) {
+  return records_.Delete(Table::kLeases, KeyOf(name));
+}
 
 Status Leases::ForEach(const Visitor& visit) const {
   return records_.Scan(Table::kLeases, "",
@@ -59,10 +66,16 @@ Status Leases::ForEach(const Visitor& visit) const {
 
 Result<std::vector<std::string>> Leases::Of(const std::string& image_digest) const {
   std::vector<std::string> names;
-  RETURN_IF_ERROR(ForEach([&](const std::string& name, const v1::Image& image) -> Status {
-    if (image.digest() == image_digest) names.push_back(name);
-    return Ok();
-  }));
+  RETURN_IF_ERROR(records_.Scan(
+      Table::kLeases, "", [&](const std::string& key, const std::string& text) -> Status {
+        catalog::LeaseRecord record;
+        if (!record.ParseFromString(text)) return Parse(key, text).error();
+        if (record.image().digest() != image_digest) return Ok();
+        const bool shared = !record.host().empty() && key.starts_with(record.host() + "/");
+        names.push_back(shared ? key.substr(record.host().size() + 1) + " on host " + record.host()
+                               : key);
+        return Ok();
+      }));
   return names;
 }
 

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "imaged/catalog/record_store.h"
+#include "imaged/catalog/scope_revisions.h"
 
 namespace strata::imaged {
 namespace {
@@ -27,9 +28,16 @@ class MemoryRecordStore final : public RecordStore {
     return Ok();
   }
 
-  Status Commit(const std::vector<RecordExpectation>& expected,
-                const std::vector<RecordChange>& changes) override {
+  ScopeMark Mark(const std::string& scope) override {
     const std::lock_guard lock(mutex_);
+    return scopes_.Mark(scope);
+  }
+
+  Status Commit(const std::vector<RecordExpectation>& expected,
+                const std::vector<RecordChange>& changes,
+                const std::vector<ScopeMark>& scopes) override {
+    const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(scopes_.Check(scopes));
     for (const RecordExpectation& expectation : expected) {
       if (Find(expectation.table, expectation.key) != expectation.value) {
         return Error(Code::kFailedPrecondition,
@@ -45,12 +53,22 @@ class MemoryRecordStore final : public RecordStore {
       }
     }
     if (listener_) listener_(changes);
+    scopes_.MoveOn(scopes);
     return Ok();
   }
 
-  void SetListener(Listener listener) override {
+  Status Follow(Listener listener) override {
     const std::lock_guard lock(mutex_);
     listener_ = std::move(listener);
+    for (size_t i = 0; i < kTableCount; ++i) {
+      for (const auto& [key, value] : tables_[i]) listener_({{static_cast<Table>(i), key, value}});
+    }
+    return Ok();
+  }
+
+  void Unfollow() override {
+    const std::lock_guard lock(mutex_);
+    listener_ = {};
   }
 
  private:
@@ -63,6 +81,7 @@ class MemoryRecordStore final : public RecordStore {
   std::mutex mutex_;  // Guards all.
   std::array<std::map<std::string, std::string>, kTableCount> tables_;
   Listener listener_;
+  ScopeRevisions scopes_;
 };
 
 }  // namespace

@@ -1,8 +1,11 @@
 // RecordStore: tables of small records that change together or not at all. What the catalog's
-// meaning rests on, and nothing of that meaning: RocksDB on one host, memory in tests.
+// meaning rests on, and nothing of that meaning: RocksDB on one host, etcd for several
+// (imaged/catalog/etcd), memory in tests.
 //
 // Every Commit is durable when it returns Ok. Expectations make a change conditional, so that two
-// writers who read the same record cannot both win.
+// writers who read the same record cannot both win. What a change rests on beyond single records
+// (that nothing else points to an image, that a quota holds) is a scope: whoever decides something
+// from the records of a scope marks it first, and commits against the mark.
 //
 // Thread-safe. Listeners hear of changes in the order in which they became durable.
 #pragma once
@@ -35,6 +38,13 @@ struct RecordExpectation {
   std::optional<std::string> value;  // Absent: there is no such record.
 };
 
+// A scope that a commit moves on. The commit fails when somebody else has moved it on since the
+// mark; without a mark it is moved on whatever it is.
+struct ScopeMark {
+  std::string scope;
+  std::optional<int64_t> revision;
+};
+
 class RecordStore {
  public:
   using Visitor = std::function<Status(const std::string& key, const std::string& value)>;
@@ -47,12 +57,19 @@ class RecordStore {
   // The records whose keys start with `prefix`, in byte order, as of one moment, until `visit`
   // answers an error.
   virtual Status Scan(Table table, const std::string& prefix, const Visitor& visit) = 0;
-  // All changes or none. kFailedPrecondition when an expectation does not hold.
+  // The scope as it is now. What is read and heard afterwards is at least as new.
+  virtual ScopeMark Mark(const std::string& scope) = 0;
+  // All changes or none. kFailedPrecondition when an expectation or a mark does not hold; then what
+  // changed meanwhile can be read. kUnavailable: the store does not answer, and the message says
+  // whether the change may have been made.
   virtual Status Commit(const std::vector<RecordExpectation>& expected,
-                        const std::vector<RecordChange>& changes) = 0;
-  // Calls `listener` with every change from now on, after it is durable and before Commit returns.
-  // One listener; it must not call this store.
-  virtual void SetListener(Listener listener) = 0;
+                        const std::vector<RecordChange>& changes,
+                        const std::vector<ScopeMark>& scopes = {}) = 0;
+  // Calls `listener` with all records that there are, and then with every change: after it is
+  // durable, and before Commit returns. One listener; it must not call this store.
+  virtual Status Follow(Listener listener) = 0;
+  // The listener is not called any more when this returns.
+  virtual void Unfollow() = 0;
 
   Status Put(Table table, const std::string& key, std::string value) {
     return Commit({}, {{table, key, std::move(value)}});

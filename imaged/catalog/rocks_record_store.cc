@@ -5,6 +5,7 @@
 #include "imaged/catalog/record_recovery.h"
 #include "imaged/catalog/record_store.h"
 #include "imaged/catalog/rocks_tables.h"
+#include "imaged/catalog/scope_revisions.h"
 
 namespace strata::imaged {
 namespace {
@@ -23,10 +24,17 @@ class RocksRecordStore final : public RecordStore {
     return tables_->Scan(table, prefix, visit);
   }
 
+  ScopeMark Mark(const std::string& scope) override {
+    const std::lock_guard lock(mutex_);
+    return scopes_.Mark(scope);
+  }
+
   Status Commit(const std::vector<RecordExpectation>& expected,
-                const std::vector<RecordChange>& changes) override {
+                const std::vector<RecordChange>& changes,
+                const std::vector<ScopeMark>& scopes) override {
     const std::lock_guard lock(mutex_);
     if (broken_) return *broken_;
+    RETURN_IF_ERROR(scopes_.Check(scopes));
     for (const RecordExpectation& expectation : expected) {
       ASSIGN_OR_RETURN(const auto found, Get(expectation.table, expectation.key));
       if (found != expectation.value) {
@@ -41,13 +49,27 @@ class RocksRecordStore final : public RecordStore {
       return *broken_;
     }
     if (listener_) listener_(changes);
+    scopes_.MoveOn(scopes);
     if (journal_->WantsSnapshot()) Compact();
     return Ok();
   }
 
-  void SetListener(Listener listener) override {
+  Status Follow(Listener listener) override {
     const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < kTableCount; ++i) {
+      const Table table = static_cast<Table>(i);
+      RETURN_IF_ERROR(tables_->Scan(table, "", [&](const auto& key, const auto& value) -> Status {
+        listener({{table, key, value}});
+        return Ok();
+      }));
+    }
     listener_ = std::move(listener);
+    return Ok();
+  }
+
+  void Unfollow() override {
+    const std::lock_guard lock(mutex_);
+    listener_ = {};
   }
 
  private:
@@ -65,6 +87,7 @@ class RocksRecordStore final : public RecordStore {
   std::mutex mutex_;  // Guards the rest, and orders commits with their expectations.
   const std::unique_ptr<RecordJournal> journal_;
   Listener listener_;
+  ScopeRevisions scopes_;
   std::optional<Error> broken_;
 };
 

@@ -50,27 +50,34 @@ Status UsageAccounts::AddPerImage(uid_t uid, v1::DiskUsageResponse* response) {
     }
   }
   std::vector<std::shared_ptr<const ObjectList>> lists;
+  std::vector<UsedLayer> listed;  // Those of the lists.
   for (const UsedLayer& layer : layers) {
-    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(layer.digest));
-    const auto manifest = charged.own.find(layer.digest);
-    if (manifest == charged.own.end()) continue;
+    ASSIGN_OR_RETURN(auto list, ListOf(layer.digest));
+    const bool here = list != nullptr;
+    if (here) {
+      lists.push_back(std::move(list));
+      listed.push_back(layer);
+    }
+    const auto sizes = charged.own.find(layer.digest);
+    if (sizes == charged.own.end()) continue;
+    const uint64_t bytes = sizes->second.manifest + (here ? 0 : sizes->second.content);
     for (const uint32_t v : layer.versions) {
       v1::ImageUsage& usage = usages[v];
       if (layer.versions.size() == 1) {
-        usage.set_own_bytes(usage.own_bytes() + manifest->second);
+        usage.set_own_bytes(usage.own_bytes() + bytes);
       } else {
-        usage.set_shared_bytes(usage.shared_bytes() + manifest->second);
+        usage.set_shared_bytes(usage.shared_bytes() + bytes);
       }
     }
   }
   MergeObjectLists(lists, [&](const ObjectEntry& entry, std::span<const uint32_t> at) {
-    if (!std::all_of(at.begin(), at.end(), [&](uint32_t i) { return layers[i].own; })) return;
-    if (const auto only = OnlyVersion(layers, at)) {
+    if (!std::all_of(at.begin(), at.end(), [&](uint32_t i) { return listed[i].own; })) return;
+    if (const auto only = OnlyVersion(listed, at)) {
       usages[*only].set_own_bytes(usages[*only].own_bytes() + entry.size_bytes);
       return;
     }
     std::set<uint32_t> having;
-    for (const uint32_t i : at) having.insert(layers[i].versions.begin(), layers[i].versions.end());
+    for (const uint32_t i : at) having.insert(listed[i].versions.begin(), listed[i].versions.end());
     for (const uint32_t v : having) {
       usages[v].set_shared_bytes(usages[v].shared_bytes() + entry.size_bytes);
     }

@@ -65,10 +65,8 @@ Result<Evicted> Evict(Repository& repository, const EvictionRule& rule, const Ca
     for (uint64_t hoped = evicted.bytes; next != candidates.end() && hoped < wanted; ++next) {
       const auto removed =
           repository.images().RemoveCached(next->version->name, next->version->digest);
-      if (!removed.ok() && removed.error().code() != Code::kFailedPrecondition) {
-        return removed.error();
-      }
-      if (!removed.ok()) continue;  // In use by now, or kept.
+      if (!removed.ok() && removed.error().code() != Code::kNotFound) return removed.error();
+      if (!removed.ok()) continue;  // It is kept by now, or gone.
       LOG_INFO("evicted " + DisplayName(*removed) + ", a copy of another host's image");
       hoped += next->version->size_bytes;
       evicted.images.push_back(*removed);

@@ -71,7 +71,8 @@ Result<std::set<Digest>> Liveness::NamedLayers() {
 
 Result<Liveness::Roots> Liveness::MarkLocked(const std::set<std::string>& without) {
   ASSIGN_OR_RETURN(Roots roots, MarkNamed(without));
-  roots.named = roots.layers;
+  // Those of a catalog that several hosts share may be on another one.
+  if (!catalog_.shared()) roots.named = roots.layers;
   for (const auto& [stack, count] : held_) roots.Add(stack);
   return roots;
 }

@@ -62,7 +62,7 @@ class Liveness {
 
   struct Roots {
     std::set<Digest> layers;
-    std::set<Digest> named;  // Those of records and leases: they are there. Others may be to come.
+    std::set<Digest> named;  // They are there. Others may be to come, or be on another host.
     std::set<LayerStack> stacks;
     void Add(LayerStack stack) {
       layers.insert(stack.begin(), stack.end());

@@ -7,8 +7,21 @@
 
 #include "common/log.h"
 #include "imaged/archive/tar_import.h"
+#include "imaged/catalog/retry.h"
 
 namespace strata::imaged {
+namespace {
+
+Error InUse(const v1::Image& image, const std::vector<std::string>& leases) {
+  return Error(Code::kFailedPrecondition,
+               DisplayName(image) + " is in use by " + leases[0] +
+                   (leases.size() > 1 ? " and " + std::to_string(leases.size() - 1) + " more"
+                                      : std::string()) +
+                   ": delete those first, or --force takes the name away while they keep the "
+                   "files");
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Repository>> Repository::Open(
     const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers,
@@ -83,13 +96,15 @@ Result<Repository::CommittedLayer> Repository::CommitLayer(const NewLayer& layer
 
 Result<v1::ImportResult> Repository::PublishStack(const Images::Reservation& name,
                                                   v1::Image draft) {
-  ASSIGN_OR_RETURN(const UsageAccounts::Admission admission,
-                   usage_.Admit(name.name().owner_uid, draft));
-  v1::ImportResult result;
-  ASSIGN_OR_RETURN(*result.mutable_image(), images().Publish(name, std::move(draft)));
-  result.mutable_summary()->set_new_objects(admission.added.objects);
-  result.mutable_summary()->set_new_bytes(admission.added.bytes);
-  return result;
+  return RetryWhileChanged([&]() -> Result<v1::ImportResult> {
+    ASSIGN_OR_RETURN(const UsageAccounts::Admission admission,
+                     usage_.Admit(name.name().owner_uid, draft));
+    v1::ImportResult result;
+    ASSIGN_OR_RETURN(*result.mutable_image(), images().Publish(name, draft, admission.as_of));
+    result.mutable_summary()->set_new_objects(admission.added.objects);
+    result.mutable_summary()->set_new_bytes(admission.added.bytes);
+    return result;
+  });
 }
 
 Result<v1::ImportResult> Repository::Publish(const Images::Reservation& name, v1::Image draft,
@@ -209,17 +224,15 @@ Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequ
                                               const CancelToken& cancel) {
   v1::DeleteResponse response;
   ASSIGN_OR_RETURN(const v1::Image image, images().FindOwned(caller, request.reference()));
-  ASSIGN_OR_RETURN(const std::vector<std::string> leases, catalog_->leases().Of(image.digest()));
-  if (!leases.empty() && !request.force()) {
-    return Error(Code::kFailedPrecondition,
-                 DisplayName(image) + " is in use by " + leases[0] +
-                     (leases.size() > 1 ? " and " + std::to_string(leases.size() - 1) + " more"
-                                        : std::string()) +
-                     ": delete those first, or --force takes the name away while they keep the "
-                     "files");
-  }
   ASSIGN_OR_RETURN(const auto before, usage_.ChargeWithout(image.owner_uid(), {}));
-  RETURN_IF_ERROR(images().Remove(caller, request.reference()));
+  std::vector<std::string> leases;
+  RETURN_IF_ERROR(RetryWhileChanged([&]() -> Status {
+    const ScopeMark mark = catalog_->records().Mark(OwnerScope(image.owner_uid()));
+    ASSIGN_OR_RETURN(const v1::Image now, images().FindOwned(caller, request.reference()));
+    ASSIGN_OR_RETURN(leases, catalog_->leases().Of(now.digest()));
+    if (!leases.empty() && !request.force()) return InUse(now, leases);
+    return images().Remove(caller, request.reference(), {mark});
+  }));
   ASSIGN_OR_RETURN(const auto after, usage_.ChargeWithout(image.owner_uid(), {}));
   for (const std::string& lease : leases) response.add_kept_by(lease);
   const Freed freed = CollectNow(caller,

@@ -29,15 +29,15 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
                                               const v1::Image* draft) const {
   Layers layers;
   std::map<uid_t, std::set<Digest>> creators;  // Of foreign layers.
-  std::map<Digest, uint64_t> foreign_manifests;
+  std::map<Digest, Sizes> foreign_sizes;
   const auto add = [&](const Digest& digest, uid_t creator, uint64_t manifest_bytes,
                        uint64_t content_bytes) {
     if (creator == owner) {
-      layers.own[digest] = manifest_bytes;
+      layers.own[digest] = {manifest_bytes, content_bytes};
     } else {
       layers.foreign[digest] = content_bytes;
       creators[creator].insert(digest);
-      foreign_manifests[digest] = manifest_bytes;
+      foreign_sizes[digest] = {manifest_bytes, content_bytes};
     }
   };
   catalog_.index().ForEachVersionOf(owner, [&](const ImageIndex::Version& version) {
@@ -63,24 +63,36 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
     });
     for (const Digest& digest : digests) {
       layers.foreign.erase(digest);
-      layers.own.try_emplace(digest, foreign_manifests[digest]);
+      layers.own.try_emplace(digest, foreign_sizes[digest]);
     }
   }
-  for (const auto& [digest, bytes] : layers.own) layers.foreign.erase(digest);
+  for (const auto& [digest, sizes] : layers.own) layers.foreign.erase(digest);
   return layers;
+}
+
+Result<std::shared_ptr<const ObjectList>> UsageAccounts::ListOf(const Digest& layer) const {
+  auto list = layers_.Objects(layer);
+  if (!list.ok() && catalog_.shared() && list.error().code() == Code::kNotFound) {
+    return std::shared_ptr<const ObjectList>();
+  }
+  return list;
 }
 
 Result<UsageAccounts::Charge> UsageAccounts::ChargeOf(const Layers& layers) const {
   std::vector<std::shared_ptr<const ObjectList>> lists;  // His own, then those of others.
   Charge charge;
-  for (const auto& [digest, manifest_bytes] : layers.own) {
-    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(digest));
-    charge.bytes += manifest_bytes;
+  for (const auto& [digest, sizes] : layers.own) {
+    ASSIGN_OR_RETURN(auto list, ListOf(digest));
+    charge.bytes += sizes.manifest;
+    // What it has in common with others is not known here: all of it counts.
+    if (list == nullptr) charge.bytes += sizes.content;
+    if (list != nullptr) lists.push_back(std::move(list));
   }
+  const size_t own = lists.size();
   for (const auto& [digest, bytes] : layers.foreign) {
-    ASSIGN_OR_RETURN(lists.emplace_back(), layers_.Objects(digest));
+    ASSIGN_OR_RETURN(auto list, ListOf(digest));
+    if (list != nullptr) lists.push_back(std::move(list));
   }
-  const size_t own = layers.own.size();
   MergeObjectLists(lists, [&](const ObjectEntry& entry, std::span<const uint32_t> positions) {
     if (std::any_of(positions.begin(), positions.end(), [own](uint32_t at) { return at >= own; })) {
       return;
@@ -96,7 +108,10 @@ Result<UsageAccounts::Charge> UsageAccounts::CurrentCharge(uid_t owner) {
   {
     const std::lock_guard lock(cache_mutex_);
     const auto it = cache_.find(owner);
-    if (it != cache_.end() && it->second.first == layers) return it->second.second;
+    // Layers that come or go count differently.
+    if (it != cache_.end() && it->second.first == layers && !catalog_.shared()) {
+      return it->second.second;
+    }
   }
   ASSIGN_OR_RETURN(const Charge charge, ChargeOf(layers));
   const std::lock_guard lock(cache_mutex_);
@@ -147,6 +162,11 @@ Result<std::vector<std::pair<gid_t, uint64_t>>> UsageAccounts::LimitedGroups(uid
 Result<UsageAccounts::Admission> UsageAccounts::Admit(uid_t owner, const v1::Image& draft) {
   Admission admission;
   admission.guard = std::unique_lock(admission_mutex_);
+  admission.as_of.push_back(catalog_.records().Mark(OwnerScope(owner)));
+  ASSIGN_OR_RETURN(const auto groups, LimitedGroups(owner));
+  for (const auto& [gid, group_limit] : groups) {
+    admission.as_of.push_back(catalog_.records().Mark(GroupKey(gid)));
+  }
   ASSIGN_OR_RETURN(const Charge before, CurrentCharge(owner));
   const Layers layers = LayersOf(owner, {}, &draft);
   ASSIGN_OR_RETURN(const Charge after, ChargeOf(layers));
@@ -157,7 +177,6 @@ Result<UsageAccounts::Admission> UsageAccounts::Admit(uid_t owner, const v1::Ima
   if (limit != 0 && after.bytes > limit && after.bytes > before.bytes) {
     return OverLimit("your images hold", before.bytes, admission.added.bytes, limit);
   }
-  ASSIGN_OR_RETURN(const auto groups, LimitedGroups(owner));
   for (const auto& [gid, group_limit] : groups) {
     ASSIGN_OR_RETURN(const uint64_t used, GroupCharge(gid));
     if (admission.added.bytes > 0 && used + admission.added.bytes > group_limit) {

@@ -42,6 +42,9 @@ class UsageAccounts {
   // of a group he is in. Holds the answer true until the guard goes: one publication at a time.
   struct Admission {
     Charge added;
+    // What that rests on: the images of the owner, and of the groups of his that have a limit. The
+    // publication commits against it, so that the limit holds on several hosts too.
+    std::vector<ScopeMark> as_of;
     std::unique_lock<std::mutex> guard;
   };
   Result<Admission> Admit(uid_t owner, const v1::Image& draft);
@@ -57,8 +60,13 @@ class UsageAccounts {
 
  private:
   // The layers of a user's images.
+  struct Sizes {
+    uint64_t manifest = 0;
+    uint64_t content = 0;
+    auto operator<=>(const Sizes&) const = default;
+  };
   struct Layers {
-    std::map<Digest, uint64_t> own;      // With the bytes of their manifests.
+    std::map<Digest, Sizes> own;
     std::map<Digest, uint64_t> foreign;  // With the bytes of their contents.
     uint64_t images = 0;
     uint64_t logical_bytes = 0;
@@ -68,6 +76,8 @@ class UsageAccounts {
   Layers LayersOf(uid_t owner, const std::set<std::string>& without = {},
                   const v1::Image* draft = nullptr) const;
   Result<Charge> ChargeOf(const Layers& layers) const;
+  // Null: the layer is not here, as it may be in a catalog that several hosts share.
+  Result<std::shared_ptr<const ObjectList>> ListOf(const Digest& layer) const;
   // As ChargeOf(LayersOf(owner)), remembered until his layers change.
   Result<Charge> CurrentCharge(uid_t owner);
   Result<uint64_t> GroupCharge(gid_t gid);

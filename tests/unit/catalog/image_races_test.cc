@@ -21,11 +21,14 @@ class HookedRecords final : public RecordStore {
     return records_->Scan(table, prefix, visit);
   }
   Status Commit(const std::vector<RecordExpectation>& expected,
-                const std::vector<RecordChange>& changes) override {
+                const std::vector<RecordChange>& changes,
+                const std::vector<ScopeMark>& scopes) override {
     if (const auto hook = std::exchange(*hook_, {})) hook();
-    return records_->Commit(expected, changes);
+    return records_->Commit(expected, changes, scopes);
   }
-  void SetListener(Listener listener) override { records_->SetListener(std::move(listener)); }
+  ScopeMark Mark(const std::string& scope) override { return records_->Mark(scope); }
+  Status Follow(Listener listener) override { return records_->Follow(std::move(listener)); }
+  void Unfollow() override { records_->Unfollow(); }
 
  private:
   RecordStore* const records_;
