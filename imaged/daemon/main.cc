@@ -13,11 +13,13 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/paths.h"
+#include "common/printable.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "imaged/daemon/housekeeping.h"
 #include "imaged/daemon/metrics_server.h"
 #include "imaged/daemon/offline_commands.h"
+#include "imaged/daemon/shared_catalog.h"
 #include "imaged/fetch/fetchers.h"
 #include "imaged/peers/cluster_service.h"
 #include "imaged/peers/host_fetcher.h"
@@ -32,6 +34,8 @@
 namespace strata::imaged {
 namespace {
 
+constexpr char kOwnCatalog[] = "own";
+
 struct Settings {
   std::string state_dir = DefaultStateDir();
   std::string run_dir = DefaultRunDir();
@@ -42,6 +46,8 @@ struct Settings {
   std::string metrics;
   uint32_t read_patience_s = 30;
   CatalogOptions catalog;
+  std::string catalog_location = kOwnCatalog;
+  EtcdLocation etcd;
   uint64_t scrub_rate = BackgroundCheck::Schedule().bytes_per_second;
   unsigned scrub_every_days = 7;
   EvictionRule eviction;
@@ -59,6 +65,59 @@ std::string ShortHostName() {
   return text;
 }
 
+// What `location` and the --etcd options say. kInvalidArgument.
+Result<EtcdOptions> EtcdOptionsOf(const Settings& settings, const std::string& location) {
+  EtcdOptions options;
+  ASSIGN_OR_RETURN(options.location, ParseEtcdLocation(location));
+  options.location.ca_file = settings.etcd.ca_file;
+  options.location.certificate_file = settings.etcd.certificate_file;
+  options.location.key_file = settings.etcd.key_file;
+  options.location.insecure = settings.etcd.insecure;
+  options.host = settings.peer_name;
+  RETURN_IF_ERROR(pki::CheckHostName(options.host), "--peer-name");
+  return options;
+}
+
+Result<std::unique_ptr<Repository>> OpenRepository(
+    const Settings& settings, std::vector<std::unique_ptr<ObjectFetcher>> fetchers) {
+  const std::string state = settings.state_dir + "/imaged";
+  if (settings.catalog_location == kOwnCatalog) {
+    RETURN_IF_ERROR(CheckOwnCatalog(state));
+    return Repository::Open(state, std::move(fetchers), settings.catalog);
+  }
+  ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, settings.catalog_location));
+  RETURN_IF_ERROR(MakeDirectories(state, 0700));
+  ASSIGN_OR_RETURN(auto records, OpenSharedCatalog(state, etcd));
+  CatalogOptions options = settings.catalog;
+  options.host = etcd.host;
+  return Repository::OpenShared(state, std::move(records), std::move(fetchers), options);
+}
+
+int MigrateCommand(const Settings& settings, const std::string& to, bool merge) {
+  const std::string state = settings.state_dir + "/imaged";
+  const auto migrate = [&]() -> Result<MigratedRecords> {
+    if (to != kOwnCatalog) {
+      ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, to));
+      return MigrateToShared(state, etcd, merge, [](const std::string& conflict) {
+        std::cout << "conflict: " << Printable(conflict) << std::endl;
+      });
+    }
+    ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, settings.catalog_location));
+    return MigrateToOwn(state, etcd);
+  };
+  const auto migrated = migrate();
+  if (!migrated.ok()) {
+    LOG_ERROR(migrated.error().message());
+    return migrated.error().code() == Code::kInvalidArgument ? 2 : 1;
+  }
+  std::cout << migrated->records << " records are in the catalog " << to << " now";
+  if (migrated->left_out > 0) {
+    std::cout << "; " << migrated->left_out << " of other hosts stayed where they were";
+  }
+  std::cout << std::endl;
+  return 0;
+}
+
 Status Serve(Settings settings) {
   settings.registry.cache_directory = settings.state_dir + "/imaged/registry";
   RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
@@ -70,8 +129,7 @@ Status Serve(Settings settings) {
     return std::make_unique<HostFetcher>(cluster.get(), host);
   };
   ASSIGN_OR_RETURN(auto fetchers, OpenFetchers(settings.sources, from_host));
-  ASSIGN_OR_RETURN(const auto repository, Repository::Open(settings.state_dir + "/imaged",
-                                                           std::move(fetchers), settings.catalog));
+  ASSIGN_OR_RETURN(const auto repository, OpenRepository(settings, std::move(fetchers)));
   repository->provider().SetReadPatience(std::chrono::seconds(settings.read_patience_s));
   if (settings.scrub_rate > 0) {
     BackgroundCheck::Schedule schedule;
@@ -163,6 +221,18 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1u, 3650u))
       ->type_name("DAYS")
       ->capture_default_str();
+  app.add_option("--catalog", settings.catalog_location,
+                 "Where names, shares and quotas are: own, or etcd://HOST:PORT[,...][/PREFIX], the "
+                 "same for several hosts")
+      ->capture_default_str()
+      ->type_name("CATALOG");
+  app.add_option("--etcd-ca", settings.etcd.ca_file, "Who signed etcd's certificates, PEM")
+      ->type_name("FILE");
+  app.add_option("--etcd-cert", settings.etcd.certificate_file, "Ours for etcd, PEM")
+      ->type_name("FILE");
+  app.add_option("--etcd-key", settings.etcd.key_file, "Its key, PEM")->type_name("FILE");
+  app.add_flag("--etcd-insecure", settings.etcd.insecure,
+               "Call etcd on other machines without TLS: anybody on the way reads and writes it");
   app.add_option("--peer-listen", settings.peer_listen,
                  "Where other hosts of the cluster may call, 10.0.0.1:7443 (default: nowhere)")
       ->type_name("ADDRESS:PORT");
@@ -209,6 +279,12 @@ int Main(int argc, char** argv) {
                             "Then make private images of root of layers without a name");
   CLI::App* rebuild_journal =
       offline("rebuild-journal", "Instead of serving: make the journal anew from the catalog");
+  CLI::App* migrate = offline("migrate-catalog",
+                              "Instead of serving: bring this host's records into another catalog");
+  std::string migrate_to;
+  migrate->add_option("--to", migrate_to, "own, or etcd://HOST:PORT[,...][/PREFIX]")->required();
+  bool merge = false;
+  migrate->add_flag("--merge", merge, "Also when other hosts' records are there");
   app.require_subcommand(0, 1);
   app.footer(
       "Ends cleanly on SIGTERM; may be killed at any time. Exit: 0 ended, 1 failed, 2 usage, "
@@ -222,6 +298,13 @@ int Main(int argc, char** argv) {
   InitLog("imaged", verbose ? LogLevel::kDebug : LogLevel::kInfo, log_format);
   ::umask(0022);
   const std::string state = settings.state_dir + "/imaged";
+  if (*migrate) return MigrateCommand(settings, migrate_to, merge);
+  if (*fsck || *rebuild_catalog || *rebuild_journal) {
+    if (const Status own = CheckOwnCatalog(state); !own.ok()) {
+      LOG_ERROR(own.error().message());
+      return 1;
+    }
+  }
   if (*rebuild_catalog) return RebuildCatalogCommand(state, adopt_unnamed);
   if (*rebuild_journal) return RebuildJournalCommand(state);
   if (*fsck) {

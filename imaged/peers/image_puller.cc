@@ -82,19 +82,26 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
                           {caller, request.host(), request.reference(), request.bytes_per_second()},
                           cancel);
   ASSIGN_OR_RETURN(v1::Image image, operation.Resolve());
-  const std::string target = request.new_reference().empty()
+  // In a catalog that the hosts share it has its name here already.
+  const bool shared = repository_->catalog().shared() && request.new_reference().empty();
+  const std::string target = shared ? request.reference()
+                             : request.new_reference().empty()
                                  ? TargetName(image, caller, repository_->catalog().accounts())
                                  : request.new_reference();
   // A name that is this image's already is not taken from anything.
   const auto present = repository_->images().Find(caller, target);
   const bool same = present.ok() && present->digest() == image.digest();
-  ASSIGN_OR_RETURN(const Images::Reservation name,
-                   repository_->images().Reserve(caller, target, request.replace() || same));
+  std::optional<Images::Reservation> name;
+  if (!shared || !same) {
+    ASSIGN_OR_RETURN(Images::Reservation reserved,
+                     repository_->images().Reserve(caller, target, request.replace() || same));
+    name.emplace(std::move(reserved));
+  }
   std::shared_ptr<std::timed_mutex> running;  // Outlives its lock.
   ASSIGN_OR_RETURN(const auto lock, OneAtATime(image.digest(), &running, cancel));
   v1::PullResult result;
   RETURN_IF_ERROR(operation.FetchManifests(image));
-  RETURN_IF_ERROR(operation.CheckRoom());
+  if (name) RETURN_IF_ERROR(operation.CheckRoom());
   if (relay != nullptr) {
     Announce(caller, image, operation.Objects(), relay, progress);
     operation.RelayTo(&(*relay)->image());
@@ -104,7 +111,7 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   } else {
     RETURN_IF_ERROR(operation.FetchObjects(image, nullptr, progress, &result));
   }
-  auto published = operation.Publish(name, image);
+  auto published = name ? operation.Publish(*name, image) : operation.Bring(caller, target);
   if (request.lazy()) fills_->Start(image.digest());  // Or drops it, when nobody has the image.
   if (!published.ok()) return published.error();
   if (request.cached() && !same) {  // What was here is kept, whatever is asked now.

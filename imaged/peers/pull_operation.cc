@@ -281,10 +281,20 @@ Result<StartProfile> PullOperation::FetchProfile() {
   return profile;
 }
 
-Result<v1::Image> PullOperation::Publish(const Images::Reservation& name, v1::Image image) {
+Status PullOperation::CommitLayers() {
   for (const Digest& layer : pending_) {
     RETURN_IF_ERROR(repository_.layers().CommitPending(layer));
   }
+  return Ok();
+}
+
+Result<v1::Image> PullOperation::Bring(uid_t caller, const std::string& reference) {
+  RETURN_IF_ERROR(CommitLayers());
+  return repository_.images().Find(caller, reference);
+}
+
+Result<v1::Image> PullOperation::Publish(const Images::Reservation& name, v1::Image image) {
+  RETURN_IF_ERROR(CommitLayers());
   image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
   image.clear_grants();
   image.clear_secrets_checked();  // Another host's word.

@@ -73,9 +73,12 @@ class PullOperation {
   std::set<Digest> Objects() const;
   // What is committed from now on is told to `relay`, so that it can be passed on.
   void RelayTo(PendingImage* relay) { relay_ = relay; }
+  // Instead of Publish, for an image that a shared catalog names: only its layers come.
+  Result<v1::Image> Bring(uid_t caller, const std::string& reference);
   uint64_t manifest_bytes() const { return manifest_bytes_; }
 
  private:
+  Status CommitLayers();
   Status Connect();
   Result<Tree> FetchManifest(const Digest& layer, uint64_t size_bytes, const Ingest& ingest);
   Result<std::vector<Tree>> LoadBases(const v1::Image& image);

@@ -53,6 +53,8 @@ Result<std::vector<Candidate>> CandidatesOf(Repository& repository) {
 Result<Evicted> Evict(Repository& repository, const EvictionRule& rule, const CancelToken& cancel) {
   Evicted evicted;
   const auto live = repository.collector().last_live();
+  // A shared catalog would lose the name, and not this host the copy.
+  if (repository.catalog().shared()) return evicted;
   if (rule.threshold <= 0 || !live) return evicted;
   const uint64_t used = live->bytes;
   ASSIGN_OR_RETURN(const uint64_t capacity, CapacityOf(repository.objects().root(), rule, used));

@@ -61,10 +61,14 @@ Result<v1::FsckResult> Repository::Fsck(uid_t caller, const std::string& referen
   v1::Progress state;
   state.set_stage("verify");
   for (const std::string& wanted : names) {
-    const auto held = HoldImage(caller, wanted);
+    const auto held = HoldNamed(caller, wanted);
     // One of many that was deleted since it was listed.
     if (!held.ok() && held.error().code() == Code::kNotFound && reference.empty()) continue;
     if (!held.ok()) return held.error();
+    if (const Status here = CheckIsHere(held->image); !here.ok()) {
+      if (reference.empty()) continue;  // Another host's.
+      return here.error();
+    }
     const std::string name = DisplayName(held->image);
     const LayerStack& layers = held->hold.stack();
     result.set_images(result.images() + 1);

@@ -30,6 +30,12 @@ Result<Liveness::HeldImage> Repository::HoldLeased(const std::string& lease) {
 }
 
 Result<Liveness::HeldImage> Repository::HoldImage(uid_t caller, const std::string& reference) {
+  ASSIGN_OR_RETURN(Liveness::HeldImage held, HoldNamed(caller, reference));
+  RETURN_IF_ERROR(CheckIsHere(held.image));
+  return held;
+}
+
+Result<Liveness::HeldImage> Repository::HoldNamed(uid_t caller, const std::string& reference) {
   return liveness_.HoldFound([&] { return images().Find(caller, reference); });
 }
 

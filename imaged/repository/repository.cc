@@ -21,14 +21,18 @@ Error InUse(const v1::Image& image, const std::vector<std::string>& leases) {
                    "files");
 }
 
+// Objects of private images are files like any other: only root may pass this directory.
+Status MakePrivate(const std::string& state_dir) {
+  RETURN_IF_ERROR(MakeDirectories(state_dir, 0700));
+  return ::chmod(state_dir.c_str(), 0700) == 0 ? Ok() : Status(Errno("chmod " + state_dir));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Repository>> Repository::Open(
     const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers,
     const CatalogOptions& options) {
-  // Objects of private images are files like any other: only root may pass this directory.
-  RETURN_IF_ERROR(MakeDirectories(state_dir, 0700));
-  if (::chmod(state_dir.c_str(), 0700) != 0) return Errno("chmod " + state_dir);
+  RETURN_IF_ERROR(MakePrivate(state_dir));
   ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
   // An empty catalog would make garbage of every layer.
@@ -45,11 +49,44 @@ Result<std::unique_ptr<Repository>> Repository::Open(
     }
   }
   ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(state_dir));
+  return Assemble(state_dir, std::move(objects), std::move(layers), std::move(records),
+                  std::move(fetchers), options);
+}
+
+Result<std::unique_ptr<Repository>> Repository::OpenShared(
+    const std::string& state_dir, std::unique_ptr<RecordStore> records,
+    std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options) {
+  CHECK(!options.host.empty());
+  RETURN_IF_ERROR(MakePrivate(state_dir));
+  ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
+  ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
+  return Assemble(state_dir, std::move(objects), std::move(layers), std::move(records),
+                  std::move(fetchers), options);
+}
+
+Result<std::unique_ptr<Repository>> Repository::Assemble(
+    const std::string& state_dir, std::unique_ptr<ObjectStore> objects,
+    std::unique_ptr<LayerStore> layers, std::unique_ptr<RecordStore> records,
+    std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options) {
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(std::move(records), options));
   ASSIGN_OR_RETURN(auto events, EventLog::Open(state_dir + "/events"));
   return std::unique_ptr<Repository>(new Repository(state_dir, std::move(objects),
                                                     std::move(layers), std::move(catalog),
                                                     std::move(events), std::move(fetchers)));
+}
+
+Status Repository::CheckIsHere(const v1::Image& image) const {
+  if (!catalog_->shared()) return Ok();
+  ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
+  for (const Digest& layer : layers) {
+    if (PathExists(layers_->ManifestPath(layer))) continue;
+    return Error(Code::kFailedPrecondition,
+                 DisplayName(image) +
+                     " is in the hosts' catalog, and not on this host yet: "
+                     "'vimage pull HOST " +
+                     DisplayName(image) + "' brings it from one that has it");
+  }
+  return Ok();
 }
 
 Result<v1::ShowResponse> Repository::Show(uid_t caller, const std::string& reference) {
@@ -185,7 +222,7 @@ Result<v1::ImportResult> Repository::Import(uid_t caller, const v1::ImportOption
 
 Result<v1::Image> Repository::Tag(uid_t caller, const v1::TagRequest& request,
                                   const CancelToken& cancel) {
-  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldNamed(caller, request.reference()));
   if (!request.keep_secrets()) {
     ASSIGN_OR_RETURN(const Images::Reservation name,
                      images().Reserve(caller, request.new_reference(), request.replace()));
@@ -203,7 +240,7 @@ Result<v1::Image> Repository::Configure(uid_t caller, const v1::ConfigureRequest
   RETURN_IF_ERROR(CheckLabels(request.labels()));
   ASSIGN_OR_RETURN(const Images::Reservation name,
                    images().Reserve(caller, request.new_reference(), request.replace()));
-  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldNamed(caller, request.reference()));
   if (!request.keep_secrets())
     RETURN_IF_ERROR(CheckSecretsUnder(name, held.image, v1::VISIBILITY_UNSPECIFIED, cancel));
   v1::Image draft;

@@ -41,6 +41,12 @@ class Repository {
       const std::string& state_dir, std::vector<std::unique_ptr<ObjectFetcher>> fetchers = {},
       const CatalogOptions& options = {});
 
+  // The same with records that are elsewhere: in a catalog that several hosts share. REQUIRES: they
+  // are those that the layers in `state_dir` belong to; what they do not name is removed.
+  static Result<std::unique_ptr<Repository>> OpenShared(
+      const std::string& state_dir, std::unique_ptr<RecordStore> records,
+      std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options);
+
   ObjectStore& objects() { return *objects_; }
   ObjectProvider& provider() { return provider_; }
   LayerStore& layers() { return *layers_; }
@@ -153,6 +159,15 @@ class Repository {
   // Publish, after the layer was committed and added to `draft`.
   Result<v1::ImportResult> PublishCommitted(const Images::Reservation& name, v1::Image draft,
                                             const CommittedLayer& layer, const Ingest& ingest);
+  static Result<std::unique_ptr<Repository>> Assemble(
+      const std::string& state_dir, std::unique_ptr<ObjectStore> objects,
+      std::unique_ptr<LayerStore> layers, std::unique_ptr<RecordStore> records,
+      std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options);
+  // HoldImage, wherever the layers are.
+  Result<Liveness::HeldImage> HoldNamed(uid_t caller, const std::string& reference);
+  // kFailedPrecondition when layers of an image of a shared catalog are not on this host.
+  Status CheckIsHere(const v1::Image& image) const;
+
   class LayerScrub;
   // kFailedPrecondition names secrets that containers left in the image.
   Status CheckSecrets(const v1::Image& image, const CancelToken& cancel);

@@ -150,6 +150,7 @@ Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest
 
 Status Repository::CheckSecrets(const v1::Image& image, const CancelToken& cancel) {
   if (image.secrets_checked()) return Ok();
+  RETURN_IF_ERROR(CheckIsHere(image));
   LayerScrub look(*this, nullptr, cancel);
   RETURN_IF_ERROR(look.Run(image));
   const auto& found = look.findings();
@@ -172,7 +173,7 @@ Result<v1::Image> Repository::Share(uid_t caller, const v1::ShareRequest& reques
   const bool widens = request.visibility() == v1::PUBLIC || request.add_size() > 0;
   if (!widens || request.keep_secrets()) return images().Share(caller, request);
   RETURN_IF_ERROR(images().FindOwned(caller, request.reference()));
-  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldImage(caller, request.reference()));
+  ASSIGN_OR_RETURN(const Liveness::HeldImage held, HoldNamed(caller, request.reference()));
   RETURN_IF_ERROR(CheckSecrets(held.image, cancel));
   return images().Share(caller, request, held.image.digest());
 }
