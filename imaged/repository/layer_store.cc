@@ -57,6 +57,7 @@ Result<std::unique_ptr<LayerStore>> LayerStore::Open(const std::string& root) {
   RETURN_IF_ERROR(MakeDirectories(root + "/pending", 0700));
   RETURN_IF_ERROR(MakeDirectories(root + "/trees"));
   RETURN_IF_ERROR(MakeDirectories(root + "/profiles", 0700));
+  RETURN_IF_ERROR(MakeDirectories(root + "/uses", 0700));
   for (const std::string folder : {"/trees", "/profiles", "/pending"}) {
     RETURN_IF_ERROR(RemoveUnfinished(root + folder));
   }
@@ -281,17 +282,22 @@ Result<std::string> LayerStore::FlattenedTree(const std::vector<Digest>& layers)
   return path;
 }
 
+std::string LayerStore::UsePath(const std::vector<Digest>& layers) const {
+  return root_ + "/uses/" + StackName(layers, layers.size());
+}
+
 int64_t LayerStore::LastUse(const std::vector<Digest>& layers) const {
   struct stat st;
-  if (::stat(TreePath(layers, layers.size()).c_str(), &st) != 0) return 0;
+  if (::stat(UsePath(layers).c_str(), &st) != 0) return 0;
   return st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1'000'000;
 }
 
 void LayerStore::NoteUse(const std::vector<Digest>& layers) {
   // Without it the image is evicted sooner than it should be.
-  const std::string path = TreePath(layers, layers.size());
-  if (::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) != 0) {
-    LOG_WARNING(Errno("note the use of " + path).message());
+  const std::string path = UsePath(layers);
+  const auto file = strata::Open(path, O_WRONLY | O_CREAT, 0600);
+  if (!file.ok() || ::futimens(file->get(), nullptr) != 0) {
+    LOG_WARNING("the use of an image cannot be noted at " + path);
   }
 }
 
@@ -339,14 +345,16 @@ void LayerStore::ForgetCompleteness() {
 Status LayerStore::Sweep(const std::set<Digest>& live_layers,
                          const std::set<std::vector<Digest>>& live_stacks) {
   std::set<std::string> live_trees;
-  std::set<std::string> live_profiles;
+  std::set<std::string> live_names;
   for (const std::vector<Digest>& stack : live_stacks) {
     live_trees.insert(TreePath(stack, stack.size()));
-    live_profiles.insert(StackName(stack, stack.size()));
+    live_names.insert(StackName(stack, stack.size()));
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> profiles, ListDirectory(root_ + "/profiles"));
-  for (const std::string& name : profiles) {
-    if (!live_profiles.contains(name)) RETURN_IF_ERROR(Remove(root_ + "/profiles/" + name));
+  for (const std::string folder : {"/profiles/", "/uses/"}) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(root_ + folder));
+    for (const std::string& name : names) {
+      if (!live_names.contains(name)) RETURN_IF_ERROR(Remove(root_ + folder + name));
+    }
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> trees, ListDirectory(root_ + "/trees"));
   for (const std::string& name : trees) {

@@ -7,6 +7,7 @@
 //   <root>/oci/…                what layers are in OCI images (layer_conversions.h): derived
 //   <root>/trees/<hex>.erofs    flattened tree of a stack of layers, named by the digest of the
 //                               list of their ids: a cache, rebuilt from the manifests when absent
+//   <root>/uses/<hex>           empty; its time is when a root was made from such a tree last
 //   <root>/profiles/<hex>       what a first start of such a tree opened (start_profile.h)
 //   <root>/trees/<hex>.erofs.complete  all objects of the tree were there when a mount looked
 //                               (imaged/manifest/tree_objects.h); dropped when the store is opened
@@ -84,8 +85,8 @@ class LayerStore {
   Status VerifyManifest(const Digest& layer) const;
 
   // The flattened tree of `layers` (bottom first), built if it is not there.
-  // When a root was made from the stack last, as far as its tree remembers; 0: it has none. Kept as
-  // the modification time of the tree's file.
+  // When a root was made from the stack last; 0: not known. Kept as the time of an empty file, and
+  // not durable.
   int64_t LastUse(const std::vector<Digest>& layers) const;
   void NoteUse(const std::vector<Digest>& layers);
   Result<std::string> FlattenedTree(const std::vector<Digest>& layers);
@@ -101,7 +102,7 @@ class LayerStore {
   void ForgetCompleteness();
 
   // Removes the manifests (and what is derived from them) that are not in `live_layers`, and trees
-  // and profiles that are not of one of `live_stacks`. REQUIRES: what is being committed or
+  // profiles and uses that are not of one of `live_stacks`. REQUIRES: what is being committed or
   // flattened is in them.
   Status Sweep(const std::set<Digest>& live_layers,
                const std::set<std::vector<Digest>>& live_stacks);
@@ -114,6 +115,7 @@ class LayerStore {
   Status SweepPending(const std::set<Digest>& live) const;
   // Removes the files of a folder of shards that are not named by one of `live`.
   Status SweepShards(const std::string& folder, const std::set<Digest>& live) const;
+  std::string UsePath(const std::vector<Digest>& layers) const;
   std::string ProfilePath(const std::vector<Digest>& layers) const;
   std::string TreePath(const std::vector<Digest>& layers, size_t count) const;
   Result<Tree> Flatten(const std::vector<Digest>& layers, bool use_cache) const;

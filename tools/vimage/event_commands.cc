@@ -38,7 +38,7 @@ void PrintEvent(const api::Event& event, std::ostream& out) {
   if (!event.detail().empty()) out << "  " << event.detail();
   if (event.via() != "socket") out << "  (" << event.via() << ')';
   if (event.outcome() != "ok") out << "  failed: " << event.error();
-  out << std::endl;  // Whoever follows sees it now.
+  out << std::endl;
 }
 
 Result<int> Events(Tool& tool, const EventArguments& arguments) {
@@ -58,6 +58,7 @@ Result<int> Events(Tool& tool, const EventArguments& arguments) {
   while (reader->Read(&event)) {
     if (tool.json()) {
       RETURN_IF_ERROR(PrintJsonLine(event, tool.console().out));
+      tool.console().out.flush();  // Whoever follows sees it now.
     } else {
       PrintEvent(event, tool.console().out);
     }
