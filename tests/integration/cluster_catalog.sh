@@ -39,12 +39,13 @@ start_etcd() {
     read -rt 0.1 <> <(:) || true; done" || die "etcd does not start"
 }
 imaged_of() {  # HOST PORT [OPTION…]
-  imaged --state-dir "$root/$1" --run-dir "$root/$1-run" --peer-name "$1" \
+  timeout 60 imaged --state-dir "$root/$1" --run-dir "$root/$1-run" --peer-name "$1" \
     --peer-listen "127.0.0.1:$2" "${@:3}"
 }
 start() {  # HOST PORT [OPTION…]
   : >"$root/$1.log"
-  imaged_of "$@" 2>>"$root/$1.log" &
+  imaged --state-dir "$root/$1" --run-dir "$root/$1-run" --peer-name "$1" \
+    --peer-listen "127.0.0.1:$2" "${@:3}" 2>>"$root/$1.log" &
   daemon[$1]=$!
   timeout 20 grep -q -m1 serves < <(tail -n +1 -F --pid=$! "$root/$1.log" 2>/dev/null) ||
     die "imaged of $1 does not start"
@@ -92,10 +93,10 @@ by b $alice show spark:v1 >/dev/null
 refused 3 "no image" by b $bob show $alice/spark:v1
 by a $alice share spark:v1 --with $bob >/dev/null
 await by b $bob show $alice/spark:v1
-refused 7 "vimage pull HOST" by b $bob export $alice/spark:v1 "$root/copy.tar"
+refused 7 "vimage pull HOST" by b $bob export $alice/spark:v1
 on b fsck >/dev/null || die "what is on another host is no damage"
 by b $bob pull a $alice/spark:v1 >/dev/null
-by b $bob export $alice/spark:v1 "$root/copy.tar" >/dev/null
+by b $bob export $alice/spark:v1 >"$root/copy.tar"
 tar -xOf "$root/copy.tar" numbers | cmp - "$root/files/numbers" || die "other bytes came"
 [ "$(by b $bob browse --json | jq -r .total)" = 1 ] || die "a pull made a second name"
 by a $alice unshare spark:v1 >/dev/null
