@@ -170,7 +170,8 @@ Result<ImageIndex::Page> ImageIndex::Search(const Viewer& viewer, const v1::List
   Page page;
   std::vector<const Tag*> found;
   const std::shared_lock lock(mutex_);
-  for (const auto& [key, tag] : tags_) {
+  for (const auto& entry : tags_) {
+    const std::shared_ptr<const Tag>& tag = entry.second;
     if (owner && tag->name.owner_uid != *owner) continue;
     if (!request.except_name().empty() && tag->name.name == request.except_name()) continue;
     if (!request.all_visible() && !viewer.Owns(tag->name.owner_uid)) continue;
