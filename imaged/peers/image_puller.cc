@@ -115,6 +115,8 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   if (request.lazy()) fills_->Start(image.digest());  // Or drops it, when nobody has the image.
   if (!published.ok()) return published.error();
   if (request.cached() && !same) {  // What was here is kept, whatever is asked now.
+    ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(*published));
+    repository_->layers().NoteUse(layers);  // It came just now.
     v1::EditRequest mark;
     mark.set_reference(DisplayName(*published));
     (*mark.mutable_set_labels())[kCachedLabel] = request.host();

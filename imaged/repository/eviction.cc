@@ -73,8 +73,13 @@ Result<Evicted> Evict(Repository& repository, const EvictionRule& rule, const Ca
       hoped += next->version->size_bytes;
       evicted.images.push_back(*removed);
     }
-    ASSIGN_OR_RETURN(const ObjectStore::Collected freed, repository.collector().Collect(cancel));
-    evicted.bytes += freed.bytes;
+    const auto freed = repository.collector().Collect(cancel);
+    if (!freed.ok()) {
+      // What was removed was removed; the next collection frees it.
+      repository.collector().Request();
+      return evicted;
+    }
+    evicted.bytes += freed->bytes;
   }
   return evicted;
 }

@@ -27,7 +27,8 @@ struct Evicted {
   std::vector<v1::Image> images;
   uint64_t bytes = 0;  // That collections removed then.
 };
-// Rests on the last collection for U: without one it does nothing. Thread-safe.
+// Rests on the last collection for U: without one it does nothing. When a collection cannot be made
+// the answer tells what was removed until then. Thread-safe.
 Result<Evicted> Evict(Repository& repository, const EvictionRule& rule, const CancelToken& cancel);
 
 }  // namespace strata::imaged

@@ -114,3 +114,9 @@ on b push tools:back a --json >"$root/result"
 [ "$(jq -r .objects "$root/result")" = 0 ] || die "objects moved that were there"
 on a diff tools:v3 tools:back | grep -q "^0 added" || die "what came back is not what went"
 on b fsck >/dev/null
+
+echo "== 5. a copy that may go, and one that is kept"
+on b pull a tools:v2 --as copy --cached >/dev/null
+[ "$(on b show copy --json | jq -r '.image.labels["strata.cached"]')" = a ] || die "no mark on the copy"
+on b tag copy kept >/dev/null
+[ "$(on b show kept --json | jq -r '.image.labels["strata.cached"]')" = null ] || die "it is not kept"
