@@ -232,6 +232,7 @@ Result<MigratedRecords> MigrateToShared(const std::string& state_dir, const Etcd
   RETURN_IF_ERROR(WriteMark(state_dir, {options.location.ToString(), shared->catalog_id()}));
   RETURN_IF_ERROR(PutAside(CatalogDirectory(state_dir)));
   RETURN_IF_ERROR(PutAside(JournalDirectory(state_dir)));
+  RETURN_IF_ERROR(FsyncDirectory(state_dir));
   return MigratedRecords{writer.count(), 0};
 }
 

@@ -103,7 +103,8 @@ Status Publisher::Move(Placed* placed) {
   return Ok();
 }
 
-void Publisher::TakeBack(const std::vector<Placed>& all) {
+std::vector<std::string> Publisher::TakeBack(const std::vector<Placed>& all) {
+  std::vector<std::string> left;
   OpenCalls calls;  // The build's own may be cancelled.
   for (const Placed& placed : all) {
     if (placed.moved && !placed.before.empty()) {
@@ -112,18 +113,21 @@ void Publisher::TakeBack(const std::vector<Placed>& all) {
       request.set_new_reference(placed.tag_reference);
       request.set_replace(true);
       request.set_keep_secrets(true);  // They saw it a moment ago.
-      (void)calls.Ask(imaged_, Daemon::kImaged, &Stub::Tag, request);
+      if (!calls.Ask(imaged_, Daemon::kImaged, &Stub::Tag, request).ok()) {
+        left.push_back(placed.tag_reference);
+      }
     }
-    api::DeleteRequest request;
-    if (placed.moved && placed.before.empty()) {
-      request.set_reference(placed.tag_reference);
-      (void)calls.Ask(imaged_, Daemon::kImaged, &Stub::Delete, request);
-    }
-    if (placed.is_new) {
-      request.set_reference(placed.build_reference);
-      (void)calls.Ask(imaged_, Daemon::kImaged, &Stub::Delete, request);
-    }
+    const auto remove = [&](const std::string& reference) {
+      api::DeleteRequest request;
+      request.set_reference(reference);
+      if (!calls.Ask(imaged_, Daemon::kImaged, &Stub::Delete, request).ok()) {
+        left.push_back(reference);
+      }
+    };
+    if (placed.moved && placed.before.empty()) remove(placed.tag_reference);
+    if (placed.is_new) remove(placed.build_reference);
   }
+  return left;
 }
 
 Result<std::vector<Published>> Publisher::Publish(const std::vector<Publication>& publications) {
@@ -134,8 +138,11 @@ Result<std::vector<Published>> Publisher::Publish(const std::vector<Publication>
   }
   for (size_t i = 0; i < placed.size() && status.ok(); ++i) status = Move(&placed[i]);
   if (!status.ok()) {
-    TakeBack(placed);
-    return status.error().Wrap("no tag was moved");
+    const std::vector<std::string> left = TakeBack(placed);
+    if (left.empty()) return status.error().Wrap("no tag was moved");
+    std::string names;
+    for (const std::string& name : left) names += (names.empty() ? "" : ", ") + name;
+    return status.error().Wrap("not all is as it was before, look at " + names);
   }
   std::vector<Published> published;
   for (const Placed& each : placed) {

@@ -64,8 +64,8 @@ class Publisher {
   };
   Status Place(const Publication& publication, Placed* placed);
   Status Move(Placed* placed);
-  // Best effort: an error is being reported already.
-  void TakeBack(const std::vector<Placed>& placed);
+  // Answers what could not be put back as it was.
+  std::vector<std::string> TakeBack(const std::vector<Placed>& placed);
 
   imaged::v1::ImageService::Stub& imaged_;
   OpenCalls& calls_;
