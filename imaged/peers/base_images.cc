@@ -1,6 +1,8 @@
 #include "imaged/peers/base_images.h"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <set>
 #include <tuple>
 
@@ -8,6 +10,19 @@ namespace strata::imaged {
 namespace {
 
 constexpr size_t kBaseImagesMax = 3;
+constexpr size_t kNewestLayersMax = 512;
+
+// Calls `visit` for every tag that the user may use, under the index's lock.
+void ForEachUsable(Repository& repository, uid_t uid,
+                   const std::function<void(const ImageIndex::Tag&)>& visit) {
+  std::set<std::string> names;
+  if (auto usable = repository.images().Names(uid); usable.ok()) {
+    names.insert(usable->begin(), usable->end());
+  }
+  repository.catalog().index().ForEachTag([&](const ImageIndex::Tag& tag) {
+    if (names.contains(tag.display)) visit(tag);
+  });
+}
 
 }  // namespace
 
@@ -20,12 +35,7 @@ std::vector<std::string> FindBaseImages(Repository& repository, uid_t uid, const
     auto Rank() const { return std::tuple(same_name, shared_layers, created); }
   };
   std::vector<Candidate> candidates;
-  std::set<std::string> names;
-  if (auto usable = repository.images().Names(uid); usable.ok()) {
-    names.insert(usable->begin(), usable->end());
-  }
-  repository.catalog().index().ForEachTag([&](const ImageIndex::Tag& tag) {
-    if (!names.contains(tag.display)) return;
+  ForEachUsable(repository, uid, [&](const ImageIndex::Tag& tag) {
     Candidate candidate{tag.name.name == image.name(), 0, tag.version->created_unix_ms,
                         tag.display};
     for (int i = 0; i < image.layers_size(); ++i) {
@@ -42,6 +52,25 @@ std::vector<std::string> FindBaseImages(Repository& repository, uid_t uid, const
   std::vector<std::string> references;
   for (const Candidate& candidate : candidates) references.push_back(candidate.reference);
   return references;
+}
+
+std::vector<Digest> NewestLayers(Repository& repository, uid_t uid) {
+  std::vector<std::shared_ptr<const ImageIndex::Version>> versions;
+  ForEachUsable(repository, uid,
+                [&](const ImageIndex::Tag& tag) { versions.push_back(tag.version); });
+  std::stable_sort(versions.begin(), versions.end(), [](const auto& one, const auto& other) {
+    return one->created_unix_ms > other->created_unix_ms;
+  });
+  std::vector<Digest> layers;
+  std::set<Digest> seen;
+  for (const auto& version : versions) {
+    for (const auto& layer : version->layers) {
+      if (layers.size() < kNewestLayersMax && seen.insert(layer.digest).second) {
+        layers.push_back(layer.digest);
+      }
+    }
+  }
+  return layers;
 }
 
 }  // namespace strata::imaged

@@ -14,4 +14,8 @@ namespace strata::imaged {
 // on the same layers. More cost memory and find little.
 std::vector<std::string> FindBaseImages(Repository& repository, uid_t uid, const v1::Image& image);
 
+// All layers of the images that the user may use, those of the newest images first, each once; no
+// more than a few hundred.
+std::vector<Digest> NewestLayers(Repository& repository, uid_t uid);
+
 }  // namespace strata::imaged

@@ -69,13 +69,17 @@ Status ImageOffer::AllowBases(const google::protobuf::RepeatedPtrField<std::stri
   return Ok();
 }
 
-Result<UniqueFd> ImageOffer::OpenObject(const Digest& digest) const {
+bool ImageOffer::IsHere(const Digest& digest) const {
+  return pending_ == nullptr || stalled_ || pending_->IsHere(digest);
+}
+
+Result<transfer::SourceObject> ImageOffer::OpenObject(const Digest& digest) const {
   const bool offered = std::any_of(lists_.begin(), lists_.end(),
                                    [&](const auto& list) { return list->Contains(digest); });
   if (offered) return repository_->objects().OpenObject(digest);
   if (pending_ != nullptr && !stalled_) {
-    auto fd = pending_->WaitForObject(digest, kPendingStallMax);
-    if (fd.ok() || fd.error().code() == Code::kNotFound) return fd;
+    auto object = pending_->WaitForObject(digest, kPendingStallMax);
+    if (object.ok() || object.error().code() == Code::kNotFound) return object;
     stalled_ = true;  // The others need not be waited for as well.
   }
   return Error(Code::kNotFound, "object " + digest.ToString() + " is not offered");

@@ -33,9 +33,11 @@ class ImageOffer {
   // Objects of these layers may be read too, as far as the user may use an image with them: they
   // are what a delta is made against.
   Status AllowBases(const google::protobuf::RepeatedPtrField<std::string>& layers);
-  // An object of the image, or of a base; of an image that still comes, blocks until it is here.
-  // kNotFound, also when it does not come on.
-  Result<UniqueFd> OpenObject(const Digest& digest) const;
+  // An object of the image, or of a base; of an image that still comes, blocks until there is
+  // something of it. kNotFound, also when it does not come on.
+  Result<transfer::SourceObject> OpenObject(const Digest& digest) const;
+  // Whether OpenObject would not block.
+  bool IsHere(const Digest& digest) const;
 
  private:
   ImageOffer(Repository* repository, uid_t uid) : repository_(repository), uid_(uid) {}

@@ -25,6 +25,7 @@ Result<std::unique_ptr<ImagePuller>> ImagePuller::Open(Cluster* cluster, Reposit
   std::unique_ptr<ImagePuller> puller(new ImagePuller(cluster, repository));
   ASSIGN_OR_RETURN(puller->partial_files_,
                    transfer::PartialFiles::Open(repository->objects().root()));
+  ASSIGN_OR_RETURN(puller->chunk_lists_, ChunkLists::Open(repository->objects()));
   repository->provider().AlsoAsk([sources = &puller->sources_] { return sources->Ranked(); });
   ASSIGN_OR_RETURN(puller->fills_, LazyFills::Open(repository->objects().root() + "/lazy",
                                                    puller->OperationParts()));

@@ -66,6 +66,7 @@ class ImagePuller {
   Repository* repository() const { return repository_; }
   std::string UserName(uid_t uid) const { return repository_->catalog().accounts().UserName(uid); }
 
+  const ChunkLists& chunk_lists() const { return *chunk_lists_; }
   const PendingImages& pending() const { return pending_; }
   // What this host sent of objects, since it was started.
   void CountSent(uint64_t bytes) { sent_bytes_ += bytes; }
@@ -81,7 +82,7 @@ class ImagePuller {
   ImagePuller(Cluster* cluster, Repository* repository)
       : cluster_(cluster), repository_(repository), sources_(cluster) {}
   PullOperation::Parts OperationParts() const {
-    return {cluster_, repository_, partial_files_.get()};
+    return {cluster_, repository_, partial_files_.get(), chunk_lists_.get()};
   }
   // Other hosts may ask for the image from now on.
   void Announce(uid_t caller, const v1::Image& image, std::set<Digest> objects, Relay* relay,
@@ -98,6 +99,7 @@ class ImagePuller {
   Repository* const repository_;
   ClusterSources sources_;
   std::unique_ptr<transfer::PartialFiles> partial_files_;
+  std::unique_ptr<ChunkLists> chunk_lists_;
   PendingImages pending_;
   std::atomic<uint64_t> sent_bytes_ = 0;
   std::mutex mutex_;  // Guards running_ (the map, not the mutexes in it).

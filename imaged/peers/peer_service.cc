@@ -39,6 +39,9 @@ class EnrolServiceImpl final : public v1::EnrolService::Service {
   Cluster* const cluster_;
 };
 
+// Each hop of a chain adds the time of one bundle.
+constexpr uint64_t kRelayBundleBytes = 128 << 10;
+
 // Counts the streams of every host.
 class StreamSlots {
  public:
@@ -187,7 +190,11 @@ class PeerServiceImpl final : public v1::PeerService::Service {
       ASSIGN_OR_RETURN(const auto offer,
                        ImageOffer::Open(repository_, puller_->pending(), step.start().image()));
       RETURN_IF_ERROR(offer->AllowBases(step.start().base_layers()));
-      return Serve(context, stream, *offer);
+      transfer::SendOptions options;
+      options.chunk_lists = &puller_->chunk_lists();
+      options.is_here = [&offer](const Digest& digest) { return offer->IsHere(digest); };
+      if (step.start().passes_on()) options.bundle_bytes = kRelayBundleBytes;
+      return Serve(context, stream, *offer, options);
     });
   }
 
@@ -226,7 +233,8 @@ class PeerServiceImpl final : public v1::PeerService::Service {
  private:
   using TransferStream = grpc::ServerReaderWriter<v1::Piece, v1::TransferStep>;
 
-  Status Serve(grpc::ServerContext* context, TransferStream* stream, const ImageOffer& offer) {
+  Status Serve(grpc::ServerContext* context, TransferStream* stream, const ImageOffer& offer,
+               const transfer::SendOptions& options) {
     const CallCancellation cancellation(context);
     // The receiver may be slow on purpose, so only what it asks or takes tells that it lives.
     rpc::CallWatch watch([context] { context->TryCancel(); }, 4 * kStreamStallMax);
@@ -249,7 +257,7 @@ class PeerServiceImpl final : public v1::PeerService::Service {
     transfer::SendReport report;
     const Status sent =
         transfer::SendObjects([&offer](const Digest& digest) { return offer.OpenObject(digest); },
-                              channel, {}, cancellation.token(), &report);
+                              channel, options, cancellation.token(), &report);
     puller_->CountSent(report.wire_bytes);
     return sent;
   }

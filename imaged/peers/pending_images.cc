@@ -19,36 +19,12 @@ Result<UniqueFd> PendingImage::OpenManifest(const std::string& layer) const {
   return fd.ok() ? std::move(fd) : Open(repository_->layers().ManifestPath(digest), O_RDONLY);
 }
 
-Result<UniqueFd> PendingImage::WaitForObject(const Digest& digest,
-                                             std::chrono::milliseconds stall_max) {
-  const Error absent(Code::kNotFound, "object " + digest.ToString() + " is not offered");
-  if (!objects_.contains(digest)) return absent;
-  while (true) {
-    uint64_t seen;
-    bool ended;
-    {
-      const std::lock_guard lock(mutex_);
-      seen = advances_;
-      ended = ended_;
-    }
-    if (auto fd = repository_->objects().OpenObject(digest); fd.ok() || ended) return fd;
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, stall_max, [&] { return ended_ || advances_ != seen; })) {
-      return Error(Code::kUnavailable, "the image does not come on here");
-    }
+Result<transfer::SourceObject> PendingImage::WaitForObject(const Digest& digest,
+                                                           std::chrono::milliseconds stall_max) {
+  if (!objects_.contains(digest)) {
+    return Error(Code::kNotFound, "object " + digest.ToString() + " is not offered");
   }
-}
-
-void PendingImage::Advanced() {
-  const std::lock_guard lock(mutex_);
-  ++advances_;
-  changed_.notify_all();
-}
-
-void PendingImage::End() {
-  const std::lock_guard lock(mutex_);
-  ended_ = true;
-  changed_.notify_all();
+  return arrivals_.WaitFor(digest, stall_max);
 }
 
 PendingImages::Announcement::Announcement(PendingImages* images,
@@ -63,7 +39,7 @@ PendingImages::Announcement::~Announcement() {
     const std::lock_guard lock(images_->mutex_);
     std::erase(images_->images_, image_);
   }
-  image_->End();
+  image_->arrivals().End();
 }
 
 std::shared_ptr<PendingImage> PendingImages::Find(uid_t uid, const std::string& reference) const {

@@ -1,13 +1,12 @@
 // PendingImages: images that this host is still receiving, and passes on while it does. A host
-// further down the chain asks for an object, and gets it as soon as it is verified and committed
-// here (docs/transfer.md, "To many hosts").
+// further down the chain asks for an object, and gets it as soon as it is verified here
+// (docs/transfer.md, "To many hosts").
 //
 // An image is announced for the user it is pulled for, who may use it at the source, and is there
 // for no other. Thread-safe.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -19,6 +18,7 @@
 #include "common/unique_fd.h"
 #include "imaged/api/imaged.pb.h"
 #include "imaged/repository/repository.h"
+#include "imaged/transfer/arrivals.h"
 
 namespace strata::imaged {
 
@@ -29,30 +29,28 @@ class PendingImage {
       : repository_(repository),
         uid_(uid),
         image_(std::move(image)),
-        objects_(std::move(objects)) {}
+        objects_(std::move(objects)),
+        arrivals_(repository->objects()) {}
 
   uid_t uid() const { return uid_; }
   const v1::Image& image() const { return image_; }
   // kNotFound for a layer that is none of the image's.
   Result<UniqueFd> OpenManifest(const std::string& layer) const;
-  // Blocks until the object is in the store. kNotFound: none of the image's, or the pull ended
-  // without it. kUnavailable: nothing was committed for `stall_max`.
-  Result<UniqueFd> WaitForObject(const Digest& digest, std::chrono::milliseconds stall_max);
+  // Blocks until there is something of the object. kNotFound: none of the image's, or the pull
+  // ended without it. kUnavailable: nothing came for `stall_max`.
+  Result<transfer::SourceObject> WaitForObject(const Digest& digest,
+                                               std::chrono::milliseconds stall_max);
+  bool IsHere(const Digest& digest) const { return arrivals_.IsHere(digest); }
 
-  // Objects became visible.
-  void Advanced();
-  // The pull ended, one way or the other: what is not here will not come.
-  void End();
+  // Told what comes; ended when the pull does, one way or the other.
+  transfer::Arrivals& arrivals() { return arrivals_; }
 
  private:
   Repository* const repository_;
   const uid_t uid_;
   const v1::Image image_;
   const std::set<Digest> objects_;
-  std::mutex mutex_;  // Guards what follows.
-  std::condition_variable changed_;
-  uint64_t advances_ = 0;
-  bool ended_ = false;
+  transfer::Arrivals arrivals_;
 };
 
 class PendingImages {

@@ -13,6 +13,7 @@
 #include "common/rpc/status.h"
 #include "imaged/peers/base_images.h"
 #include "imaged/peers/manifest_stream.h"
+#include "imaged/transfer/limits.h"
 #include "imaged/transfer/receiver.h"
 
 namespace strata::imaged {
@@ -37,8 +38,9 @@ void CountReceived(const transfer::ReceiveReport& report) {
 constexpr std::chrono::seconds kAnswerTimeMax{30};
 constexpr uint64_t kManifestBytesMax = 2ull << 30;
 constexpr uint64_t kBurstBytes = 4 << 20;
-// Of a host that passes on: each hop of a chain adds the time of one group.
-constexpr transfer::GroupLimits kRelayGroup{1 << 20, std::chrono::milliseconds(500)};
+// Objects here in which chunks of others are looked for.
+constexpr uint64_t kHeldBytesMin = 1 << 20;
+constexpr size_t kHeldObjectsMax = 65536;
 
 // What another host says of an image, as far as it can be told without the bytes.
 Status CheckImage(const v1::Image& image) {
@@ -105,6 +107,7 @@ PullOperation::PullOperation(const Parts& parts, const Source& source, const Can
     : cluster_(parts.cluster),
       repository_(*parts.repository),
       partial_files_(*parts.partial_files),
+      chunk_lists_(*parts.chunk_lists),
       source_(source),
       cancel_(cancel),
       claims_(repository_.objects()) {
@@ -317,6 +320,26 @@ Result<std::vector<Tree>> PullOperation::LoadBases(const v1::Image& image) {
   return trees;
 }
 
+Result<std::vector<ChunkIndex::Held>> PullOperation::HoldLargeObjects() {
+  std::vector<ChunkIndex::Held> held;
+  for (const Digest& layer : NewestLayers(repository_, source_.uid)) {
+    RETURN_IF_ERROR(cancel_.Check());
+    const auto hold = repository_.liveness().HoldIf(
+        {layer}, [&] { return PathExists(repository_.layers().ManifestPath(layer)); });
+    if (!hold) continue;  // Deleted since, or on other hosts only.
+    ASSIGN_OR_RETURN(const auto objects, repository_.layers().Objects(layer));
+    for (const ObjectEntry& entry : objects->entries()) {
+      if (entry.size_bytes < kHeldBytesMin || entry.size_bytes > transfer::kChunkedBytesMax) {
+        continue;
+      }
+      if (held.size() < kHeldObjectsMax && claims_.Add(entry.digest)) {
+        held.push_back({entry.digest, entry.size_bytes});
+      }
+    }
+  }
+  return held;
+}
+
 Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& objects,
                                const Progress& progress, v1::PullResult* result) {
   grpc::ClientContext context;
@@ -326,6 +349,7 @@ Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& object
   v1::TransferStep start;
   *start.mutable_start()->mutable_image() = image_;
   for (const std::string& layer : base_layers_) start.mutable_start()->add_base_layers(layer);
+  start.mutable_start()->set_passes_on(relay_ != nullptr);
   stream->Write(start);
   transfer::ReceiverChannel channel;
   channel.send = [&](const v1::TransferRequest& request) -> Status {
@@ -347,10 +371,13 @@ Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& object
     watch.Moved();  // Being slow on purpose is no stall.
     if (progress) progress(Describe(state));
   };
-  if (relay_ != nullptr) {
-    options.group = kRelayGroup;
-    options.committed = [this] { relay_->Advanced(); };
+  std::optional<ChunkIndex> chunks;
+  if (std::any_of(objects.begin(), objects.end(), transfer::MayComeInChunks)) {
+    ASSIGN_OR_RETURN(auto held, HoldLargeObjects());
+    chunks.emplace(repository_.objects(), chunk_lists_, std::move(held));
+    options.chunks = &*chunks;
   }
+  if (relay_ != nullptr) options.arrivals = &relay_->arrivals();
   transfer::ReceiveReport report;
   const Status received = transfer::ReceiveObjects(repository_.objects(), partial_files_, objects,
                                                    channel, options, cancel_, &report);

@@ -15,6 +15,7 @@
 #include "common/cancel.h"
 #include "common/result.h"
 #include "imaged/api/peer.grpc.pb.h"
+#include "imaged/chunks/chunk_index.h"
 #include "imaged/peers/cluster.h"
 #include "imaged/peers/pending_images.h"
 #include "imaged/repository/repository.h"
@@ -41,6 +42,7 @@ class PullOperation {
     Cluster* cluster;
     Repository* repository;
     transfer::PartialFiles* partial_files;
+    const ChunkLists* chunk_lists;
   };
 
   // All must outlive it.
@@ -71,7 +73,7 @@ class PullOperation {
   Status CheckRoom() const;
   // All objects of the image.
   std::set<Digest> Objects() const;
-  // What is committed from now on is told to `relay`, so that it can be passed on.
+  // What comes from now on is told to `relay`, so that it can be passed on.
   void RelayTo(PendingImage* relay) { relay_ = relay; }
   // Instead of Publish, for an image that a shared catalog names: only its layers come.
   Result<v1::Image> Bring(uid_t caller, const std::string& reference);
@@ -82,7 +84,8 @@ class PullOperation {
   Status Connect();
   Result<Tree> FetchManifest(const Digest& layer, uint64_t size_bytes, const Ingest& ingest);
   Result<std::vector<Tree>> LoadBases(const v1::Image& image);
-  std::vector<std::string> BaseImages(const v1::Image& image);
+  // Large objects here that the user may read, claimed.
+  Result<std::vector<ChunkIndex::Held>> HoldLargeObjects();
   Status Transfer(const std::vector<transfer::WantedObject>& objects, const Progress& progress,
                   v1::PullResult* result);
   std::string From() const { return "host " + source_.host; }
@@ -90,6 +93,7 @@ class PullOperation {
   Cluster* const cluster_;
   Repository& repository_;
   transfer::PartialFiles& partial_files_;
+  const ChunkLists& chunk_lists_;
   const Source source_;
   const CancelToken& cancel_;
   v1::PeerImage image_;

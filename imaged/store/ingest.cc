@@ -251,8 +251,10 @@ Result<UniqueFd> Ingest::OpenContent(const Digest& digest) const {
   }
   if (name.empty()) return store_.OpenObject(digest);
   auto fd = OpenAt(staging_fd_.get(), name, O_RDONLY);
-  if (!fd.ok()) return Fail(fd.error());
-  return fd;
+  if (fd.ok()) return fd;
+  // Committed meanwhile.
+  if (fd.error().code() == Code::kNotFound) return store_.OpenObject(digest);
+  return Fail(fd.error());
 }
 
 Status Ingest::KeepOnly(const std::unordered_set<Digest, DigestHash>& named) {

@@ -31,6 +31,7 @@ struct WantedObject {
   Digest digest;
   uint64_t size_bytes = 0;
   std::optional<Digest> base;
+  bool whole = false;  // Not in chunks: those have led to wrong bytes.
 };
 
 enum class WantOrder {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "common/digest_tree.h"
+
 namespace strata::imaged::transfer {
 
 inline constexpr uint64_t kKiB = 1024;
@@ -21,6 +23,18 @@ inline constexpr uint64_t kBundleBytesTarget = 1 * kMiB;
 inline constexpr uint64_t kBundleBytesMax = 2 * kMiB;
 // A larger base is not worth its place in a bundle's dictionary.
 inline constexpr uint64_t kBundleBaseBytesMax = 256 * kKiB;
+
+// Objects of these sizes that have no base may come in chunks.
+inline constexpr uint64_t kChunkedBytesMin = 4 * kMiB;
+inline constexpr uint64_t kChunkedBytesMax = 32ull << 30;
+inline constexpr size_t kChunksPerMessageMax = 4096;
+inline constexpr size_t kRangesMax = 65536;
+// Objects whose chunks were told and whose ranges were not.
+inline constexpr size_t kListedMax = 4096;
+
+// Objects of these sizes may come in groups; the values of the largest fill 2 MiB.
+inline constexpr uint64_t kGroupedBytesMin = kGroupBytes + 1;
+inline constexpr uint64_t kGroupedBytesMax = 16ull << 30;
 
 inline constexpr uint64_t kFrameBytes = 1 * kMiB;
 // Of one frame as it is sent, which may be larger than its content.

@@ -14,6 +14,12 @@ Status ObjectGroup::Start() {
   return Ok();
 }
 
+void ObjectGroup::Staged(const Digest& digest, uint64_t size_bytes) {
+  staged_bytes_ += size_bytes;
+  ++staged_objects_;
+  if (arrivals_ != nullptr) arrivals_->Staged(digest, ingest_);
+}
+
 Status ObjectGroup::Add(const Digest& digest, std::string_view content) {
   if (const Digest found = Hasher::Of(content); found != digest) {
     return Error(Code::kCorrupt,
@@ -21,16 +27,14 @@ Status ObjectGroup::Add(const Digest& digest, std::string_view content) {
   }
   RETURN_IF_ERROR(Start());
   RETURN_IF_ERROR(ingest_->Add(content));
-  staged_bytes_ += content.size();
-  ++staged_objects_;
+  Staged(digest, content.size());
   return Ok();
 }
 
 Status ObjectGroup::TakeFile(const Digest& digest, const std::string& path, uint64_t size_bytes) {
   RETURN_IF_ERROR(Start());
   RETURN_IF_ERROR(ingest_->TakeFile(path, digest));
-  staged_bytes_ += size_bytes;
-  ++staged_objects_;
+  Staged(digest, size_bytes);
   return Ok();
 }
 
@@ -45,12 +49,11 @@ Status ObjectGroup::CommitIfDue() {
 
 Status ObjectGroup::Commit() {
   if (ingest_ == nullptr) return Ok();
-  const std::unique_ptr<Ingest> ingest = std::move(ingest_);
+  const std::shared_ptr<Ingest> ingest = std::move(ingest_);
   staged_bytes_ = 0;
   const uint64_t count = std::exchange(staged_objects_, 0);
   RETURN_IF_ERROR(ingest->Commit());
   objects_ += count;
-  if (committed_) committed_();
   return Ok();
 }
 

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include "common/digest.h"
 #include "common/result.h"
 #include "imaged/store/object_store.h"
+#include "imaged/transfer/arrivals.h"
 #include "imaged/transfer/rate_limiter.h"
 
 namespace strata::imaged::transfer {
@@ -25,10 +25,9 @@ struct GroupLimits {
 
 class ObjectGroup {
  public:
-  // All outlive it. `committed` (optional) is called after every commit.
-  ObjectGroup(ObjectStore& store, Clock& clock, const GroupLimits& limits,
-              const std::function<void()>& committed)
-      : store_(store), clock_(clock), limits_(limits), committed_(committed) {}
+  // All outlive it. What is staged is told to `arrivals`, which may be null.
+  ObjectGroup(ObjectStore& store, Clock& clock, const GroupLimits& limits, Arrivals* arrivals)
+      : store_(store), clock_(clock), limits_(limits), arrivals_(arrivals) {}
 
   // kCorrupt: the bytes have another digest; nothing was taken.
   Status Add(const Digest& digest, std::string_view content);
@@ -44,12 +43,13 @@ class ObjectGroup {
 
  private:
   Status Start();
+  void Staged(const Digest& digest, uint64_t size_bytes);
 
   ObjectStore& store_;
   Clock& clock_;
   const GroupLimits limits_;
-  const std::function<void()>& committed_;
-  std::unique_ptr<Ingest> ingest_;  // Null while nothing is staged.
+  Arrivals* const arrivals_;
+  std::shared_ptr<Ingest> ingest_;  // Null while nothing is staged.
   Clock::TimePoint started_;
   uint64_t staged_bytes_ = 0;
   uint64_t staged_objects_ = 0;

@@ -115,10 +115,10 @@ Result<std::unique_ptr<PartialFile>> PartialFiles::Resume(const Digest& digest,
   if (!Lock(fd->get(), path)) return std::unique_ptr<PartialFile>();
   struct stat st;
   if (::fstat(fd->get(), &st) != 0) return Errno("stat " + path);
-  // At least one frame is left to come, so that the object ends in the usual way.
-  const uint64_t last = object_bytes == 0 ? 0 : (object_bytes - 1) / kFrameBytes * kFrameBytes;
+  // At least a part is left to come, so that the object ends in the usual way.
+  const uint64_t last = object_bytes == 0 ? 0 : (object_bytes - 1) / kGroupBytes * kGroupBytes;
   const uint64_t size =
-      std::min(static_cast<uint64_t>(st.st_size) / kFrameBytes * kFrameBytes, last);
+      std::min(static_cast<uint64_t>(st.st_size) / kGroupBytes * kGroupBytes, last);
   if (::ftruncate(fd->get(), static_cast<off_t>(size)) != 0) return Errno("cut " + path);
   return std::make_unique<PartialFile>(path, std::move(*fd), size);
 }

@@ -57,8 +57,8 @@ class PartialFiles {
   static Result<std::unique_ptr<PartialFiles>> Open(const std::string& store_root,
                                                     const PartialLimits& limits = {});
 
-  // What there is of the object, cut to a whole number of frames; null when there is nothing, or
-  // when another transfer writes it.
+  // What there is of the object, cut to a whole number of groups (common/digest_tree.h); null when
+  // there is nothing, or when another transfer writes it.
   Result<std::unique_ptr<PartialFile>> Resume(const Digest& digest, uint64_t object_bytes);
   // An empty one; others make room for it. One object may be larger than all may be together, but
   // then it is not kept.

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -18,11 +19,15 @@ Result<std::string> ReadRange(int fd, uint64_t offset, uint64_t size) {
   return bytes;
 }
 
-Result<uint64_t> SizeOf(int fd) {
+Result<uint64_t> SizeOf(const SourceObject& source) {
+  if (source.growing != nullptr) return source.growing->size_bytes();
   struct stat st;
-  if (::fstat(fd, &st) != 0) return Errno("stat");
+  if (::fstat(source.fd.get(), &st) != 0) return Errno("stat");
   return static_cast<uint64_t>(st.st_size);
 }
+
+// Less than the silence that a receiver takes, so that it hears of it.
+constexpr std::chrono::seconds kGrowthStallMax{20};
 
 struct Range {
   uint64_t begin = 0;
@@ -50,29 +55,149 @@ Status PieceEncoder::Refuse(uint64_t number, v1::Refused::Reason reason) {
   return emit_(piece);
 }
 
-Status PieceEncoder::Encode(const Wanted& wanted) {
-  const auto fd = open_(wanted.digest);
-  if (!fd.ok()) {
-    if (fd.error().code() == Code::kNotFound) return Refuse(wanted.number, v1::Refused::NOT_FOUND);
-    LOG_WARNING(fd.error().message());
-    return Refuse(wanted.number, v1::Refused::UNREADABLE);
+Result<SourceObject> PieceEncoder::OpenWanted(const Wanted& wanted) {
+  const auto refuse = [&](v1::Refused::Reason reason) -> Result<SourceObject> {
+    RETURN_IF_ERROR(Refuse(wanted.number, reason));
+    return SourceObject(UniqueFd());
+  };
+  if (options_.is_here && !options_.is_here(wanted.digest)) RETURN_IF_ERROR(Flush());
+  auto source = open_(wanted.digest);
+  if (!source.ok()) {
+    if (source.error().code() == Code::kNotFound) return refuse(v1::Refused::NOT_FOUND);
+    LOG_WARNING(source.error().message());
+    return refuse(v1::Refused::UNREADABLE);
   }
-  ASSIGN_OR_RETURN(const uint64_t size, SizeOf(fd->get()));
-  if (size != wanted.size_bytes) return Refuse(wanted.number, v1::Refused::OTHER_SIZE);
-  Object object{.number = wanted.number, .fd = fd->get(), .size = size};
+  ASSIGN_OR_RETURN(const uint64_t size, SizeOf(*source));
+  if (size != wanted.size_bytes) return refuse(v1::Refused::OTHER_SIZE);
+  return source;
+}
+
+PieceEncoder::Object PieceEncoder::ObjectOf(const Wanted& wanted,
+                                            const SourceObject& source) const {
+  return {.number = wanted.number,
+          .fd = source.fd.get(),
+          .size = wanted.size_bytes,
+          .growing = source.growing.get(),
+          .frame_bytes = wanted.grouped ? kGroupBytes : kFrameBytes};
+}
+
+Status PieceEncoder::Encode(const Wanted& wanted) {
+  ASSIGN_OR_RETURN(const SourceObject source, OpenWanted(wanted));
+  if (!source.fd.valid()) return Ok();
+  const uint64_t size = wanted.size_bytes;
+  // An object of which more has to come is not cut: it goes on at once.
+  if (wanted.chunked && options_.chunk_lists != nullptr && source.growing == nullptr &&
+      listed_.size() < kListedMax) {
+    RETURN_IF_ERROR(Flush());
+    return ListChunks(wanted, source.fd.get());
+  }
+  Object object = ObjectOf(wanted, source);
   UniqueFd base;
   if (!wanted.base.IsZero()) {
     // A base that is not here, or may not be read, is as good as none.
-    if (auto opened = open_(wanted.base); opened.ok()) {
-      base = std::move(*opened);
-      ASSIGN_OR_RETURN(object.base_size, SizeOf(base.get()));
+    if (auto opened = open_(wanted.base); opened.ok() && opened->growing == nullptr) {
+      ASSIGN_OR_RETURN(object.base_size, SizeOf(*opened));
+      base = std::move(opened->fd);
       if (object.base_size > 0) object.base_fd = base.get();
     }
   }
   if (size < kSmallBytes) return AddToBundle(object);
   // What came first should not wait for something large.
-  if (size >= kFrameBytes) RETURN_IF_ERROR(Flush());
-  return SendSegments(object, wanted.offset);
+  if (size >= kFrameBytes || wanted.grouped) RETURN_IF_ERROR(Flush());
+  ASSIGN_OR_RETURN(bool sent, SendGroups(wanted, source));
+  if (sent) {
+    ASSIGN_OR_RETURN(sent, SendSegments(object, wanted.offset));
+  }
+  return Ok();
+}
+
+Result<bool> PieceEncoder::SendGroups(const Wanted& wanted, const SourceObject& source) {
+  if (!wanted.grouped) return true;
+  v1::Piece piece;
+  v1::Groups& groups = *piece.mutable_groups();
+  groups.set_want(wanted.number);
+  const auto add = [&groups](const GroupValue& value) {
+    groups.mutable_values()->append(reinterpret_cast<const char*>(value.data()), value.size());
+  };
+  if (source.growing != nullptr) {
+    for (const GroupValue& value : source.growing->values()) add(value);
+  } else {
+    for (uint64_t offset = 0; offset < wanted.size_bytes; offset += kGroupBytes) {
+      RETURN_IF_ERROR(cancel_.Check());
+      const auto group = ReadRange(source.fd.get(), offset,
+                                   std::min<uint64_t>(kGroupBytes, wanted.size_bytes - offset));
+      if (!group.ok()) {
+        LOG_WARNING(group.error().message());
+        RETURN_IF_ERROR(Refuse(wanted.number, v1::Refused::UNREADABLE));
+        return false;
+      }
+      add(ValueOfGroup(*group, offset / kGroupBytes));
+    }
+  }
+  RETURN_IF_ERROR(emit_(piece));
+  return true;
+}
+
+Status PieceEncoder::ListChunks(const Wanted& wanted, int fd) {
+  v1::Piece piece;
+  uint64_t listed = 0;
+  bool sent = true;
+  const Status read = options_.chunk_lists->Read(
+      wanted.digest, fd, wanted.size_bytes, cancel_, [&](std::span<const Chunk> part) -> Status {
+        v1::ChunkList& list = *piece.mutable_chunk_list();
+        list.Clear();
+        list.set_want(wanted.number);
+        for (const Chunk& chunk : part) {
+          list.mutable_ids()->append(reinterpret_cast<const char*>(chunk.id.data()),
+                                     chunk.id.size());
+          list.add_sizes(chunk.size_bytes);
+          listed += chunk.size_bytes;
+        }
+        list.set_last(listed == wanted.size_bytes);
+        const Status emitted = emit_(piece);
+        sent = emitted.ok();
+        return emitted;
+      });
+  if (!read.ok()) {
+    if (!sent || cancel_.cancelled()) return read;
+    LOG_WARNING(read.error().message());
+    return Refuse(wanted.number, v1::Refused::UNREADABLE);
+  }
+  listed_.emplace(wanted.number, wanted);
+  return Ok();
+}
+
+Status PieceEncoder::EncodeRanges(const v1::Ranges& ranges) {
+  const auto found = listed_.find(ranges.want());
+  if (found == listed_.end()) {
+    return Error(Code::kInvalidArgument, "the receiver names ranges of an object without chunks");
+  }
+  const Wanted wanted = found->second;
+  listed_.erase(found);
+  if (ranges.offsets_size() != ranges.sizes_size() ||
+      static_cast<size_t>(ranges.offsets_size()) > kRangesMax) {
+    return Error(Code::kInvalidArgument, "the receiver's ranges are malformed");
+  }
+  uint64_t end = wanted.offset;
+  for (int i = 0; i < ranges.offsets_size(); ++i) {
+    if (ranges.offsets(i) < end || ranges.offsets(i) > wanted.size_bytes || ranges.sizes(i) == 0 ||
+        ranges.sizes(i) > wanted.size_bytes - ranges.offsets(i)) {
+      return Error(Code::kInvalidArgument, "the receiver names impossible ranges");
+    }
+    end = ranges.offsets(i) + ranges.sizes(i);
+  }
+  if (ranges.offsets().empty()) return Ok();
+  ASSIGN_OR_RETURN(const SourceObject source, OpenWanted(wanted));
+  if (!source.fd.valid()) return Ok();
+  ASSIGN_OR_RETURN(const bool told, SendGroups(wanted, source));
+  if (!told) return Ok();
+  for (int i = 0; i < ranges.offsets_size(); ++i) {
+    Object object = ObjectOf(wanted, source);
+    object.size = ranges.offsets(i) + ranges.sizes(i);
+    ASSIGN_OR_RETURN(const bool sent, SendSegments(object, ranges.offsets(i)));
+    if (!sent) return Ok();
+  }
+  return Ok();
 }
 
 Status PieceEncoder::AddToBundle(const Object& object) {
@@ -83,7 +208,7 @@ Status PieceEncoder::AddToBundle(const Object& object) {
     base = ReadRange(object.base_fd, 0, object.base_size);
     if (!base.ok()) base = std::string();
   }
-  if (bundle_content_.size() + content->size() > kBundleBytesTarget ||
+  if (bundle_content_.size() + content->size() > options_.bundle_bytes ||
       bundle_prefix_.size() + base->size() > kBundleBytesMax) {
     RETURN_IF_ERROR(Flush());
   }
@@ -106,22 +231,29 @@ Status PieceEncoder::Flush() {
   return emit_(piece);
 }
 
-Status PieceEncoder::SendSegments(const Object& object, uint64_t offset) {
-  const uint64_t step = object.base_fd >= 0 ? kSegmentBytes : kFrameBytes;
+Result<bool> PieceEncoder::SendSegments(const Object& object, uint64_t offset) {
+  const uint64_t step = object.base_fd >= 0 ? kSegmentBytes : object.frame_bytes;
   while (offset < object.size) {
-    const auto content = ReadRange(object.fd, offset, std::min(step, object.size - offset));
+    const uint64_t size = std::min(step, object.size - offset);
+    const auto content = [&]() -> Result<std::string> {
+      if (object.growing != nullptr) {
+        RETURN_IF_ERROR(object.growing->WaitFor(offset + size, kGrowthStallMax));
+      }
+      return ReadRange(object.fd, offset, size);
+    }();
     if (!content.ok()) {
       LOG_WARNING(content.error().message());
-      return Refuse(object.number, v1::Refused::UNREADABLE);
+      RETURN_IF_ERROR(Refuse(object.number, v1::Refused::UNREADABLE));
+      return false;
     }
     bool sent = false;
     if (object.base_fd >= 0) {
       ASSIGN_OR_RETURN(sent, SendDelta(object, offset, *content));
     }
-    if (!sent) RETURN_IF_ERROR(SendFrames(object.number, offset, *content));
+    if (!sent) RETURN_IF_ERROR(SendFrames(object, offset, *content));
     offset += content->size();
   }
-  return Ok();
+  return true;
 }
 
 Result<uint64_t> PieceEncoder::FramesSize(std::string_view content) {
@@ -174,14 +306,14 @@ Result<bool> PieceEncoder::SendDelta(const Object& object, uint64_t offset,
   return true;
 }
 
-Status PieceEncoder::SendFrames(uint64_t number, uint64_t offset, std::string_view content) {
+Status PieceEncoder::SendFrames(const Object& object, uint64_t offset, std::string_view content) {
   while (!content.empty()) {
-    const std::string_view part = content.substr(0, kFrameBytes);
+    const std::string_view part = content.substr(0, object.frame_bytes);
     content.remove_prefix(part.size());
     ASSIGN_OR_RETURN(auto encoded, encoder_.Encode(part, {}, kEncodedBytesMax));
     v1::Piece piece;
     v1::Frame& frame = *piece.mutable_frame();
-    frame.set_want(number);
+    frame.set_want(object.number);
     frame.set_offset(offset);
     frame.set_plain_bytes(static_cast<uint32_t>(part.size()));
     frame.set_data(std::move(encoded));

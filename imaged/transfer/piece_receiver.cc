@@ -1,6 +1,9 @@
 #include "imaged/transfer/piece_receiver.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 #include <utility>
 
@@ -37,6 +40,10 @@ Status PieceReceiver::Take(const v1::Piece& piece) {
       return TakeDeltaPart(piece.delta_part().data());
     case v1::Piece::kRefused:
       return TakeRefused(piece.refused());
+    case v1::Piece::kChunkList:
+      return TakeChunkList(piece.chunk_list());
+    case v1::Piece::kGroups:
+      return TakeGroups(piece.groups());
     case v1::Piece::kEnd:
       if (!parts_.wants.Done()) return Fault("ended before it had answered everything");
       ended_ = true;
@@ -145,6 +152,7 @@ Result<Outstanding*> PieceReceiver::Continue(uint64_t number, uint64_t offset,
     return Fault("starts an object before the last one is complete");
   }
   const uint64_t size = outstanding->object.size_bytes;
+  if (!current_) RETURN_IF_ERROR(Begin(number, outstanding));
   if (offset != outstanding->arrived) {
     return Fault("sent the bytes from " + std::to_string(offset) + " on instead of those from " +
                  std::to_string(outstanding->arrived) + " on");
@@ -153,25 +161,116 @@ Result<Outstanding*> PieceReceiver::Continue(uint64_t number, uint64_t offset,
     return Fault("sent " + std::to_string(plain_bytes) + " bytes at " + std::to_string(offset) +
                  " of an object of " + std::to_string(size));
   }
-  if (!current_) {
-    Current current;
-    current.number = number;
-    current.resumed = outstanding->arrived;
-    current.partial = std::move(outstanding->partial);
-    if (current.partial == nullptr && size >= kPartialBytesMin) {
-      ASSIGN_OR_RETURN(current.partial,
-                       parts_.partial_files.Create(outstanding->object.digest, size));
-    }
-    current_.emplace(std::move(current));
-  }
   return outstanding;
+}
+
+Status PieceReceiver::Begin(uint64_t number, Outstanding* outstanding) {
+  Current current;
+  current.number = number;
+  current.resumed = outstanding->arrived;
+  current.grouped = outstanding->groups.has_value();
+  current.partial = std::move(outstanding->partial);
+  const bool in_file = outstanding->object.size_bytes >= kPartialBytesMin || outstanding->groups;
+  if (current.partial == nullptr && in_file) {
+    ASSIGN_OR_RETURN(current.partial, parts_.partial_files.Create(outstanding->object.digest,
+                                                                  outstanding->object.size_bytes));
+  }
+  // A sender need not tell chunks.
+  if (outstanding->plan != nullptr && !outstanding->plan->complete()) outstanding->plan.reset();
+  current_.emplace(std::move(current));
+  RETURN_IF_ERROR(CheckResumed(outstanding));
+  return CopyChunks(outstanding);
+}
+
+Status PieceReceiver::TakeGroups(const v1::Groups& groups) {
+  if (current_) return Fault("tells groups in the middle of an object");
+  ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(groups.want()));
+  if (!std::exchange(outstanding->grouped, false)) {
+    return Fault("tells groups that nobody asked for, or tells them again");
+  }
+  if (groups.values().size() % sizeof(GroupValue) != 0) return Fault("cut a group's value");
+  std::vector<GroupValue> values(groups.values().size() / sizeof(GroupValue));
+  std::memcpy(values.data(), groups.values().data(), groups.values().size());
+  auto check =
+      GroupCheck::Of(outstanding->object.digest, outstanding->object.size_bytes, std::move(values));
+  if (!check.ok()) return Fault("tells wrong groups: " + check.error().message());
+  outstanding->groups.emplace(std::move(*check));
+  return Ok();
+}
+
+Status PieceReceiver::CheckResumed(Outstanding* outstanding) {
+  if (!outstanding->groups) return Ok();
+  const WantedObject& object = outstanding->object;
+  if (parts_.arrivals != nullptr) {
+    current_->growing = parts_.arrivals->Begin(object.digest, current_->partial->path(),
+                                               object.size_bytes, outstanding->groups->values());
+  }
+  if (current_->resumed == 0) return Ok();
+  ASSIGN_OR_RETURN(const UniqueFd fd, Open(current_->partial->path(), O_RDONLY | O_NOFOLLOW));
+  std::string content;
+  for (uint64_t at = 0; at < current_->resumed && outstanding->groups; at += content.size()) {
+    content.clear();
+    RETURN_IF_ERROR(
+        AppendRange(fd.get(), at, std::min(kFrameBytes, current_->resumed - at), &content));
+    RETURN_IF_ERROR(CheckGroups(outstanding, content));
+  }
+  TellGroups(*outstanding);
+  return Ok();
+}
+
+Status PieceReceiver::CheckGroups(Outstanding* outstanding, std::string_view content) {
+  if (!outstanding->groups) return Ok();
+  if (const Status right = outstanding->groups->Take(content); !right.ok()) {
+    const bool from_sender =
+        !current_->used_base && !current_->used_chunks && current_->resumed == 0;
+    if (from_sender) return Fault("is wrong: " + right.error().message());
+    // Perhaps it was not the sender: the whole object's digest decides.
+    outstanding->groups.reset();
+    return Ok();
+  }
+  return Ok();
+}
+
+void PieceReceiver::TellGroups(const Outstanding& outstanding) {
+  if (current_->growing == nullptr || !outstanding.groups) return;
+  current_->growing->Verified(outstanding.groups->verified());
+}
+
+Status PieceReceiver::TakeChunkList(const v1::ChunkList& list) {
+  if (current_) return Fault("tells chunks in the middle of an object");
+  ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(list.want()));
+  if (outstanding->plan == nullptr) return Fault("tells chunks that nobody asked for");
+  RETURN_IF_ERROR(outstanding->plan->Take(list));
+  if (!outstanding->plan->complete()) return Ok();
+  v1::TransferRequest request;
+  *request.mutable_ranges() = outstanding->plan->Missing(list.want());
+  const bool all_here = request.ranges().offsets().empty();
+  requests_.push_back(std::move(request));
+  if (!all_here) return Ok();
+  RETURN_IF_ERROR(Begin(list.want(), outstanding));
+  return FinishObject(outstanding);
+}
+
+Status PieceReceiver::CopyChunks(Outstanding* outstanding) {
+  if (outstanding->plan == nullptr) return Ok();
+  while (true) {
+    const std::string content = outstanding->plan->ReadAt(outstanding->arrived);
+    if (content.empty()) return Ok();
+    current_->used_chunks = true;
+    RETURN_IF_ERROR(AppendPart(outstanding, content));
+  }
 }
 
 Status PieceReceiver::TakeFrame(const v1::Frame& frame) {
   ASSIGN_OR_RETURN(Outstanding* const outstanding,
                    Continue(frame.want(), frame.offset(), frame.plain_bytes()));
-  const uint64_t left = outstanding->object.size_bytes - frame.offset();
-  if (frame.plain_bytes() != std::min(left, kFrameBytes)) return Fault("sent a short frame");
+  const uint64_t left = outstanding->plan != nullptr
+                            ? outstanding->plan->MissingAt(frame.offset())
+                            : outstanding->object.size_bytes - frame.offset();
+  const uint64_t most = current_->grouped ? kGroupBytes : kFrameBytes;
+  if (frame.plain_bytes() != std::min(left, most)) {
+    return Fault("sent a frame of another size than it has to be");
+  }
   if (frame.data().size() > kEncodedBytesMax) return Fault("sent a frame that is too large");
   ASSIGN_OR_RETURN(const std::string content,
                    decoder_.Decode(frame.data(), {}, frame.plain_bytes()), "the sender's frame");
@@ -233,14 +332,22 @@ Status PieceReceiver::TakeRefused(const v1::Refused& refused) {
 }
 
 Status PieceReceiver::Append(Outstanding* outstanding, std::string_view content) {
+  RETURN_IF_ERROR(AppendPart(outstanding, content));
+  RETURN_IF_ERROR(CopyChunks(outstanding));
+  return outstanding->arrived == outstanding->object.size_bytes ? FinishObject(outstanding) : Ok();
+}
+
+Status PieceReceiver::AppendPart(Outstanding* outstanding, std::string_view content) {
+  RETURN_IF_ERROR(CheckGroups(outstanding, content));
   if (current_->partial != nullptr) {
     RETURN_IF_ERROR(current_->partial->Append(content));
   } else {
     current_->content += content;
   }
+  TellGroups(*outstanding);
   parts_.wants.Arrived(outstanding, content.size());
   parts_.progress.AddPlain(content.size());
-  return outstanding->arrived == outstanding->object.size_bytes ? FinishObject(outstanding) : Ok();
+  return Ok();
 }
 
 Status PieceReceiver::FinishObject(Outstanding* outstanding) {
@@ -263,8 +370,13 @@ Status PieceReceiver::AskAgainOr(Outstanding* outstanding, const Error& error) {
   // Whoever it came from, what there is of the object is no good.
   if (current_->partial != nullptr) RETURN_IF_ERROR(current_->partial->Remove());
   WantedObject object = outstanding->object;
+  if (parts_.arrivals != nullptr) parts_.arrivals->Drop(object.digest);
   if (current_->used_base && IsDamaged(*object.base)) {
     object.base.reset();
+  } else if (current_->used_chunks) {
+    object.whole = true;
+    LOG_WARNING("object " + object.digest.ToString() +
+                " cannot be made of what is here; it is fetched as a whole");
   } else if (current_->resumed == 0) {
     return error;
   } else {

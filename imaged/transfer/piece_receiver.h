@@ -5,8 +5,9 @@
 // An error of Take is final and says whose fault it is: kCorrupt names what the sender did wrong;
 // others are ours (the disk). What has been verified before stays.
 //
-// Two kinds of wrong bytes are not the sender's fault, and are asked for again: those made with a
-// base that is damaged here, and those of which an earlier, interrupted transfer brought a part.
+// Three kinds of wrong bytes are not the sender's fault, and are asked for again: those made with a
+// base that is damaged here, those made of chunks that are here, and those of which an earlier,
+// interrupted transfer brought a part.
 //
 // Used by one thread at a time. Memory: a bundle or a delta with its base, about 130 MiB at most.
 #pragma once
@@ -16,11 +17,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/result.h"
 #include "imaged/api/transfer.pb.h"
 #include "imaged/store/object_store.h"
+#include "imaged/transfer/arrivals.h"
 #include "imaged/transfer/frame_codec.h"
 #include "imaged/transfer/object_group.h"
 #include "imaged/transfer/partial_files.h"
@@ -38,10 +41,13 @@ class PieceReceiver {
     WantQueue& wants;
     ObjectGroup& group;
     ProgressMeter& progress;
+    Arrivals* arrivals;  // May be null.
   };
   explicit PieceReceiver(const Parts& parts) : parts_(parts) {}
 
   Status Take(const v1::Piece& piece);
+  // What is to be sent for what was taken.
+  std::vector<v1::TransferRequest> TakeRequests() { return std::exchange(requests_, {}); }
   bool ended() const { return ended_; }
   // Objects that the sender cannot give, with its reason.
   struct RefusedObject {
@@ -58,6 +64,9 @@ class PieceReceiver {
     std::unique_ptr<PartialFile> partial;  // Of any other.
     uint64_t resumed = 0;                  // So many of its bytes came with an earlier transfer.
     bool used_base = false;
+    bool used_chunks = false;
+    bool grouped = false;                    // Its frames are groups.
+    std::shared_ptr<GrowingObject> growing;  // Null: it is not passed on before it is whole.
   };
   struct PendingDelta {
     v1::Delta header;  // `data` grows.
@@ -75,9 +84,22 @@ class PieceReceiver {
   Status TakeDeltaPart(const std::string& data);
   Status FinishDelta();
   Status TakeRefused(const v1::Refused& refused);
+  Status TakeChunkList(const v1::ChunkList& list);
+  Status TakeGroups(const v1::Groups& groups);
+  // Verifies the next bytes of an object whose groups are known.
+  Status CheckGroups(Outstanding* outstanding, std::string_view content);
+  // What is verified and in the file goes on to others.
+  void TellGroups(const Outstanding& outstanding);
+  // Verifies what came with an earlier transfer.
+  Status CheckResumed(Outstanding* outstanding);
+  // Its bytes come from now on.
+  Status Begin(uint64_t number, Outstanding* outstanding);
+  // Brings what is here already and comes next in the object.
+  Status CopyChunks(Outstanding* outstanding);
   // The object that the piece goes on with, or starts. kCorrupt when another one is not finished.
   Result<Outstanding*> Continue(uint64_t number, uint64_t offset, uint64_t plain_bytes);
   Status Append(Outstanding* outstanding, std::string_view content);
+  Status AppendPart(Outstanding* outstanding, std::string_view content);
   Status FinishObject(Outstanding* outstanding);
   // After wrong bytes: asks again when there is a reason to, or answers `error`.
   Status AskAgainOr(Outstanding* outstanding, const Error& error);
@@ -87,6 +109,7 @@ class PieceReceiver {
   FrameDecoder decoder_;
   std::optional<Current> current_;
   std::optional<PendingDelta> delta_;
+  std::vector<v1::TransferRequest> requests_;
   bool ended_ = false;
   std::vector<RefusedObject> refused_;
 };

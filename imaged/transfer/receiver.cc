@@ -6,12 +6,17 @@
 #include <unordered_set>
 #include <utility>
 
+#include "imaged/transfer/limits.h"
 #include "imaged/transfer/object_group.h"
 #include "imaged/transfer/request_writer.h"
 #include "imaged/transfer/want_queue.h"
 
 namespace strata::imaged::transfer {
 namespace {
+
+// Objects are cut for comparison up to so many bytes per byte that may come in chunks: cutting is
+// about ten times as fast as a Gbit/s, and what was cut is known the next time.
+constexpr uint64_t kCutBytesPerWanted = 4;
 
 std::vector<WantedObject> Missing(const ObjectStore& store, std::vector<WantedObject> objects) {
   std::unordered_set<Digest, DigestHash> seen;
@@ -32,10 +37,11 @@ class Receiver {
         options_(options),
         cancel_(cancel),
         report_(report),
+        chunkable_bytes_(Sum(objects, MayComeInChunks)),
         progress_(objects.size(), Sum(objects), *options.clock),
         wants_(std::move(objects), [this](const WantedObject& each) { return Prepare(each); }),
-        group_(store, *options.clock, options.group, options.committed),
-        pieces_({store, partial_files, wants_, group_, progress_}) {}
+        group_(store, *options.clock, options.group, options.arrivals),
+        pieces_({store, partial_files, wants_, group_, progress_, options.arrivals}) {}
 
   Status Run() {
     Status received = Ok();
@@ -56,10 +62,24 @@ class Receiver {
   }
 
  private:
-  static uint64_t Sum(const std::vector<WantedObject>& objects) {
+  static uint64_t Sum(const std::vector<WantedObject>& objects,
+                      bool (*counts)(const WantedObject&) = nullptr) {
     uint64_t sum = 0;
-    for (const WantedObject& object : objects) sum += object.size_bytes;
+    for (const WantedObject& object : objects) {
+      if (counts == nullptr || counts(object)) sum += object.size_bytes;
+    }
     return sum;
+  }
+
+  // Whether there are chunks to compare with. The lists are read when the first object needs them.
+  Result<bool> HasChunks() {
+    if (options_.chunks == nullptr) return false;
+    if (!std::exchange(chunks_loaded_, true)) {
+      RETURN_IF_ERROR(options_.chunks->Load(kCutBytesPerWanted * chunkable_bytes_, cancel_, [this] {
+        if (options_.progress) options_.progress(progress_.Look());
+      }));
+    }
+    return !options_.chunks->empty();
   }
 
   Result<Outstanding> Prepare(const WantedObject& object) {
@@ -74,9 +94,17 @@ class Receiver {
         outstanding.object.base.reset();
       }
     }
-    if (object.size_bytes >= kPartialBytesMin) {
+    outstanding.grouped = options_.arrivals != nullptr && object.size_bytes >= kGroupedBytesMin &&
+                          object.size_bytes <= kGroupedBytesMax;
+    if (object.size_bytes >= kPartialBytesMin || outstanding.grouped) {
       ASSIGN_OR_RETURN(outstanding.partial,
                        partial_files_.Resume(object.digest, object.size_bytes));
+    }
+    if (MayComeInChunks(outstanding.object)) {
+      ASSIGN_OR_RETURN(const bool chunks, HasChunks());
+      if (chunks) {
+        outstanding.plan = std::make_unique<ChunkPlan>(*options_.chunks, object.size_bytes);
+      }
     }
     if (outstanding.partial != nullptr) {
       report_->resumed_bytes += outstanding.partial->size();
@@ -85,14 +113,18 @@ class Receiver {
     return outstanding;
   }
 
+  void Post(v1::TransferRequest request, RequestWriter* writer) {
+    progress_.AddWire(request.ByteSizeLong());
+    writer->Post(std::move(request));
+  }
+
   Status PostWants(RequestWriter* writer) {
     while (true) {
       ASSIGN_OR_RETURN(auto wants, wants_.Next());
       if (!wants) break;
       v1::TransferRequest request;
       request.mutable_wants()->Swap(&*wants);
-      progress_.AddWire(request.ByteSizeLong());
-      writer->Post(std::move(request));
+      Post(std::move(request), writer);
     }
     if (!wants_.Done() || end_posted_) return Ok();
     end_posted_ = true;
@@ -117,6 +149,7 @@ class Receiver {
       progress_.AddWire(size);
       if (options_.limiter != nullptr) RETURN_IF_ERROR(options_.limiter->Take(size, cancel_));
       RETURN_IF_ERROR(pieces_.Take(piece));
+      for (v1::TransferRequest& request : pieces_.TakeRequests()) Post(std::move(request), writer);
       RETURN_IF_ERROR(group_.CommitIfDue());
       if (options_.progress) options_.progress(progress_.Look());
     }
@@ -129,6 +162,8 @@ class Receiver {
   const ReceiveOptions& options_;
   const CancelToken& cancel_;
   ReceiveReport* const report_;
+  const uint64_t chunkable_bytes_;
+  bool chunks_loaded_ = false;
   ProgressMeter progress_;
   WantQueue wants_;
   ObjectGroup group_;
@@ -137,6 +172,11 @@ class Receiver {
 };
 
 }  // namespace
+
+bool MayComeInChunks(const WantedObject& object) {
+  return !object.base && !object.whole && object.size_bytes >= kChunkedBytesMin &&
+         object.size_bytes <= kChunkedBytesMax;
+}
 
 Status ReceiveObjects(ObjectStore& store, PartialFiles& partial_files,
                       std::vector<WantedObject> objects, const ReceiverChannel& channel,

@@ -14,7 +14,9 @@
 #include "common/cancel.h"
 #include "common/result.h"
 #include "imaged/api/transfer.pb.h"
+#include "imaged/chunks/chunk_index.h"
 #include "imaged/store/object_store.h"
+#include "imaged/transfer/arrivals.h"
 #include "imaged/transfer/base_choice.h"
 #include "imaged/transfer/object_group.h"
 #include "imaged/transfer/partial_files.h"
@@ -39,11 +41,16 @@ struct ReceiveOptions {
   // Called now and then from the thread of ReceiveObjects, and at the end. Optional.
   std::function<void(const TransferProgress&)> progress;
   RateLimiter* limiter = nullptr;  // Optional: of what is received; may be shared.
-  // Small for a host that passes on what came: only what is committed is passed on.
   GroupLimits group;
-  std::function<void()> committed;  // Called after each group. Optional.
+  // Optional: told what came, so that it can be passed on. Large objects come in groups then.
+  Arrivals* arrivals = nullptr;
+  // Optional, and not loaded: where large objects without a base may have parts of theirs.
+  ChunkIndex* chunks = nullptr;
   Clock* clock = &Clock::System();
 };
+
+// Whether an object is asked for in chunks when there are some to compare with.
+bool MayComeInChunks(const WantedObject& object);
 
 struct ReceiveReport {
   uint64_t objects = 0;  // Verified and committed.

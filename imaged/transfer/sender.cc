@@ -27,8 +27,18 @@ Result<PieceEncoder::Wanted> Check(const v1::Want& want, uint64_t number) {
   }
   wanted.size_bytes = want.size_bytes();
   wanted.offset = want.offset();
+  wanted.chunked = want.chunked();
+  wanted.grouped = want.grouped();
   if (wanted.size_bytes > kObjectBytesMax) return Fault("wants an impossible size");
-  if (wanted.offset % kFrameBytes != 0 ||
+  if (wanted.chunked && (!want.base().empty() || wanted.size_bytes < kChunkedBytesMin ||
+                         wanted.size_bytes > kChunkedBytesMax)) {
+    return Fault("wants chunks of an object that does not come in chunks");
+  }
+  if (wanted.grouped &&
+      (wanted.size_bytes < kGroupedBytesMin || wanted.size_bytes > kGroupedBytesMax)) {
+    return Fault("wants groups of an object that does not come in groups");
+  }
+  if (wanted.offset % kGroupBytes != 0 ||
       (wanted.offset > 0 && wanted.offset >= wanted.size_bytes)) {
     return Fault("resumes at an impossible offset");
   }
@@ -49,7 +59,7 @@ Status SendObjects(const OpenObject& open, const SenderChannel& channel, const S
     report->wire_bytes += size;
     return Ok();
   };
-  PieceEncoder encoder(open, options.level, emit);
+  PieceEncoder encoder(open, options, emit, cancel);
   v1::TransferRequest request;
   while (true) {
     RETURN_IF_ERROR(cancel.Check());
@@ -57,6 +67,10 @@ Status SendObjects(const OpenObject& open, const SenderChannel& channel, const S
     ASSIGN_OR_RETURN(const bool more, channel.receive(&request));
     if (!more) return Error(Code::kUnavailable, "the receiver broke the transfer off");
     if (request.step_case() == v1::TransferRequest::kEnd) break;
+    if (request.step_case() == v1::TransferRequest::kRanges) {
+      RETURN_IF_ERROR(encoder.EncodeRanges(request.ranges()));
+      continue;
+    }
     if (request.step_case() != v1::TransferRequest::kWants) return Fault("sent an unknown request");
     if (static_cast<size_t>(request.wants().wants_size()) > kWantsPerMessageMax) {
       return Fault("wants too much in one message");

@@ -25,11 +25,6 @@ struct SenderChannel {
   std::function<Status(const v1::Piece&)> send;
 };
 
-struct SendOptions {
-  int level = 1;                   // Of zstd.
-  RateLimiter* limiter = nullptr;  // Optional; may be shared with other streams.
-};
-
 struct SendReport {
   uint64_t wants = 0;
   uint64_t pieces = 0;

@@ -38,6 +38,11 @@ Result<std::optional<v1::Wants>> WantQueue::Next() {
     if (outstanding.object.base) want.set_base(Bytes(*outstanding.object.base));
     if (outstanding.partial != nullptr) outstanding.arrived = outstanding.partial->size();
     want.set_offset(outstanding.arrived);
+    if (outstanding.plan != nullptr) {
+      outstanding.plan->StartAt(outstanding.arrived);
+      want.set_chunked(true);
+    }
+    want.set_grouped(outstanding.grouped);
     outstanding_bytes_ += size - outstanding.arrived;
     outstanding_.emplace(next_number_++, std::move(outstanding));
   }

@@ -17,6 +17,8 @@
 #include "common/result.h"
 #include "imaged/api/transfer.pb.h"
 #include "imaged/transfer/base_choice.h"
+#include "imaged/transfer/chunk_plan.h"
+#include "imaged/transfer/group_check.h"
 #include "imaged/transfer/partial_files.h"
 
 namespace strata::imaged::transfer {
@@ -26,6 +28,9 @@ struct Outstanding {
   uint64_t base_bytes = 0;               // Size of the base here; 0 without one.
   std::unique_ptr<PartialFile> partial;  // What there is of it, when some is.
   uint64_t arrived = 0;                  // Bytes of it that are here, those resumed included.
+  std::unique_ptr<ChunkPlan> plan;       // When it was asked for in chunks.
+  bool grouped = false;                  // Whether the values of its groups were asked for.
+  std::optional<GroupCheck> groups;      // When they have come.
 };
 
 class WantQueue {

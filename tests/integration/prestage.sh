@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # One image to many hosts, each in a network namespace of its own behind a link of 40 Mbit/s:
-# prestage.sh BIN [HOSTS]. One of them is down. The rest have the image in the end, and its home has
+# prestage.sh BIN [HOSTS [LARGE_MB]]: 20 MB in files of 100 kB, of which LARGE_MB (5) are one file. One
+# host is down. The rest have the image in the end, and its home has
 # not sent it to each.
 set -euo pipefail
 PATH=$1:$PATH
 hosts=${2:-8}
+large_mb=${3:-5}
 root=$(mktemp -d /var/tmp/strata-prestage.XXXXXX)
 bridge=strata-prestage-bridge-$$
 daemons=()
@@ -59,7 +61,8 @@ for i in $(seq 0 "$hosts"); do
 done
 
 mkdir "$root/image"
-for i in $(seq 200); do head -c 100000 /dev/urandom >"$root/image/f$i"; done
+for i in $(seq $((200 - 10 * large_mb))); do head -c 100000 /dev/urandom >"$root/image/f$i"; done
+head -c ${large_mb}000000 /dev/urandom >"$root/image/large"
 bytes=20000000
 on h0 import "$root/image" tools >/dev/null
 

@@ -221,11 +221,14 @@ TEST_F(PullTest, APendingImageGivesAnObjectWhenItHasComeAndRefusesWhenItWillNot)
 
   auto waiting =
       std::async(std::launch::async, [&] { return pending.WaitForObject(object, long_time).ok(); });
-  pending.Advanced();  // Others came: it goes on waiting.
+  const std::shared_ptr<Ingest> ingest = std::move(*a_->repository->objects().StartIngest());
+  pending.arrivals().Staged(*ingest->Add("another"), ingest);  // It goes on waiting.
   EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
-  Store(*a_, late);
-  pending.Advanced();
-  EXPECT_TRUE(waiting.get());
+  ASSERT_OK(ingest->Add(late));
+  pending.arrivals().Staged(object, ingest);
+  EXPECT_TRUE(waiting.get()) << "before it is committed";
+  ASSERT_OK(ingest->Commit());
+  EXPECT_TRUE(pending.WaitForObject(object, long_time).ok()) << "and after it";
 
   const Digest never = Hasher::Of("never");
   std::optional<PendingImages::Announcement> broken(
@@ -240,7 +243,7 @@ TEST_F(PullTest, APendingImageGivesAnObjectWhenItHasComeAndRefusesWhenItWillNot)
                           [&] { return broken->image().WaitForObject(never, long_time); });
   EXPECT_EQ(ended.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   const auto kept = images.Find(kAlice, reference);
-  broken->image().End();
+  broken->image().arrivals().End();
   EXPECT_EQ(ended.get().error().code(), Code::kNotFound);
 }
 

@@ -132,7 +132,7 @@ TEST_F(HostileSenderTest, FramesComeInOrderAndInFull) {
   const v1::Piece second = FrameOf(2, 1 << 20, large.substr(1 << 20, 1 << 20));
   ExpectFault({second}, "instead of those from 0 on");
   ExpectFault({first, first}, "instead of those from 1048576 on");
-  ExpectFault({FrameOf(2, 0, large.substr(0, 1000))}, "short");
+  ExpectFault({FrameOf(2, 0, large.substr(0, 1000))}, "another size");
   ExpectFault({FrameOf(2, 0, "")}, "sent 0 bytes");
   ExpectFault({FrameOf(2, 0, large_ + "more")}, "of an object of");
   ExpectFault({first, FrameOf(0, 0, small_)}, "before the last one is complete");
