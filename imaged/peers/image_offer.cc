@@ -15,12 +15,14 @@ constexpr int kBaseLayersMax = 256;
 constexpr uid_t kStranger = 0xFFFFFFFE;
 // Less than the silence that a receiver takes, so that it hears of it.
 constexpr std::chrono::seconds kPendingStallMax{20};
+constexpr std::chrono::seconds kAwaitMax{20};
 
 }  // namespace
 
 Result<std::unique_ptr<ImageOffer>> ImageOffer::Open(Repository* repository,
                                                      const PendingImages& pending,
-                                                     const v1::PeerImage& image) {
+                                                     const v1::PeerImage& image,
+                                                     std::chrono::seconds wait_max) {
   if (image.user().empty()) return Error(Code::kInvalidArgument, "the call names no user");
   const uid_t uid = repository->catalog().accounts().UidOf(image.user()).value_or(kStranger);
   std::unique_ptr<ImageOffer> offer(new ImageOffer(repository, uid));
@@ -28,6 +30,9 @@ Result<std::unique_ptr<ImageOffer>> ImageOffer::Open(Repository* repository,
   offer->pending_ = pending.Find(uid, image.reference());
   auto held = repository->HoldImage(uid, image.reference());
   if (!held.ok()) {
+    if (offer->pending_ == nullptr && wait_max.count() > 0) {
+      offer->pending_ = pending.Await(uid, image.reference(), std::min(wait_max, kAwaitMax));
+    }
     if (offer->pending_ == nullptr) return held.error();
     return offer;
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,11 +22,11 @@ namespace strata::imaged {
 
 class ImageOffer {
  public:
-  // kNotFound when there is no such image for the user, neither published nor in `pending`. Both
-  // must outlive this.
-  static Result<std::unique_ptr<ImageOffer>> Open(Repository* repository,
-                                                  const PendingImages& pending,
-                                                  const v1::PeerImage& image);
+  // kNotFound when there is no such image for the user, neither published nor in `pending`, where
+  // it is waited for. Both must outlive this.
+  static Result<std::unique_ptr<ImageOffer>> Open(
+      Repository* repository, const PendingImages& pending, const v1::PeerImage& image,
+      std::chrono::seconds wait_max = std::chrono::seconds(0));
 
   const v1::Image& image() const { return pending_ ? pending_->image() : held_->image; }
   // kNotFound for a layer that is none of the image's.

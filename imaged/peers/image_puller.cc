@@ -51,7 +51,7 @@ Result<std::unique_lock<std::timed_mutex>> ImagePuller::OneAtATime(
 
 Result<v1::PullResult> ImagePuller::Pull(uid_t caller, const v1::PullRequest& request,
                                          const Progress& progress, const CancelToken& cancel) {
-  return PullOnce(caller, request, nullptr, progress, cancel);
+  return PullOnce(caller, request, nullptr, /*awaits=*/false, progress, cancel);
 }
 
 Result<v1::PullResult> ImagePuller::PullFromAny(uid_t caller, const v1::PullRequest& request,
@@ -61,27 +61,28 @@ Result<v1::PullResult> ImagePuller::PullFromAny(uid_t caller, const v1::PullRequ
     return Error(Code::kInvalidArgument,
                  "at most " + std::to_string(kSourcesMax) + " sources may be named");
   }
+  const PendingImages::Expectation expectation(&pending_, caller, request.reference());
   Relay relay;  // Stays from one source to the next: who waits for us goes on waiting.
   v1::PullRequest attempt = request;
   for (const v1::PeerImageSource& source : chain.sources()) {
     attempt.set_host(source.host());
     attempt.set_reference(source.reference());
-    auto pulled = PullOnce(caller, attempt, &relay, progress, cancel);
+    auto pulled = PullOnce(caller, attempt, &relay, /*awaits=*/true, progress, cancel);
     if (pulled.ok()) return pulled;
     RETURN_IF_ERROR(cancel.Check());
     LOG_WARNING("prestage of " + request.reference() + ": " + pulled.error().message() +
                 "; asking the next host");
   }
-  return PullOnce(caller, request, &relay, progress, cancel);
+  return PullOnce(caller, request, &relay, /*awaits=*/false, progress, cancel);
 }
 
 Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest& request,
-                                             Relay* relay, const Progress& progress,
+                                             Relay* relay, bool awaits, const Progress& progress,
                                              const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
-  PullOperation operation(OperationParts(),
-                          {caller, request.host(), request.reference(), request.bytes_per_second()},
-                          cancel);
+  PullOperation operation(
+      OperationParts(),
+      {caller, request.host(), request.reference(), request.bytes_per_second(), awaits}, cancel);
   ASSIGN_OR_RETURN(v1::Image image, operation.Resolve());
   // In a catalog that the hosts share it has its name here already.
   const bool shared = repository_->catalog().shared() && request.new_reference().empty();

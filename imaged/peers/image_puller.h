@@ -75,9 +75,10 @@ class ImagePuller {
  private:
   using Relay = std::optional<PendingImages::Announcement>;
 
-  // `relay`: null, or where the image is announced.
+  // `relay`: null, or where the image is announced. `awaits`: the source may be about to receive
+  // it.
   Result<v1::PullResult> PullOnce(uid_t caller, const v1::PullRequest& request, Relay* relay,
-                                  const Progress& progress, const CancelToken& cancel);
+                                  bool awaits, const Progress& progress, const CancelToken& cancel);
 
   ImagePuller(Cluster* cluster, Repository* repository)
       : cluster_(cluster), repository_(repository), sources_(cluster) {}

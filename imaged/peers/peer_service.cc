@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "common/rpc/call_watch.h"
 #include "imaged/api/peer.grpc.pb.h"
@@ -136,9 +137,15 @@ class PeerServiceImpl final : public v1::PeerService::Service {
 
   grpc::Status ResolveImage(grpc::ServerContext* context, const v1::ResolveImageRequest* request,
                             v1::ResolveImageResponse* response) override {
-    return ForHost(cluster_, context, "resolve image", [&](const std::string&) -> Status {
+    return ForHost(cluster_, context, "resolve image", [&](const std::string& host) -> Status {
+      std::optional<StreamSlots::Slot> waiting;
+      if (request->wait_seconds() > 0) {
+        ASSIGN_OR_RETURN(auto slot, slots_.Enter(host));
+        waiting.emplace(std::move(slot));
+      }
       ASSIGN_OR_RETURN(const auto offer,
-                       ImageOffer::Open(repository_, puller_->pending(), request->image()));
+                       ImageOffer::Open(repository_, puller_->pending(), request->image(),
+                                        std::chrono::seconds(request->wait_seconds())));
       *response->mutable_image() = offer->image();
       response->mutable_image()->clear_grants();
       return Ok();

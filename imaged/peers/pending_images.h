@@ -7,10 +7,12 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/digest.h"
@@ -69,12 +71,33 @@ class PendingImages {
     const std::shared_ptr<PendingImage> image_;
   };
 
+  // While it lives, an image of that digest is about to be announced.
+  class Expectation {
+   public:
+    Expectation(PendingImages* images, uid_t uid, const std::string& reference);
+    Expectation(const Expectation&) = delete;
+    Expectation& operator=(const Expectation&) = delete;
+    ~Expectation();
+
+   private:
+    PendingImages* const images_;
+    const std::pair<uid_t, std::string> what_;
+  };
+
   // By "[OWNER/]NAME@DIGEST": only the digest counts, since the name is given at the end. Null.
   std::shared_ptr<PendingImage> Find(uid_t uid, const std::string& reference) const;
+  // The same, but waits for it: `time_max` when it is expected, and a moment in which it may become
+  // so.
+  std::shared_ptr<PendingImage> Await(uid_t uid, const std::string& reference,
+                                      std::chrono::milliseconds time_max) const;
 
  private:
-  mutable std::mutex mutex_;  // Guards images_.
+  std::shared_ptr<PendingImage> FindLocked(uid_t uid, const std::string& digest) const;
+
+  mutable std::mutex mutex_;  // Guards what follows.
+  mutable std::condition_variable changed_;
   std::vector<std::shared_ptr<PendingImage>> images_;
+  std::multiset<std::pair<uid_t, std::string>> expected_;  // User and digest.
 };
 
 }  // namespace strata::imaged

@@ -1,7 +1,6 @@
 #include "imaged/peers/prestager.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -38,8 +37,7 @@ class Prestage {
         request_(request),
         there_(std::move(there)),
         report_(report),
-        cancel_(cancel),
-        serving_(request.hosts_size(), false) {}
+        cancel_(cancel) {}
 
   void Run() {
     std::vector<std::jthread> threads;
@@ -52,18 +50,15 @@ class Prestage {
   bool chained() const { return request_.hosts_size() > kDirectHostsMax; }
 
   void Serve(int index) {
-    if (chained() && index > 0) AwaitServing(index - 1);
     v1::PrestageHost state;
     state.set_host(request_.hosts(index));
     RateLimit limit;
     const ImagePuller::Progress progress = [&](const v1::PullProgress& at) {
-      SetServing(index);
       if (!limit.Pass()) return;
       *state.mutable_progress() = at;
       Report(state);
     };
     auto result = puller_->Push(caller_, RequestOf(index), progress, cancel_);
-    SetServing(index);
     if (result.ok()) {
       *state.mutable_result() = std::move(*result);
     } else {
@@ -88,16 +83,6 @@ class Prestage {
     return push;
   }
 
-  // A host is asked for the image only once it knows what it is, or has failed.
-  void AwaitServing(int index) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return serving_[index]; });
-  }
-  void SetServing(int index) {
-    const std::lock_guard lock(mutex_);
-    serving_[index] = true;
-    changed_.notify_all();
-  }
   void Report(const v1::PrestageHost& state) {
     const std::lock_guard lock(report_mutex_);
     report_(state);
@@ -110,9 +95,6 @@ class Prestage {
   const std::function<void(const v1::PrestageHost&)>& report_;
   const CancelToken& cancel_;
   std::mutex report_mutex_;  // One report at a time.
-  std::mutex mutex_;         // Guards serving_.
-  std::condition_variable changed_;
-  std::vector<bool> serving_;
 };
 
 }  // namespace

@@ -36,6 +36,7 @@ void CountReceived(const transfer::ReceiveReport& report) {
 }
 
 constexpr std::chrono::seconds kAnswerTimeMax{30};
+constexpr uint32_t kAwaitSeconds = 20;  // Less than that.
 constexpr uint64_t kManifestBytesMax = 2ull << 30;
 constexpr uint64_t kBurstBytes = 4 << 20;
 // Objects here in which chunks of others are looked for.
@@ -126,6 +127,7 @@ Result<v1::Image> PullOperation::Resolve() {
   RETURN_IF_ERROR(Connect());
   v1::ResolveImageRequest request;
   *request.mutable_image() = image_;
+  if (source_.awaits) request.set_wait_seconds(kAwaitSeconds);
   v1::ResolveImageResponse response;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kAnswerTimeMax);

@@ -37,6 +37,7 @@ class PullOperation {
     std::string host;
     std::string reference;          // There.
     uint64_t bytes_per_second = 0;  // 0: no limit.
+    bool awaits = false;            // The host may be about to receive it.
   };
   struct Parts {
     Cluster* cluster;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# One image to many hosts, each in a network namespace of its own behind a link of 40 Mbit/s:
-# prestage.sh BIN [HOSTS [LARGE_MB]]: 20 MB in files of 100 kB, of which LARGE_MB (5) are one file. One
-# host is down. The rest have the image in the end, and its home has
-# not sent it to each.
+# One image to many hosts, each in a network namespace of its own behind a link of MBIT/s (40):
+# prestage.sh BIN [HOSTS [LARGE_MB [MBIT]]]: 20 MB in files of 100 kB, of which LARGE_MB (5) are one
+# file. One host is down. The rest have the image in the end, and its home has not sent it to each.
 set -euo pipefail
 PATH=$1:$PATH
 hosts=${2:-8}
 large_mb=${3:-5}
+mbit=${4:-40}
 root=$(mktemp -d /var/tmp/strata-prestage.XXXXXX)
 bridge=strata-prestage-bridge-$$
 daemons=()
@@ -47,7 +47,7 @@ for i in $(seq 0 "$hosts"); do
   ip -n "$bridge" link set "h$i" master br0 up
   for end in "$namespace eth0" "$bridge h$i"; do
     read -r where device <<<"$end"
-    tc -n "$where" qdisc add dev "$device" root tbf rate 40mbit burst 64kb latency 200ms
+    tc -n "$where" qdisc add dev "$device" root tbf rate "${mbit}mbit" burst 64kb latency 200ms
   done
   : >"$root/h$i.log"
   ip netns exec "$namespace" imaged --state-dir "$root/h$i" --run-dir "$root/h$i-run" \

@@ -38,6 +38,28 @@ TEST_F(PullTest, AnImageArrivesAsItIsAndItsNextVersionMovesWhatChanged) {
   EXPECT_EQ(again->wire_bytes(), 0u);
 }
 
+TEST_F(PullTest, ALargeFileOfAnotherImageIsFoundInPartsByWhoMayReadIt) {
+  ASSERT_OK(Import(*a_, kAlice, "data"));
+  ASSERT_OK(Pull(kAlice, "data"));
+  // Another image, another name, another place in the file.
+  files_ = {{"archive", Noise(7, 1'500'000) + files_[40].content}};
+  ASSERT_OK(Import(*a_, kAlice, "backup"));
+  Share("backup");
+  const auto stranger = Pull(kBob, alice() + "/backup");
+  ASSERT_OK(stranger);
+  EXPECT_GT(stranger->wire_bytes(), 10'500'000u) << "alice's image on this host is not bob's";
+  v1::DeleteRequest request;
+  request.set_reference("backup");
+  ASSERT_OK(b_->repository->Delete(kBob, request));
+
+  const auto owner = Pull(kAlice, "backup");
+  ASSERT_OK(owner);
+  EXPECT_EQ(owner->objects(), 1u);
+  EXPECT_LT(owner->wire_bytes(), 2'100'000u) << "only what is new in it";
+  EXPECT_EQ(Export(*a_, kAlice, "backup"), Export(*b_, kAlice, "backup"));
+  ExpectSound(*b_);
+}
+
 TEST_F(PullTest, OnlyWhatTheUserMayUseIsThereForHim) {
   ASSERT_OK(Import(*a_, kAlice, "tools"));
   const auto refused = Pull(kBob, alice() + "/tools");
