@@ -1,7 +1,5 @@
 #include "imaged/transfer/piece_receiver.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cstring>
 #include <unordered_set>
@@ -55,7 +53,7 @@ Status PieceReceiver::Take(const v1::Piece& piece) {
 }
 
 Status PieceReceiver::TakeBundle(const v1::Bundle& bundle) {
-  if (current_) return Fault("sent a bundle in the middle of an object");
+  if (current_ != nullptr) return Fault("sent a bundle in the middle of an object");
   if (bundle.wants_size() == 0 || static_cast<size_t>(bundle.wants_size()) > kWantsPerMessageMax) {
     return Fault("sent a bundle of " + std::to_string(bundle.wants_size()) + " objects");
   }
@@ -145,14 +143,14 @@ bool PieceReceiver::IsDamaged(const Digest& base) {
   return !verified.ok();
 }
 
-Result<Outstanding*> PieceReceiver::Continue(uint64_t number, uint64_t offset,
-                                             uint64_t plain_bytes) {
+Result<ObjectAssembly*> PieceReceiver::Continue(uint64_t number, uint64_t offset,
+                                                uint64_t plain_bytes) {
   ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(number));
-  if (current_ && current_->number != number) {
+  if (current_ != nullptr && current_->number() != number) {
     return Fault("starts an object before the last one is complete");
   }
   const uint64_t size = outstanding->object.size_bytes;
-  if (!current_) RETURN_IF_ERROR(Begin(number, outstanding));
+  if (current_ == nullptr) RETURN_IF_ERROR(Begin(number, outstanding));
   if (offset != outstanding->arrived) {
     return Fault("sent the bytes from " + std::to_string(offset) + " on instead of those from " +
                  std::to_string(outstanding->arrived) + " on");
@@ -161,29 +159,18 @@ Result<Outstanding*> PieceReceiver::Continue(uint64_t number, uint64_t offset,
     return Fault("sent " + std::to_string(plain_bytes) + " bytes at " + std::to_string(offset) +
                  " of an object of " + std::to_string(size));
   }
-  return outstanding;
+  return current_.get();
 }
 
 Status PieceReceiver::Begin(uint64_t number, Outstanding* outstanding) {
-  Current current;
-  current.number = number;
-  current.resumed = outstanding->arrived;
-  current.grouped = outstanding->groups.has_value();
-  current.partial = std::move(outstanding->partial);
-  const bool in_file = outstanding->object.size_bytes >= kPartialBytesMin || outstanding->groups;
-  if (current.partial == nullptr && in_file) {
-    ASSIGN_OR_RETURN(current.partial, parts_.partial_files.Create(outstanding->object.digest,
-                                                                  outstanding->object.size_bytes));
-  }
-  // A sender need not tell chunks.
-  if (outstanding->plan != nullptr && !outstanding->plan->complete()) outstanding->plan.reset();
-  current_.emplace(std::move(current));
-  RETURN_IF_ERROR(CheckResumed(outstanding));
-  return CopyChunks(outstanding);
+  ASSIGN_OR_RETURN(current_, ObjectAssembly::Begin({parts_.partial_files, parts_.wants,
+                                                    parts_.progress, parts_.arrivals},
+                                                   number, outstanding));
+  return Ok();
 }
 
 Status PieceReceiver::TakeGroups(const v1::Groups& groups) {
-  if (current_) return Fault("tells groups in the middle of an object");
+  if (current_ != nullptr) return Fault("tells groups in the middle of an object");
   ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(groups.want()));
   if (!std::exchange(outstanding->grouped, false)) {
     return Fault("tells groups that nobody asked for, or tells them again");
@@ -198,46 +185,8 @@ Status PieceReceiver::TakeGroups(const v1::Groups& groups) {
   return Ok();
 }
 
-Status PieceReceiver::CheckResumed(Outstanding* outstanding) {
-  if (!outstanding->groups) return Ok();
-  const WantedObject& object = outstanding->object;
-  if (parts_.arrivals != nullptr) {
-    current_->growing = parts_.arrivals->Begin(object.digest, current_->partial->path(),
-                                               object.size_bytes, outstanding->groups->values());
-  }
-  if (current_->resumed == 0) return Ok();
-  ASSIGN_OR_RETURN(const UniqueFd fd, Open(current_->partial->path(), O_RDONLY | O_NOFOLLOW));
-  std::string content;
-  for (uint64_t at = 0; at < current_->resumed && outstanding->groups; at += content.size()) {
-    content.clear();
-    RETURN_IF_ERROR(
-        AppendRange(fd.get(), at, std::min(kFrameBytes, current_->resumed - at), &content));
-    RETURN_IF_ERROR(CheckGroups(outstanding, content));
-  }
-  TellGroups(*outstanding);
-  return Ok();
-}
-
-Status PieceReceiver::CheckGroups(Outstanding* outstanding, std::string_view content) {
-  if (!outstanding->groups) return Ok();
-  if (const Status right = outstanding->groups->Take(content); !right.ok()) {
-    const bool from_sender =
-        !current_->used_base && !current_->used_chunks && current_->resumed == 0;
-    if (from_sender) return Fault("is wrong: " + right.error().message());
-    // Perhaps it was not the sender: the whole object's digest decides.
-    outstanding->groups.reset();
-    return Ok();
-  }
-  return Ok();
-}
-
-void PieceReceiver::TellGroups(const Outstanding& outstanding) {
-  if (current_->growing == nullptr || !outstanding.groups) return;
-  current_->growing->Verified(outstanding.groups->verified());
-}
-
 Status PieceReceiver::TakeChunkList(const v1::ChunkList& list) {
-  if (current_) return Fault("tells chunks in the middle of an object");
+  if (current_ != nullptr) return Fault("tells chunks in the middle of an object");
   ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(list.want()));
   if (outstanding->plan == nullptr) return Fault("tells chunks that nobody asked for");
   RETURN_IF_ERROR(outstanding->plan->Take(list));
@@ -248,47 +197,34 @@ Status PieceReceiver::TakeChunkList(const v1::ChunkList& list) {
   requests_.push_back(std::move(request));
   if (!all_here) return Ok();
   RETURN_IF_ERROR(Begin(list.want(), outstanding));
-  return FinishObject(outstanding);
-}
-
-Status PieceReceiver::CopyChunks(Outstanding* outstanding) {
-  if (outstanding->plan == nullptr) return Ok();
-  while (true) {
-    const std::string content = outstanding->plan->ReadAt(outstanding->arrived);
-    if (content.empty()) return Ok();
-    current_->used_chunks = true;
-    RETURN_IF_ERROR(AppendPart(outstanding, content));
-  }
+  return FinishObject();
 }
 
 Status PieceReceiver::TakeFrame(const v1::Frame& frame) {
-  ASSIGN_OR_RETURN(Outstanding* const outstanding,
+  ASSIGN_OR_RETURN(const ObjectAssembly* const object,
                    Continue(frame.want(), frame.offset(), frame.plain_bytes()));
-  const uint64_t left = outstanding->plan != nullptr
-                            ? outstanding->plan->MissingAt(frame.offset())
-                            : outstanding->object.size_bytes - frame.offset();
-  const uint64_t most = current_->grouped ? kGroupBytes : kFrameBytes;
-  if (frame.plain_bytes() != std::min(left, most)) {
+  if (frame.plain_bytes() != object->NextFrameBytes()) {
     return Fault("sent a frame of another size than it has to be");
   }
   if (frame.data().size() > kEncodedBytesMax) return Fault("sent a frame that is too large");
   ASSIGN_OR_RETURN(const std::string content,
                    decoder_.Decode(frame.data(), {}, frame.plain_bytes()), "the sender's frame");
-  return Append(outstanding, content);
+  return Append(content);
 }
 
 Status PieceReceiver::TakeDelta(const v1::Delta& delta) {
-  ASSIGN_OR_RETURN(Outstanding* const outstanding,
+  ASSIGN_OR_RETURN(ObjectAssembly* const object,
                    Continue(delta.want(), delta.offset(), delta.plain_bytes()));
-  if (!outstanding->object.base) return Fault("sent a delta against a base that was not offered");
-  const uint64_t left = outstanding->object.size_bytes - delta.offset();
+  const Outstanding& outstanding = *object->outstanding();
+  if (!outstanding.object.base) return Fault("sent a delta against a base that was not offered");
+  const uint64_t left = outstanding.object.size_bytes - delta.offset();
   if (delta.plain_bytes() != std::min(left, kSegmentBytes)) return Fault("sent a short delta");
-  if (delta.base_bytes() > kSegmentBaseBytesMax || delta.base_offset() > outstanding->base_bytes ||
-      delta.base_bytes() > outstanding->base_bytes - delta.base_offset()) {
+  if (delta.base_bytes() > kSegmentBaseBytesMax || delta.base_offset() > outstanding.base_bytes ||
+      delta.base_bytes() > outstanding.base_bytes - delta.base_offset()) {
     return Fault("sent a delta against bytes that its base does not have");
   }
   if (delta.encoded_bytes() > delta.plain_bytes()) return Fault("sent a delta that is too large");
-  current_->used_base = true;
+  object->UseBase();
   delta_.emplace();
   delta_->header = delta;
   delta_->header.clear_data();
@@ -308,20 +244,20 @@ Status PieceReceiver::TakeDeltaPart(const std::string& data) {
 
 Status PieceReceiver::FinishDelta() {
   const v1::Delta delta = std::move(std::exchange(delta_, std::nullopt)->header);
-  ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(delta.want()));
   std::string prefix;
   {
-    ASSIGN_OR_RETURN(const UniqueFd base, parts_.store.OpenObject(*outstanding->object.base));
+    ASSIGN_OR_RETURN(const UniqueFd base,
+                     parts_.store.OpenObject(*current_->outstanding()->object.base));
     RETURN_IF_ERROR(AppendRange(base.get(), delta.base_offset(), delta.base_bytes(), &prefix));
   }
   const auto content = decoder_.Decode(delta.data(), prefix, delta.plain_bytes());
-  if (!content.ok()) return AskAgainOr(outstanding, content.error().Wrap("the sender's delta"));
-  return Append(outstanding, *content);
+  if (!content.ok()) return AskAgainOr(content.error().Wrap("the sender's delta"));
+  return Append(*content);
 }
 
 Status PieceReceiver::TakeRefused(const v1::Refused& refused) {
   ASSIGN_OR_RETURN(Outstanding* const outstanding, parts_.wants.Find(refused.want()));
-  if (current_ && current_->number != refused.want()) {
+  if (current_ != nullptr && current_->number() != refused.want()) {
     return Fault("refuses an object in the middle of another one");
   }
   refused_.push_back({outstanding->object.digest, refused.reason()});
@@ -331,60 +267,47 @@ Status PieceReceiver::TakeRefused(const v1::Refused& refused) {
   return Ok();
 }
 
-Status PieceReceiver::Append(Outstanding* outstanding, std::string_view content) {
-  RETURN_IF_ERROR(AppendPart(outstanding, content));
-  RETURN_IF_ERROR(CopyChunks(outstanding));
-  return outstanding->arrived == outstanding->object.size_bytes ? FinishObject(outstanding) : Ok();
+Status PieceReceiver::Append(std::string_view content) {
+  RETURN_IF_ERROR(current_->Append(content));
+  return current_->whole() ? FinishObject() : Ok();
 }
 
-Status PieceReceiver::AppendPart(Outstanding* outstanding, std::string_view content) {
-  RETURN_IF_ERROR(CheckGroups(outstanding, content));
-  if (current_->partial != nullptr) {
-    RETURN_IF_ERROR(current_->partial->Append(content));
-  } else {
-    current_->content += content;
-  }
-  TellGroups(*outstanding);
-  parts_.wants.Arrived(outstanding, content.size());
-  parts_.progress.AddPlain(content.size());
-  return Ok();
-}
-
-Status PieceReceiver::FinishObject(Outstanding* outstanding) {
-  const WantedObject& object = outstanding->object;
-  const Status stored =
-      current_->partial == nullptr
-          ? parts_.group.Add(object.digest, current_->content)
-          : parts_.group.TakeFile(object.digest, current_->partial->path(), object.size_bytes);
+Status PieceReceiver::FinishObject() {
+  const WantedObject& object = current_->outstanding()->object;
+  const PartialFile* const file = current_->partial();
+  const Status stored = file == nullptr
+                            ? parts_.group.Add(object.digest, current_->content())
+                            : parts_.group.TakeFile(object.digest, file->path(), object.size_bytes);
   if (!stored.ok()) {
     if (stored.error().code() != Code::kCorrupt) return stored.error();
-    return AskAgainOr(outstanding, stored.error().Wrap("the sender is wrong"));
+    return AskAgainOr(stored.error().Wrap("the sender is wrong"));
   }
-  parts_.wants.Resolve(current_->number);
+  parts_.wants.Resolve(current_->number());
   parts_.progress.AddObjects(1);
   current_.reset();
   return Ok();
 }
 
-Status PieceReceiver::AskAgainOr(Outstanding* outstanding, const Error& error) {
+Status PieceReceiver::AskAgainOr(const Error& error) {
   // Whoever it came from, what there is of the object is no good.
-  if (current_->partial != nullptr) RETURN_IF_ERROR(current_->partial->Remove());
-  WantedObject object = outstanding->object;
+  if (current_->partial() != nullptr) RETURN_IF_ERROR(current_->partial()->Remove());
+  const Outstanding& outstanding = *current_->outstanding();
+  WantedObject object = outstanding.object;
   if (parts_.arrivals != nullptr) parts_.arrivals->Drop(object.digest);
-  if (current_->used_base && IsDamaged(*object.base)) {
+  if (current_->used_base() && IsDamaged(*object.base)) {
     object.base.reset();
-  } else if (current_->used_chunks) {
+  } else if (current_->used_chunks()) {
     object.whole = true;
     LOG_WARNING("object " + object.digest.ToString() +
                 " cannot be made of what is here; it is fetched as a whole");
-  } else if (current_->resumed == 0) {
+  } else if (current_->resumed() == 0) {
     return error;
   } else {
     LOG_WARNING("what was kept of object " + object.digest.ToString() +
                 " is no good; it is fetched as a whole");
   }
-  parts_.progress.TakePlainBack(outstanding->arrived);
-  parts_.wants.AskAgain(current_->number, std::move(object));
+  parts_.progress.TakePlainBack(outstanding.arrived);
+  parts_.wants.AskAgain(current_->number(), std::move(object));
   current_.reset();
   return Ok();
 }

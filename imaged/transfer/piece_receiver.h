@@ -25,6 +25,7 @@
 #include "imaged/store/object_store.h"
 #include "imaged/transfer/arrivals.h"
 #include "imaged/transfer/frame_codec.h"
+#include "imaged/transfer/object_assembly.h"
 #include "imaged/transfer/object_group.h"
 #include "imaged/transfer/partial_files.h"
 #include "imaged/transfer/progress.h"
@@ -57,17 +58,6 @@ class PieceReceiver {
   const std::vector<RefusedObject>& refused() const { return refused_; }
 
  private:
-  // The object whose bytes come now, when it takes more than one piece.
-  struct Current {
-    uint64_t number = 0;
-    std::string content;                   // Of an object that is small enough for memory.
-    std::unique_ptr<PartialFile> partial;  // Of any other.
-    uint64_t resumed = 0;                  // So many of its bytes came with an earlier transfer.
-    bool used_base = false;
-    bool used_chunks = false;
-    bool grouped = false;                    // Its frames are groups.
-    std::shared_ptr<GrowingObject> growing;  // Null: it is not passed on before it is whole.
-  };
   struct PendingDelta {
     v1::Delta header;  // `data` grows.
   };
@@ -86,28 +76,18 @@ class PieceReceiver {
   Status TakeRefused(const v1::Refused& refused);
   Status TakeChunkList(const v1::ChunkList& list);
   Status TakeGroups(const v1::Groups& groups);
-  // Verifies the next bytes of an object whose groups are known.
-  Status CheckGroups(Outstanding* outstanding, std::string_view content);
-  // What is verified and in the file goes on to others.
-  void TellGroups(const Outstanding& outstanding);
-  // Verifies what came with an earlier transfer.
-  Status CheckResumed(Outstanding* outstanding);
-  // Its bytes come from now on.
-  Status Begin(uint64_t number, Outstanding* outstanding);
-  // Brings what is here already and comes next in the object.
-  Status CopyChunks(Outstanding* outstanding);
   // The object that the piece goes on with, or starts. kCorrupt when another one is not finished.
-  Result<Outstanding*> Continue(uint64_t number, uint64_t offset, uint64_t plain_bytes);
-  Status Append(Outstanding* outstanding, std::string_view content);
-  Status AppendPart(Outstanding* outstanding, std::string_view content);
-  Status FinishObject(Outstanding* outstanding);
+  Result<ObjectAssembly*> Continue(uint64_t number, uint64_t offset, uint64_t plain_bytes);
+  Status Begin(uint64_t number, Outstanding* outstanding);
+  Status Append(std::string_view content);
+  Status FinishObject();
   // After wrong bytes: asks again when there is a reason to, or answers `error`.
-  Status AskAgainOr(Outstanding* outstanding, const Error& error);
+  Status AskAgainOr(const Error& error);
   bool IsDamaged(const Digest& base);
 
   const Parts parts_;
   FrameDecoder decoder_;
-  std::optional<Current> current_;
+  std::unique_ptr<ObjectAssembly> current_;  // When it takes more than one piece.
   std::optional<PendingDelta> delta_;
   std::vector<v1::TransferRequest> requests_;
   bool ended_ = false;
