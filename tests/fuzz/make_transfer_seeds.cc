@@ -4,32 +4,50 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "imaged/transfer/chunk_plan.h"
 #include "imaged/transfer/sender.h"
 #include "tests/fuzz/transfer_samples.h"
 
 namespace strata::imaged::transfer {
 namespace {
 
-// The pieces that answer all wants of the samples.
-Result<std::vector<v1::Piece>> Answer() {
+// The pieces that answer all wants of the samples, by a receiver that wants chunks and groups or
+// not.
+Result<std::vector<v1::Piece>> Answer(bool grouped, bool chunked) {
   ASSIGN_OR_RETURN(const auto directory, TemporaryDirectory::Create("/dev/shm", "strata-seeds."));
   ASSIGN_OR_RETURN(const auto store, ObjectStore::Open(directory.path() + "/store"));
+  ASSIGN_OR_RETURN(const auto lists, ChunkLists::Open(*store));
   ASSIGN_OR_RETURN(const auto ingest, store->StartIngest());
   for (const std::string& content : testing::SampleContents()) {
     RETURN_IF_ERROR(ingest->Add(content));
   }
   RETURN_IF_ERROR(ingest->Add(testing::SampleBase()));
+  RETURN_IF_ERROR(ingest->Add(testing::SampleHeld()));
   RETURN_IF_ERROR(ingest->Commit());
+  const CancelToken cancel;
+  ChunkIndex index(*store, *lists,
+                   {{Hasher::Of(testing::SampleHeld()), testing::SampleHeld().size()}});
+  RETURN_IF_ERROR(index.Load(1 << 30, cancel, [] {}));
   std::vector<v1::Piece> pieces;
-  PieceEncoder encoder([&](const Digest& digest) { return store->OpenObject(digest); }, 1,
+  SendOptions options;
+  options.chunk_lists = lists.get();
+  PieceEncoder encoder([&](const Digest& digest) { return store->OpenObject(digest); }, options,
                        [&](const v1::Piece& piece) -> Status {
                          pieces.push_back(piece);
                          return Ok();
-                       });
+                       },
+                       cancel);
   uint64_t number = 0;
   for (const WantedObject& want : testing::SampleWants()) {
-    RETURN_IF_ERROR(
-        encoder.Encode({number++, want.digest, want.size_bytes, want.base.value_or(Digest()), 0}));
+    PieceEncoder::Wanted wanted{number++, want.digest, want.size_bytes};
+    wanted.base = want.base.value_or(Digest());
+    wanted.grouped = grouped && want.size_bytes >= kGroupedBytesMin;
+    wanted.chunked = chunked && !want.base && want.size_bytes >= kChunkedBytesMin;
+    RETURN_IF_ERROR(encoder.Encode(wanted));
+    if (!wanted.chunked) continue;
+    ChunkPlan plan(index, want.size_bytes);
+    RETURN_IF_ERROR(plan.Take(pieces.back().chunk_list()));
+    RETURN_IF_ERROR(encoder.EncodeRanges(plan.Missing(wanted.number)));
   }
   RETURN_IF_ERROR(encoder.Flush());
   pieces.emplace_back().set_end(true);
@@ -54,20 +72,23 @@ std::vector<v1::Piece> InParts(const std::vector<v1::Piece>& pieces) {
 
 Status WriteSeeds(const std::string& directory) {
   RETURN_IF_ERROR(MakeDirectories(directory));
-  ASSIGN_OR_RETURN(const std::vector<v1::Piece> pieces, Answer());
   size_t count = 0;
-  const auto write = [&](const std::vector<v1::Piece>& some) {
-    std::string input;
-    for (const v1::Piece& piece : some) testing::AppendPiece(piece, &input);
-    return WriteFileAtomically(directory + "/seed" + std::to_string(count++), input);
-  };
-  RETURN_IF_ERROR(write(pieces));
-  RETURN_IF_ERROR(write(InParts(pieces)));
-  for (const v1::Piece& piece : pieces) RETURN_IF_ERROR(write({piece}));
-  v1::Piece refused;
-  refused.mutable_refused()->set_want(3);
-  refused.mutable_refused()->set_reason(v1::Refused::NOT_FOUND);
-  return write({refused, pieces.front()});
+  for (int how = 0; how < 4; ++how) {
+    ASSIGN_OR_RETURN(const std::vector<v1::Piece> pieces, Answer(how & 1, how & 2));
+    const auto write = [&](const std::vector<v1::Piece>& some) {
+      std::string input(1, static_cast<char>(how));
+      for (const v1::Piece& piece : some) testing::AppendPiece(piece, &input);
+      return WriteFileAtomically(directory + "/seed" + std::to_string(count++), input);
+    };
+    RETURN_IF_ERROR(write(pieces));
+    RETURN_IF_ERROR(write(InParts(pieces)));
+    for (const v1::Piece& piece : pieces) RETURN_IF_ERROR(write({piece}));
+    v1::Piece refused;
+    refused.mutable_refused()->set_want(3);
+    refused.mutable_refused()->set_reason(v1::Refused::NOT_FOUND);
+    RETURN_IF_ERROR(write({refused, pieces.front()}));
+  }
+  return Ok();
 }
 
 }  // namespace

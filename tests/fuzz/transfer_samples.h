@@ -23,10 +23,15 @@ inline std::string Sample(char seed, size_t size) {
 
 inline std::string SampleBase() { return Sample('b', 100'000); }
 
-// Two small ones (one with a base), one with a base, one of two frames, one for a partial file.
+// Held by the receiver, for objects in chunks.
+inline std::string SampleHeld() { return Sample('h', 5u << 20); }
+
+// Two small ones (one with a base), one with a base, one of two frames, one for a partial file, one
+// that is partly held.
 inline std::vector<std::string> SampleContents() {
-  return {Sample('s', 700), SampleBase().substr(0, 40'000) + "small", SampleBase() + "medium",
-          Sample('f', (1u << 20) + 5000), std::string(4u << 20, 'p')};
+  return {Sample('s', 700),           SampleBase().substr(0, 40'000) + "small",
+          SampleBase() + "medium",    Sample('f', (1u << 20) + 5000),
+          std::string(4u << 20, 'p'), Sample('x', 300'000) + SampleHeld().substr(1u << 20) + "end"};
 }
 
 inline std::vector<WantedObject> SampleWants() {

@@ -56,6 +56,8 @@ Status Measure(const Arguments& arguments) {
   ASSIGN_OR_RETURN(const Tree new_tree, Import(*source, arguments.new_tree));
   ASSIGN_OR_RETURN(const Tree old_tree, Import(*target, arguments.old_tree));
   ASSIGN_OR_RETURN(const auto partial_files, PartialFiles::Open(target->root()));
+  ASSIGN_OR_RETURN(const auto source_lists, ChunkLists::Open(*source));
+  ASSIGN_OR_RETURN(const auto target_lists, ChunkLists::Open(*target));
   // Manifests go by another call; what theirs would take is told apart.
   ASSIGN_OR_RETURN(const auto new_manifest, Manifest(new_tree, arguments.work + "/new"));
   ASSIGN_OR_RETURN(const auto old_manifest, Manifest(old_tree, arguments.work + "/old"));
@@ -77,6 +79,13 @@ Status Measure(const Arguments& arguments) {
     with_base += object.base.has_value();
   }
   const size_t count = objects.size();
+  std::vector<ChunkIndex::Held> large;
+  for (const WantedObject& object : ChooseBases(held, {}, [](const Digest&) { return false; })) {
+    if (object.size_bytes >= 1 << 20) large.push_back({object.digest, object.size_bytes});
+  }
+  ChunkIndex chunks(*target, *target_lists, large);
+  ReceiveOptions receive_options;
+  receive_options.chunks = &chunks;
   testing::MemoryStream stream(8);
   RateLimiter limiter(std::max<uint64_t>(arguments.rate, 1), 1u << 20);
   const CancelToken cancel;
@@ -85,6 +94,7 @@ Status Measure(const Arguments& arguments) {
   std::thread sender([&] {
     SendOptions options;
     options.level = arguments.level;
+    options.chunk_lists = source_lists.get();
     if (arguments.rate > 0) options.limiter = &limiter;
     sending = SendObjects([&](const Digest& digest) { return source->OpenObject(digest); },
                           stream.ForSender(), options, cancel, &sent);
@@ -92,7 +102,7 @@ Status Measure(const Arguments& arguments) {
   });
   ReceiveReport report;
   const Status received = ReceiveObjects(*target, *partial_files, std::move(objects),
-                                         stream.ForReceiver(), {}, cancel, &report);
+                                         stream.ForReceiver(), receive_options, cancel, &report);
   sender.join();
   RETURN_IF_ERROR(sending);
   RETURN_IF_ERROR(received);
