@@ -40,6 +40,7 @@ class ChunkIndex {
 
   bool empty() const { return entries_.empty(); }
   std::optional<Place> Find(const Chunk& chunk) const;
+  const Held& object(uint32_t number) const { return held_[number]; }
   Result<UniqueFd> Open(uint32_t object) const { return store_.OpenObject(held_[object].digest); }
 
  private:

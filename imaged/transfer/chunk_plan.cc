@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "common/file_io.h"
 #include "common/log.h"
 #include "imaged/transfer/limits.h"
 
 namespace strata::imaged::transfer {
+namespace {
+
+constexpr uint64_t kAlikeMarginBytes = 64 * kKiB;
+
+}  // namespace
 
 Status ChunkPlan::Take(const v1::ChunkList& part) {
   const auto fault = [](const char* what) { return Error(Code::kCorrupt, what); };
@@ -58,13 +64,64 @@ void ChunkPlan::Add(const Chunk& chunk) {
   runs_.push_back(run);
 }
 
-v1::Ranges ChunkPlan::Missing(uint64_t want) const {
+// What changed in a file lies between what did not, so it is looked for between the same
+// neighbours.
+void ChunkPlan::FindAlike(size_t run) {
+  Run& missing = runs_[run];
+  const uint64_t size = missing.end - missing.begin;
+  if (size > kSegmentBytes) return;
+  const Run* const before = run > 0 && runs_[run - 1].here ? &runs_[run - 1] : nullptr;
+  const Run* const after =
+      run + 1 < runs_.size() && runs_[run + 1].here ? &runs_[run + 1] : nullptr;
+  if (before == nullptr && after == nullptr) return;
+  const uint32_t object = before != nullptr ? before->here->object : after->here->object;
+  const uint64_t object_bytes = index_.object(object).size_bytes;
+  const uint64_t reach = size + size / 2 + kAlikeMarginBytes;
+  uint64_t begin, end;
+  if (before == nullptr) {
+    end = after->here->offset;
+    begin = end - std::min(end, reach);
+  } else {
+    begin = before->here->offset + (before->end - before->begin);
+    end = begin + reach;
+    const bool same = after != nullptr && after->here->object == object;
+    if (same && after->here->offset >= begin && after->here->offset - begin <= 4 * reach) {
+      end = after->here->offset;
+    }
+  }
+  begin -= std::min(begin, kAlikeMarginBytes);
+  end = std::min({end + kAlikeMarginBytes, object_bytes, begin + kSegmentBaseBytesMax});
+  if (begin >= end) return;
+  missing.alike = ChunkIndex::Place{object, begin};
+  missing.alike_bytes = end - begin;
+}
+
+v1::Ranges ChunkPlan::Missing(uint64_t want) {
   v1::Ranges ranges;
   ranges.set_want(want);
-  for (const Run& run : runs_) {
-    if (run.here) continue;
+  std::unordered_map<uint32_t, uint32_t> numbers;  // Of objects, from 1 on.
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    if (runs_[i].here) continue;
+    FindAlike(i);
+    Run& run = runs_[i];
     ranges.add_offsets(run.begin);
     ranges.add_sizes(run.end - run.begin);
+    v1::RangeBase& base = *ranges.add_bases();
+    if (!run.alike) continue;
+    const auto [number, fresh] =
+        numbers.emplace(run.alike->object, static_cast<uint32_t>(numbers.size()) + 1);
+    if (fresh && numbers.size() > kRangeObjectsMax) {
+      numbers.erase(number);
+      run.alike.reset();
+      continue;
+    }
+    if (fresh) {
+      const Digest& digest = index_.object(run.alike->object).digest;
+      ranges.add_objects(digest.bytes().data(), Digest::kSize);
+    }
+    base.set_object(number->second);
+    base.set_offset(run.alike->offset);
+    base.set_size(static_cast<uint32_t>(run.alike_bytes));
   }
   return ranges;
 }
@@ -82,15 +139,29 @@ uint64_t ChunkPlan::MissingAt(uint64_t offset) {
 std::string ChunkPlan::ReadAt(uint64_t offset) {
   const Run* const run = Seek(offset);
   if (run == nullptr || !run->here) return {};
-  std::string bytes(std::min(run->end - offset, kFrameBytes), '\0');
-  if (!open_.valid() || open_object_ != run->here->object) {
-    auto fd = index_.Open(run->here->object);
+  return Read({run->here->object, run->here->offset + (offset - run->begin)},
+              std::min(run->end - offset, kFrameBytes));
+}
+
+std::optional<std::string> ChunkPlan::ReadBase(const v1::Delta& delta) {
+  const Run* const run = Seek(delta.offset());
+  if (run == nullptr || !run->alike || run->begin != delta.offset() ||
+      delta.plain_bytes() != run->end - run->begin || delta.base_offset() != run->alike->offset ||
+      delta.base_bytes() != run->alike_bytes) {
+    return std::nullopt;
+  }
+  return Read(*run->alike, run->alike_bytes);
+}
+
+std::string ChunkPlan::Read(const ChunkIndex::Place& place, size_t size) {
+  std::string bytes(size, '\0');
+  if (!open_.valid() || open_object_ != place.object) {
+    auto fd = index_.Open(place.object);
     open_ = fd.ok() ? std::move(*fd) : UniqueFd();
-    open_object_ = run->here->object;
+    open_object_ = place.object;
   }
   const Status read =
-      open_.valid() ? PReadExactly(open_.get(), bytes.data(), bytes.size(),
-                                   run->here->offset + (offset - run->begin))
+      open_.valid() ? PReadExactly(open_.get(), bytes.data(), bytes.size(), place.offset)
                     : Status(Error(Code::kNotFound, "an object with chunks of another is gone"));
   if (!read.ok()) {
     LOG_WARNING(read.error().message());

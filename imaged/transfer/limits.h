@@ -29,6 +29,9 @@ inline constexpr uint64_t kChunkedBytesMin = 4 * kMiB;
 inline constexpr uint64_t kChunkedBytesMax = 32ull << 30;
 inline constexpr size_t kChunksPerMessageMax = 4096;
 inline constexpr size_t kRangesMax = 65536;
+inline constexpr size_t kRangeObjectsMax = 256;
+// A range's base is no larger than so many times the range, and 1 MiB.
+inline constexpr uint64_t kRangeBaseFactor = 8;
 // Objects whose chunks were told and whose ranges were not.
 inline constexpr size_t kListedMax = 4096;
 

@@ -47,6 +47,7 @@ class ObjectAssembly {
 
   // What may have made it wrong other than the sender.
   void UseBase() { used_base_ = true; }
+  void UseChunks() { used_chunks_ = true; }
   bool used_base() const { return used_base_; }
   bool used_chunks() const { return used_chunks_; }
   uint64_t resumed() const { return resumed_; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -29,14 +30,10 @@ Result<uint64_t> SizeOf(const SourceObject& source) {
 // Less than the silence that a receiver takes, so that it hears of it.
 constexpr std::chrono::seconds kGrowthStallMax{20};
 
-struct Range {
-  uint64_t begin = 0;
-  uint64_t size = 0;
-};
-
 // The part of the base around where the segment's content is expected in it: at the same relative
 // place, since insertions are spread over most files.
-Range BaseWindow(uint64_t offset, uint64_t size, uint64_t object_size, uint64_t base_size) {
+PieceEncoder::Range BaseWindow(uint64_t offset, uint64_t size, uint64_t object_size,
+                               uint64_t base_size) {
   if (base_size <= kSegmentBaseBytesMax) return {0, base_size};
   const double scale = static_cast<double>(base_size) / static_cast<double>(object_size);
   const auto middle =
@@ -167,6 +164,24 @@ Status PieceEncoder::ListChunks(const Wanted& wanted, int fd) {
   return Ok();
 }
 
+Status PieceEncoder::CheckRangeBases(const v1::Ranges& ranges) {
+  const auto objects = static_cast<size_t>(ranges.objects_size());
+  bool right = objects <= kRangeObjectsMax &&
+               (ranges.bases().empty() || ranges.bases_size() == ranges.offsets_size());
+  for (const std::string& digest : ranges.objects()) {
+    right = right && digest.size() == Digest::kSize;
+  }
+  // Reading bases costs no more than a few times what is sent.
+  for (int i = 0; right && i < ranges.bases_size(); ++i) {
+    const v1::RangeBase& base = ranges.bases(i);
+    right = base.object() <= objects && base.size() <= kSegmentBaseBytesMax &&
+            base.size() <= kRangeBaseFactor * ranges.sizes(i) + kMiB &&
+            base.offset() <= kObjectBytesMax;
+  }
+  if (right) return Ok();
+  return Error(Code::kInvalidArgument, "the receiver names impossible bases of ranges");
+}
+
 Status PieceEncoder::EncodeRanges(const v1::Ranges& ranges) {
   const auto found = listed_.find(ranges.want());
   if (found == listed_.end()) {
@@ -186,18 +201,47 @@ Status PieceEncoder::EncodeRanges(const v1::Ranges& ranges) {
     }
     end = ranges.offsets(i) + ranges.sizes(i);
   }
+  RETURN_IF_ERROR(CheckRangeBases(ranges));
   if (ranges.offsets().empty()) return Ok();
   ASSIGN_OR_RETURN(const SourceObject source, OpenWanted(wanted));
   if (!source.fd.valid()) return Ok();
   ASSIGN_OR_RETURN(const bool told, SendGroups(wanted, source));
   if (!told) return Ok();
+  std::vector<UniqueFd> bases = OpenRangeObjects(ranges);
   for (int i = 0; i < ranges.offsets_size(); ++i) {
     Object object = ObjectOf(wanted, source);
     object.size = ranges.offsets(i) + ranges.sizes(i);
-    ASSIGN_OR_RETURN(const bool sent, SendSegments(object, ranges.offsets(i)));
+    ASSIGN_OR_RETURN(bool sent, SendRangeDelta(object, ranges, i, bases));
+    if (sent) continue;
+    ASSIGN_OR_RETURN(sent, SendSegments(object, ranges.offsets(i)));
     if (!sent) return Ok();
   }
   return Ok();
+}
+
+std::vector<UniqueFd> PieceEncoder::OpenRangeObjects(const v1::Ranges& ranges) const {
+  std::vector<UniqueFd> objects;
+  for (const std::string& bytes : ranges.objects()) {
+    Digest::Bytes copy;
+    std::memcpy(copy.data(), bytes.data(), copy.size());
+    // One that is not here, or may not be read, is as good as none.
+    auto source = open_(Digest(copy));
+    const bool usable = source.ok() && source->growing == nullptr;
+    objects.push_back(usable ? std::move(source->fd) : UniqueFd());
+  }
+  return objects;
+}
+
+Result<bool> PieceEncoder::SendRangeDelta(const Object& object, const v1::Ranges& ranges, int index,
+                                          const std::vector<UniqueFd>& bases) {
+  const uint64_t size = ranges.sizes(index);
+  if (ranges.bases().empty() || size > kSegmentBytes) return false;
+  const v1::RangeBase& base = ranges.bases(index);
+  if (base.object() == 0 || !bases[base.object() - 1].valid()) return false;
+  const auto content = ReadRange(object.fd, ranges.offsets(index), size);
+  if (!content.ok()) return false;  // Which is then told.
+  return SendDelta(object, ranges.offsets(index), *content, bases[base.object() - 1].get(),
+                   {base.offset(), base.size()});
 }
 
 Status PieceEncoder::AddToBundle(const Object& object) {
@@ -248,7 +292,8 @@ Result<bool> PieceEncoder::SendSegments(const Object& object, uint64_t offset) {
     }
     bool sent = false;
     if (object.base_fd >= 0) {
-      ASSIGN_OR_RETURN(sent, SendDelta(object, offset, *content));
+      const Range window = BaseWindow(offset, size, object.size, object.base_size);
+      ASSIGN_OR_RETURN(sent, SendDelta(object, offset, *content, object.base_fd, window));
     }
     if (!sent) RETURN_IF_ERROR(SendFrames(object, offset, *content));
     offset += content->size();
@@ -266,11 +311,9 @@ Result<uint64_t> PieceEncoder::FramesSize(std::string_view content) {
   return size;
 }
 
-// False: not sent, because it would not be smaller than frames.
 Result<bool> PieceEncoder::SendDelta(const Object& object, uint64_t offset,
-                                     std::string_view content) {
-  const Range window = BaseWindow(offset, content.size(), object.size, object.base_size);
-  const auto prefix = ReadRange(object.base_fd, window.begin, window.size);
+                                     std::string_view content, int base_fd, Range window) {
+  const auto prefix = ReadRange(base_fd, window.begin, window.size);
   if (!prefix.ok()) return false;
   const auto frame = encoder_.Encode(content, *prefix, content.size());
   if (!frame.ok()) {

@@ -49,6 +49,11 @@ class PieceEncoder {
         cancel_(cancel),
         encoder_(options.level) {}
 
+  // Bytes of a base.
+  struct Range {
+    uint64_t begin = 0;
+    uint64_t size = 0;
+  };
   struct Wanted {
     uint64_t number = 0;
     Digest digest;
@@ -84,7 +89,14 @@ class PieceEncoder {
   Status AddToBundle(const Object& object);
   // Its bytes from `offset` on, up to its size. False: it was refused on the way.
   Result<bool> SendSegments(const Object& object, uint64_t offset);
-  Result<bool> SendDelta(const Object& object, uint64_t offset, std::string_view content);
+  // False: not sent, because it would not be smaller than frames.
+  Result<bool> SendDelta(const Object& object, uint64_t offset, std::string_view content,
+                         int base_fd, Range window);
+  static Status CheckRangeBases(const v1::Ranges& ranges);
+  // Invalid for those that may not be used.
+  std::vector<UniqueFd> OpenRangeObjects(const v1::Ranges& ranges) const;
+  Result<bool> SendRangeDelta(const Object& object, const v1::Ranges& ranges, int index,
+                              const std::vector<UniqueFd>& bases);
   Status SendFrames(const Object& object, uint64_t offset, std::string_view content);
   Result<uint64_t> FramesSize(std::string_view content);
   Status Refuse(uint64_t number, v1::Refused::Reason reason);

@@ -216,6 +216,23 @@ Status PieceReceiver::TakeDelta(const v1::Delta& delta) {
   ASSIGN_OR_RETURN(ObjectAssembly* const object,
                    Continue(delta.want(), delta.offset(), delta.plain_bytes()));
   const Outstanding& outstanding = *object->outstanding();
+  PendingDelta pending;
+  if (outstanding.plan != nullptr) {
+    pending.prefix = outstanding.plan->ReadBase(delta);
+    if (!pending.prefix) return Fault("sent a delta against something else than was named");
+    object->UseChunks();
+  } else {
+    RETURN_IF_ERROR(CheckDelta(delta, outstanding));
+    object->UseBase();
+  }
+  if (delta.encoded_bytes() > delta.plain_bytes()) return Fault("sent a delta that is too large");
+  pending.header = delta;
+  pending.header.clear_data();
+  delta_.emplace(std::move(pending));
+  return TakeDeltaPart(delta.data());
+}
+
+Status PieceReceiver::CheckDelta(const v1::Delta& delta, const Outstanding& outstanding) {
   if (!outstanding.object.base) return Fault("sent a delta against a base that was not offered");
   const uint64_t left = outstanding.object.size_bytes - delta.offset();
   if (delta.plain_bytes() != std::min(left, kSegmentBytes)) return Fault("sent a short delta");
@@ -223,12 +240,7 @@ Status PieceReceiver::TakeDelta(const v1::Delta& delta) {
       delta.base_bytes() > outstanding.base_bytes - delta.base_offset()) {
     return Fault("sent a delta against bytes that its base does not have");
   }
-  if (delta.encoded_bytes() > delta.plain_bytes()) return Fault("sent a delta that is too large");
-  object->UseBase();
-  delta_.emplace();
-  delta_->header = delta;
-  delta_->header.clear_data();
-  return TakeDeltaPart(delta.data());
+  return Ok();
 }
 
 Status PieceReceiver::TakeDeltaPart(const std::string& data) {
@@ -243,7 +255,13 @@ Status PieceReceiver::TakeDeltaPart(const std::string& data) {
 }
 
 Status PieceReceiver::FinishDelta() {
-  const v1::Delta delta = std::move(std::exchange(delta_, std::nullopt)->header);
+  const PendingDelta pending = std::move(*std::exchange(delta_, std::nullopt));
+  const v1::Delta& delta = pending.header;
+  if (pending.prefix) {
+    const auto content = decoder_.Decode(delta.data(), *pending.prefix, delta.plain_bytes());
+    // Perhaps what is here is damaged: zeros will not do either, and the object comes as a whole.
+    return Append(content.ok() ? *content : std::string(delta.plain_bytes(), '\0'));
+  }
   std::string prefix;
   {
     ASSIGN_OR_RETURN(const UniqueFd base,

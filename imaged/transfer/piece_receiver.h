@@ -59,7 +59,8 @@ class PieceReceiver {
 
  private:
   struct PendingDelta {
-    v1::Delta header;  // `data` grows.
+    v1::Delta header;                   // `data` grows.
+    std::optional<std::string> prefix;  // Of a range of an object in chunks.
   };
 
   Status TakeBundle(const v1::Bundle& bundle);
@@ -71,6 +72,8 @@ class PieceReceiver {
                            const Error& error);
   Status TakeFrame(const v1::Frame& frame);
   Status TakeDelta(const v1::Delta& delta);
+  // Of an object with a base.
+  static Status CheckDelta(const v1::Delta& delta, const Outstanding& outstanding);
   Status TakeDeltaPart(const std::string& data);
   Status FinishDelta();
   Status TakeRefused(const v1::Refused& refused);

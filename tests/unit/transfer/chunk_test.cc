@@ -78,6 +78,64 @@ TEST_F(ChunkTest, ChunksThatAreNowhereCostTheirList) {
   EXPECT_EQ(Pieces(v1::Piece::kFrame), 64u);
 }
 
+// `old` with a byte changed in every 300 kB.
+std::string Scattered(std::string old) {
+  for (size_t i = 100'000; i < old.size(); i += 300'000) ++old[i];
+  return old;
+}
+
+TEST_F(ChunkTest, ChangedChunksComeAsDeltasAgainstWhatLiesInTheirPlace) {
+  const std::string old = Noise(1, 12 << 20);
+  Hold(old);
+  const std::string fresh = Noise(2, 200'000) + Scattered(old) + Noise(3, 100'000);
+  const WantedObject object = Give(fresh);
+  ASSERT_TRUE(TransferChunks({object}).ok());
+  ExpectHeld({object});
+  EXPECT_GT(WireBytes(), 3'000'000u) << "the sender does not have it";
+  EXPECT_EQ(Pieces(v1::Piece::kDelta), 0u);
+
+  Put(*sender_, old);
+  ASSERT_EQ(::unlink(receiver_->PathOf(object.digest).c_str()), 0);
+  ASSERT_TRUE(TransferChunks({object}).ok());
+  ExpectHeld({object});
+  EXPECT_LT(WireBytes(), 320'000u);
+  EXPECT_GE(Pieces(v1::Piece::kDelta), 40u);
+}
+
+TEST_F(ChunkTest, ADeltaOfARangeIsAgainstWhatWasNamed) {
+  const std::string old = Noise(1, 8 << 20);
+  Hold(old);
+  Put(*sender_, old);
+  const WantedObject object = Give(Scattered(old));
+  const std::vector<std::function<void(v1::Delta*)>> changes = {
+      [](auto* delta) { delta->set_base_offset(delta->base_offset() + 1); },
+      [](auto* delta) { delta->set_base_bytes(delta->base_bytes() - 1); },
+      [](auto* delta) { delta->set_plain_bytes(delta->plain_bytes() - 1); }};
+  for (const auto& change : changes) {
+    const Status received = TransferChunks({object}, [&](size_t, v1::Piece* piece) {
+      if (piece->has_delta()) change(piece->mutable_delta());
+      return true;
+    });
+    ASSERT_FALSE(received.ok());
+    EXPECT_EQ(received.error().code(), Code::kCorrupt);
+    EXPECT_THAT(received.error().message(), HasSubstr("against something else than was named"));
+  }
+}
+
+TEST_F(ChunkTest, ADeltaAgainstDamagedBytesLeadsToTheWholeObject) {
+  const std::string old = Noise(1, 8 << 20);
+  Hold(old);
+  Put(*sender_, old);
+  ASSERT_TRUE(TransferChunks({Give(old + "cuts what is held")}).ok());
+  std::string damaged = old;
+  damaged[100'010] ^= 1;  // Beside a change, so that no whole chunk of it is used.
+  ASSERT_TRUE(WriteFileAtomically(receiver_->PathOf(held_[0].digest), damaged).ok());
+  const WantedObject object = Give(Scattered(old));
+  ASSERT_TRUE(TransferChunks({object}).ok());
+  ExpectHeld({object});
+  EXPECT_GT(WireBytes(), object.size_bytes);
+}
+
 TEST_F(ChunkTest, OthersComeAsTheyDid) {
   const std::string here = Noise(1, 8 << 20);
   Hold(here);
@@ -122,6 +180,7 @@ TEST_F(ChunkTest, ABreakAtAnyMessageGoesOnWhereItWas) {
       EXPECT_EQ(broken.error().code(), Code::kUnavailable) << at;
     }
     ASSERT_TRUE(TransferChunks({object}).ok()) << at;
+    EXPECT_LT(WireBytes(), 2'600'000u + 4 * kChunkBytesMax) << at << ": what is here still helps";
     resumed += report_.resumed_bytes;
     ExpectHeld({object});
   }
@@ -280,6 +339,16 @@ class ChunkSenderTest : public ChunkTest {
     }
     return message;
   }
+  // With one base, of an object whose digest has so many bytes.
+  static v1::Ranges Based(v1::Ranges ranges, uint32_t object, uint64_t offset, uint32_t size,
+                          size_t digest_bytes) {
+    v1::RangeBase& base = *ranges.add_bases();
+    base.set_object(object);
+    base.set_offset(offset);
+    base.set_size(size);
+    ranges.add_objects(std::string(digest_bytes, 'd'));
+    return ranges;
+  }
   std::vector<v1::Piece> pieces_;
 };
 
@@ -303,6 +372,11 @@ TEST_F(ChunkSenderTest, RangesAreAnsweredOnceAndWithinTheObject) {
       {RangesOf(0, {{size + 1, 1}})},
       {RangesOf(0, {{~0ull, 2}})},
       {odd},
+      {Based(RangesOf(0, {{0, 10}}), 2, 0, 10, 32)},
+      {Based(RangesOf(0, {{0, 10}}), 1, 0, 10, 31)},
+      {Based(RangesOf(0, {{0, 10}}), 1, 0, (1 << 20) + 81, 32)},
+      {Based(RangesOf(0, {{0, 10}}), 1, ~0ull, 10, 32)},
+      {Based(RangesOf(0, {{0, 10}, {20, 10}}), 1, 0, 10, 32)},
       {RangesOf(0, std::vector<std::pair<uint64_t, uint64_t>>(kRangesMax + 1, {0, 1}))},
   };
   for (size_t i = 0; i < faults.size(); ++i) {
