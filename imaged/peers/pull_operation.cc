@@ -42,6 +42,7 @@ constexpr uint64_t kBurstBytes = 4 << 20;
 // Objects here in which chunks of others are looked for.
 constexpr uint64_t kHeldBytesMin = 1 << 20;
 constexpr size_t kHeldObjectsMax = 65536;
+constexpr size_t kBaseLayersMax = 256;  // As TransferStart has it.
 
 // What another host says of an image, as far as it can be told without the bytes.
 Status CheckImage(const v1::Image& image) {
@@ -330,20 +331,29 @@ Result<std::vector<ChunkIndex::Held>> PullOperation::HoldLargeObjects() {
         {layer}, [&] { return PathExists(repository_.layers().ManifestPath(layer)); });
     if (!hold) continue;  // Deleted since, or on other hosts only.
     ASSIGN_OR_RETURN(const auto objects, repository_.layers().Objects(layer));
+    bool of_use = false;
     for (const ObjectEntry& entry : objects->entries()) {
       if (entry.size_bytes < kHeldBytesMin || entry.size_bytes > transfer::kChunkedBytesMax) {
         continue;
       }
       if (held.size() < kHeldObjectsMax && claims_.Add(entry.digest)) {
         held.push_back({entry.digest, entry.size_bytes});
+        of_use = true;
       }
     }
+    // Deltas of ranges are made against its objects.
+    if (of_use && base_layers_.size() < kBaseLayersMax) base_layers_.insert(layer.ToString());
   }
   return held;
 }
 
 Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& objects,
                                const Progress& progress, v1::PullResult* result) {
+  std::optional<ChunkIndex> chunks;
+  if (std::any_of(objects.begin(), objects.end(), transfer::MayComeInChunks)) {
+    ASSIGN_OR_RETURN(auto held, HoldLargeObjects());
+    chunks.emplace(repository_.objects(), chunk_lists_, std::move(held));
+  }
   grpc::ClientContext context;
   rpc::CallWatch watch([&] { context.TryCancel(); }, kPullStallMax, &cancel_);
   RETURN_IF_ERROR(Connect());
@@ -373,12 +383,7 @@ Status PullOperation::Transfer(const std::vector<transfer::WantedObject>& object
     watch.Moved();  // Being slow on purpose is no stall.
     if (progress) progress(Describe(state));
   };
-  std::optional<ChunkIndex> chunks;
-  if (std::any_of(objects.begin(), objects.end(), transfer::MayComeInChunks)) {
-    ASSIGN_OR_RETURN(auto held, HoldLargeObjects());
-    chunks.emplace(repository_.objects(), chunk_lists_, std::move(held));
-    options.chunks = &*chunks;
-  }
+  options.chunks = chunks ? &*chunks : nullptr;
   if (relay_ != nullptr) options.arrivals = &relay_->arrivals();
   transfer::ReceiveReport report;
   const Status received = transfer::ReceiveObjects(repository_.objects(), partial_files_, objects,

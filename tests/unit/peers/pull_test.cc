@@ -57,6 +57,15 @@ TEST_F(PullTest, ALargeFileOfAnotherImageIsFoundInPartsByWhoMayReadIt) {
   EXPECT_EQ(owner->objects(), 1u);
   EXPECT_LT(owner->wire_bytes(), 2'100'000u) << "only what is new in it";
   EXPECT_EQ(Export(*a_, kAlice, "backup"), Export(*b_, kAlice, "backup"));
+
+  // Changed all over: the chunks differ, and come as deltas against what both hosts have.
+  for (size_t i = 50'000; i < files_[0].content.size(); i += 100'000) ++files_[0].content[i];
+  files_[0].path = "another";
+  ASSERT_OK(Import(*a_, kAlice, "changed"));
+  const auto changed = Pull(kAlice, "changed");
+  ASSERT_OK(changed);
+  EXPECT_LT(changed->wire_bytes(), 500'000u);
+  EXPECT_EQ(Export(*a_, kAlice, "changed"), Export(*b_, kAlice, "changed"));
   ExpectSound(*b_);
 }
 
