@@ -47,7 +47,7 @@ class Prestage {
   }
 
  private:
-  bool chained() const { return request_.hosts_size() > kDirectHostsMax; }
+  bool chained() const { return request_.hosts_size() > 1; }
 
   void Serve(int index) {
     v1::PrestageHost state;

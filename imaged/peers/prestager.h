@@ -1,6 +1,6 @@
-// Prestage: brings an image of this host to many others. Up to three hosts get it from here, all at
-// once; more form a chain in the order they are named, in which each passes on what it has received
-// while more comes, so that this host sends one copy (docs/transfer.md, "To many hosts").
+// Prestage: brings an image of this host to many others. They form a chain in the order they are
+// named, in which each passes on what it has received while more comes, so that this host sends one
+// copy (docs/transfer.md, "To many hosts").
 #pragma once
 
 #include <functional>
@@ -11,9 +11,6 @@
 #include "imaged/peers/image_puller.h"
 
 namespace strata::imaged {
-
-// Up to this many hosts are served directly.
-constexpr int kDirectHostsMax = 3;
 
 // Whether PrestageImage could begin: its errors. All hosts that are named have to be known.
 Status CheckPrestage(const ImagePuller& puller, uid_t caller, const v1::PrestageRequest& request);
