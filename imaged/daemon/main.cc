@@ -165,7 +165,8 @@ Status Serve(Settings settings) {
   const std::string socket = ImagedSocket(settings.run_dir);
   ASSIGN_OR_RETURN(
       const auto server, rpc::LocalServer::Start(socket, [&](const rpc::Caller& caller) {
-        auto services = MakeServices(repository.get(), caller);
+        auto services = MakeServices(repository.get(), caller,
+                                     repository->catalog().shared() ? puller.get() : nullptr);
         services.push_back(MakeClusterService(cluster.get(), &listener, caller));
         services.push_back(MakeTransferService(puller.get(), schedule.get(), caller));
         services.push_back(MakeRegistryService(repository.get(), tokens.get(), caller));

@@ -1,8 +1,10 @@
 #include "imaged/peers/image_puller.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
+#include "common/file_io.h"
 #include "common/log.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/status.h"
@@ -11,12 +13,20 @@ namespace strata::imaged {
 namespace {
 
 constexpr int kSourcesMax = 8;
+// Of hosts that are asked for an image: each may take half a minute.
+constexpr int kSilentHostsMax = 3;
 
 // What a copy of the image is called: as it is for its owner and root, below one's own for others.
 std::string TargetName(const v1::Image& image, uid_t caller, const Accounts& accounts) {
   const bool own = caller == 0 || accounts.UserName(caller) == image.owner();
   return (own ? image.owner() + "/" : std::string()) + image.name() + ":" +
          (image.tag().empty() ? "latest" : image.tag());
+}
+
+Result<bool> AreHere(const LayerStore& store, const v1::Image& image) {
+  ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
+  return std::all_of(layers.begin(), layers.end(),
+                     [&](const Digest& layer) { return PathExists(store.ManifestPath(layer)); });
 }
 
 }  // namespace
@@ -131,6 +141,59 @@ Result<v1::PullResult> ImagePuller::PullOnce(uid_t caller, const v1::PullRequest
   result.set_seconds(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return result;
+}
+
+Status ImagePuller::Bring(uid_t caller, const std::string& reference, const ProgressSink& progress,
+                          const CancelToken& cancel) {
+  if (!repository_->catalog().shared()) return Ok();
+  const auto image = repository_->images().Find(caller, reference);
+  if (!image.ok()) return Ok();
+  ASSIGN_OR_RETURN(const bool here, AreHere(repository_->layers(), *image));
+  if (here) return Ok();
+  const std::string what = DisplayName(*image) + " is in the hosts' catalog, and not on this host";
+  ASSIGN_OR_RETURN(std::vector<std::string> hosts, OtherHosts(), what);
+  {
+    const std::lock_guard guard(mutex_);
+    std::stable_partition(hosts.begin(), hosts.end(),
+                          [&](const std::string& host) { return host == brought_from_; });
+  }
+  v1::PullRequest request;
+  request.set_reference(image->owner() + "/" + image->name() + "@" + image->digest());
+  std::string answers;
+  int silent = 0;
+  for (const std::string& host : hosts) {
+    if (silent == kSilentHostsMax) {
+      answers += "; others were not asked";
+      break;
+    }
+    request.set_host(host);
+    const auto pulled = Pull(
+        caller, request,
+        [&](const v1::PullProgress& state) {
+          if (!progress) return;
+          v1::Progress told;
+          told.set_stage("bring from " + host);
+          told.set_entries(state.objects());
+          told.set_bytes(state.bytes());
+          told.set_bytes_total(state.bytes_total());
+          progress(told);
+        },
+        cancel);
+    if (pulled.ok()) {
+      const std::lock_guard guard(mutex_);
+      brought_from_ = host;
+      return Ok();
+    }
+    RETURN_IF_ERROR(cancel.Check());
+    const Error& error = pulled.error();
+    if (error.code() == Code::kResourceExhausted) return Error(error).Wrap(what);
+    if (error.code() == Code::kUnavailable || error.code() == Code::kDeadlineExceeded) ++silent;
+    const std::string from = "host " + host + ": ";
+    answers += (answers.empty() ? "" : "; ") + (error.message().starts_with(from) ? "" : from) +
+               error.message();
+  }
+  return Error(silent > 0 ? Code::kUnavailable : Code::kFailedPrecondition,
+               what + "; no other host gives it" + (answers.empty() ? "" : ": " + answers));
 }
 
 void ImagePuller::Announce(uid_t caller, const v1::Image& image, std::set<Digest> objects,

@@ -29,11 +29,12 @@
 #include "imaged/peers/pending_images.h"
 #include "imaged/peers/pull_operation.h"
 #include "imaged/repository/repository.h"
+#include "imaged/service/layer_bringer.h"
 #include "imaged/transfer/partial_files.h"
 
 namespace strata::imaged {
 
-class ImagePuller {
+class ImagePuller : public LayerBringer {
  public:
   using Progress = std::function<void(const v1::PullProgress&)>;
 
@@ -51,6 +52,11 @@ class ImagePuller {
   Result<v1::PullResult> PullFromAny(uid_t caller, const v1::PullRequest& request,
                                      const v1::Chain& chain, const Progress& progress,
                                      const CancelToken& cancel);
+  // Of an image that a shared catalog names and that is not here: pulls its layers from the first
+  // host of the cluster that has it, the one that had the last one first. A few hosts that do not
+  // answer end the search.
+  Status Bring(uid_t caller, const std::string& reference, const ProgressSink& progress,
+               const CancelToken& cancel) override;
   // Has another host pull an image from here.
   Result<v1::PullResult> Push(uid_t caller, const v1::PushRequest& request,
                               const Progress& progress, const CancelToken& cancel);
@@ -103,7 +109,8 @@ class ImagePuller {
   std::unique_ptr<ChunkLists> chunk_lists_;
   PendingImages pending_;
   std::atomic<uint64_t> sent_bytes_ = 0;
-  std::mutex mutex_;  // Guards running_ (the map, not the mutexes in it).
+  std::mutex mutex_;          // Guards running_ (the map, not the mutexes in it) and brought_from_.
+  std::string brought_from_;  // The host that had the image which was brought last.
   std::map<std::string, std::weak_ptr<std::timed_mutex>> running_;  // By the image's digest.
   std::unique_ptr<LazyFills> fills_;  // Last: its thread uses the above.
 };

@@ -10,13 +10,18 @@ namespace {
 
 class HostServiceImpl final : public v1::HostImageService::Service {
  public:
-  HostServiceImpl(Repository* repository, const rpc::Caller& caller)
-      : repository_(repository), caller_(caller) {}
+  HostServiceImpl(Repository* repository, const rpc::Caller& caller, LayerBringer* bringer)
+      : repository_(repository), caller_(caller), bringer_(bringer) {}
 
-  grpc::Status AcquireRoot(grpc::ServerContext*, const v1::AcquireRootRequest* request,
+  grpc::Status AcquireRoot(grpc::ServerContext* context, const v1::AcquireRootRequest* request,
                            v1::AcquireRootResponse* response) override {
     return Guarded("acquire root", [&]() -> Status {
       RETURN_IF_ERROR(CheckRoot());
+      if (bringer_ != nullptr) {
+        const CallCancellation cancellation(context);
+        RETURN_IF_ERROR(bringer_->Bring(request->on_behalf_of_uid(), request->reference(), {},
+                                        cancellation.token()));
+      }
       ASSIGN_OR_RETURN(*response, repository_->AcquireRoot(*request));
       return Ok();
     });
@@ -141,12 +146,14 @@ class HostServiceImpl final : public v1::HostImageService::Service {
 
   Repository* const repository_;
   const rpc::Caller caller_;
+  LayerBringer* const bringer_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeHostService(Repository* repository, const rpc::Caller& caller) {
-  return std::make_unique<HostServiceImpl>(repository, caller);
+std::unique_ptr<grpc::Service> MakeHostService(Repository* repository, const rpc::Caller& caller,
+                                               LayerBringer* bringer) {
+  return std::make_unique<HostServiceImpl>(repository, caller, bringer);
 }
 
 }  // namespace strata::imaged

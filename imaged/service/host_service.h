@@ -6,9 +6,12 @@
 
 #include "common/rpc/local_server.h"
 #include "imaged/repository/repository.h"
+#include "imaged/service/layer_bringer.h"
 
 namespace strata::imaged {
 
-std::unique_ptr<grpc::Service> MakeHostService(Repository* repository, const rpc::Caller& caller);
+// `bringer` may be null.
+std::unique_ptr<grpc::Service> MakeHostService(Repository* repository, const rpc::Caller& caller,
+                                               LayerBringer* bringer);
 
 }  // namespace strata::imaged

@@ -14,8 +14,8 @@ namespace {
 
 class ImageServiceImpl final : public v1::ImageService::Service {
  public:
-  ImageServiceImpl(Repository* repository, const rpc::Caller& caller)
-      : repository_(repository), uid_(caller.uid) {}
+  ImageServiceImpl(Repository* repository, const rpc::Caller& caller, LayerBringer* bringer)
+      : repository_(repository), uid_(caller.uid), bringer_(bringer) {}
 
   grpc::Status Import(
       grpc::ServerContext* context,
@@ -45,6 +45,9 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         *event.mutable_progress() = state;
         stream->Write(event);
       };
+      if (!options.base().empty()) {
+        RETURN_IF_ERROR(BringHere({options.base()}, cancellation.token(), progress));
+      }
       v1::ImportEvent event;
       ASSIGN_OR_RETURN(
           *event.mutable_result(),
@@ -65,9 +68,15 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     return Answer("show", response, [&] { return repository_->Show(uid_, request->reference()); });
   }
 
-  grpc::Status ListFiles(grpc::ServerContext*, const v1::ListFilesRequest* request,
+  grpc::Status ListFiles(grpc::ServerContext* context, const v1::ListFilesRequest* request,
                          v1::ListFilesResponse* response) override {
-    return Answer("ls", response, [&] { return repository_->ListFiles(uid_, *request); });
+    return Answer("ls", response, [&]() -> Result<v1::ListFilesResponse> {
+      if (bringer_ != nullptr) {
+        const CallCancellation cancellation(context);
+        RETURN_IF_ERROR(BringHere({request->reference()}, cancellation.token()));
+      }
+      return repository_->ListFiles(uid_, *request);
+    });
   }
 
   grpc::Status Share(grpc::ServerContext* context, const v1::ShareRequest* request,
@@ -177,31 +186,32 @@ class ImageServiceImpl final : public v1::ImageService::Service {
 
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                       grpc::ServerWriter<v1::ExportChunk>* writer) override {
-    return Audited(repository_, EventOf("export", uid_, request->reference()),
-                   [&](v1::Event*) -> Status {
-                     ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
-                     const CallCancellation cancellation(context);
-                     v1::ExportChunk chunk;
-                     const auto flush = [&]() -> Status {
-                       const bool sent = chunk.tar().empty() || writer->Write(chunk);
-                       chunk.clear_tar();
-                       return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
-                     };
-                     const ByteSink sink = [&](std::string_view data) -> Status {
-                       chunk.mutable_tar()->append(data);
-                       return chunk.tar().size() < kChunkBytes ? Ok() : flush();
-                     };
-                     RateLimit limit;
-                     const ProgressSink progress = [&](const v1::Progress& state) {
-                       if (!limit.Pass()) return;
-                       v1::ExportChunk event;
-                       *event.mutable_progress() = state;
-                       writer->Write(event);
-                     };
-                     RETURN_IF_ERROR(oci::ExportArchive(*repository_, uid_, *request, sink,
-                                                        cancellation.token(), progress));
-                     return flush();
-                   });
+    return Audited(
+        repository_, EventOf("export", uid_, request->reference()), [&](v1::Event*) -> Status {
+          ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
+          const CallCancellation cancellation(context);
+          v1::ExportChunk chunk;
+          const auto flush = [&]() -> Status {
+            const bool sent = chunk.tar().empty() || writer->Write(chunk);
+            chunk.clear_tar();
+            return sent ? Ok() : Status(Error(Code::kCancelled, "the caller went away"));
+          };
+          const ByteSink sink = [&](std::string_view data) -> Status {
+            chunk.mutable_tar()->append(data);
+            return chunk.tar().size() < kChunkBytes ? Ok() : flush();
+          };
+          RateLimit limit;
+          const ProgressSink progress = [&](const v1::Progress& state) {
+            if (!limit.Pass()) return;
+            v1::ExportChunk event;
+            *event.mutable_progress() = state;
+            writer->Write(event);
+          };
+          RETURN_IF_ERROR(BringHere({request->reference()}, cancellation.token(), progress));
+          RETURN_IF_ERROR(oci::ExportArchive(*repository_, uid_, *request, sink,
+                                             cancellation.token(), progress));
+          return flush();
+        });
   }
 
   grpc::Status Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
@@ -209,6 +219,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
     return Guarded("diff", [&]() -> Status {
       ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
       const CallCancellation cancellation(context);
+      RETURN_IF_ERROR(BringHere({request->before(), request->after()}, cancellation.token()));
       return repository_->Diff(
           uid_, *request,
           [&](const v1::DiffEvent& event) -> Status {
@@ -226,6 +237,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         EventOf(request->dry_run() ? "scrub --dry-run" : "scrub", uid_, request->reference()),
         [&](v1::Event* done) -> Status {
           ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
+          RETURN_IF_ERROR(BringHere({request->reference()}, cancellation.token()));
           ASSIGN_OR_RETURN(*response, repository_->Scrub(uid_, *request, cancellation.token()));
           if (response->has_image()) SetImage(response->image(), done);
           return Ok();
@@ -241,6 +253,7 @@ class ImageServiceImpl final : public v1::ImageService::Service {
         [&](v1::Event* done) -> Status {
           ASSIGN_OR_RETURN(const auto slot, long_calls_.Enter());
           done->set_detail("onto " + Printable(request->onto()));
+          RETURN_IF_ERROR(BringHere({request->reference(), request->onto()}, cancellation.token()));
           ASSIGN_OR_RETURN(*response, repository_->Rebase(uid_, *request, cancellation.token()));
           if (response->has_image()) SetImage(response->image(), done);
           return Ok();
@@ -288,19 +301,31 @@ class ImageServiceImpl final : public v1::ImageService::Service {
  private:
   static constexpr size_t kChunkBytes = 512 * 1024;
 
+  // Before images are used, whose layers may be on other hosts only.
+  Status BringHere(std::initializer_list<std::string> references, const CancelToken& cancel,
+                   const ProgressSink& progress = {}) {
+    if (bringer_ == nullptr) return Ok();
+    for (const std::string& reference : references) {
+      RETURN_IF_ERROR(bringer_->Bring(uid_, reference, progress, cancel));
+    }
+    return Ok();
+  }
+
   Repository* const repository_;
   const uid_t uid_;
+  LayerBringer* const bringer_;
   LongCalls long_calls_{uid_};
 };
 
 }  // namespace
 
 std::vector<std::unique_ptr<grpc::Service>> MakeServices(Repository* repository,
-                                                         const rpc::Caller& caller) {
+                                                         const rpc::Caller& caller,
+                                                         LayerBringer* bringer) {
   std::vector<std::unique_ptr<grpc::Service>> services;
-  services.push_back(std::make_unique<ImageServiceImpl>(repository, caller));
+  services.push_back(std::make_unique<ImageServiceImpl>(repository, caller, bringer));
   services.push_back(MakeClassService(repository, caller));
-  services.push_back(MakeHostService(repository, caller));
+  services.push_back(MakeHostService(repository, caller, bringer));
   services.push_back(MakeEventService(repository, caller));
   return services;
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "common/file_io.h"
+#include "common/printable.h"
 #include "common/rpc/status.h"
 
 namespace strata::imaged {
@@ -86,6 +87,19 @@ void Pause(EtcdClient::Clock::time_point deadline) {
                    [] { return false; });
 }
 
+// Why there is no connection: a call that does not wait for one is told.
+std::string WhyNotConnected(const std::shared_ptr<grpc::Channel>& channel) {
+  if (channel->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE) return "";
+  grpc::ClientContext context;
+  context.set_deadline(FromNow(std::chrono::milliseconds(500)));
+  etcdserverpb::RangeRequest request;
+  request.set_key("x");
+  etcdserverpb::RangeResponse response;
+  const grpc::Status status =
+      etcdserverpb::KV::NewStub(channel)->Range(&context, request, &response);
+  return status.ok() ? "" : ": " + Printable(status.error_message());
+}
+
 }  // namespace
 
 std::string EtcdLocation::ToString() const {
@@ -142,7 +156,10 @@ Result<std::unique_ptr<EtcdClient>> EtcdClient::Open(const EtcdLocation& locatio
 Error EtcdClient::Unreachable(const Error& last) const {
   return Error(Code::kUnavailable,
                "the catalog " + location_.ToString() + " does not answer (" + last.message() +
-                   "): see that a majority of its etcd members run and can be reached from here");
+                   "): see that a majority of its etcd members run and can be reached from here, " +
+                   (location_.ca_file.empty() ? "and do not ask for TLS (--etcd-ca)"
+                                              : "and that --etcd-ca signed their certificates, and "
+                                                "their authority --etcd-cert"));
 }
 
 Status EtcdClient::Connect(Clock::time_point deadline) {
@@ -154,7 +171,8 @@ Status EtcdClient::Connect(Clock::time_point deadline) {
     return Ok();
   }
   TryNextMember();
-  return Error(Code::kUnavailable, "no connection to " + location_.endpoints[member]);
+  return Error(Code::kUnavailable, "no connection to " + location_.endpoints[member] +
+                                       WhyNotConnected(channels_[member]));
 }
 
 template <typename Call>

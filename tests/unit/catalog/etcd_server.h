@@ -11,6 +11,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/file_io.h"
 #include "common/subprocess.h"
@@ -20,8 +22,10 @@ namespace strata::imaged {
 
 class EtcdServer {
  public:
-  EtcdServer()
-      : directory_(std::move(*TemporaryDirectory::Create("/var/tmp", "strata-etcd."))),
+  // `tls`: more arguments, with which clients have to use TLS; none: they do without.
+  explicit EtcdServer(std::vector<std::string> tls = {})
+      : tls_(std::move(tls)),
+        directory_(std::move(*TemporaryDirectory::Create("/var/tmp", "strata-etcd."))),
         client_port_(FreePort()),
         peer_port_(FreePort()) {
     Start();
@@ -29,7 +33,8 @@ class EtcdServer {
   ~EtcdServer() { Kill(); }
 
   void Start() {
-    const std::string client = "http://127.0.0.1:" + std::to_string(client_port_);
+    const std::string client = (tls_.empty() ? "http" : "https") + std::string("://127.0.0.1:") +
+                               std::to_string(client_port_);
     const std::string peer = "http://127.0.0.1:" + std::to_string(peer_port_);
     auto log = Open(directory_.path() + "/log", O_WRONLY | O_CREAT | O_APPEND, 0644);
     ASSERT_TRUE(log.ok()) << log.error().message();
@@ -44,6 +49,7 @@ class EtcdServer {
                     "--initial-cluster=test=" + peer,
                     "--heartbeat-interval=20",
                     "--election-timeout=200"};
+    options.argv.insert(options.argv.end(), tls_.begin(), tls_.end());
     options.stdout_fd = log->get();
     options.stderr_fd = log->get();
     auto started = Subprocess::Start(options);
@@ -87,6 +93,7 @@ class EtcdServer {
   }
 
  private:
+  const std::vector<std::string> tls_;
   const TemporaryDirectory directory_;
   int client_port_;
   const int peer_port_;

@@ -57,6 +57,10 @@ class ClusterTest : public testing::Test {
   }
   void TearDown() override { hosts_.clear(); }
 
+  virtual std::unique_ptr<Repository> OpenRepository(const std::string&,
+                                                     const std::string& directory) {
+    return std::move(*Repository::Open(directory));
+  }
   // A host that listens, and is in no cluster.
   TestHost& Add(const std::string& name) {
     TestHost& host = hosts_[name];
@@ -65,7 +69,7 @@ class ClusterTest : public testing::Test {
     auto cluster = Cluster::Open({host.directory + "/hosts", name, address});
     EXPECT_TRUE(cluster.ok()) << cluster.error().message();
     host.cluster = std::move(*cluster);
-    host.repository = std::move(*Repository::Open(host.directory));
+    host.repository = OpenRepository(name, host.directory);
     host.puller = std::move(*ImagePuller::Open(host.cluster.get(), host.repository.get()));
     host.listener = std::make_unique<PeerListener>(host.cluster.get(), host.repository.get(),
                                                    host.puller.get(), address);
