@@ -70,6 +70,8 @@ class RecordStore {
   virtual Status Follow(Listener listener) = 0;
   // The listener is not called any more when this returns.
   virtual void Unfollow() = 0;
+  // Whether reads see what others write; otherwise why they may be old.
+  virtual Status Health() const { return Ok(); }
 
   Status Put(Table table, const std::string& key, std::string value) {
     return Commit({}, {{table, key, std::move(value)}});

@@ -48,6 +48,7 @@ struct Settings {
   CatalogOptions catalog;
   std::string catalog_location = kOwnCatalog;
   EtcdLocation etcd;
+  bool accept_older_catalog = false;
   uint64_t scrub_rate = BackgroundCheck::Schedule().bytes_per_second;
   unsigned scrub_every_days = 7;
   EvictionRule eviction;
@@ -74,6 +75,8 @@ Result<EtcdOptions> EtcdOptionsOf(const Settings& settings, const std::string& l
   options.location.key_file = settings.etcd.key_file;
   options.location.insecure = settings.etcd.insecure;
   options.host = settings.peer_name;
+  options.memory_path = settings.state_dir + "/imaged/shared_catalog_written";
+  options.accept_older = settings.accept_older_catalog;
   RETURN_IF_ERROR(pki::CheckHostName(options.host), "--peer-name");
   return options;
 }
@@ -234,6 +237,9 @@ int Main(int argc, char** argv) {
   app.add_option("--etcd-key", settings.etcd.key_file, "Its key, PEM")->type_name("FILE");
   app.add_flag("--etcd-insecure", settings.etcd.insecure,
                "Call etcd on other machines without TLS: anybody on the way reads and writes it");
+  app.add_flag("--accept-older-catalog", settings.accept_older_catalog,
+               "Start with a shared catalog that lacks what this host wrote: what only those "
+               "records named is removed by the next collection");
   app.add_option("--peer-listen", settings.peer_listen,
                  "Where other hosts of the cluster may call, 10.0.0.1:7443 (default: nowhere)")
       ->type_name("ADDRESS:PORT");

@@ -67,6 +67,8 @@ std::vector<prometheus::MetricFamily> GaugesOf(Repository& repository) {
       check.unhealed_size());
   add("strata_check_last_pass_timestamp_seconds", "When all bytes had been read last; 0: never",
       static_cast<double>(check.last_pass_ended_unix_ms()) / 1000);
+  add("strata_catalog_up", "Whether the catalog is kept up: 0 while etcd cannot be reached",
+      repository.catalog().records().Health().ok() ? 1 : 0);
   add("strata_events", "The number of the last event",
       static_cast<double>(repository.events().last_number()));
   return families;

@@ -67,6 +67,7 @@ echo "== everybody sees his own"
 
 echo "== metrics"
 [ "$(metric strata_tags)" = 2 ] || die "two tags: $(cat "$root/metrics")"
+[ "$(metric strata_catalog_up)" = 1 ] || die "the own catalog is not up"
 [ "$(metric 'strata_rpc_seconds_count{call="tag",outcome="ok"}')" = 1 ] || die "one call of tag"
 as $alice import "$root/files.tar" copy >/dev/null
 as $alice delete copy >/dev/null  # Collects, and counts what is live.

@@ -41,7 +41,7 @@ class Store final : public EtcdRecordStore {
 
   Status Start(const EtcdOptions& options) {
     RETURN_IF_ERROR(FindIdentity(options));
-    RETURN_IF_ERROR(writer_.TakeOver());
+    RETURN_IF_ERROR(writer_.TakeOver({options.memory_path, id_}, options.accept_older));
     RETURN_IF_ERROR(watch_.Load());
     watch_.Start();
     return Ok();

@@ -37,18 +37,21 @@ struct EtcdOptions {
   std::string expected_id;
   // Whether a catalog is made where there is none.
   bool may_create = true;
+  // Where this host remembers what it wrote last (writer_memory.h); empty: nowhere.
+  std::string memory_path;
+  // Whether a catalog may lack what it wrote.
+  bool accept_older = false;
 };
 
 class EtcdRecordStore : public RecordStore {
  public:
   // Reads all records. kUnavailable when no member answers; kNotFound where there is no catalog
-  // and none may be made; kCorrupt where there is another catalog than expected.
+  // and none may be made; kCorrupt where there is another catalog than expected;
+  // kFailedPrecondition where it lacks what this host wrote.
   static Result<std::unique_ptr<EtcdRecordStore>> Open(const EtcdOptions& options);
 
   // Random, made with the catalog. Other data under the same prefix is another catalog.
   virtual const std::string& catalog_id() const = 0;
-  // Whether the mirror is being kept up; otherwise why not.
-  virtual Status Health() const = 0;
 };
 
 }  // namespace strata::imaged

@@ -37,15 +37,39 @@ Error EtcdWriter::TakenOver() const {
                    ": give every host a --peer-name of its own, and start this one again");
 }
 
-Status EtcdWriter::TakeOver() {
+Status EtcdWriter::CheckCovered() const {
+  etcdserverpb::RangeRequest request;
+  request.set_key(key_);
+  ASSIGN_OR_RETURN(const auto response, client_.Range(request, client_.Deadline()));
+  const auto token = response.kvs_size() == 0 ? std::optional<std::string>()
+                                              : std::optional<std::string>(response.kvs(0).value());
+  if (memory_->Covers(token)) return Ok();
+  return Error(Code::kFailedPrecondition,
+               "the catalog lacks what this host wrote into it last, as after the restore of an "
+               "older snapshot: images published since are not in it, and a collection would "
+               "remove their files. Restore a newer one, or give them up and start imaged once "
+               "with --accept-older-catalog");
+}
+
+Status EtcdWriter::TakeOver(WriterMemory memory, bool accept_older) {
   const std::lock_guard lock(mutex_);
+  memory_.emplace(std::move(memory));
+  RETURN_IF_ERROR(memory_->Load());
+  if (!accept_older) RETURN_IF_ERROR(CheckCovered());
   ASSIGN_OR_RETURN(session_, NewRandomId());
+  RETURN_IF_ERROR(memory_->Begin(session_));
   etcdserverpb::PutRequest request;
   request.set_key(key_);
   request.set_value(session_ + ":0");
   ASSIGN_OR_RETURN(const auto response, client_.Put(request, client_.Deadline()));
   key_revision_ = response.header().revision();
+  memory_->Wrote(session_, 0);
   return Ok();
+}
+
+std::optional<int64_t> EtcdWriter::Done(int64_t revision) {
+  memory_->Wrote(session_, count_);
+  return revision;
 }
 
 Result<EtcdWriter::Answer> EtcdWriter::RunOnce(const etcdserverpb::TxnRequest& request,
@@ -121,7 +145,7 @@ Result<std::optional<int64_t>> EtcdWriter::Run(const etcdserverpb::TxnRequest& r
     const std::string token = session_ + ":" + std::to_string(++count_);
     const auto answer = RunOnce(request, token, deadline);
     if (answer.ok()) {
-      if (answer->done) return std::optional<int64_t>(answer->revision);
+      if (answer->done) return Done(answer->revision);
       if (answer->repeat) continue;
       *seen = answer->revision;
       return std::optional<int64_t>();
@@ -132,7 +156,7 @@ Result<std::optional<int64_t>> EtcdWriter::Run(const etcdserverpb::TxnRequest& r
       unsettled_ = token;
       return settled.error().Wrap("it is not known whether the change was made, look again");
     }
-    if (*settled) return *settled;
+    if (*settled) return Done(**settled);
     if (EtcdClient::Clock::now() >= deadline) {
       return client_.Unreachable(answer.error()).Wrap("the change was not made");
     }

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "imaged/catalog/etcd/etcd_client.h"
+#include "imaged/catalog/etcd/writer_memory.h"
 
 namespace strata::imaged {
 
@@ -24,7 +25,9 @@ class EtcdWriter {
       : client_(*client), key_(std::move(key)), host_(std::move(host)) {}
 
   // Takes the key over, and so ends what an earlier imaged of this host may have left on its way.
-  Status TakeOver();
+  // kFailedPrecondition when the catalog lacks what `memory` says that this host wrote, unless
+  // `accept_older`.
+  Status TakeOver(WriterMemory memory, bool accept_older);
 
   // The revision of `request`, when it was done; nullopt when its comparisons do not hold, with the
   // revision of the look in `*seen`. kUnavailable says whether it may have been done.
@@ -43,11 +46,14 @@ class EtcdWriter {
   // or never will be.
   Result<std::optional<int64_t>> Settle(const std::string& token, Deadline deadline);
   Error TakenOver() const;
+  Status CheckCovered() const;
+  std::optional<int64_t> Done(int64_t revision);
 
   EtcdClient& client_;
   const std::string key_;
   const std::string host_;
   std::mutex mutex_;  // Guards the rest, while a transaction runs.
+  std::optional<WriterMemory> memory_;
   std::string session_;
   uint64_t count_ = 0;
   int64_t key_revision_ = 0;

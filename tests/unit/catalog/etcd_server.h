@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -70,6 +71,17 @@ class EtcdServer {
   void LoseEverything() {
     Kill();
     EXPECT_TRUE(RemoveTree(directory_.path() + "/data").ok());
+  }
+
+  // Its data as it is now: Restore puts it back. Both end the server; it is to be started again.
+  void Save() {
+    Kill();
+    std::filesystem::copy(directory_.path() + "/data", directory_.path() + "/saved",
+                          std::filesystem::copy_options::recursive);
+  }
+  void Restore() {
+    LoseEverything();
+    std::filesystem::rename(directory_.path() + "/saved", directory_.path() + "/data");
   }
 
   EtcdOptions OptionsFor(const std::string& host, const std::string& prefix = "/test") const {

@@ -83,7 +83,7 @@ class EtcdWriterTest : public testing::Test {
     location.endpoints = {"127.0.0.1:" + std::to_string(lossy_.port())};
     client_ = std::move(*EtcdClient::Open(location));
     writer_.emplace(client_.get(), "/test/writers/one", "one");
-    EXPECT_TRUE(writer_->TakeOver().ok());
+    EXPECT_TRUE(writer_->TakeOver({"", ""}, false).ok());
   }
   Result<std::optional<int64_t>> Write(const std::string& value) {
     etcdserverpb::TxnRequest request;
@@ -131,7 +131,7 @@ TEST_F(EtcdWriterTest, WhatAnEarlierImagedLeftOnItsWayIsNotDoneAnyMore) {
   lossy_.KeepRequest();
   ASSERT_OK(Write("1"));
   EtcdWriter next(client_.get(), "/test/writers/one", "one");
-  ASSERT_OK(next.TakeOver());
+  ASSERT_OK(next.TakeOver({"", ""}, false));
   EXPECT_FALSE(lossy_.DeliverLate().succeeded());
   EXPECT_EQ(Write("2").error().code(), Code::kAlreadyExists);
 }

@@ -1,0 +1,97 @@
+// A catalog that lacks what this host wrote is refused, and one that has it never is.
+#include "imaged/catalog/etcd/writer_memory.h"
+
+#include <gtest/gtest.h>
+
+#include "common/file_io.h"
+#include "tests/unit/catalog/etcd_server.h"
+
+namespace strata::imaged {
+namespace {
+
+class WriterMemoryTest : public ::testing::Test {
+ protected:
+  WriterMemory Load(const std::string& catalog = "catalog") {
+    WriterMemory memory(path_, catalog);
+    EXPECT_TRUE(memory.Load().ok());
+    return memory;
+  }
+
+  const TemporaryDirectory directory_ =
+      std::move(*TemporaryDirectory::Create("/var/tmp", "strata-writer."));
+  const std::string path_ = directory_.path() + "/written";
+};
+
+TEST_F(WriterMemoryTest, ItCoversWhatItWroteAndMore) {
+  WriterMemory memory = Load();
+  EXPECT_TRUE(memory.Covers(std::nullopt));
+  EXPECT_TRUE(memory.Covers("anything"));
+  ASSERT_TRUE(memory.Begin("s1").ok());
+  EXPECT_TRUE(Load().Covers(std::nullopt)) << "it may have died before its first write";
+  memory.Wrote("s1", 0);
+  memory.Wrote("s1", 7);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(memory.Covers("s1:7"));
+    EXPECT_TRUE(memory.Covers("s1:8"));
+    EXPECT_TRUE(memory.Covers("fence s1:9"));
+    EXPECT_FALSE(memory.Covers("s1:6"));
+    EXPECT_FALSE(memory.Covers("fence s1:6"));
+    EXPECT_FALSE(memory.Covers("s0:9"));
+    EXPECT_FALSE(memory.Covers(std::nullopt));
+    EXPECT_FALSE(memory.Covers("damaged"));
+    EXPECT_FALSE(memory.Covers("s1:x"));
+    memory = Load();
+  }
+  ASSERT_TRUE(memory.Begin("s2").ok());
+  memory = Load();
+  EXPECT_TRUE(memory.Covers("s1:7")) << "died before the first write";
+  EXPECT_TRUE(memory.Covers("s2:0")) << "died after it";
+  EXPECT_FALSE(memory.Covers("s1:6"));
+  memory.Wrote("s2", 0);
+  EXPECT_FALSE(Load().Covers("s1:7"));
+  EXPECT_TRUE(Load("another catalog").Covers("s1:1"));
+}
+
+TEST_F(WriterMemoryTest, ADamagedFileRemembersNothing) {
+  WriterMemory memory = Load();
+  ASSERT_TRUE(memory.Begin("s1").ok());
+  memory.Wrote("s1", 7);
+  const std::string good = *ReadFile(path_);
+  for (const std::string& bad : {std::string(), good.substr(0, good.size() - 4), "x" + good}) {
+    ASSERT_TRUE(WriteFileAtomically(path_, bad).ok());
+    EXPECT_TRUE(Load().Covers("s0:1"));
+  }
+}
+
+TEST_F(WriterMemoryTest, ARestoredSnapshotIsRefusedUntilItIsAccepted) {
+  EtcdServer etcd;
+  EtcdOptions options = etcd.OptionsFor("one");
+  options.memory_path = path_;
+  const auto put = [&](const std::string& key) {
+    const auto store = EtcdRecordStore::Open(options);
+    ASSERT_TRUE(store.ok()) << store.error().message();
+    EXPECT_TRUE((*store)->Put(Table::kQuotas, key, "value").ok());
+  };
+  put("before");
+  put("before too");
+  etcd.Save();
+  etcd.Start();
+  put("after");
+  etcd.Restore();
+  etcd.Start();
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = EtcdRecordStore::Open(options);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+    EXPECT_NE(refused.error().message().find("--accept-older-catalog"), std::string::npos);
+  }
+  const auto other = EtcdRecordStore::Open(etcd.OptionsFor("two"));
+  EXPECT_TRUE(other.ok()) << "a host that wrote nothing since loses nothing";
+  options.accept_older = true;
+  put("again");
+  options.accept_older = false;
+  put("and again");
+}
+
+}  // namespace
+}  // namespace strata::imaged
