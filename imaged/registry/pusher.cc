@@ -5,6 +5,7 @@
 
 #include "imaged/oci/image_importer.h"
 #include "imaged/oci/image_selection.h"
+#include "imaged/registry/document_sink.h"
 #include "imaged/registry/reply.h"
 #include "imaged/service/audit.h"
 
@@ -74,26 +75,6 @@ class UploadSink : public http::BodySink {
   const Route route_;
   const std::string id_;
   const std::optional<Sha256Digest> digest_;
-};
-
-// Keeps a document of bounded size and hands it on whole.
-class DocumentSink : public http::BodySink {
- public:
-  using Taker = std::function<http::Response(const std::string&)>;
-  explicit DocumentSink(Taker take) : take_(std::move(take)) {}
-
-  std::optional<http::Response> Write(std::string_view data) override {
-    if (text_.size() + data.size() > oci::kDocumentBytesMax) {
-      return ErrorReply(413, "MANIFEST_INVALID", "a manifest is at most 4 MiB long");
-    }
-    text_.append(data);
-    return std::nullopt;
-  }
-  http::Response Finish() override { return take_(text_); }
-
- private:
-  const Taker take_;
-  std::string text_;
 };
 
 class SpoolBody : public http::BodySource {
@@ -215,9 +196,12 @@ http::Answer Pusher::PutManifest(uid_t caller, const Route& route, const http::R
     return ErrorReply(400, "TAG_INVALID", "this is no tag");
   }
   std::string media_type(http::Find(request.headers, "Content-Type"));
-  return std::make_unique<DocumentSink>([=, this, &request](const std::string& bytes) {
-    return TakeManifest(caller, route, request, media_type, bytes);
-  });
+  return std::make_unique<DocumentSink>(
+      oci::kDocumentBytesMax,
+      ErrorReply(413, "MANIFEST_INVALID", "a manifest is at most 4 MiB long"),
+      [=, this, &request](const std::string& bytes) {
+        return TakeManifest(caller, route, request, media_type, bytes);
+      });
 }
 
 Status Pusher::CheckBlobs(const UploadPlace& place, const oci::Manifest& manifest,
