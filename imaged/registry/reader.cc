@@ -95,8 +95,11 @@ std::optional<ByteRange> ParseRange(std::string_view text, uint64_t total) {
   return ByteRange{*first, std::min(*last, total - 1) - *first + 1};
 }
 
-http::Response Reader::Manifest(uid_t caller, const Route& route, const http::Request& request) {
+http::Response Reader::Manifest(const Bearer& bearer, const Route& route,
+                                const http::Request& request) {
+  const uid_t caller = bearer.uid;
   const bool by_digest = route.reference.find(':') != std::string::npos;
+  const bool sends = request.method == "GET";
   Result<SharedOciImage> image = Error(Code::kNotFound, "");
   if (by_digest) {
     const auto digest = Sha256Digest::Parse(route.reference);
@@ -108,8 +111,16 @@ http::Response Reader::Manifest(uid_t caller, const Route& route, const http::Re
   } else if (IsWord(route.reference)) {
     image = cache_->Open(caller, route.repository + ":" + route.reference, *request.stopping);
   }
-  if (!image.ok()) return ErrorReply(image.error(), "MANIFEST_UNKNOWN");
+  const PullLog::Puller puller{&bearer, request.client};
+  if (!image.ok()) {
+    const std::string asked = route.repository + (by_digest ? "@" : ":") + route.reference;
+    if (sends) pulls_->Refused(puller, asked, image.error());
+    return ErrorReply(image.error(), "MANIFEST_UNKNOWN");
+  }
   const oci::Descriptor& manifest = (*image)->manifest();
+  if (sends) {
+    pulls_->Manifest(puller, (*image)->image(), by_digest ? "" : route.reference, manifest.digest);
+  }
   http::Response response;
   response.headers = {{"Content-Type", manifest.media_type},
                       {"Docker-Content-Digest", manifest.digest.ToString()},
@@ -136,10 +147,11 @@ std::unique_ptr<http::BodySource> Reader::BodyOf(const SharedOciImage& image,
   return BlobBody(image, digest, part);
 }
 
-http::Response Reader::Blob(uid_t caller, const Route& route, const http::Request& request) {
+http::Response Reader::Blob(const Bearer& bearer, const Route& route,
+                            const http::Request& request) {
   const auto digest = Sha256Digest::Parse(route.reference);
   if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
-  const auto image = cache_->FindBlob(caller, route.repository, *digest, *request.stopping);
+  const auto image = cache_->FindBlob(bearer.uid, route.repository, *digest, *request.stopping);
   if (!image.ok()) return ErrorReply(image.error(), "BLOB_UNKNOWN");
   const uint64_t total = FindDescriptor(**image, *digest)->size;
   http::Response response;
@@ -161,7 +173,10 @@ http::Response Reader::Blob(uid_t caller, const Route& route, const http::Reques
                                                      "/" + std::to_string(total)});
   }
   response.content_length = part.size;
-  if (request.method == "GET") response.body = BodyOf(*image, *digest, part);
+  if (request.method == "GET") {
+    pulls_->Blob({&bearer, request.client}, (*image)->image(), *digest);
+    response.body = BodyOf(*image, *digest, part);
+  }
   return response;
 }
 

@@ -122,6 +122,21 @@ class RegistryHttpTest : public RepositoryTest {
     return answer.status;
   }
 
+  // "uid action image outcome" of the events that came through the registry.
+  std::vector<std::string> Events() {
+    const auto events = repository_->events().Latest(
+        0, 0, 1000, [](const v1::Event& event) { return event.via() == "registry"; });
+    EXPECT_TRUE(events.ok());
+    std::vector<std::string> lines;
+    for (const v1::Event& event : *events) {
+      lines.push_back(event.user() + " " + event.action() + " " + event.image() + " " +
+                      event.outcome());
+      details_[lines.back()] = event.detail();
+    }
+    return lines;
+  }
+
+  std::map<std::string, std::string> details_;  // By Events() line.
   std::unique_ptr<TokenBook> book_;
   std::unique_ptr<RegistryListener> listener_;
   std::unique_ptr<http::Client> client_;
@@ -185,6 +200,38 @@ TEST_F(RegistryHttpTest, PrivateAndAbsentAreAnsweredAlike) {
   ASSERT_OK(Share(kAlice, "spark:v1", v1::PRIVATE));
   EXPECT_EQ(Get(kBob, "/v2/50001/spark/blobs/" + DigestOf(parts.layers[0])).status, 404)
       << "what is open for others is asked for every time";
+}
+
+TEST_F(RegistryHttpTest, PullsAndPushesAreEventsOfWhoMadeThem) {
+  ASSERT_OK(Share(kAlice, "spark:v1", v1::PUBLIC));
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  const std::string manifest = "/v2/50001/spark/manifests/" + DigestOf(parts.manifest);
+  EXPECT_EQ(Get(kAlice, manifest).status, 200) << "a part of the same pull";
+  const std::string alices = "50001 pull 50001/spark:v1 ok";
+  ASSERT_THAT(Events(), ElementsAre(alices));
+  EXPECT_THAT(details_[alices], HasSubstr("manifest " + DigestOf(parts.manifest)));
+  EXPECT_THAT(details_[alices], HasSubstr("from 127.0.0.1, token "));
+
+  // Looking at what there is takes nothing away.
+  EXPECT_EQ(Send(kAnonymousUid, "HEAD", "/v2/50001/spark/manifests/v1").status, 200);
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/tags/list").status, 200);
+  EXPECT_EQ(Events().size(), 1u);
+  // Who knows a digest can do without the manifest.
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/blobs/" + DigestOf(parts.layers[0])).status, 200);
+  ASSERT_EQ(Events().size(), 2u);
+  EXPECT_EQ(Events()[1], "(nobody) pull 50001/spark:v1 ok");
+
+  ASSERT_OK(Share(kAlice, "spark:v1", v1::PRIVATE));
+  EXPECT_EQ(Get(kBob, "/v2/50001/spark/manifests/v1").status, 404);
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/manifests/v1").status, 404);
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  EXPECT_EQ(PutManifest(kAlice, "/v2/50001/new/manifests/v1", parts.manifest), 201);
+  EXPECT_EQ(Send(kAlice, "DELETE", "/v2/50001/new/manifests/v1").status, 202);
+  auto lines = Events();
+  lines.erase(lines.begin(), lines.begin() + 2);
+  EXPECT_THAT(lines, ElementsAre("50002 pull 50001/spark:v1 not found",
+                                 "50001 push 50001/new:v1 ok", "50001 delete 50001/new:v1 ok"));
 }
 
 TEST_F(RegistryHttpTest, TagsAndRepositoriesComeInPages) {
