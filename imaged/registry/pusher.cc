@@ -103,6 +103,10 @@ std::string DocumentType(const SpooledBlob& blob) {
 
 }  // namespace
 
+std::string PushOrigin(const Sha256Digest& manifest) {
+  return "push to the registry of " + manifest.ToString();
+}
+
 Status PushedBlobs::Read(const oci::Descriptor& blob, const ByteSink& sink,
                          const CancelToken& cancel) {
   if (const auto uploaded = uploads_->Find(place_, blob.digest)) {
@@ -144,13 +148,15 @@ http::Answer Pusher::StartUpload(uid_t caller, const Route& route, const http::R
   if (mount.ok() && may_mount && uploads_->Mount(place, from, *mount)) {
     return CreatedReply(route, "blobs", mount->ToString());
   }
+  const std::string_view digest_text = http::Find(request.query, "digest");
+  const auto digest = Sha256Digest::Parse(digest_text);
+  if (!digest_text.empty() && !digest.ok()) {
+    return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+  }
   const Result<std::string> id = uploads_->Start(place);
   if (!id.ok()) return UploadError(id.error());
-  const std::string_view digest_text = http::Find(request.query, "digest");
   if (digest_text.empty()) return UploadReply(202, route, *id, 0);
   // The blob comes with this very request.
-  const auto digest = Sha256Digest::Parse(digest_text);
-  if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
   auto writer = uploads_->Write(place, *id);
   if (!writer.ok()) return UploadError(writer.error());
   return std::make_unique<UploadSink>(std::move(*writer), route, *id, *digest);
@@ -224,7 +230,7 @@ Status Pusher::Import(const UploadPlace& place, const std::string& tag,
   ASSIGN_OR_RETURN(import.manifest, oci::SelectManifest(source, start, import.platform, cancel));
   import.options.set_reference(place.repository + ":" + tag);
   import.options.set_replace(true);
-  import.options.mutable_lineage()->set_origin("push to the registry");
+  import.options.mutable_lineage()->set_origin(PushOrigin(start.digest));
   RETURN_IF_ERROR(oci::ImportImage(*repository_, import, source, cancel, {}));
   uploads_->MarkUsed(place);
   return Ok();

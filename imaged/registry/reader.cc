@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/http/piped_body.h"
+#include "imaged/registry/pusher.h"
 #include "imaged/registry/reply.h"
 
 namespace strata::imaged {
@@ -95,6 +96,38 @@ std::optional<ByteRange> ParseRange(std::string_view text, uint64_t total) {
   return ByteRange{*first, std::min(*last, total - 1) - *first + 1};
 }
 
+// What was pushed is made anew and has another manifest then: who may use the image is told.
+http::Response Reader::NoManifest(uid_t caller, const Route& route, const Error& error) {
+  const auto digest = Sha256Digest::Parse(route.reference);
+  if (error.code() == Code::kNotFound && digest.ok()) {
+    const auto versions = repository_->images().Versions(caller, route.repository);
+    const std::string origin = PushOrigin(*digest);
+    for (int i = 0; versions.ok() && i < versions->images_size(); ++i) {
+      const v1::Image& image = versions->images(i);
+      if (image.lineage().origin() != origin) continue;
+      return ErrorReply(404, "MANIFEST_UNKNOWN",
+                        "what was pushed as this is here as " + DisplayName(image) +
+                            ", with another manifest, as it was made anew: pull it by its tag, or "
+                            "by the digest that the tag has here");
+    }
+  }
+  return ErrorReply(error, "MANIFEST_UNKNOWN");
+}
+
+http::Response Reader::Referrers(const Route& route, const http::Request& request) {
+  const auto digest = Sha256Digest::Parse(route.reference);
+  if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+  oci::Index index;
+  index.media_type = oci::kOciIndexType;
+  http::Response response;
+  response.headers = {{"Content-Type", oci::kOciIndexType}};
+  if (!http::Find(request.query, "artifactType").empty()) {
+    response.headers.push_back({"OCI-Filters-Applied", "artifactType"});
+  }
+  response.text = oci::PrintIndex(index);
+  return response;
+}
+
 http::Response Reader::Manifest(const Bearer& bearer, const Route& route,
                                 const http::Request& request) {
   const uid_t caller = bearer.uid;
@@ -115,7 +148,7 @@ http::Response Reader::Manifest(const Bearer& bearer, const Route& route,
   if (!image.ok()) {
     const std::string asked = route.repository + (by_digest ? "@" : ":") + route.reference;
     if (sends) pulls_->Refused(puller, asked, image.error());
-    return ErrorReply(image.error(), "MANIFEST_UNKNOWN");
+    return NoManifest(caller, route, image.error());
   }
   const oci::Descriptor& manifest = (*image)->manifest();
   if (sends) {

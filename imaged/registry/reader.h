@@ -37,9 +37,12 @@ class Reader {
   http::Response Manifest(const Bearer& bearer, const Route& route, const http::Request& request);
   http::Response Blob(const Bearer& bearer, const Route& route, const http::Request& request);
   http::Response Tags(uid_t caller, const Route& route, const http::Request& request);
+  // Artifacts are not kept, so nothing refers to anything, whoever asks about whatever.
+  http::Response Referrers(const Route& route, const http::Request& request);
   http::Response Catalog(uid_t caller, const http::Request& request);
 
  private:
+  http::Response NoManifest(uid_t caller, const Route& route, const Error& error);
   std::unique_ptr<http::BodySource> BodyOf(const SharedOciImage& image, const Sha256Digest& digest,
                                            const ByteRange& part);
   Repository* const repository_;

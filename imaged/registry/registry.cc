@@ -29,6 +29,7 @@ Authenticator::Need NeedOf(const Route& route, const http::Request& request) {
       return {"repository", route.repository, "push"};
     case Route::Kind::kTags:
     case Route::Kind::kManifest:
+    case Route::Kind::kReferrers:
     case Route::Kind::kBlob:
       break;
   }
@@ -122,6 +123,7 @@ http::Answer Registry::Handle(const http::Request& request) {
 http::Answer Registry::Pull(const Bearer& bearer, const Route& asked,
                             const http::Request& request) {
   const uid_t caller = bearer.uid;
+  if (asked.kind == Route::Kind::kReferrers) return reader_.Referrers(asked, request);
   Route route = asked;
   const Owned owned = OwnerOf(caller, asked.repository);
   route.repository = owned.name;

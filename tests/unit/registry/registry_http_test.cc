@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/http/client.h"
+#include "common/pki/authority.h"
 #include "imaged/registry/listener.h"
 #include "tests/unit/imaged/repository_fixture.h"
 
@@ -330,6 +331,85 @@ TEST_F(RegistryHttpTest, APlatformsImageIsTakenFromAnIndex) {
                         oci::kOciIndexType),
             201);
   EXPECT_TRUE(repository_->images().Find(kAlice, "new:all").ok());
+}
+
+TEST_F(RegistryHttpTest, WhoAsksForWhatWasPushedIsToldWhatBecameOfIt) {
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  const std::string pushed = parts.manifest + "\n";  // As another tool writes it.
+  EXPECT_EQ(PutManifest(kAlice, "/v2/50001/new/manifests/v1", pushed), 201);
+  const std::string path = "/v2/50001/new/manifests/" + DigestOf(pushed);
+  EXPECT_EQ(Get(kAlice, path).text, pushed) << "for some minutes";
+  Serve();  // The uploads are gone.
+  const Incoming told = Get(kAlice, path);
+  EXPECT_EQ(told.status, 404);
+  EXPECT_THAT(told.text, HasSubstr("50001/new:v1"));
+  EXPECT_EQ(Get(kBob, path).text, Get(kBob, "/v2/50001/none/manifests/" + DigestOf("x")).text);
+  const std::string digest =
+      std::string(Find(Get(kAlice, "/v2/50001/new/manifests/v1").headers, "Docker-Content-Digest"));
+  EXPECT_EQ(Get(kAlice, "/v2/50001/new/manifests/" + digest).status, 200);
+}
+
+TEST_F(RegistryHttpTest, NothingRefersToAnything) {
+  const std::string path = "/v2/50001/spark/referrers/" + DigestOf("x");
+  const Incoming answer = Get(kBob, path + "?artifactType=a/b");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(Find(answer.headers, "Content-Type"), oci::kOciIndexType);
+  EXPECT_EQ(Find(answer.headers, "OCI-Filters-Applied"), "artifactType");
+  EXPECT_EQ(json::parse(answer.text).at("manifests"), json::array());
+  EXPECT_EQ(json::parse(answer.text).at("schemaVersion"), 2);
+  EXPECT_EQ(Get(kBob, "/v2/50001/none/referrers/" + DigestOf("x")).text, answer.text);
+  EXPECT_EQ(Get(kBob, "/v2/50001/spark/referrers/sha256:x").status, 400);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 405);
+}
+
+TEST_F(RegistryHttpTest, AnUploadThatIsRefusedAtItsStartLeavesNoneOpen) {
+  for (size_t i = 0; i <= kUploadsPerUserMax; ++i) {
+    EXPECT_EQ(Send(kAlice, "POST", "/v2/50001/new/blobs/uploads/?digest=sha512:x", "b").status,
+              400);
+  }
+  EXPECT_EQ(Upload(kAlice, "50001/new", "blob"), 201);
+}
+
+TEST_F(RegistryHttpTest, ACertificateIsRenewedWithItsFiles) {
+  const auto write = [&](const std::string& name) {
+    const pki::Time now = std::chrono::system_clock::now();
+    auto authority = pki::Authority::Create(now);
+    auto key = pki::PrivateKey::Generate();
+    auto request = pki::ParseRequest(*pki::MakeRequest(*key, "localhost"));
+    const std::string ca = directory_->path() + "/" + name;
+    EXPECT_TRUE(WriteFileAtomically(ca, authority->certificate().ToPem()).ok());
+    EXPECT_TRUE(WriteFileAtomically(directory_->path() + "/server.pem",
+                                    authority->SignHost(*request, now)->ToPem() + *key->ToPem())
+                    .ok());
+    return ca;
+  };
+  const auto status_with = [&](const std::string& ca) -> int {
+    http::ClientOptions options;
+    options.ca_file = ca;
+    const auto client = std::move(*http::Client::Create(options));
+    http::Outgoing request;
+    request.url = "https://localhost:" + std::to_string(listener_->port()) + "/v2/";
+    const auto answer = client->Perform(request, nullptr, cancel_);
+    return answer.ok() ? answer->status : 0;
+  };
+  const std::string first = write("first");
+  RegistryOptions options;
+  options.address = "127.0.0.1:0";
+  options.cache_directory = directory_->path() + "/tls-cache";
+  listener_.reset();
+  listener_ = std::move(*RegistryListener::Start(options, directory_->path() + "/server.pem",
+                                                 repository_.get(), book_.get()));
+  EXPECT_EQ(status_with(first), 401);
+  EXPECT_FALSE(*listener_->RenewCertificate()) << "it is the same";
+  ASSERT_TRUE(WriteFileAtomically(directory_->path() + "/server.pem", "half of it").ok());
+  EXPECT_FALSE(listener_->RenewCertificate().ok());
+  EXPECT_EQ(status_with(first), 401);
+  const std::string second = write("second");
+  EXPECT_TRUE(*listener_->RenewCertificate());
+  EXPECT_EQ(status_with(second), 401);
+  EXPECT_EQ(status_with(first), 0);
 }
 
 TEST_F(RegistryHttpTest, BlobsAreMountedFromOwnUploadsOnly) {
