@@ -36,6 +36,12 @@ http::Response CreatedReply(const Route& route, const char* kind, const std::str
   return response;
 }
 
+http::Response DeletedReply() {
+  http::Response response;
+  response.status = 202;
+  return response;
+}
+
 http::Response UploadError(const Error& error) {
   if (error.code() == Code::kFailedPrecondition) {
     return ErrorReply(409, "BLOB_UPLOAD_INVALID", error.message());
@@ -183,7 +189,10 @@ http::Answer Pusher::ContinueUpload(uid_t caller, const Route& route,
   std::optional<Sha256Digest> digest;
   if (request.method == "PUT") {
     const auto parsed = Sha256Digest::Parse(http::Find(request.query, "digest"));
-    if (!parsed.ok()) return ErrorReply(400, "DIGEST_INVALID", parsed.error().message());
+    if (!parsed.ok()) {
+      (void)uploads_->Cancel(place, id);  // As with a wrong one.
+      return ErrorReply(400, "DIGEST_INVALID", parsed.error().message());
+    }
     digest = *parsed;
   }
   auto writer = uploads_->Write(place, id);
@@ -281,8 +290,11 @@ http::Response Pusher::DeleteManifest(uid_t caller, const Route& route,
   } else {
     const auto digest = Sha256Digest::Parse(route.reference);
     if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+    // What was pushed may wait there, and is to be pulled no more.
+    const bool waited = uploads_->Drop({caller, route.repository}, *digest);
     const auto image = cache_->FindBlob(caller, route.repository, *digest, *request.stopping);
     if (!image.ok() || (*image)->manifest().digest != *digest) {
+      if (waited) return DeletedReply();
       return ErrorReply(Error(Code::kNotFound, ""), "MANIFEST_UNKNOWN");
     }
     deletion.set_reference(route.repository + "@" + (*image)->image().digest());
@@ -294,9 +306,7 @@ http::Response Pusher::DeleteManifest(uid_t caller, const Route& route,
   const auto deleted = repository_->Delete(caller, deletion);
   RecordOutcome(repository_, std::move(event), deleted.ok() ? Ok() : Status(deleted.error()));
   if (!deleted.ok()) return ErrorReply(deleted.error(), "MANIFEST_UNKNOWN");
-  http::Response response;
-  response.status = 202;
-  return response;
+  return DeletedReply();
 }
 
 }  // namespace strata::imaged

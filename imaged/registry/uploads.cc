@@ -162,6 +162,12 @@ std::shared_ptr<const SpooledBlob> Uploads::Find(const UploadPlace& place,
   return blob->second;
 }
 
+bool Uploads::Drop(const UploadPlace& place, const Sha256Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto repository = repositories_.find(place);
+  return repository != repositories_.end() && repository->second.blobs.erase(digest) > 0;
+}
+
 Status Uploads::Keep(const UploadPlace& place, const Sha256Digest& digest,
                      std::shared_ptr<const SpooledBlob> blob) {
   if (BlobsOf(place.uid) >= kUploadedBlobsPerUserMax) {

@@ -93,6 +93,8 @@ class Uploads {
 
   // The blob that came whole; nullptr: none of that digest.
   std::shared_ptr<const SpooledBlob> Find(const UploadPlace& place, const Sha256Digest& digest);
+  // Forgets a blob. False: there is none.
+  bool Drop(const UploadPlace& place, const Sha256Digest& digest);
   // A document that came in one piece.
   Status Add(const UploadPlace& place, const Sha256Digest& digest, std::string_view bytes);
   // The same blob for another repository of the same user. False: `from` has none.

@@ -369,7 +369,23 @@ TEST_F(RegistryHttpTest, AnUploadThatIsRefusedAtItsStartLeavesNoneOpen) {
     EXPECT_EQ(Send(kAlice, "POST", "/v2/50001/new/blobs/uploads/?digest=sha512:x", "b").status,
               400);
   }
+  for (size_t i = 0; i <= kUploadsPerUserMax; ++i) {
+    const std::string at = StartUpload(kAlice, "50001/new");
+    EXPECT_EQ(Send(kAlice, "PUT", at + "?digest=sha512:x", "b").status, 400);
+  }
   EXPECT_EQ(Upload(kAlice, "50001/new", "blob"), 201);
+}
+
+TEST_F(RegistryHttpTest, AManifestThatWaitsIsDeleted) {
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  const std::string pushed = parts.manifest + "\n";
+  const std::string path = "/v2/50001/new/manifests/" + DigestOf(pushed);
+  EXPECT_EQ(PutManifest(kAlice, path, pushed), 201);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 202);
+  EXPECT_EQ(Get(kAlice, path).status, 404);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 404);
 }
 
 TEST_F(RegistryHttpTest, ACertificateIsRenewedWithItsFiles) {
