@@ -165,6 +165,12 @@ TEST_F(AuthenticatorTest, AFormLogsInAsBasicDoes) {
   EXPECT_EQ(Post(form).status, 401);
 }
 
+TEST(Forms, HaveNoZeroBytes) {
+  EXPECT_FALSE(http::ParseQuery(std::string_view("a=b\0c", 5)).ok());
+  EXPECT_FALSE(http::ParseQuery("a=b%00c").ok());
+  EXPECT_FALSE(http::PercentDecode(std::string_view("\0", 1)).ok());
+}
+
 TEST_F(AuthenticatorTest, AFormDoesNotPushWithAReadOnlyToken) {
   const http::Fields form = {{"grant_type", "password"},
                              {"username", "alice"},
