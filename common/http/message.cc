@@ -82,6 +82,7 @@ std::string_view Find(const Fields& fields, std::string_view name) {
 Result<std::string> PercentDecode(std::string_view text) {
   std::string decoded;
   for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\0') return Error(Code::kInvalidArgument, "a zero byte in the address");
     if (text[i] != '%') {
       decoded += text[i];
       continue;

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <utility>
 
 #include "common/http/connection_watch.h"
 #include "common/log.h"
@@ -106,6 +107,12 @@ Result<UniqueFd> Listen(const std::string& text) {
   return fd;
 }
 
+Result<UniqueFd> Duplicate(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return Errno("dup");
+  return copy;
+}
+
 Result<int> PortOf(int fd) {
   sockaddr_storage address = {};
   socklen_t size = sizeof(address);
@@ -177,9 +184,13 @@ class MicroServer : public Server {
 
   Status Start();
   int port() const override { return port_; }
+  Status SetCertificate(std::string certificate_pem, std::string key_pem) override;
   void Shutdown(std::chrono::milliseconds grace) override;
 
  private:
+  // Serves at `listener`, which it takes when it succeeds.
+  Result<MHD_Daemon*> StartDaemon(UniqueFd listener, const std::string& certificate_pem,
+                                  const std::string& key_pem);
   static MHD_Result OnAccess(void* cls, MHD_Connection* connection, const char* url,
                              const char* method, const char* version, const char* data,
                              size_t* data_size, void** state);
@@ -188,7 +199,8 @@ class MicroServer : public Server {
   static void OnCompleted(void* cls, MHD_Connection* connection, void** state,
                           MHD_RequestTerminationCode code);
   static void* OnRequestLine(void* cls, const char* uri, MHD_Connection* connection);
-  static void OnLog(void*, const char* format, va_list arguments);
+  static void OnLog(void*, const char* format, va_list arguments)
+      __attribute__((format(printf, 2, 0)));
   static Connection* Of(MHD_Connection* connection);
 
   MHD_Result Begin(MHD_Connection* handle, Connection* connection, const char* method);
@@ -205,7 +217,10 @@ class MicroServer : public Server {
   int port_ = 0;
   std::mutex bodies_mutex_;  // Guards bodies_.
   std::vector<BodySource*> bodies_;
-  MHD_Daemon* daemon_ = nullptr;
+  std::mutex daemons_mutex_;      // Guards what follows.
+  UniqueFd listener_;             // What daemon_ listens on, for the next of them.
+  MHD_Daemon* daemon_ = nullptr;  // Takes connections.
+  MHD_Daemon* last_ = nullptr;    // Serves those of the certificate before.
 
   friend class TrackedSource;
 };
@@ -233,7 +248,16 @@ class TrackedSource : public BodySource {
 Status MicroServer::Start() {
   ASSIGN_OR_RETURN(UniqueFd listener, Listen(options_.address));
   ASSIGN_OR_RETURN(port_, PortOf(listener.get()));
-  const bool tls = !options_.certificate_pem.empty() || !options_.key_pem.empty();
+  ASSIGN_OR_RETURN(UniqueFd own, Duplicate(listener.get()));
+  ASSIGN_OR_RETURN(daemon_,
+                   StartDaemon(std::move(own), options_.certificate_pem, options_.key_pem));
+  listener_ = std::move(listener);
+  return Ok();
+}
+
+Result<MHD_Daemon*> MicroServer::StartDaemon(UniqueFd listener, const std::string& certificate_pem,
+                                             const std::string& key_pem) {
+  const bool tls = !certificate_pem.empty() || !key_pem.empty();
   std::vector<MHD_OptionItem> items = {
       {MHD_OPTION_LISTEN_SOCKET, listener.get(), nullptr},
       {MHD_OPTION_CONNECTION_LIMIT, static_cast<intptr_t>(options_.limits.connections), nullptr},
@@ -247,9 +271,8 @@ Status MicroServer::Start() {
       {MHD_OPTION_URI_LOG_CALLBACK, reinterpret_cast<intptr_t>(&MicroServer::OnRequestLine), this},
   };
   if (tls) {
-    items.push_back(
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, const_cast<char*>(options_.certificate_pem.data())});
-    items.push_back({MHD_OPTION_HTTPS_MEM_KEY, 0, const_cast<char*>(options_.key_pem.data())});
+    items.push_back({MHD_OPTION_HTTPS_MEM_CERT, 0, const_cast<char*>(certificate_pem.data())});
+    items.push_back({MHD_OPTION_HTTPS_MEM_KEY, 0, const_cast<char*>(key_pem.data())});
     items.push_back({MHD_OPTION_HTTPS_PRIORITIES, 0,
                      const_cast<char*>("NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2")});
   }
@@ -257,20 +280,35 @@ Status MicroServer::Start() {
   const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
                          MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG |
                          (tls ? unsigned{MHD_USE_TLS} : 0u);
-  daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &MicroServer::OnAccess, this,
-                             MHD_OPTION_EXTERNAL_LOGGER, &MicroServer::OnLog, nullptr,
-                             MHD_OPTION_ARRAY, items.data(), MHD_OPTION_END);
-  if (daemon_ == nullptr) {
+  MHD_Daemon* daemon = MHD_start_daemon(flags, 0, nullptr, nullptr, &MicroServer::OnAccess, this,
+                                        MHD_OPTION_EXTERNAL_LOGGER, &MicroServer::OnLog, nullptr,
+                                        MHD_OPTION_ARRAY, items.data(), MHD_OPTION_END);
+  if (daemon == nullptr) {
     return Error(Code::kInvalidArgument, "cannot serve at " + options_.address +
                                              (tls ? ": are certificate and key PEM, and do they "
                                                     "belong together?"
                                                   : ""));
   }
   listener.release();  // The daemon closes it.
+  return daemon;
+}
+
+Status MicroServer::SetCertificate(std::string certificate_pem, std::string key_pem) {
+  const std::lock_guard lock(daemons_mutex_);
+  if (daemon_ == nullptr || options_.certificate_pem.empty() || certificate_pem.empty()) {
+    return Error(Code::kFailedPrecondition, "there is no TLS here to change the certificate of");
+  }
+  // For a moment both take connections, so that none is refused.
+  ASSIGN_OR_RETURN(UniqueFd own, Duplicate(listener_.get()));
+  ASSIGN_OR_RETURN(MHD_Daemon* const next, StartDaemon(std::move(own), certificate_pem, key_pem));
+  const UniqueFd old(MHD_quiesce_daemon(daemon_));
+  if (last_ != nullptr) MHD_stop_daemon(last_);
+  last_ = std::exchange(daemon_, next);
   return Ok();
 }
 
 void MicroServer::Shutdown(std::chrono::milliseconds grace) {
+  const std::lock_guard daemons_lock(daemons_mutex_);
   if (daemon_ == nullptr) return;
   const UniqueFd listener(MHD_quiesce_daemon(daemon_));
   watch_.AwaitQuiet(grace);
@@ -281,7 +319,9 @@ void MicroServer::Shutdown(std::chrono::milliseconds grace) {
   }
   watch_.CutAll();
   MHD_stop_daemon(daemon_);
-  daemon_ = nullptr;
+  if (last_ != nullptr) MHD_stop_daemon(last_);
+  daemon_ = last_ = nullptr;
+  listener_.reset();
 }
 
 Connection* MicroServer::Of(MHD_Connection* connection) {

@@ -103,6 +103,10 @@ class Server {
   virtual ~Server() = default;
 
   virtual int port() const = 0;
+  // Connections from now on get this certificate; those that are open keep theirs, and those that
+  // were open at the last change too are cut. kFailedPrecondition: it serves without TLS, or was
+  // shut down; otherwise as Start, and then nothing has changed.
+  virtual Status SetCertificate(std::string certificate_pem, std::string key_pem) = 0;
   // Takes no more connections, lets running requests end until `grace` is over, and cuts the rest.
   virtual void Shutdown(std::chrono::milliseconds grace) = 0;
 };

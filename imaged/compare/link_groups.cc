@@ -44,7 +44,9 @@ Status LinkGroups::FindOtherNames(const ErofsReader& tree, const Groups& groups)
   uint64_t entries = 0;
   std::vector<std::pair<Nid, std::string>> directories = {{tree.root(), ""}};
   while (!directories.empty()) {
-    const auto [directory, prefix] = std::move(directories.back());
+    // No structured binding, which clang does not let a lambda capture.
+    const Nid directory = directories.back().first;
+    const std::string prefix = std::move(directories.back().second);
     directories.pop_back();
     RETURN_IF_ERROR(tree.ReadDirectory(directory, 0, [&](const ErofsDirEntry& entry) {
       ++entries;

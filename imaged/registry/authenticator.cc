@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "imaged/registry/document_sink.h"
 #include "imaged/registry/reply.h"
 
 namespace strata::imaged {
@@ -12,6 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kScopesMax = 16;
+constexpr size_t kFormBytesMax = 16 * 1024;
 constexpr char kService[] = "strata";
 
 // "Bearer x" -> "x" for the scheme "bearer".
@@ -36,10 +38,10 @@ bool IsHost(std::string_view text) {
 
 // What of the scopes that are asked for this caller can get at all. Whether the images are his to
 // use is looked at when he uses them.
-Result<std::vector<Scope>> Grant(const http::Request& request, const Bearer& bearer) {
+Result<std::vector<Scope>> Grant(const http::Fields& parameters, const Bearer& bearer) {
   const bool may_change = bearer.uid != kAnonymousUid && !bearer.read_only;
   std::vector<Scope> scopes;
-  for (const http::Field& field : request.query) {
+  for (const http::Field& field : parameters) {
     if (field.name != "scope") continue;
     std::istringstream words(field.value);
     for (std::string word; words >> word;) {
@@ -63,34 +65,89 @@ Result<std::vector<Scope>> Grant(const http::Request& request, const Bearer& bea
   return scopes;
 }
 
+struct Login {
+  std::string user;
+  std::string secret;
+};
+
+// "USER:SECRET" in base64.
+std::optional<Login> ParseLogin(std::string_view text) {
+  const auto plain = http::ParseBase64(text);
+  const size_t colon = plain ? plain->find(':') : std::string::npos;
+  if (colon == std::string::npos) return std::nullopt;
+  return Login{plain->substr(0, colon), plain->substr(colon + 1)};
+}
+
+http::Response NoLogin() {
+  return ErrorReply(401, "UNAUTHORIZED", "log in with a user's name and a token of his");
+}
+
 }  // namespace
 
-http::Response Authenticator::GiveToken(const http::Request& request) {
-  if (request.method != "GET") return MethodReply("GET");
-  Bearer bearer;
-  if (!http::Find(request.headers, "Authorization").empty()) {
-    const auto plain = http::ParseBase64(CredentialsOf(request, "basic"));
-    const size_t colon = plain ? plain->find(':') : std::string::npos;
-    if (colon == std::string::npos) {
-      return ErrorReply(401, "UNAUTHORIZED", "log in with a user's name and a token of his");
-    }
-    const auto token =
-        book_->LogIn(plain->substr(0, colon), plain->substr(colon + 1), request.client, now_());
-    if (!token.ok()) {
-      const bool slowed = token.error().code() == Code::kResourceExhausted;
-      return slowed ? ErrorReply(429, "TOOMANYREQUESTS", token.error().message())
-                    : ErrorReply(401, "UNAUTHORIZED", token.error().message());
-    }
-    bearer.uid = token->uid();
-    bearer.token_id = token->id();
-    bearer.read_only = token->read_only();
+http::Answer Authenticator::GiveToken(const http::Request& request) {
+  if (request.method == "POST") {
+    return std::make_unique<DocumentSink>(
+        kFormBytesMax, ErrorReply(413, "UNSUPPORTED", "the form is too long"),
+        [this, &request](const std::string& form) { return AnswerForm(request, form); });
   }
-  Result<std::vector<Scope>> scopes = Grant(request, bearer);
+  if (request.method != "GET") return MethodReply("GET, POST");
+  if (http::Find(request.headers, "Authorization").empty()) {
+    return GiveBearer({}, request.query, "");
+  }
+  const auto login = ParseLogin(CredentialsOf(request, "basic"));
+  if (!login) return NoLogin();
+  return LogIn(login->user, login->secret, request.client, request.query, "");
+}
+
+http::Response Authenticator::AnswerForm(const http::Request& request, const std::string& text) {
+  // Errors say nothing of what was sent: it is a password.
+  const std::string_view type = http::Find(request.headers, "Content-Type");
+  if (!type.starts_with("application/x-www-form-urlencoded")) {
+    return ErrorReply(415, "UNSUPPORTED", "the body is to be application/x-www-form-urlencoded");
+  }
+  const Result<http::Fields> form = http::ParseQuery(text);
+  if (!form.ok()) return ErrorReply(400, "UNSUPPORTED", "the body is no form");
+  const std::string_view grant = http::Find(*form, "grant_type");
+  if (grant == "password") {
+    const std::string user(http::Find(*form, "username"));
+    const std::string secret(http::Find(*form, "password"));
+    const bool offline = http::Find(*form, "access_type") == "offline";
+    return LogIn(user, secret, request.client, *form,
+                 offline ? http::Base64(user + ":" + secret) : "");
+  }
+  if (grant == "refresh_token") {
+    const std::string refresh(http::Find(*form, "refresh_token"));
+    const auto login = ParseLogin(refresh);
+    return login ? LogIn(login->user, login->secret, request.client, *form, refresh) : NoLogin();
+  }
+  return ErrorReply(400, "UNSUPPORTED", "grant_type is password or refresh_token");
+}
+
+http::Response Authenticator::LogIn(const std::string& user, std::string_view secret,
+                                    const std::string& client, const http::Fields& parameters,
+                                    const std::string& refresh) {
+  const auto token = book_->LogIn(user, secret, client, now_());
+  if (!token.ok()) {
+    const bool slowed = token.error().code() == Code::kResourceExhausted;
+    return slowed ? ErrorReply(429, "TOOMANYREQUESTS", token.error().message())
+                  : ErrorReply(401, "UNAUTHORIZED", token.error().message());
+  }
+  Bearer bearer;
+  bearer.uid = token->uid();
+  bearer.token_id = token->id();
+  bearer.read_only = token->read_only();
+  return GiveBearer(std::move(bearer), parameters, refresh);
+}
+
+http::Response Authenticator::GiveBearer(Bearer bearer, const http::Fields& parameters,
+                                         const std::string& refresh) {
+  Result<std::vector<Scope>> scopes = Grant(parameters, bearer);
   if (!scopes.ok()) return ErrorReply(400, "UNSUPPORTED", scopes.error().message());
   bearer.scopes = std::move(*scopes);
   const std::string token = signer_.Sign(std::move(bearer), now_());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(kBearerLife).count();
-  const Json answer = {{"token", token}, {"access_token", token}, {"expires_in", seconds}};
+  Json answer = {{"token", token}, {"access_token", token}, {"expires_in", seconds}};
+  if (!refresh.empty()) answer["refresh_token"] = refresh;
   http::Response response = JsonReply(200, answer.dump());
   response.headers.push_back({"Cache-Control", "no-store"});
   return response;

@@ -24,8 +24,11 @@ class Authenticator {
   Authenticator(TokenBook* book, BearerSigner signer, std::string scheme, WallClock now)
       : book_(book), signer_(std::move(signer)), scheme_(std::move(scheme)), now_(std::move(now)) {}
 
-  // GET /v2/token
-  http::Response GiveToken(const http::Request& request);
+  // GET /v2/token with Basic, or POST of an OAuth 2 form (RFC 6749, 4.3 and 6; the distribution's
+  // "oauth2" page): grant_type password or refresh_token. Who logs in "offline" gets a refresh
+  // token: his password in another form, which ends when that is revoked. `request` outlives the
+  // answer.
+  http::Answer GiveToken(const http::Request& request);
 
   // What is asked for: "pull" or "push" of a repository. Empty: only who he is.
   struct Need {
@@ -41,6 +44,12 @@ class Authenticator {
   Verdict Judge(const http::Request& request, const Need& need);
 
  private:
+  http::Response AnswerForm(const http::Request& request, const std::string& text);
+  // `parameters` have the scopes; `refresh` is given back with the bearer, unless it is empty.
+  http::Response LogIn(const std::string& user, std::string_view secret, const std::string& client,
+                       const http::Fields& parameters, const std::string& refresh);
+  http::Response GiveBearer(Bearer bearer, const http::Fields& parameters,
+                            const std::string& refresh);
   http::Response Challenge(const http::Request& request, const Need& need) const;
 
   TokenBook* const book_;

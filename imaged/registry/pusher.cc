@@ -5,6 +5,7 @@
 
 #include "imaged/oci/image_importer.h"
 #include "imaged/oci/image_selection.h"
+#include "imaged/registry/document_sink.h"
 #include "imaged/registry/reply.h"
 #include "imaged/service/audit.h"
 
@@ -32,6 +33,12 @@ http::Response CreatedReply(const Route& route, const char* kind, const std::str
   response.status = 201;
   response.headers = {{"Location", "/v2/" + route.repository + "/" + kind + "/" + digest},
                       {"Docker-Content-Digest", digest}};
+  return response;
+}
+
+http::Response DeletedReply() {
+  http::Response response;
+  response.status = 202;
   return response;
 }
 
@@ -76,26 +83,6 @@ class UploadSink : public http::BodySink {
   const std::optional<Sha256Digest> digest_;
 };
 
-// Keeps a document of bounded size and hands it on whole.
-class DocumentSink : public http::BodySink {
- public:
-  using Taker = std::function<http::Response(const std::string&)>;
-  explicit DocumentSink(Taker take) : take_(std::move(take)) {}
-
-  std::optional<http::Response> Write(std::string_view data) override {
-    if (text_.size() + data.size() > oci::kDocumentBytesMax) {
-      return ErrorReply(413, "MANIFEST_INVALID", "a manifest is at most 4 MiB long");
-    }
-    text_.append(data);
-    return std::nullopt;
-  }
-  http::Response Finish() override { return take_(text_); }
-
- private:
-  const Taker take_;
-  std::string text_;
-};
-
 class SpoolBody : public http::BodySource {
  public:
   explicit SpoolBody(std::shared_ptr<const SpooledBlob> blob) : blob_(std::move(blob)) {}
@@ -121,6 +108,10 @@ std::string DocumentType(const SpooledBlob& blob) {
 }
 
 }  // namespace
+
+std::string PushOrigin(const Sha256Digest& manifest) {
+  return "push to the registry of " + manifest.ToString();
+}
 
 Status PushedBlobs::Read(const oci::Descriptor& blob, const ByteSink& sink,
                          const CancelToken& cancel) {
@@ -163,13 +154,15 @@ http::Answer Pusher::StartUpload(uid_t caller, const Route& route, const http::R
   if (mount.ok() && may_mount && uploads_->Mount(place, from, *mount)) {
     return CreatedReply(route, "blobs", mount->ToString());
   }
+  const std::string_view digest_text = http::Find(request.query, "digest");
+  const auto digest = Sha256Digest::Parse(digest_text);
+  if (!digest_text.empty() && !digest.ok()) {
+    return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+  }
   const Result<std::string> id = uploads_->Start(place);
   if (!id.ok()) return UploadError(id.error());
-  const std::string_view digest_text = http::Find(request.query, "digest");
   if (digest_text.empty()) return UploadReply(202, route, *id, 0);
   // The blob comes with this very request.
-  const auto digest = Sha256Digest::Parse(digest_text);
-  if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
   auto writer = uploads_->Write(place, *id);
   if (!writer.ok()) return UploadError(writer.error());
   return std::make_unique<UploadSink>(std::move(*writer), route, *id, *digest);
@@ -196,7 +189,10 @@ http::Answer Pusher::ContinueUpload(uid_t caller, const Route& route,
   std::optional<Sha256Digest> digest;
   if (request.method == "PUT") {
     const auto parsed = Sha256Digest::Parse(http::Find(request.query, "digest"));
-    if (!parsed.ok()) return ErrorReply(400, "DIGEST_INVALID", parsed.error().message());
+    if (!parsed.ok()) {
+      (void)uploads_->Cancel(place, id);  // As with a wrong one.
+      return ErrorReply(400, "DIGEST_INVALID", parsed.error().message());
+    }
     digest = *parsed;
   }
   auto writer = uploads_->Write(place, id);
@@ -215,9 +211,12 @@ http::Answer Pusher::PutManifest(uid_t caller, const Route& route, const http::R
     return ErrorReply(400, "TAG_INVALID", "this is no tag");
   }
   std::string media_type(http::Find(request.headers, "Content-Type"));
-  return std::make_unique<DocumentSink>([=, this, &request](const std::string& bytes) {
-    return TakeManifest(caller, route, request, media_type, bytes);
-  });
+  return std::make_unique<DocumentSink>(
+      oci::kDocumentBytesMax,
+      ErrorReply(413, "MANIFEST_INVALID", "a manifest is at most 4 MiB long"),
+      [=, this, &request](const std::string& bytes) {
+        return TakeManifest(caller, route, request, media_type, bytes);
+      });
 }
 
 Status Pusher::CheckBlobs(const UploadPlace& place, const oci::Manifest& manifest,
@@ -240,7 +239,7 @@ Status Pusher::Import(const UploadPlace& place, const std::string& tag,
   ASSIGN_OR_RETURN(import.manifest, oci::SelectManifest(source, start, import.platform, cancel));
   import.options.set_reference(place.repository + ":" + tag);
   import.options.set_replace(true);
-  import.options.mutable_lineage()->set_origin("push to the registry");
+  import.options.mutable_lineage()->set_origin(PushOrigin(start.digest));
   RETURN_IF_ERROR(oci::ImportImage(*repository_, import, source, cancel, {}));
   uploads_->MarkUsed(place);
   return Ok();
@@ -291,8 +290,11 @@ http::Response Pusher::DeleteManifest(uid_t caller, const Route& route,
   } else {
     const auto digest = Sha256Digest::Parse(route.reference);
     if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+    // What was pushed may wait there, and is to be pulled no more.
+    const bool waited = uploads_->Drop({caller, route.repository}, *digest);
     const auto image = cache_->FindBlob(caller, route.repository, *digest, *request.stopping);
     if (!image.ok() || (*image)->manifest().digest != *digest) {
+      if (waited) return DeletedReply();
       return ErrorReply(Error(Code::kNotFound, ""), "MANIFEST_UNKNOWN");
     }
     deletion.set_reference(route.repository + "@" + (*image)->image().digest());
@@ -304,9 +306,7 @@ http::Response Pusher::DeleteManifest(uid_t caller, const Route& route,
   const auto deleted = repository_->Delete(caller, deletion);
   RecordOutcome(repository_, std::move(event), deleted.ok() ? Ok() : Status(deleted.error()));
   if (!deleted.ok()) return ErrorReply(deleted.error(), "MANIFEST_UNKNOWN");
-  http::Response response;
-  response.status = 202;
-  return response;
+  return DeletedReply();
 }
 
 }  // namespace strata::imaged

@@ -20,6 +20,9 @@
 
 namespace strata::imaged {
 
+// The origin, in its lineage, of an image that was pushed as this manifest or index.
+std::string PushOrigin(const Sha256Digest& manifest);
+
 class Pusher {
  public:
   // All must outlive this.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/http/piped_body.h"
+#include "imaged/registry/pusher.h"
 #include "imaged/registry/reply.h"
 
 namespace strata::imaged {
@@ -95,8 +96,43 @@ std::optional<ByteRange> ParseRange(std::string_view text, uint64_t total) {
   return ByteRange{*first, std::min(*last, total - 1) - *first + 1};
 }
 
-http::Response Reader::Manifest(uid_t caller, const Route& route, const http::Request& request) {
+// What was pushed is made anew and has another manifest then: who may use the image is told.
+http::Response Reader::NoManifest(uid_t caller, const Route& route, const Error& error) {
+  const auto digest = Sha256Digest::Parse(route.reference);
+  if (error.code() == Code::kNotFound && digest.ok()) {
+    const auto versions = repository_->images().Versions(caller, route.repository);
+    const std::string origin = PushOrigin(*digest);
+    for (int i = 0; versions.ok() && i < versions->images_size(); ++i) {
+      const v1::Image& image = versions->images(i);
+      if (image.lineage().origin() != origin) continue;
+      return ErrorReply(404, "MANIFEST_UNKNOWN",
+                        "what was pushed as this is here as " + DisplayName(image) +
+                            ", with another manifest, as it was made anew: pull it by its tag, or "
+                            "by the digest that the tag has here");
+    }
+  }
+  return ErrorReply(error, "MANIFEST_UNKNOWN");
+}
+
+http::Response Reader::Referrers(const Route& route, const http::Request& request) {
+  const auto digest = Sha256Digest::Parse(route.reference);
+  if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
+  oci::Index index;
+  index.media_type = oci::kOciIndexType;
+  http::Response response;
+  response.headers = {{"Content-Type", oci::kOciIndexType}};
+  if (!http::Find(request.query, "artifactType").empty()) {
+    response.headers.push_back({"OCI-Filters-Applied", "artifactType"});
+  }
+  response.text = oci::PrintIndex(index);
+  return response;
+}
+
+http::Response Reader::Manifest(const Bearer& bearer, const Route& route,
+                                const http::Request& request) {
+  const uid_t caller = bearer.uid;
   const bool by_digest = route.reference.find(':') != std::string::npos;
+  const bool sends = request.method == "GET";
   Result<SharedOciImage> image = Error(Code::kNotFound, "");
   if (by_digest) {
     const auto digest = Sha256Digest::Parse(route.reference);
@@ -108,8 +144,16 @@ http::Response Reader::Manifest(uid_t caller, const Route& route, const http::Re
   } else if (IsWord(route.reference)) {
     image = cache_->Open(caller, route.repository + ":" + route.reference, *request.stopping);
   }
-  if (!image.ok()) return ErrorReply(image.error(), "MANIFEST_UNKNOWN");
+  const PullLog::Puller puller{&bearer, request.client};
+  if (!image.ok()) {
+    const std::string asked = route.repository + (by_digest ? "@" : ":") + route.reference;
+    if (sends) pulls_->Refused(puller, asked, image.error());
+    return NoManifest(caller, route, image.error());
+  }
   const oci::Descriptor& manifest = (*image)->manifest();
+  if (sends) {
+    pulls_->Manifest(puller, (*image)->image(), by_digest ? "" : route.reference, manifest.digest);
+  }
   http::Response response;
   response.headers = {{"Content-Type", manifest.media_type},
                       {"Docker-Content-Digest", manifest.digest.ToString()},
@@ -136,10 +180,11 @@ std::unique_ptr<http::BodySource> Reader::BodyOf(const SharedOciImage& image,
   return BlobBody(image, digest, part);
 }
 
-http::Response Reader::Blob(uid_t caller, const Route& route, const http::Request& request) {
+http::Response Reader::Blob(const Bearer& bearer, const Route& route,
+                            const http::Request& request) {
   const auto digest = Sha256Digest::Parse(route.reference);
   if (!digest.ok()) return ErrorReply(400, "DIGEST_INVALID", digest.error().message());
-  const auto image = cache_->FindBlob(caller, route.repository, *digest, *request.stopping);
+  const auto image = cache_->FindBlob(bearer.uid, route.repository, *digest, *request.stopping);
   if (!image.ok()) return ErrorReply(image.error(), "BLOB_UNKNOWN");
   const uint64_t total = FindDescriptor(**image, *digest)->size;
   http::Response response;
@@ -161,7 +206,10 @@ http::Response Reader::Blob(uid_t caller, const Route& route, const http::Reques
                                                      "/" + std::to_string(total)});
   }
   response.content_length = part.size;
-  if (request.method == "GET") response.body = BodyOf(*image, *digest, part);
+  if (request.method == "GET") {
+    pulls_->Blob({&bearer, request.client}, (*image)->image(), *digest);
+    response.body = BodyOf(*image, *digest, part);
+  }
   return response;
 }
 

@@ -29,6 +29,7 @@ Authenticator::Need NeedOf(const Route& route, const http::Request& request) {
       return {"repository", route.repository, "push"};
     case Route::Kind::kTags:
     case Route::Kind::kManifest:
+    case Route::Kind::kReferrers:
     case Route::Kind::kBlob:
       break;
   }
@@ -51,7 +52,8 @@ Registry::Registry(Repository* repository, Authenticator authenticator,
       uploads_(std::move(uploads)),
       blobs_(std::move(blobs)),
       cache_(repository),
-      reader_(repository, &cache_, blobs_.get()),
+      pulls_(repository, [] { return PullLog::Clock::now(); }),
+      reader_(repository, &cache_, blobs_.get(), &pulls_),
       pusher_(repository, &cache_, uploads_.get()),
       tidier_([this](const std::stop_token& stop) { KeepTidy(stop); }) {}
 
@@ -115,10 +117,13 @@ http::Answer Registry::Handle(const http::Request& request) {
       break;
   }
   const bool changes = NeedOf(*route, request).action == "push";
-  return changes ? Push(verdict.bearer, *route, request) : Pull(caller, *route, request);
+  return changes ? Push(verdict.bearer, *route, request) : Pull(verdict.bearer, *route, request);
 }
 
-http::Answer Registry::Pull(uid_t caller, const Route& asked, const http::Request& request) {
+http::Answer Registry::Pull(const Bearer& bearer, const Route& asked,
+                            const http::Request& request) {
+  const uid_t caller = bearer.uid;
+  if (asked.kind == Route::Kind::kReferrers) return reader_.Referrers(asked, request);
   Route route = asked;
   const Owned owned = OwnerOf(caller, asked.repository);
   route.repository = owned.name;
@@ -127,8 +132,8 @@ http::Answer Registry::Pull(uid_t caller, const Route& asked, const http::Reques
   if (owned.own) {
     if (auto uploaded = pusher_.Uploaded(caller, route, request)) return std::move(*uploaded);
   }
-  return route.kind == Route::Kind::kBlob ? reader_.Blob(caller, route, request)
-                                          : reader_.Manifest(caller, route, request);
+  return route.kind == Route::Kind::kBlob ? reader_.Blob(bearer, route, request)
+                                          : reader_.Manifest(bearer, route, request);
 }
 
 http::Answer Registry::Push(const Bearer& bearer, const Route& asked,

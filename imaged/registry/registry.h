@@ -15,6 +15,7 @@
 #include "imaged/registry/authenticator.h"
 #include "imaged/registry/blob_cache.h"
 #include "imaged/registry/image_cache.h"
+#include "imaged/registry/pull_log.h"
 #include "imaged/registry/pusher.h"
 #include "imaged/registry/reader.h"
 #include "imaged/registry/uploads.h"
@@ -36,7 +37,7 @@ class Registry : public http::Handler {
  private:
   Registry(Repository* repository, Authenticator authenticator, std::unique_ptr<Uploads> uploads,
            std::unique_ptr<BlobCache> blobs);
-  http::Answer Pull(uid_t caller, const Route& route, const http::Request& request);
+  http::Answer Pull(const Bearer& bearer, const Route& route, const http::Request& request);
   http::Answer Push(const Bearer& bearer, const Route& route, const http::Request& request);
   // The repository as its owner is called on this host, and whether he is `caller` (or root).
   struct Owned {
@@ -51,6 +52,7 @@ class Registry : public http::Handler {
   const std::unique_ptr<Uploads> uploads_;
   const std::unique_ptr<BlobCache> blobs_;
   ImageCache cache_;
+  PullLog pulls_;
   Reader reader_;
   Pusher pusher_;
   std::mutex wake_mutex_;  // For wake_ alone.

@@ -61,6 +61,8 @@ std::optional<Route> ParseRoute(std::string_view path) {
   if (at[2] == "tags" && at[3] == "list") return route;
   if (at[2] == "manifests") {
     route.kind = Route::Kind::kManifest;
+  } else if (at[2] == "referrers") {
+    route.kind = Route::Kind::kReferrers;
   } else if (at[2] == "blobs") {
     route.kind = at[3] == "uploads" ? Route::Kind::kUploads : Route::Kind::kBlob;
   } else {

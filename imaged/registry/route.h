@@ -9,14 +9,15 @@ namespace strata::imaged {
 
 struct Route {
   enum class Kind {
-    kBase,      // /v2/
-    kToken,     // /v2/token
-    kCatalog,   // /v2/_catalog
-    kTags,      // /v2/OWNER/NAME/tags/list
-    kManifest,  // /v2/OWNER/NAME/manifests/REFERENCE
-    kBlob,      // /v2/OWNER/NAME/blobs/DIGEST
-    kUploads,   // /v2/OWNER/NAME/blobs/uploads/
-    kUpload,    // /v2/OWNER/NAME/blobs/uploads/ID
+    kBase,       // /v2/
+    kToken,      // /v2/token
+    kCatalog,    // /v2/_catalog
+    kTags,       // /v2/OWNER/NAME/tags/list
+    kManifest,   // /v2/OWNER/NAME/manifests/REFERENCE
+    kReferrers,  // /v2/OWNER/NAME/referrers/DIGEST
+    kBlob,       // /v2/OWNER/NAME/blobs/DIGEST
+    kUploads,    // /v2/OWNER/NAME/blobs/uploads/
+    kUpload,     // /v2/OWNER/NAME/blobs/uploads/ID
   };
   Kind kind;
   std::string repository;  // "OWNER/NAME", both of them words (IsWord).

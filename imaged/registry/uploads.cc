@@ -93,13 +93,23 @@ Result<uint64_t> Uploads::LimitOf(uid_t uid) const {
 Result<std::string> Uploads::Start(const UploadPlace& place) {
   ASSIGN_OR_RETURN(const std::string random, pki::RandomBytes(kIdBytes));
   const std::lock_guard lock(mutex_);
-  const auto his = [&](const auto& entry) { return entry.second->place.uid == place.uid; };
-  if (static_cast<size_t>(std::count_if(uploads_.begin(), uploads_.end(), his)) >=
-      kUploadsPerUserMax) {
-    return Error(Code::kResourceExhausted, "you have too many uploads open");
+  size_t open = 0;
+  auto oldest = uploads_.end();
+  for (auto at = uploads_.begin(); at != uploads_.end(); ++at) {
+    if (at->second->place.uid != place.uid) continue;
+    ++open;
+    if (at->second->busy) continue;
+    if (oldest == uploads_.end() || at->second->touched < oldest->second->touched) oldest = at;
+  }
+  if (open >= kUploadsPerUserMax) {
+    if (oldest == uploads_.end() || now_() - oldest->second->touched < kUploadYieldsAfter) {
+      return Error(Code::kResourceExhausted, "you have too many uploads open");
+    }
+    uploads_.erase(oldest);
   }
   auto upload = std::make_shared<Upload>();
   upload->place = place;
+  upload->touched = now_();
   ASSIGN_OR_RETURN(upload->blob, SpooledBlob::Create(NextPath()));
   const std::string id = pki::HexOf(random);
   uploads_[id] = std::move(upload);
@@ -115,6 +125,7 @@ Result<std::shared_ptr<Uploads::Upload>> Uploads::FindUpload(const UploadPlace& 
     return Error(Code::kFailedPrecondition, "another request writes to this upload");
   }
   Touch(place);
+  found->second->touched = now_();
   return found->second;
 }
 
@@ -149,6 +160,12 @@ std::shared_ptr<const SpooledBlob> Uploads::Find(const UploadPlace& place,
   if (blob == repository->second.blobs.end()) return nullptr;
   repository->second.touched = now_();
   return blob->second;
+}
+
+bool Uploads::Drop(const UploadPlace& place, const Sha256Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto repository = repositories_.find(place);
+  return repository != repositories_.end() && repository->second.blobs.erase(digest) > 0;
 }
 
 Status Uploads::Keep(const UploadPlace& place, const Sha256Digest& digest,
@@ -216,6 +233,7 @@ void Uploads::DropOld() {
 Uploads::Writer::~Writer() {
   const std::lock_guard lock(uploads_->mutex_);
   upload_->busy = false;
+  upload_->touched = uploads_->now_();
   uploads_->Touch(upload_->place);
 }
 

@@ -33,6 +33,7 @@ namespace strata::imaged {
 constexpr uint64_t kUploadBytesMax = 64ull << 30;
 constexpr size_t kUploadsPerUserMax = 32;
 constexpr size_t kUploadedBlobsPerUserMax = 2048;
+constexpr std::chrono::minutes kUploadYieldsAfter{2};
 constexpr std::chrono::minutes kUploadIdleMax{60};
 // Once an image was made of them, blobs wait for another tag this long.
 constexpr std::chrono::minutes kUploadUsedMax{5};
@@ -77,7 +78,9 @@ class Uploads {
   static Result<std::unique_ptr<Uploads>> Create(const std::string& store_root, Room room,
                                                  std::function<Clock::time_point()> now);
 
-  // The id of a new upload. kResourceExhausted with too many of them open.
+  // The id of a new upload. With too many of them open, it takes the place of the one that nobody
+  // has gone on with for the longest time; kResourceExhausted if that is less than
+  // kUploadYieldsAfter.
   Result<std::string> Start(const UploadPlace& place);
 
   class Writer;
@@ -90,6 +93,8 @@ class Uploads {
 
   // The blob that came whole; nullptr: none of that digest.
   std::shared_ptr<const SpooledBlob> Find(const UploadPlace& place, const Sha256Digest& digest);
+  // Forgets a blob. False: there is none.
+  bool Drop(const UploadPlace& place, const Sha256Digest& digest);
   // A document that came in one piece.
   Status Add(const UploadPlace& place, const Sha256Digest& digest, std::string_view bytes);
   // The same blob for another repository of the same user. False: `from` has none.
@@ -106,6 +111,7 @@ class Uploads {
     std::shared_ptr<SpooledBlob> blob;
     Sha256Hasher hasher;
     bool busy = false;
+    Clock::time_point touched;
   };
   struct Repository {
     std::map<Sha256Digest, std::shared_ptr<const SpooledBlob>> blobs;

@@ -57,7 +57,9 @@ UsageAccounts::Layers UsageAccounts::LayersOf(uid_t owner, const std::set<std::s
     }
   }
   // What its maker has given up is the user's now.
-  for (auto& [creator, digests] : creators) {
+  for (auto& entry : creators) {
+    const auto creator = entry.first;
+    auto& digests = entry.second;  // Clang lets no lambda capture a structured binding.
     catalog_.index().ForEachVersionOf(creator, [&](const ImageIndex::Version& version) {
       for (const auto& layer : version.layers) digests.erase(layer.digest);
     });

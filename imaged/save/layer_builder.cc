@@ -204,7 +204,9 @@ class Builder {
     std::vector<Alias> aliases;
     std::vector<std::pair<std::string, Nid>> stack = {{"", base_.root()}};
     while (!stack.empty()) {
-      const auto [path, directory] = std::move(stack.back());
+      // No structured binding, which clang does not let a lambda capture.
+      const std::string path = std::move(stack.back().first);
+      const Nid directory = stack.back().second;
       stack.pop_back();
       Status inner = Ok();
       RETURN_IF_ERROR(base_.ReadDirectory(directory, 0, [&](const ErofsDirEntry& entry) {

@@ -65,7 +65,9 @@ void SetImage(const v1::Image& image, v1::Event* event) {
 
 void RecordOutcome(Repository* repository, v1::Event event, const Status& status) {
   event.set_request(RequestScope::Current());
-  event.set_user(Printable(repository->catalog().accounts().UserName(event.uid())));
+  if (event.user().empty()) {
+    event.set_user(Printable(repository->catalog().accounts().UserName(event.uid())));
+  }
   event.set_outcome(status.ok() ? "ok" : std::string(CodeName(status.error().code())));
   if (!status.ok()) event.set_error(Printable(status.error().message()));
   repository->events().Record(std::move(event));

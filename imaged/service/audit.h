@@ -19,7 +19,7 @@ v1::Event EventOf(const char* action, uid_t uid, const std::string& image);
 void SetImage(const v1::Image& image, v1::Event* event);
 // "public, +group:staff until 2026-12-01T12:00Z, -user:bob"
 std::string DescribeShare(const v1::ShareRequest& request);
-// Adds who that is and how it ended, and records it.
+// Adds who that is, unless it says, and how it ended, and records it.
 void RecordOutcome(Repository* repository, v1::Event event, const Status& status);
 
 // `handler` takes the event and answers how the call ended.

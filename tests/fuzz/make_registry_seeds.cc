@@ -11,8 +11,8 @@ int main(int argc, char** argv) {
       "/v2/alice/spark/blobs/uploads/0123456789abcdef",
       "repository:alice/spark:pull,push",
       "Bearer realm=\"https://h/v2/token\",service=\"h\",scope=\"repository:a/b:pull\"",
-      "docker://host:5000/library/debian@sha256:"
-      "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+      ("docker://host:5000/library/debian@sha256:"
+       "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
       "{\"auths\":{\"host:5000/a\":{\"auth\":\"dXNlcjpwYXNz\"}},\"credHelpers\":{\"x\":\"y\"}}",
       "n=10&last=v%201&x",
       "dXNlcjpwYXNz",

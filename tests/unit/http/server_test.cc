@@ -8,6 +8,7 @@
 #include <atomic>
 #include <semaphore>
 #include <thread>
+#include <utility>
 
 #include "common/file_io.h"
 #include "common/http/client.h"
@@ -401,6 +402,59 @@ TEST_F(HttpServerTest, TlsIsServedAndVerified) {
   options.key_pem = *pki::PrivateKey::Generate()->ToPem();
   options.address = "127.0.0.1:0";
   EXPECT_EQ(Server::Start(options, &handler_).error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(HttpServerTest, ACertificateIsChangedWhileConnectionsGoOn) {
+  const pki::Time now = std::chrono::system_clock::now();
+  auto directory = TemporaryDirectory::Create("/tmp", "strata-http.");
+  struct Identity {
+    std::string ca_file, certificate, key;
+  };
+  const auto make = [&](const std::string& name) {
+    auto authority = pki::Authority::Create(now);
+    auto key = pki::PrivateKey::Generate();
+    auto request = pki::ParseRequest(*pki::MakeRequest(*key, "localhost"));
+    Identity made{directory->path() + "/" + name, authority->SignHost(*request, now)->ToPem(),
+                  *key->ToPem()};
+    EXPECT_TRUE(WriteFileAtomically(made.ca_file, authority->certificate().ToPem()).ok());
+    return made;
+  };
+  const Identity first = make("first");
+  const Identity second = make("second");
+  const auto trusting = [](const Identity& identity) {
+    ClientOptions options;
+    options.ca_file = identity.ca_file;
+    return std::move(*Client::Create(options));
+  };
+  ServerOptions options;
+  options.certificate_pem = first.certificate;
+  options.key_pem = first.key;
+  ClientOptions trusts_first;
+  trusts_first.ca_file = first.ca_file;
+  Start(options, trusts_first);
+  EXPECT_EQ(Get("/echo")->status, 200);
+
+  // One that is none, or whose key is another's, changes nothing.
+  EXPECT_FALSE(server_->SetCertificate("x", second.key).ok());
+  EXPECT_FALSE(server_->SetCertificate(second.certificate, first.key).ok());
+  EXPECT_FALSE(server_->SetCertificate("", "").ok());
+  auto old_client = std::exchange(client_, trusting(first));
+  EXPECT_EQ(Get("/echo")->status, 200);
+
+  ASSERT_TRUE(server_->SetCertificate(second.certificate, second.key).ok());
+  client_ = trusting(second);
+  EXPECT_EQ(Get("/echo")->status, 200);
+  client_ = trusting(first);
+  EXPECT_EQ(Get("/echo").error().code(), Code::kPermissionDenied) << "new connections get it";
+  client_ = std::move(old_client);
+  EXPECT_EQ(Get("/echo")->status, 200) << "its connection is as old as it is";
+  ASSERT_TRUE(server_->SetCertificate(first.certificate, first.key).ok());
+  ASSERT_TRUE(server_->SetCertificate(second.certificate, second.key).ok());
+  client_ = trusting(second);
+  EXPECT_EQ(Get("/echo")->status, 200);
+  server_->Shutdown(std::chrono::milliseconds(0));
+  EXPECT_EQ(server_->SetCertificate(first.certificate, first.key).error().code(),
+            Code::kFailedPrecondition);
 }
 
 TEST_F(HttpServerTest, AddressesAreNumbers) {

@@ -39,7 +39,27 @@ class AuthenticatorTest : public testing::Test {
     if (!password.empty()) {
       request.headers.push_back({"authorization", "Basic " + http::Base64("alice:" + password)});
     }
-    return authenticator_->GiveToken(request);
+    return std::get<http::Response>(authenticator_->GiveToken(request));
+  }
+  // As containerd and `docker login` do.
+  http::Response Post(const http::Fields& form,
+                      const std::string& type = "application/x-www-form-urlencoded") {
+    std::string text;
+    for (const http::Field& field : form) {
+      text += (text.empty() ? "" : "&") + field.name + "=" + http::PercentEncode(field.value);
+    }
+    http::Request request;
+    request.method = "POST";
+    request.client = "1.2.3.4";
+    request.headers = {{"Content-Type", type}};
+    http::Answer answer = authenticator_->GiveToken(request);
+    auto& sink = std::get<std::unique_ptr<http::BodySink>>(answer);
+    for (size_t at = 0; at < text.size(); at += 100) {
+      if (auto refusal = sink->Write(std::string_view(text).substr(at, 100))) {
+        return std::move(*refusal);
+      }
+    }
+    return sink->Finish();
   }
   static std::string TokenOf(const http::Response& response) {
     return nlohmann::json::parse(response.text).value("token", "");
@@ -116,7 +136,67 @@ TEST_F(AuthenticatorTest, AWrongPasswordIsRefusedAndGuessingSlowedDown) {
   request.method = "GET";
   request.client = "5.6.7.8";
   request.headers = {{"Authorization", "Basic not-base64!"}};
-  EXPECT_EQ(authenticator_->GiveToken(request).status, 401);
+  EXPECT_EQ(std::get<http::Response>(authenticator_->GiveToken(request)).status, 401);
+}
+
+TEST_F(AuthenticatorTest, AFormLogsInAsBasicDoes) {
+  const auto created = Create();
+  const std::string scope = "repository:alice/spark:pull,push registry:catalog:*";
+  http::Fields form = {{"grant_type", "password"},     {"username", "alice"},
+                       {"password", created.secret()}, {"client_id", "containerd"},
+                       {"service", "strata"},          {"scope", scope}};
+  const http::Response once = Post(form);
+  EXPECT_EQ(once.status, 200) << once.text;
+  EXPECT_EQ(http::Find(once.headers, "Cache-Control"), "no-store");
+  EXPECT_EQ(StatusOf(TokenOf(once), kPush), 0);
+  EXPECT_EQ(StatusOf(TokenOf(once), {"registry", "catalog", "*"}), 0);
+  EXPECT_EQ(StatusOf(TokenOf(once), {"repository", "alice/other", "pull"}), 401);
+  EXPECT_FALSE(nlohmann::json::parse(once.text).contains("refresh_token")) << "not asked for";
+
+  form.push_back({"access_type", "offline"});
+  const std::string refresh = nlohmann::json::parse(Post(form).text).at("refresh_token");
+  const http::Fields again = {
+      {"grant_type", "refresh_token"}, {"refresh_token", refresh}, {"scope", scope}};
+  EXPECT_EQ(StatusOf(TokenOf(Post(again)), kPush), 0);
+  now_ += std::chrono::hours(24);
+  EXPECT_EQ(StatusOf(TokenOf(Post(again)), kPush), 0) << "it lives as long as the password";
+  ASSERT_TRUE(book_->Revoke(kAlice, created.token().id()).ok());
+  EXPECT_EQ(Post(again).status, 401);
+  EXPECT_EQ(Post(form).status, 401);
+}
+
+TEST(Forms, HaveNoZeroBytes) {
+  EXPECT_FALSE(http::ParseQuery(std::string_view("a=b\0c", 5)).ok());
+  EXPECT_FALSE(http::ParseQuery("a=b%00c").ok());
+  EXPECT_FALSE(http::PercentDecode(std::string_view("\0", 1)).ok());
+}
+
+TEST_F(AuthenticatorTest, AFormDoesNotPushWithAReadOnlyToken) {
+  const http::Fields form = {{"grant_type", "password"},
+                             {"username", "alice"},
+                             {"password", Create(true).secret()},
+                             {"scope", "repository:alice/spark:pull,push"}};
+  EXPECT_EQ(StatusOf(TokenOf(Post(form)), kPull), 0);
+  EXPECT_EQ(StatusOf(TokenOf(Post(form)), kPush), 403);
+}
+
+TEST_F(AuthenticatorTest, FormsThatAreNoneAreRefusedAndGuessesCount) {
+  const std::string secret = Create().secret();
+  EXPECT_EQ(Post({{"grant_type", "client_credentials"}}).status, 400);
+  EXPECT_EQ(Post({}).status, 400);
+  EXPECT_EQ(Post({{"grant_type", "password"}}, "application/json").status, 415);
+  EXPECT_EQ(Post({{"grant_type", "refresh_token"}, {"refresh_token", "!"}}).status, 401);
+  EXPECT_EQ(Post({{"grant_type", "password"}, {"password", std::string(20'000, 'p')}}).status, 413);
+  EXPECT_EQ(Post(http::Fields(100, {"scope", "repository:alice/spark:pull"})).status, 400);
+  const http::Fields empty = {{"grant_type", "password"}, {"username", ""}, {"password", ""}};
+  EXPECT_EQ(Post(empty).status, 401) << "a stranger asks with GET";
+  for (int i = 1; i < 10; ++i) {
+    EXPECT_EQ(
+        Post({{"grant_type", "refresh_token"}, {"refresh_token", http::Base64("alice:wrong")}})
+            .status,
+        401);
+  }
+  EXPECT_EQ(Ask(secret, {}).status, 429);
 }
 
 TEST_F(AuthenticatorTest, ABearerTokenEndsWithItsTimeAndWithItsPassword) {

@@ -121,14 +121,25 @@ TEST_F(BlobCacheTest, WhatNobodyWaitsForIsGivenUp) {
 
 TEST_F(BlobCacheTest, AFailureIsToldAndNotKept) {
   const std::string content(5000, 'f');
-  const auto failing = [](const BlobCache::Sink& sink, const CancelToken&) -> Status {
+  // One that has failed before there is a reader is not read from the cache at all.
+  std::latch read(1);
+  const auto failing = [&](const BlobCache::Sink& sink, const CancelToken&) -> Status {
     RETURN_IF_ERROR(sink("part"));
+    read.wait();
     return Error(Code::kCorrupt, "damaged");
   };
   const auto body = cache_->Read(KeyOf(content), content.size(), 0, content.size(), failing);
+  read.count_down();
+  ASSERT_NE(body, nullptr);
   EXPECT_FALSE(ReadAllOf(*body).ok());
-  const auto shorter = [](const BlobCache::Sink& sink, const CancelToken&) { return sink("part"); };
+  std::latch read_shorter(1);
+  const auto shorter = [&](const BlobCache::Sink& sink, const CancelToken&) -> Status {
+    read_shorter.wait();
+    return sink("part");
+  };
   const auto other = cache_->Read(KeyOf("o"), 5000, 0, 5000, shorter);
+  read_shorter.count_down();
+  ASSERT_NE(other, nullptr);
   EXPECT_FALSE(ReadAllOf(*other).ok());
   EXPECT_EQ(Get(content), content);
 }

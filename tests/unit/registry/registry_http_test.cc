@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/http/client.h"
+#include "common/pki/authority.h"
 #include "imaged/registry/listener.h"
 #include "tests/unit/imaged/repository_fixture.h"
 
@@ -122,6 +123,21 @@ class RegistryHttpTest : public RepositoryTest {
     return answer.status;
   }
 
+  // "uid action image outcome" of the events that came through the registry.
+  std::vector<std::string> Events() {
+    const auto events = repository_->events().Latest(
+        0, 0, 1000, [](const v1::Event& event) { return event.via() == "registry"; });
+    EXPECT_TRUE(events.ok());
+    std::vector<std::string> lines;
+    for (const v1::Event& event : *events) {
+      lines.push_back(event.user() + " " + event.action() + " " + event.image() + " " +
+                      event.outcome());
+      details_[lines.back()] = event.detail();
+    }
+    return lines;
+  }
+
+  std::map<std::string, std::string> details_;  // By Events() line.
   std::unique_ptr<TokenBook> book_;
   std::unique_ptr<RegistryListener> listener_;
   std::unique_ptr<http::Client> client_;
@@ -185,6 +201,38 @@ TEST_F(RegistryHttpTest, PrivateAndAbsentAreAnsweredAlike) {
   ASSERT_OK(Share(kAlice, "spark:v1", v1::PRIVATE));
   EXPECT_EQ(Get(kBob, "/v2/50001/spark/blobs/" + DigestOf(parts.layers[0])).status, 404)
       << "what is open for others is asked for every time";
+}
+
+TEST_F(RegistryHttpTest, PullsAndPushesAreEventsOfWhoMadeThem) {
+  ASSERT_OK(Share(kAlice, "spark:v1", v1::PUBLIC));
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  const std::string manifest = "/v2/50001/spark/manifests/" + DigestOf(parts.manifest);
+  EXPECT_EQ(Get(kAlice, manifest).status, 200) << "a part of the same pull";
+  const std::string alices = "50001 pull 50001/spark:v1 ok";
+  ASSERT_THAT(Events(), ElementsAre(alices));
+  EXPECT_THAT(details_[alices], HasSubstr("manifest " + DigestOf(parts.manifest)));
+  EXPECT_THAT(details_[alices], HasSubstr("from 127.0.0.1, token "));
+
+  // Looking at what there is takes nothing away.
+  EXPECT_EQ(Send(kAnonymousUid, "HEAD", "/v2/50001/spark/manifests/v1").status, 200);
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/tags/list").status, 200);
+  EXPECT_EQ(Events().size(), 1u);
+  // Who knows a digest can do without the manifest.
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/blobs/" + DigestOf(parts.layers[0])).status, 200);
+  ASSERT_EQ(Events().size(), 2u);
+  EXPECT_EQ(Events()[1], "(nobody) pull 50001/spark:v1 ok");
+
+  ASSERT_OK(Share(kAlice, "spark:v1", v1::PRIVATE));
+  EXPECT_EQ(Get(kBob, "/v2/50001/spark/manifests/v1").status, 404);
+  EXPECT_EQ(Get(kAnonymousUid, "/v2/50001/spark/manifests/v1").status, 404);
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  EXPECT_EQ(PutManifest(kAlice, "/v2/50001/new/manifests/v1", parts.manifest), 201);
+  EXPECT_EQ(Send(kAlice, "DELETE", "/v2/50001/new/manifests/v1").status, 202);
+  auto lines = Events();
+  lines.erase(lines.begin(), lines.begin() + 2);
+  EXPECT_THAT(lines, ElementsAre("50002 pull 50001/spark:v1 not found",
+                                 "50001 push 50001/new:v1 ok", "50001 delete 50001/new:v1 ok"));
 }
 
 TEST_F(RegistryHttpTest, TagsAndRepositoriesComeInPages) {
@@ -283,6 +331,101 @@ TEST_F(RegistryHttpTest, APlatformsImageIsTakenFromAnIndex) {
                         oci::kOciIndexType),
             201);
   EXPECT_TRUE(repository_->images().Find(kAlice, "new:all").ok());
+}
+
+TEST_F(RegistryHttpTest, WhoAsksForWhatWasPushedIsToldWhatBecameOfIt) {
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  const std::string pushed = parts.manifest + "\n";  // As another tool writes it.
+  EXPECT_EQ(PutManifest(kAlice, "/v2/50001/new/manifests/v1", pushed), 201);
+  const std::string path = "/v2/50001/new/manifests/" + DigestOf(pushed);
+  EXPECT_EQ(Get(kAlice, path).text, pushed) << "for some minutes";
+  Serve();  // The uploads are gone.
+  const Incoming told = Get(kAlice, path);
+  EXPECT_EQ(told.status, 404);
+  EXPECT_THAT(told.text, HasSubstr("50001/new:v1"));
+  EXPECT_EQ(Get(kBob, path).text, Get(kBob, "/v2/50001/none/manifests/" + DigestOf("x")).text);
+  const std::string digest =
+      std::string(Find(Get(kAlice, "/v2/50001/new/manifests/v1").headers, "Docker-Content-Digest"));
+  EXPECT_EQ(Get(kAlice, "/v2/50001/new/manifests/" + digest).status, 200);
+}
+
+TEST_F(RegistryHttpTest, NothingRefersToAnything) {
+  const std::string path = "/v2/50001/spark/referrers/" + DigestOf("x");
+  const Incoming answer = Get(kBob, path + "?artifactType=a/b");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(Find(answer.headers, "Content-Type"), oci::kOciIndexType);
+  EXPECT_EQ(Find(answer.headers, "OCI-Filters-Applied"), "artifactType");
+  EXPECT_EQ(json::parse(answer.text).at("manifests"), json::array());
+  EXPECT_EQ(json::parse(answer.text).at("schemaVersion"), 2);
+  EXPECT_EQ(Get(kBob, "/v2/50001/none/referrers/" + DigestOf("x")).text, answer.text);
+  EXPECT_EQ(Get(kBob, "/v2/50001/spark/referrers/sha256:x").status, 400);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 405);
+}
+
+TEST_F(RegistryHttpTest, AnUploadThatIsRefusedAtItsStartLeavesNoneOpen) {
+  for (size_t i = 0; i <= kUploadsPerUserMax; ++i) {
+    EXPECT_EQ(Send(kAlice, "POST", "/v2/50001/new/blobs/uploads/?digest=sha512:x", "b").status,
+              400);
+  }
+  for (size_t i = 0; i <= kUploadsPerUserMax; ++i) {
+    const std::string at = StartUpload(kAlice, "50001/new");
+    EXPECT_EQ(Send(kAlice, "PUT", at + "?digest=sha512:x", "b").status, 400);
+  }
+  EXPECT_EQ(Upload(kAlice, "50001/new", "blob"), 201);
+}
+
+TEST_F(RegistryHttpTest, AManifestThatWaitsIsDeleted) {
+  const Parts parts = Pull(kAlice, "50001/spark", "v1");
+  Upload(kAlice, "50001/new", parts.config);
+  Upload(kAlice, "50001/new", parts.layers[0]);
+  const std::string pushed = parts.manifest + "\n";
+  const std::string path = "/v2/50001/new/manifests/" + DigestOf(pushed);
+  EXPECT_EQ(PutManifest(kAlice, path, pushed), 201);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 202);
+  EXPECT_EQ(Get(kAlice, path).status, 404);
+  EXPECT_EQ(Send(kAlice, "DELETE", path).status, 404);
+}
+
+TEST_F(RegistryHttpTest, ACertificateIsRenewedWithItsFiles) {
+  const auto write = [&](const std::string& name) {
+    const pki::Time now = std::chrono::system_clock::now();
+    auto authority = pki::Authority::Create(now);
+    auto key = pki::PrivateKey::Generate();
+    auto request = pki::ParseRequest(*pki::MakeRequest(*key, "localhost"));
+    const std::string ca = directory_->path() + "/" + name;
+    EXPECT_TRUE(WriteFileAtomically(ca, authority->certificate().ToPem()).ok());
+    EXPECT_TRUE(WriteFileAtomically(directory_->path() + "/server.pem",
+                                    authority->SignHost(*request, now)->ToPem() + *key->ToPem())
+                    .ok());
+    return ca;
+  };
+  const auto status_with = [&](const std::string& ca) -> int {
+    http::ClientOptions options;
+    options.ca_file = ca;
+    const auto client = std::move(*http::Client::Create(options));
+    http::Outgoing request;
+    request.url = "https://localhost:" + std::to_string(listener_->port()) + "/v2/";
+    const auto answer = client->Perform(request, nullptr, cancel_);
+    return answer.ok() ? answer->status : 0;
+  };
+  const std::string first = write("first");
+  RegistryOptions options;
+  options.address = "127.0.0.1:0";
+  options.cache_directory = directory_->path() + "/tls-cache";
+  listener_.reset();
+  listener_ = std::move(*RegistryListener::Start(options, directory_->path() + "/server.pem",
+                                                 repository_.get(), book_.get()));
+  EXPECT_EQ(status_with(first), 401);
+  EXPECT_FALSE(*listener_->RenewCertificate()) << "it is the same";
+  ASSERT_TRUE(WriteFileAtomically(directory_->path() + "/server.pem", "half of it").ok());
+  EXPECT_FALSE(listener_->RenewCertificate().ok());
+  EXPECT_EQ(status_with(first), 401);
+  const std::string second = write("second");
+  EXPECT_TRUE(*listener_->RenewCertificate());
+  EXPECT_EQ(status_with(second), 401);
+  EXPECT_EQ(status_with(first), 0);
 }
 
 TEST_F(RegistryHttpTest, BlobsAreMountedFromOwnUploadsOnly) {

@@ -130,6 +130,14 @@ TEST_F(UploadsTest, OpenUploadsAndBlobsHaveANumber) {
   for (size_t i = 0; i < kUploadsPerUserMax; ++i) ids.push_back(*uploads_->Start(kPlace));
   EXPECT_EQ(uploads_->Start(kPlace).error().code(), Code::kResourceExhausted);
   EXPECT_TRUE(uploads_->Start({1002, "bob/spark"}).ok());
+  // What was forgotten makes room, what is gone on with does not.
+  now_ += kUploadYieldsAfter;
+  ASSERT_TRUE(Append(ids[0], "part").ok());
+  const std::string late = *uploads_->Start(kPlace);
+  EXPECT_TRUE(uploads_->SizeOf(kPlace, ids[0]).ok());
+  ids.push_back(late);
+  EXPECT_EQ(std::erase_if(ids, [&](auto& id) { return !uploads_->SizeOf(kPlace, id).ok(); }), 1u);
+  EXPECT_EQ(uploads_->Start(kPlace).error().code(), Code::kResourceExhausted);
   for (const std::string& id : ids) ASSERT_TRUE(uploads_->Cancel(kPlace, id).ok());
   for (size_t i = 0; i < kUploadedBlobsPerUserMax; ++i) {
     const std::string content = std::to_string(i);
