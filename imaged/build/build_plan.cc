@@ -69,7 +69,11 @@ Result<PlannedStage> PlanStage(const Dockerfile& file, size_t index, const Argum
       if (!source.ok()) {
         return ErrorAt(file.path, instruction, source.error().code(), source.error().message());
       }
-      if (source->stage) planned.waits_for.insert(*source->stage);
+      if (source->stage) {
+        planned.waits_for.insert(*source->stage);
+      } else {
+        planned.images.insert(source->image);
+      }
     }
   }
   return planned;

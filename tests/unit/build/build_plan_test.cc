@@ -35,6 +35,7 @@ TEST(BuildPlan, HoldsWhatTheTargetNeedsAndNothingElse) {
   EXPECT_EQ(plan->stages[0].base.image, "alice/own:12");
   EXPECT_EQ(plan->stages[1].base.stage, 0u);
   EXPECT_THAT(plan->stages[3].waits_for, ElementsAre(2, 3));
+  EXPECT_THAT(plan->stages[3].images, ElementsAre("other:v1"));
   EXPECT_THAT(Stages(*PlanBuild(*file, {}, {"RIGHT", "1"})), ElementsAre(0, 1, 3));
 }
 

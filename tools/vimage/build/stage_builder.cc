@@ -98,14 +98,14 @@ Status StageBuilder::Start() {
     return Ok();
   }
   api::ShowRequest request;
-  request.set_reference(planned_.base.image);
+  request.set_reference(context_.NameHere(planned_.base.image));
   const auto shown = context_.calls.Ask(*imaged_, Daemon::kImaged, &ImagedStub::Show, request);
   if (!shown.ok()) {
     const Error& error = shown.error();
     if (error.code() != Code::kNotFound && error.code() != Code::kInvalidArgument) return error;
     return Error(error.code(), error.message() +
-                                   ": images of registries are brought here by "
-                                   "'vimage pull docker://… NAME' first");
+                                   ": an image of a registry is named with its host, as "
+                                   "docker.io/library/debian:12");
   }
   settings_.StartFrom(shown->image().config());
   // By digest: the tag may move while this goes on.
@@ -288,7 +288,8 @@ Status StageBuilder::Copy(const Instruction& instruction, StepLog& log) {
   }
   ASSIGN_OR_RETURN(const auto from,
                    imaged::build::ResolveFrom(context_.file, planned_.stage, options.from));
-  const std::string reference = from.stage ? built_.at(*from.stage)->files.reference : from.image;
+  const std::string reference =
+      from.stage ? built_.at(*from.stage)->files.reference : context_.NameHere(from.image);
   ImageFiles files(*imaged_, context_.calls, reference == "scratch" ? "" : reference);
   const auto source = ImageSource(files);
   order.keep_owner = true;

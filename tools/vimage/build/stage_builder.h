@@ -44,6 +44,7 @@ struct BuildContext {
   const std::map<std::string, std::string>& secrets;  // Contents by id.
   std::string directory;
   imaged::build::IgnoreFile ignore;
+  std::map<std::string, std::string> brought;  // What a registry's image is called here.
   bool no_cache = false;
   std::shared_ptr<grpc::Channel> imaged_channel;
   OpenCalls& calls;
@@ -53,6 +54,11 @@ struct BuildContext {
   std::mutex& KeyMutex(const std::string& key) {
     const std::lock_guard lock(mutex);
     return key_mutexes[key];
+  }
+  // The name here of an image that the Dockerfile names.
+  const std::string& NameHere(const std::string& text) const {
+    const auto at = brought.find(text);
+    return at == brought.end() ? text : at->second;
   }
   // Connects at the first RUN: a build without one needs no vclusterd.
   Result<std::shared_ptr<grpc::Channel>> Vclusterd();
