@@ -123,7 +123,7 @@ says "about to fail"
 refused 3 vimage show f
 no_clusters "a failing step"
 for case in 'COPY none /x|Dockerfile:2: ' 'COPY ../etc/passwd /x|not in the build' \
-  'ADD http://x/y /z|RUN curl' 'RUN --mount=type=cache,target=/x true|Dockerfile:2: ' \
+  'ADD http://x/y /z|RUN curl' 'RUN --mount=type=ssh true|Dockerfile:2: ' \
   'USER nobody-there
 RUN true|no user' 'NOPE x|Dockerfile:2: '; do
   printf 'FROM base\n%s\n' "${case%|*}" >"$root/f/Dockerfile"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # vimage build and what it needs from elsewhere: build_bases.sh TOP BIN. Bases of a registry
-# (docker-registry, plain HTTP on loopback). No other network.
+# (docker-registry, plain HTTP on loopback),
+# and files that only a step sees. No other network.
 set -euo pipefail
 top=$1 bin=$2 pool=10.224.0.0/16
 registry=
@@ -75,6 +76,62 @@ refused 3 vimage build -t none "$root/r" "${plain[@]}"
 says "named with its host"
 vimage prune-build-cache >/dev/null
 [ "$(file_of by-digest said)" = yes ] || die "an image went with its base"
+
+echo "== mounts of a step: in it, and in no layer"
+mkdir -p "$root/m/src/deep"
+echo one >"$root/m/src/deep/one"
+long=$(printf 'x%.0s' $(seq 120))
+mkdir "$root/m/src/$long"
+echo long >"$root/m/src/$long/$long"
+chmod 600 "$root/m/src/deep/one"
+cat >"$root/m/Dockerfile" <<DOCKERFILE
+FROM base AS tools
+RUN mkdir /t && echo tool >/t/tool && chown 7:8 /t/tool
+FROM base
+RUN --mount=target=/made/for/it,source=src --mount=type=tmpfs,target=/scratch,size=4m \\
+    --mount=from=tools,source=/t/tool,target=/opt/tool --mount=target=/own,source=src,rw \\
+    cat /made/for/it/deep/one "/made/for/it/$long/$long" /opt/tool >/got && ls -ln /opt/tool >>/got && \\
+    { ! touch /made/for/it/x; } 2>/dev/null && { ! echo x >>/opt/tool; } 2>/dev/null && \\
+    echo x >/scratch/x && grep -q " /scratch tmpfs .*size=4096k" /proc/mounts && touch /own/x
+RUN --mount=type=cache,target=/var/kept,uid=1000 \\
+    cat /var/kept/count >/count 2>/dev/null; echo more >>/var/kept/count; ls -ldn /var/kept >>/count
+DOCKERFILE
+vimage prune-build-cache >/dev/null
+built 3 0 -t m "$root/m"
+file_of m got >"$root/got"
+[ "$(head -n 3 "$root/got" | tr '\n' ' ')" = "one long tool " ] || die "not bound: $(cat "$root/got")"
+grep -q ' 7 .* 8 ' "$root/got" || die "owners of another stage's files: $(cat "$root/got")"
+for path in made scratch opt own var/kept .build-mounts dev/shm; do
+  ! vimage ls m "$path" >/dev/null 2>&1 || die "/$path is in the image"
+done
+built 3 3 -t m "$root/m"
+echo two >"$root/m/src/deep/one"  # Is part of the key.
+built 3 1 -t m "$root/m"
+[ "$(file_of m got | head -n 1)" = two ] || die "the bind is of another time"
+
+echo "== a cache mount keeps what a build left, for its user alone, within its limit"
+count() { file_of m count | grep -c more || true; }
+before=$(count)
+built 3 0 -t m "$root/m" --no-cache
+[ "$(count)" = $((before + 1)) ] || die "the cache mount was empty: $(file_of m count)"
+file_of m count | grep -q ' 1000 ' || die "the cache mount is another's"
+built 3 0 -t m "$root/m" --no-cache --mount-cache-limit 1K
+grep -q "stays as it was: .*larger than 1.0 KiB" "$root/build.log" || die "no word of the limit"
+built 3 0 -t m "$root/m" --no-cache
+[ "$(count)" = $((before + 2)) ] || die "what was too large was kept, or all was lost"
+mount=$(vimage list build-cache --json | jq -r '.images[].tag' | grep '^mount-')
+[ "$(echo "$mount" | wc -l)" = 1 ] || die "cache mounts: $mount"
+as_other() { setpriv --reuid=61001 --regid=61001 --clear-groups vimage "$@"; }
+refused 3 as_other show "root/build-cache:$mount"
+printf 'FROM base\nRUN --mount=type=cache,target=/etc/passwd true\n' >"$root/r/Dockerfile"
+code=0
+vimage build -t none "$root/r" >"$root/none.log" 2>&1 || code=$?
+[ $code = 7 ] || die "a mount on a file: $code, $(cat "$root/none.log")"
+grep -q 'Dockerfile:2: the mount at /etc/passwd' "$root/none.log" || die "$(cat "$root/none.log")"
+no_clusters "a mount that cannot be"
+vimage prune-build-cache >/dev/null
+built 3 0 -t m "$root/m"
+[ "$(count)" = 0 ] || die "a cache mount outlives prune-build-cache"
 
 vimage fsck >/dev/null || die "fsck"
 echo "build_bases: all is well"

@@ -57,7 +57,7 @@ echo "== a base of busybox"
 base=$root/base
 mkdir -p "$base"/{bin,etc,dev,proc,sys,tmp,run,root,srv/old,usr/lib}
 cp /bin/busybox "$base/bin/busybox"
-for applet in sh cat ls mkdir echo ln chmod chown rm rmdir id env touch sleep cp grep; do
+for applet in sh cat ls mkdir echo ln chmod chown rm rmdir id env touch sleep cp grep mount umount tar; do
   ln -s busybox "$base/bin/$applet"
 done
 ln -s usr/lib "$base/lib"

@@ -41,6 +41,7 @@ struct BuildArguments {
   bool quiet = false;
   bool keep_secrets = false;
   bool pull = false;
+  std::string mount_cache_limit = "4G";
   RegistryArguments registry;
 };
 
@@ -232,6 +233,8 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<Wanted> wanted, WantedImages(arguments));
   ASSIGN_OR_RETURN(const Arguments given, GivenArguments(arguments));
   ASSIGN_OR_RETURN(const auto secrets, Secrets(arguments));
+  ASSIGN_OR_RETURN(const uint64_t mount_bytes_max, ParseBytes(arguments.mount_cache_limit),
+                   "--mount-cache-limit");
   ASSIGN_OR_RETURN(const Input input, ReadInput(arguments));
   std::vector<std::string> targets;
   for (const Wanted& each : wanted) targets.push_back(each.stage);
@@ -254,6 +257,7 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
                        .ignore = input.ignore,
                        .brought = std::move(brought),
                        .no_cache = arguments.no_cache,
+                       .mount_bytes_max = mount_bytes_max,
                        .imaged_channel = channel,
                        .calls = calls,
                        .log = log,
@@ -301,6 +305,10 @@ void AddBuildCommand(Tool& tool) {
   command->add_flag("--pull", to.pull,
                     "Ask registries again for bases that were brought here before");
   command->add_flag("--no-cache", to.no_cache, "Do every step anew");
+  command
+      ->add_option("--mount-cache-limit", to.mount_cache_limit,
+                   "How much a RUN --mount=type=cache may keep")
+      ->capture_default_str();
   command->add_flag("--quiet", to.quiet, "Only say what failed");
   command->add_flag("--keep-secrets", to.keep_secrets,
                     "Also when the name is shared and containers left keys or tokens");

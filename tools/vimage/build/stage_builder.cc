@@ -3,7 +3,7 @@
 #include "common/printable.h"
 #include "common/rpc/channel.h"
 #include "tools/vimage/build/layer_upload.h"
-#include "tools/vimage/build/step_options.h"
+#include "tools/vimage/build/stage_mounts.h"
 #include "tools/vimage/build/user_lookup.h"
 
 namespace strata::tools {
@@ -195,9 +195,9 @@ Result<CopyOrder::Owner> StageBuilder::ResolveUser(const std::string& text,
   return users.Find(text);
 }
 
-Result<std::vector<BuildSecret>> StageBuilder::SecretsOf(const Instruction& run, CacheKey* key) {
+Result<std::vector<BuildSecret>> StageBuilder::SecretsOf(const std::vector<SecretMount>& mounts,
+                                                         CacheKey* key) {
   std::vector<BuildSecret> secrets;
-  ASSIGN_OR_RETURN(const auto mounts, SecretMounts(run, settings_, context_.file.escape));
   for (const SecretMount& mount : mounts) {
     const auto given = context_.secrets.find(mount.id);
     // Their bytes are in no key: a changed secret alone makes nothing anew.
@@ -224,7 +224,14 @@ Status StageBuilder::Run(const Instruction& instruction, StepLog& log) {
   CacheKey key(files_.layers, "run");
   key.AddList(order.argv).AddList(settings_.Environment()).Add(order.working_dir);
   key.Add(settings_.config().oci().user());
-  ASSIGN_OR_RETURN(order.secrets, SecretsOf(instruction, &key));
+  ASSIGN_OR_RETURN(const RunMounts flags,
+                   ReadRunMounts(instruction, settings_, context_.file.escape));
+  ASSIGN_OR_RETURN(order.secrets, SecretsOf(flags.secrets, &key));
+  StageMounts mounts(context_, *imaged_);
+  for (const TreeMount& mount : flags.trees) {
+    RETURN_IF_ERROR(mounts.Add(
+        mount, [&](const std::string& from) { return ReferenceOf(from); }, &key));
+  }
   return FindOrMake(key.Finish(), instruction, log, [&](const std::string& reference) -> Status {
     if (const std::string& user = settings_.config().oci().user(); !user.empty()) {
       ImageFiles base(*imaged_, context_.calls, files_.reference);
@@ -234,6 +241,7 @@ Status StageBuilder::Run(const Instruction& instruction, StepLog& log) {
     }
     ASSIGN_OR_RETURN(order.image, PlainImage());
     order.result = reference;
+    order.mounts = mounts.ForNode();
     ASSIGN_OR_RETURN(const auto channel, context_.Vclusterd());
     const auto vclusterd = vcluster::v1::VclusterService::NewStub(channel);
     return RunInNode(*vclusterd, context_.calls, order, log);
@@ -286,14 +294,18 @@ Status StageBuilder::Copy(const Instruction& instruction, StepLog& log) {
     ASSIGN_OR_RETURN(const auto source, OpenContext(context_.directory, context_.ignore));
     return PutFiles(instruction, "copy", *source, base, order, log);
   }
-  ASSIGN_OR_RETURN(const auto from,
-                   imaged::build::ResolveFrom(context_.file, planned_.stage, options.from));
-  const std::string reference =
-      from.stage ? built_.at(*from.stage)->files.reference : context_.NameHere(from.image);
-  ImageFiles files(*imaged_, context_.calls, reference == "scratch" ? "" : reference);
+  ASSIGN_OR_RETURN(const std::string reference, ReferenceOf(options.from));
+  ImageFiles files(*imaged_, context_.calls, reference);
   const auto source = ImageSource(files);
   order.keep_owner = true;
   return PutFiles(instruction, "copy", *source, base, order, log);
+}
+
+Result<std::string> StageBuilder::ReferenceOf(const std::string& text) const {
+  ASSIGN_OR_RETURN(const auto from,
+                   imaged::build::ResolveFrom(context_.file, planned_.stage, text));
+  if (from.stage) return built_.at(*from.stage)->files.reference;
+  return from.image == "scratch" ? "" : context_.NameHere(from.image);
 }
 
 Status StageBuilder::PutFiles(const Instruction& instruction, const std::string& kind,

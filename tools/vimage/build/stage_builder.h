@@ -18,6 +18,7 @@
 #include "tools/vimage/build/copy_step.h"
 #include "tools/vimage/build/open_calls.h"
 #include "tools/vimage/build/run_step.h"
+#include "tools/vimage/build/step_options.h"
 
 namespace strata::tools {
 
@@ -46,6 +47,7 @@ struct BuildContext {
   imaged::build::IgnoreFile ignore;
   std::map<std::string, std::string> brought;  // What a registry's image is called here.
   bool no_cache = false;
+  uint64_t mount_bytes_max = 0;  // Of what a cache mount keeps.
   std::shared_ptr<grpc::Channel> imaged_channel;
   OpenCalls& calls;
   BuildLog& log;
@@ -101,7 +103,10 @@ class StageBuilder {
   // The files as an image whose nodes run nothing but their init.
   Result<std::string> PlainImage();
   Result<BuiltFiles> Open(const std::string& reference);
-  Result<std::vector<BuildSecret>> SecretsOf(const Instruction& run, imaged::build::CacheKey* key);
+  Result<std::vector<BuildSecret>> SecretsOf(const std::vector<SecretMount>& mounts,
+                                             imaged::build::CacheKey* key);
+  // What "--from=TEXT" means, as a reference; empty: it has no files.
+  Result<std::string> ReferenceOf(const std::string& from) const;
   Result<CopyOrder::Owner> ResolveUser(const std::string& text, ImageFiles& base) const;
 
   BuildContext& context_;
