@@ -114,6 +114,34 @@ says "no tag was moved"
 [ "$(vimage show spark-master:v1 --json | jq -r .image.digest)" = "$before" ] || die "a tag moved"
 [ "$(vimage builds spark-master --json | jq '.images | length')" = 1 ] || die "a build is left"
 
+echo "== a tag that cannot move takes those that moved back"
+# Sharing what a container left a key in is refused, so the second of these two tags stays.
+mkdir "$root/t"
+cat >"$root/t/Dockerfile" <<'END'
+FROM base AS one
+ARG N
+RUN echo "$N" >/n
+FROM one AS two
+ARG KEY
+RUN mkdir -p /root/.ssh && echo "$KEY" >/root/.ssh/id_rsa && chmod 600 /root/.ssh/id_rsa
+END
+two=(--image one=t-one:v1 --image two=t-two:v1 "$root/t")
+vimage build --quiet "${two[@]}" --build-arg N=1 >/dev/null
+vimage share t-two:v1 public --keep-secrets >/dev/null
+digests() { for name in t-one:v1 t-two:v1; do
+  vimage show "$name" --json | jq -r .image.digest
+done; }
+before=$(digests)
+key="-----BEGIN OPENSSH PRIVATE KEY-----"
+refused 7 vimage build --quiet "${two[@]}" --build-arg N=2 --build-arg "KEY=$key"
+says "no tag was moved"
+[ "$(digests)" = "$before" ] || die "a tag stayed where the failed build moved it"
+[ "$(vimage builds t-one --json | jq '.images | length')" = 1 ] || die "a build of t-one is left"
+refused 7 vimage build --quiet --image one=t-new "${two[@]}" --build-arg N=2 --build-arg "KEY=$key"
+refused 3 vimage show t-new
+vimage build --quiet "${two[@]}" --build-arg N=2 --build-arg "KEY=$key" --keep-secrets >/dev/null
+[ "$(digests | head -n 1)" != "$(echo "$before" | head -n 1)" ] || die "the tags did not move"
+
 echo "== a step that fails says where, and leaves nothing"
 mkdir "$root/f"
 printf 'FROM base\nRUN echo before\n\nRUN echo about to fail; exit 3\n' >"$root/f/Dockerfile"
@@ -172,8 +200,9 @@ RUN mkdir -p /out/deep && echo x >/out/deep/file && chown 1000:50 /out/deep/file
     chmod 640 /out/deep/file && ln -s deep/file /out/link
 FROM ${BASE}
 ARG WHO=world
-ENV GREETING="hello ${WHO}" PATH=/opt/bin:/bin
-LABEL role=test two.words='a b'
+ENV GREETING="hello ${WHO}" PATH=/opt/bin:/bin WORK=/work PORT=8080 SIGNAL=INT LOGIN=app
+LABEL role=test two.words='a b' by="$WHO, ${GREETING}" "$WHO.key"=x
+LABEL old style $WHO
 COPY tree /data/tree
 COPY tree/sub/. /data/plain/
 COPY --chown=app:staff x1 x2 /data/owned/
@@ -188,14 +217,17 @@ COPY --from=first /out /from
 COPY --from=first /out/deep/file /from2/
 RUN echo "$GREETING" >/greeting && rm /data/tree/a && echo more >>/srv/renamed && \
     chmod 700 /data/plain && mkdir /emptied && rm -r /data/numbers
-WORKDIR /work
-WORKDIR here
+WORKDIR $WORK
+WORKDIR ${NONE:-here}
 COPY x1 relative
 RUN echo made >in-workdir
-USER app
-EXPOSE 80 53/udp
-VOLUME /vol
-STOPSIGNAL SIGINT
+USER ${LOGIN}
+EXPOSE 80 53/udp $PORT ${PORT}/udp
+VOLUME /vol $WORK/data
+VOLUME ["/json"]
+STOPSIGNAL SIG${SIGNAL}
+HEALTHCHECK --interval=5s CMD true
+ONBUILD RUN false
 ENTRYPOINT ["/bin/sh"]
 CMD ["-c", "id"]
 END
