@@ -133,5 +133,61 @@ vimage prune-build-cache >/dev/null
 built 3 0 -t m "$root/m"
 [ "$(count)" = 0 ] || die "a cache mount outlives prune-build-cache"
 
+echo "== steps that no build uses go, those that one used stay"
+mkdir "$root/a"
+printf 'FROM base\nRUN echo one >/one\nRUN echo two >/two\n' >"$root/a/Dockerfile"
+vimage prune-build-cache >/dev/null
+built 2 0 -t a "$root/a"
+steps() { vimage list build-cache --json | jq -r '.images[].tag'; }
+count=$(steps | wc -l)
+long_ago=$((($(date +%s) - 40 * 86400) * 1000))
+age() { for tag in $(steps); do
+  vimage edit "build-cache:$tag" --label "build.used=$long_ago" >/dev/null
+done; }
+vimage prune-build-cache --older-than 30d >/dev/null
+[ "$(steps | wc -l)" = "$count" ] || die "new steps went"
+age
+vimage prune-build-cache --older-than 60d >/dev/null
+[ "$(steps | wc -l)" = "$count" ] || die "steps of 40 days went as if of 60"
+sed -i '$d' "$root/a/Dockerfile"
+built 1 1 -t a "$root/a"  # Uses the first step alone.
+vimage prune-build-cache --older-than 30d >/dev/null
+built 1 1 -t a "$root/a"
+echo 'RUN echo two >/two' >>"$root/a/Dockerfile"
+built 2 1 -t a "$root/a"
+vimage prune-build-cache --keep-bytes 1G >/dev/null
+built 2 2 -t a "$root/a"
+vimage prune-build-cache --keep-bytes 0 >/dev/null
+[ "$(file_of a two)" = two ] || die "an image went with its steps"
+refused 2 vimage prune-build-cache --older-than soon
+
+echo "== a build that is killed leaves what the next one takes away, and another build's stays"
+mkdir "$root/k"
+printf 'FROM base\nRUN echo it runs; sleep 1000\n' >"$root/k/Dockerfile"
+start_build() {
+  vimage build -t k "$root/k" >"$root/k$1.log" 2>&1 &
+  pid=$!
+  timeout 20 grep -q -m1 '| it runs' < <(tail -n +1 -F --pid=$pid "$root/k$1.log" 2>/dev/null) ||
+    die "the step does not run: $(cat "$root/k$1.log")"
+}
+clusters() { vcluster list --json | jq -r '.clusters // [] | .[].name'; }
+start_build 1
+first=$(clusters)
+kill -9 $pid
+wait $pid || true
+[ "$(clusters)" = "$first" ] || die "what a killed build leaves is gone already: test something else"
+start_build 2
+! clusters | grep -qxF "$first" || die "the next build did not take $first away"
+[ "$(clusters | wc -l)" = 1 ] || die "Vclusters: $(clusters)"
+grep -q 'took away what 1 killed' "$root/k2.log" || die "no word of it: $(cat "$root/k2.log")"
+second=$(clusters)
+vimage prune-build-nodes | grep -q 'no killed build' || die "a build that runs was hurt"
+built 2 0 --no-cache -t a "$root/a"
+[ "$(clusters)" = "$second" ] || die "two builds at once: $(clusters)"
+kill -9 $pid
+wait $pid || true
+vimage prune-build-nodes --json | jq -e '.clusters | length == 1' >/dev/null || die "not taken away"
+no_clusters "prune-build-nodes"
+
 vimage fsck >/dev/null || die "fsck"
 echo "build_bases: all is well"

@@ -1,14 +1,11 @@
 #include "tools/vimage/build/build_node.h"
 
-#include <unistd.h>
-
 #include <atomic>
-#include <chrono>
-#include <cstdio>
 #include <optional>
 #include <utility>
 
 #include "common/printable.h"
+#include "tools/vimage/build/leftovers.h"
 
 namespace strata::tools {
 namespace {
@@ -26,10 +23,8 @@ BuildNode::~BuildNode() {
 
 Status BuildNode::Create(const std::string& image) {
   static std::atomic<uint64_t> count{0};
-  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
-  char name[64];
-  std::snprintf(name, sizeof(name), "build-%lx-%lx-%lx", static_cast<unsigned long>(::getpid()),
-                static_cast<unsigned long>(now & 0xffffffff), static_cast<unsigned long>(++count));
+  ASSIGN_OR_RETURN(const BuildClient client, ThisClient());
+  const std::string name = BuildClusterName(client, ++count);
   api::CreateRequest request;
   request.set_name(name);
   request.set_image(image);

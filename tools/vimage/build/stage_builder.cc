@@ -2,7 +2,9 @@
 
 #include "common/printable.h"
 #include "common/rpc/channel.h"
+#include "tools/vimage/build/last_use.h"
 #include "tools/vimage/build/layer_upload.h"
+#include "tools/vimage/build/leftovers.h"
 #include "tools/vimage/build/stage_mounts.h"
 #include "tools/vimage/build/user_lookup.h"
 
@@ -36,6 +38,13 @@ Result<std::shared_ptr<grpc::Channel>> BuildContext::Vclusterd() {
     ASSIGN_OR_RETURN(vclusterd_channel,
                      rpc::ConnectLocal(DefaultSocket(Daemon::kVclusterd), "vclusterd"),
                      "RUN needs a container");
+    const auto stub = vcluster::v1::VclusterService::NewStub(vclusterd_channel);
+    const auto removed = RemoveLeftovers(*stub);
+    // What is left takes room, and hinders nobody.
+    if (!removed.ok()) log.Warn("builds that were killed: " + removed.error().message());
+    if (removed.ok() && !removed->empty()) {
+      log.Say("[build] took away what " + std::to_string(removed->size()) + " killed steps left");
+    }
   }
   return vclusterd_channel;
 }
@@ -114,7 +123,7 @@ Status StageBuilder::Start() {
   return Ok();
 }
 
-Result<BuiltFiles> StageBuilder::Open(const std::string& reference) {
+Result<BuiltFiles> StageBuilder::Open(const std::string& reference, api::Image* image) {
   api::ShowRequest request;
   request.set_reference(reference);
   ASSIGN_OR_RETURN(const api::ShowResponse shown,
@@ -123,12 +132,14 @@ Result<BuiltFiles> StageBuilder::Open(const std::string& reference) {
   files.reference = reference;
   for (const api::Layer& layer : shown.image().layers()) files.layers.push_back(layer.digest());
   files.plain = shown.image().config().ByteSizeLong() == 0;
+  if (image != nullptr) *image = shown.image();
   return files;
 }
 
 Result<std::optional<BuiltFiles>> StageBuilder::FindCached(const std::string& reference,
                                                            size_t new_layers) {
-  Result<BuiltFiles> found = Open(reference);
+  api::Image image;
+  Result<BuiltFiles> found = Open(reference, &image);
   if (!found.ok()) {
     if (found.error().code() == Code::kNotFound || found.error().code() == Code::kCorrupt) {
       return std::optional<BuiltFiles>();
@@ -137,6 +148,7 @@ Result<std::optional<BuiltFiles>> StageBuilder::FindCached(const std::string& re
   }
   const bool fits = found->plain && found->layers.size() == files_.layers.size() + new_layers &&
                     std::equal(files_.layers.begin(), files_.layers.end(), found->layers.begin());
+  if (fits) NoteUse(*imaged_, context_.calls, reference, image);
   return fits ? std::optional(std::move(*found)) : std::nullopt;
 }
 

@@ -102,7 +102,8 @@ class StageBuilder {
   Result<std::optional<BuiltFiles>> FindCached(const std::string& reference, size_t new_layers);
   // The files as an image whose nodes run nothing but their init.
   Result<std::string> PlainImage();
-  Result<BuiltFiles> Open(const std::string& reference);
+  // `image`: what imaged says of it; may be null.
+  Result<BuiltFiles> Open(const std::string& reference, imaged::v1::Image* image = nullptr);
   Result<std::vector<BuildSecret>> SecretsOf(const std::vector<SecretMount>& mounts,
                                              imaged::build::CacheKey* key);
   // What "--from=TEXT" means, as a reference; empty: it has no files.
