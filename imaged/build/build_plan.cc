@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/printable.h"
+#include "imaged/build/mount_fields.h"
 
 namespace strata::imaged::build {
 namespace {
@@ -62,14 +63,25 @@ Result<PlannedStage> PlanStage(const Dockerfile& file, size_t index, const Argum
     planned.base.image = *base;
   }
   for (const Instruction& instruction : stage.instructions) {
-    if (instruction.keyword != "COPY") continue;
     for (const Flag& flag : instruction.flags) {
-      if (flag.name != "from") continue;
-      const auto source = ResolveFrom(file, index, flag.value);
+      std::string from;
+      if (instruction.keyword == "RUN" && flag.name == "mount") {
+        from = BindFrom(flag.value);
+        if (from.empty()) continue;
+      } else if (instruction.keyword == "COPY" && flag.name == "from") {
+        from = flag.value;
+      } else {
+        continue;
+      }
+      const auto source = ResolveFrom(file, index, from);
       if (!source.ok()) {
         return ErrorAt(file.path, instruction, source.error().code(), source.error().message());
       }
-      if (source->stage) planned.waits_for.insert(*source->stage);
+      if (source->stage) {
+        planned.waits_for.insert(*source->stage);
+      } else {
+        planned.images.insert(source->image);
+      }
     }
   }
   return planned;

@@ -21,8 +21,9 @@ struct Source {
 struct PlannedStage {
   size_t stage = 0;  // In Dockerfile::stages.
   Source base;
-  std::set<size_t> waits_for;  // Stages, all of them earlier.
-  std::string title;           // Its name, or "stage 2".
+  std::set<size_t> waits_for;    // Stages, all of them earlier.
+  std::set<std::string> images;  // That --from takes files from, besides the base.
+  std::string title;             // Its name, or "stage 2".
 };
 
 struct BuildPlan {

@@ -3,71 +3,8 @@
 # file, going back, failures that leave nothing; and the same files built by buildah, compared.
 # No network.
 set -euo pipefail
-top=$1
-export STRATA_BIN_DIR=$2
-PATH=$STRATA_BIN_DIR:$PATH
-root=$(mktemp -d /var/tmp/strata-build.XXXXXX)
-chmod 755 "$root"  # Containers have to pass it.
-export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run STRATA_LOG_DIR=$root/log
-export STRATA_VCLUSTERD_FLAGS="--subnet-pool 10.222.0.0/16"
-bah() {
-  buildah --root "$root/bah" --runroot "$root/bahrun" --storage-driver vfs "$@"
-}
-clean_up() {
-  local code=$?
-  [ $code -eq 0 ] || tail -n 30 "$root"/log/*.log "$root"/*.log >&2 || true
-  bah umount --all >/dev/null 2>&1 || true
-  "$top/tools/quickstart" --down --purge >"$root/down.log" 2>&1 || {
-    cat "$root/down.log" >&2
-    "$top/tools/setup/daemons" stop >&2 || true
-    code=1
-  }
-  if grep -q "$root" /proc/self/mounts; then
-    echo "build: mounts are left" >&2
-    grep "$root" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l
-    [ $code -ne 0 ] || code=1
-  fi
-  rm -rf --one-file-system "$root"
-  exit $code
-}
-trap clean_up EXIT
-die() { echo "build: $*" >&2; exit 1; }
-refused() {
-  local code=0
-  message=$("${@:2}" 2>&1 >/dev/null) || code=$?
-  [ $code = "$1" ] || die "'${*:2}' exited with $code, not $1: $message"
-}
-says() { case $message in *$1*) ;; *) die "the error does not say '$1': $message" ;; esac; }
-no_clusters() {
-  [ "$(vcluster list --json | jq '.clusters | length')" = 0 ] || die "$1: a Vcluster is left"
-}
-# Builds with --json into $root/built.json and checks how many steps there were, and how many cached.
-built() {
-  local steps=$1 cached=$2
-  shift 2
-  vimage build --json "$@" >"$root/built.json" 2>"$root/build.log" || {
-    cat "$root/build.log" >&2
-    die "build $*"
-  }
-  jq -e ".steps == $steps and .cached_steps == $cached" "$root/built.json" >/dev/null ||
-    die "not $steps steps, $cached cached: $(cat "$root/built.json")"
-}
-file_of() { vimage export "$1" | tar -xO --wildcards "*$2"; }
-
-"$top/tools/quickstart" --no-build --no-job >/dev/null
-
-echo "== a base of busybox"
-base=$root/base
-mkdir -p "$base"/{bin,etc,dev,proc,sys,tmp,run,root,srv/old,usr/lib}
-cp /bin/busybox "$base/bin/busybox"
-for applet in sh cat ls mkdir echo ln chmod chown rm rmdir id env touch sleep cp grep; do
-  ln -s busybox "$base/bin/$applet"
-done
-ln -s usr/lib "$base/lib"
-printf 'root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/srv:/bin/sh\n' >"$base/etc/passwd"
-printf 'root:x:0:\napp:x:1001:\nstaff:x:50:\n' >"$base/etc/group"
-for file in hosts hostname resolv.conf machine-id; do touch "$base/etc/$file"; done
-vimage import "$base" base --env FROM_BASE=yes >/dev/null
+top=$1 bin=$2 pool=10.222.0.0/16
+. "$top/tests/integration/build_lib.sh"
 
 echo "== steps are cached by what they see, and a change undoes only what follows"
 context=$root/context
@@ -177,6 +114,34 @@ says "no tag was moved"
 [ "$(vimage show spark-master:v1 --json | jq -r .image.digest)" = "$before" ] || die "a tag moved"
 [ "$(vimage builds spark-master --json | jq '.images | length')" = 1 ] || die "a build is left"
 
+echo "== a tag that cannot move takes those that moved back"
+# Sharing what a container left a key in is refused, so the second of these two tags stays.
+mkdir "$root/t"
+cat >"$root/t/Dockerfile" <<'END'
+FROM base AS one
+ARG N
+RUN echo "$N" >/n
+FROM one AS two
+ARG KEY
+RUN mkdir -p /root/.ssh && echo "$KEY" >/root/.ssh/id_rsa && chmod 600 /root/.ssh/id_rsa
+END
+two=(--image one=t-one:v1 --image two=t-two:v1 "$root/t")
+vimage build --quiet "${two[@]}" --build-arg N=1 >/dev/null
+vimage share t-two:v1 public --keep-secrets >/dev/null
+digests() { for name in t-one:v1 t-two:v1; do
+  vimage show "$name" --json | jq -r .image.digest
+done; }
+before=$(digests)
+key="-----BEGIN OPENSSH PRIVATE KEY-----"
+refused 7 vimage build --quiet "${two[@]}" --build-arg N=2 --build-arg "KEY=$key"
+says "no tag was moved"
+[ "$(digests)" = "$before" ] || die "a tag stayed where the failed build moved it"
+[ "$(vimage builds t-one --json | jq '.images | length')" = 1 ] || die "a build of t-one is left"
+refused 7 vimage build --quiet --image one=t-new "${two[@]}" --build-arg N=2 --build-arg "KEY=$key"
+refused 3 vimage show t-new
+vimage build --quiet "${two[@]}" --build-arg N=2 --build-arg "KEY=$key" --keep-secrets >/dev/null
+[ "$(digests | head -n 1)" != "$(echo "$before" | head -n 1)" ] || die "the tags did not move"
+
 echo "== a step that fails says where, and leaves nothing"
 mkdir "$root/f"
 printf 'FROM base\nRUN echo before\n\nRUN echo about to fail; exit 3\n' >"$root/f/Dockerfile"
@@ -186,7 +151,7 @@ says "about to fail"
 refused 3 vimage show f
 no_clusters "a failing step"
 for case in 'COPY none /x|Dockerfile:2: ' 'COPY ../etc/passwd /x|not in the build' \
-  'ADD http://x/y /z|RUN curl' 'RUN --mount=type=cache,target=/x true|Dockerfile:2: ' \
+  'ADD http://x/y /z|RUN curl' 'RUN --mount=type=ssh true|Dockerfile:2: ' \
   'USER nobody-there
 RUN true|no user' 'NOPE x|Dockerfile:2: '; do
   printf 'FROM base\n%s\n' "${case%|*}" >"$root/f/Dockerfile"
@@ -235,8 +200,9 @@ RUN mkdir -p /out/deep && echo x >/out/deep/file && chown 1000:50 /out/deep/file
     chmod 640 /out/deep/file && ln -s deep/file /out/link
 FROM ${BASE}
 ARG WHO=world
-ENV GREETING="hello ${WHO}" PATH=/opt/bin:/bin
-LABEL role=test two.words='a b'
+ENV GREETING="hello ${WHO}" PATH=/opt/bin:/bin WORK=/work PORT=8080 SIGNAL=INT LOGIN=app
+LABEL role=test two.words='a b' by="$WHO, ${GREETING}" "$WHO.key"=x
+LABEL old style $WHO
 COPY tree /data/tree
 COPY tree/sub/. /data/plain/
 COPY --chown=app:staff x1 x2 /data/owned/
@@ -251,14 +217,17 @@ COPY --from=first /out /from
 COPY --from=first /out/deep/file /from2/
 RUN echo "$GREETING" >/greeting && rm /data/tree/a && echo more >>/srv/renamed && \
     chmod 700 /data/plain && mkdir /emptied && rm -r /data/numbers
-WORKDIR /work
-WORKDIR here
+WORKDIR $WORK
+WORKDIR ${NONE:-here}
 COPY x1 relative
 RUN echo made >in-workdir
-USER app
-EXPOSE 80 53/udp
-VOLUME /vol
-STOPSIGNAL SIGINT
+USER ${LOGIN}
+EXPOSE 80 53/udp $PORT ${PORT}/udp
+VOLUME /vol $WORK/data
+VOLUME ["/json"]
+STOPSIGNAL SIG${SIGNAL}
+HEALTHCHECK --interval=5s CMD true
+ONBUILD RUN false
 ENTRYPOINT ["/bin/sh"]
 CMD ["-c", "id"]
 END

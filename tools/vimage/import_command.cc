@@ -87,7 +87,7 @@ Result<int> Import(Tool& tool, const ImportArguments& arguments) {
   options.set_bytes_total(source->size_bytes());
   options.set_literal_names(source->literal_names());
   ASSIGN_OR_RETURN(api::ImportResult result, ImportStream(tool, *source, options));
-  return ShowImport(tool, *source, std::move(result));
+  return ShowImport(tool, source->warnings(), std::move(result));
 }
 
 }  // namespace

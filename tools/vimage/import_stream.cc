@@ -58,8 +58,9 @@ Result<api::ImportResult> ImportStream(Tool& tool, TarSource& source,
   return std::move(*result);
 }
 
-Result<int> ShowImport(Tool& tool, const TarSource& source, api::ImportResult result) {
-  for (const std::string& warning : source.warnings()) {
+Result<int> ShowImport(Tool& tool, const std::vector<std::string>& warnings,
+                       api::ImportResult result) {
+  for (const std::string& warning : warnings) {
     result.mutable_summary()->add_warnings(warning);
   }
   if (tool.json()) {

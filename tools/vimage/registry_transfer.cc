@@ -154,18 +154,20 @@ Result<Pushed> PushLayout(RegistrySession& session, LayoutReader& reader, Progre
 
 }  // namespace
 
-void AddRegistryOptions(CLI::App* command, RegistryArguments* arguments) {
+void AddRegistryOptions(CLI::App* command, RegistryArguments* arguments, bool one_registry) {
   const std::string group = "Registries (docker://)";
   command
       ->add_option("--creds-file", arguments->creds_file,
                    "Credentials as podman login keeps them (default: $REGISTRY_AUTH_FILE, or where "
                    "podman keeps yours)")
       ->group(group);
-  command->add_option("--username", arguments->username, "With --password-stdin")->group(group);
-  command
-      ->add_flag("--password-stdin", arguments->password_stdin,
-                 "Read the password, or token, from standard input")
-      ->group(group);
+  if (one_registry) {
+    command->add_option("--username", arguments->username, "With --password-stdin")->group(group);
+    command
+        ->add_flag("--password-stdin", arguments->password_stdin,
+                   "Read the password, or token, from standard input")
+        ->group(group);
+  }
   command
       ->add_option("--tls-verify", arguments->tls_verify,
                    "false: take any certificate, and plain HTTP if there is no TLS")
@@ -177,7 +179,9 @@ void AddRegistryOptions(CLI::App* command, RegistryArguments* arguments) {
       ->group(group);
 }
 
-Result<int> PullFromRegistry(Tool& tool, const RegistryArguments& arguments) {
+Result<RegistryImport> ImportFromRegistry(Tool& tool, const RegistryArguments& arguments,
+                                          const std::string& known_location,
+                                          const std::string& location_label) {
   CancelToken cancel;
   std::unique_ptr<RegistrySession> session;
   RegistrySession::Image image;
@@ -190,6 +194,11 @@ Result<int> PullFromRegistry(Tool& tool, const RegistryArguments& arguments) {
     ASSIGN_OR_RETURN(session, Connect(tool, arguments, /*push=*/false, &cancel));
     ASSIGN_OR_RETURN(image, session->GetImage(platform));
   }
+  RegistryImport imported;
+  imaged::RegistryLocation found = session->location();
+  found.digest = image.descriptor.digest;
+  imported.location = found.ToString();
+  if (imported.location == known_location) return imported;
   api::ImportOptions options;
   options.set_reference(arguments.name.empty() ? NameOf(session->location()) : arguments.name);
   options.set_replace(arguments.replace);
@@ -197,16 +206,27 @@ Result<int> PullFromRegistry(Tool& tool, const RegistryArguments& arguments) {
   options.set_platform(arguments.platform);
   options.mutable_lineage()->set_origin("pull " + session->location().ToString());
   options.mutable_lineage()->set_command(tool.command_line());
+  if (!location_label.empty()) {
+    (*options.mutable_labels())[location_label] = imported.location;
+  }
   ASSIGN_OR_RETURN(size_t known, CountKnown(tool, image));
   while (true) {
     ASSIGN_OR_RETURN(const auto source, StartRegistrySource(session.get(), image, known, &cancel));
     options.set_bytes_total(source->size_bytes());
     Result<api::ImportResult> result = ImportStream(tool, *source, options);
-    if (result.ok()) return ShowImport(tool, *source, std::move(*result));
+    if (result.ok()) {
+      imported.result = std::move(*result);
+      return imported;
+    }
     // What was here may have been deleted since.
     if (known == 0 || result.error().code() != Code::kNotFound) return result.error();
     known = 0;
   }
+}
+
+Result<int> PullFromRegistry(Tool& tool, const RegistryArguments& arguments) {
+  ASSIGN_OR_RETURN(RegistryImport imported, ImportFromRegistry(tool, arguments, "", ""));
+  return ShowImport(tool, {}, std::move(*imported.result));
 }
 
 Result<int> PushToRegistry(Tool& tool, const RegistryArguments& arguments) {

@@ -12,7 +12,7 @@ int VimageMain(int argc, const char* const* argv, Console& console);
 // Each adds its subcommands to `tool`, which keeps what they hold.
 void AddImportCommand(Tool& tool);
 void AddBuildCommand(Tool& tool);
-void AddBuildHistoryCommands(Tool& tool);  // builds, rollback, prune-build-cache
+void AddBuildHistoryCommands(Tool& tool);  // builds, rollback, prune-build-…
 void AddQueryCommands(Tool& tool);     // list, browse, show, ls, versions, lineage
 void AddPeerCommands(Tool& tool);      // pull, push, prestage
 void AddEventCommands(Tool& tool);     // events

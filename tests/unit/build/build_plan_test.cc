@@ -18,7 +18,8 @@ constexpr char kFile[] =
     "FROM scratch\n"
     "COPY --from=left /a /a\n"
     "COPY --from=3 /b /b\n"
-    "COPY --from=other:v1 /c /c\n";
+    "COPY --from=other:v1 /c /c\n"
+    "RUN --mount=from=unused,target=/u --mount=type=cache,target=/c true\n";
 
 std::vector<size_t> Stages(const BuildPlan& plan) {
   std::vector<size_t> stages;
@@ -31,10 +32,11 @@ TEST(BuildPlan, HoldsWhatTheTargetNeedsAndNothingElse) {
   ASSERT_TRUE(file.ok());
   const auto plan = PlanBuild(*file, {{"BASE", "alice/own"}}, {""});
   ASSERT_TRUE(plan.ok()) << plan.error().message();
-  EXPECT_THAT(Stages(*plan), ElementsAre(0, 2, 3, 4));
+  EXPECT_THAT(Stages(*plan), ElementsAre(0, 1, 2, 3, 4));
   EXPECT_EQ(plan->stages[0].base.image, "alice/own:12");
-  EXPECT_EQ(plan->stages[1].base.stage, 0u);
-  EXPECT_THAT(plan->stages[3].waits_for, ElementsAre(2, 3));
+  EXPECT_EQ(plan->stages[2].base.stage, 0u);
+  EXPECT_THAT(plan->stages[4].waits_for, ElementsAre(1, 2, 3));
+  EXPECT_THAT(plan->stages[4].images, ElementsAre("other:v1"));
   EXPECT_THAT(Stages(*PlanBuild(*file, {}, {"RIGHT", "1"})), ElementsAre(0, 1, 3));
 }
 

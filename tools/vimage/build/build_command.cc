@@ -12,6 +12,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
+#include "tools/vimage/build/base_images.h"
 #include "tools/vimage/build/parallel_stages.h"
 #include "tools/vimage/build/publisher.h"
 #include "tools/vimage/describe.h"
@@ -39,6 +40,9 @@ struct BuildArguments {
   bool no_cache = false;
   bool quiet = false;
   bool keep_secrets = false;
+  bool pull = false;
+  std::string mount_cache_limit = "4G";
+  RegistryArguments registry;
 };
 
 struct Wanted {
@@ -165,9 +169,20 @@ void WarnOfUnused(const Dockerfile& file, const Arguments& given, BuildLog& log)
   }
 }
 
+// The image that a stage rests on, through the stages between.
+std::string BaseOf(const BuildPlan& plan, size_t stage) {
+  for (auto planned = plan.stages.rbegin(); planned != plan.stages.rend(); ++planned) {
+    if (planned->stage != stage) continue;
+    if (!planned->base.stage) return planned->base.image;
+    stage = *planned->base.stage;  // An earlier one.
+  }
+  return "";
+}
+
 Result<std::vector<Publication>> Publications(
     const std::vector<Wanted>& wanted, const BuildPlan& plan, const Input& input,
-    const std::map<size_t, std::shared_ptr<const BuiltStage>>& built) {
+    const std::map<size_t, std::shared_ptr<const BuiltStage>>& built,
+    const std::map<std::string, BaseImage>& bases) {
   std::vector<Publication> publications;
   for (size_t i = 0; i < wanted.size(); ++i) {
     const BuiltStage& stage = *built.at(plan.targets[i]);
@@ -181,6 +196,9 @@ Result<std::vector<Publication>> Publications(
     publication.labels[kDockerfileLabel] = input.digest;
     const imaged::build::Stage& of = input.file.stages[plan.targets[i]];
     publication.labels[kStageLabel] = of.name.empty() ? std::to_string(plan.targets[i]) : of.name;
+    if (const auto base = bases.find(BaseOf(plan, plan.targets[i])); base != bases.end()) {
+      publication.labels[kBaseLabel] = base->second.location;
+    }
     publications.push_back(std::move(publication));
   }
   return publications;
@@ -215,6 +233,8 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
   ASSIGN_OR_RETURN(const std::vector<Wanted> wanted, WantedImages(arguments));
   ASSIGN_OR_RETURN(const Arguments given, GivenArguments(arguments));
   ASSIGN_OR_RETURN(const auto secrets, Secrets(arguments));
+  ASSIGN_OR_RETURN(const uint64_t mount_bytes_max, ParseBytes(arguments.mount_cache_limit),
+                   "--mount-cache-limit");
   ASSIGN_OR_RETURN(const Input input, ReadInput(arguments));
   std::vector<std::string> targets;
   for (const Wanted& each : wanted) targets.push_back(each.stage);
@@ -222,6 +242,10 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   BuildLog log(tool.console(), arguments.quiet || tool.json());
   WarnOfUnused(input.file, given, log);
+  ASSIGN_OR_RETURN(const auto bases,
+                   BringBases(tool, plan, arguments.registry, arguments.pull, log));
+  std::map<std::string, std::string> brought;
+  for (const auto& [text, base] : bases) brought[text] = base.reference;
 
   OpenCalls calls;
   const InterruptWatcher watcher([&] { calls.Cancel(); });
@@ -231,7 +255,9 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
                        .secrets = secrets,
                        .directory = arguments.directory,
                        .ignore = input.ignore,
+                       .brought = std::move(brought),
                        .no_cache = arguments.no_cache,
+                       .mount_bytes_max = mount_bytes_max,
                        .imaged_channel = channel,
                        .calls = calls,
                        .log = log,
@@ -241,7 +267,7 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
   const auto built = BuildStages(context, arguments.jobs);
   if (watcher.interrupted()) return Error(Code::kCancelled, "cancelled: nothing was built");
   if (!built.ok()) return built.error();
-  ASSIGN_OR_RETURN(const auto publications, Publications(wanted, plan, input, *built));
+  ASSIGN_OR_RETURN(const auto publications, Publications(wanted, plan, input, *built, bases));
   const auto imaged = api::ImageService::NewStub(channel);
   Publisher publisher(*imaged, calls, tool.command_line(), arguments.keep_secrets);
   ASSIGN_OR_RETURN(const std::vector<Published> images, publisher.Publish(publications));
@@ -258,7 +284,8 @@ void AddBuildCommand(Tool& tool) {
       "  vimage build -t tools:v2 .\n"
       "  vimage build -t web --build-arg VERSION=3 --target final src\n"
       "  vimage build --image master=spark-master --image worker=spark-worker .\n"
-      "  vimage build -t app --secret id=token,src=$HOME/.token .",
+      "  vimage build -t app --secret id=token,src=$HOME/.token .\n"
+      "  vimage build -t app --pull .      # FROM registry.lab:5000/team/base:1",
       [&tool, arguments] { return Build(tool, *arguments); });
   command->add_option("DIRECTORY", to.directory, "What COPY takes files from")
       ->capture_default_str();
@@ -275,10 +302,17 @@ void AddBuildCommand(Tool& tool) {
   command->add_option("--jobs", to.jobs, "How many stages at once")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  command->add_flag("--pull", to.pull,
+                    "Ask registries again for bases that were brought here before");
   command->add_flag("--no-cache", to.no_cache, "Do every step anew");
+  command
+      ->add_option("--mount-cache-limit", to.mount_cache_limit,
+                   "How much a RUN --mount=type=cache may keep")
+      ->capture_default_str();
   command->add_flag("--quiet", to.quiet, "Only say what failed");
   command->add_flag("--keep-secrets", to.keep_secrets,
                     "Also when the name is shared and containers left keys or tokens");
+  AddRegistryOptions(command, &to.registry, /*one_registry=*/false);
 }
 
 }  // namespace strata::tools

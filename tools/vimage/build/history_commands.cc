@@ -1,10 +1,15 @@
 // Earlier builds of a name: builds, rollback; and what steps left, build-cache.
 #include <algorithm>
+#include <optional>
 #include <ostream>
 
 #include "common/printable.h"
+#include "common/rpc/channel.h"
+#include "imaged/build/cache_age.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
+#include "tools/vimage/build/last_use.h"
+#include "tools/vimage/build/leftovers.h"
 #include "tools/vimage/build/publisher.h"
 #include "tools/vimage/build/stage_builder.h"
 #include "tools/vimage/describe.h"
@@ -98,7 +103,46 @@ Result<int> Rollback(Tool& tool, const std::string& text, const std::string& wan
   });
 }
 
-Result<int> PruneCache(Tool& tool) {
+struct PruneArguments {
+  std::string older_than;
+  std::string keep_bytes;
+};
+
+bool IsStep(const api::Image& image) {
+  return !image.tag().starts_with("base-") && !image.tag().starts_with("mount-");
+}
+
+// Those of the cache that are to go.
+Result<std::vector<api::Image>> ToForget(const api::VersionsResponse& versions,
+                                         const PruneArguments& arguments) {
+  std::optional<int64_t> used_before;
+  if (!arguments.older_than.empty()) {
+    const int64_t now = NowUnixMs();
+    ASSIGN_OR_RETURN(const int64_t until, ParseUntil(arguments.older_than, now), "--older-than");
+    used_before = now - (until - now);
+  }
+  std::optional<uint64_t> keep_bytes;
+  if (!arguments.keep_bytes.empty()) {
+    ASSIGN_OR_RETURN(keep_bytes, ParseBytes(arguments.keep_bytes), "--keep-bytes");
+  }
+  std::vector<imaged::build::CacheEntry> entries;
+  for (const api::Image& image : versions.images()) {
+    imaged::build::CacheEntry& entry = entries.emplace_back();
+    entry.last_use_unix_ms = LastUseUnixMs(image);
+    // What is below a step's own layer is another step's, or an image's.
+    for (int i = IsStep(image) ? image.layers_size() - 1 : 0; i >= 0 && i < image.layers_size();
+         ++i) {
+      entry.layers[image.layers(i).digest()] = image.layers(i).content_bytes();
+    }
+  }
+  std::vector<api::Image> forget;
+  for (const size_t index : imaged::build::EntriesToForget(entries, used_before, keep_bytes)) {
+    forget.push_back(versions.images(static_cast<int>(index)));
+  }
+  return forget;
+}
+
+Result<int> PruneCache(Tool& tool, const PruneArguments& arguments) {
   api::VersionsRequest request;
   request.set_reference(kCacheName);
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
@@ -110,7 +154,8 @@ Result<int> PruneCache(Tool& tool) {
     return CallError(status, Daemon::kImaged);
   }
   api::PruneResponse all;
-  for (const api::Image& image : versions.images()) {
+  ASSIGN_OR_RETURN(const std::vector<api::Image> forget, ToForget(versions, arguments));
+  for (const api::Image& image : forget) {
     api::DeleteRequest remove;
     remove.set_reference(image.owner() + "/" + image.name() +
                          (image.tag().empty() ? "@" + image.digest() : ":" + image.tag()));
@@ -128,6 +173,19 @@ Result<int> PruneCache(Tool& tool) {
   return Show(tool, all, [&](const auto& pruned) {
     tool.console().out << HumanCount(static_cast<uint64_t>(pruned.images_size()))
                        << " steps forgotten, " << HumanBytes(pruned.freed_bytes()) << " freed\n";
+  });
+}
+
+Result<int> PruneNodes(Tool& tool) {
+  ASSIGN_OR_RETURN(const auto channel,
+                   rpc::ConnectLocal(DefaultSocket(Daemon::kVclusterd), "vclusterd"));
+  const auto vclusterd = vcluster::v1::VclusterService::NewStub(channel);
+  ASSIGN_OR_RETURN(const std::vector<std::string> removed, RemoveLeftovers(*vclusterd));
+  vcluster::v1::Clusters clusters;
+  for (const std::string& name : removed) clusters.add_clusters()->set_name(name);
+  return Show(tool, clusters, [&](const auto& all) {
+    for (const auto& cluster : all.clusters()) tool.console().out << cluster.name() << " deleted\n";
+    if (all.clusters().empty()) tool.console().out << "no killed build has left anything\n";
   });
 }
 
@@ -149,9 +207,19 @@ void AddBuildHistoryCommands(Tool& tool) {
   command->add_option("BUILD", *build, "A number of 'vimage builds'; the one before if not given");
   command->add_flag("--keep-secrets", *keep_secrets,
                     "Also when NAME is shared and containers left keys or tokens in the image");
-  tool.AddCommand("prune-build-cache", "Forget what the steps of your builds made",
-                  "  vimage prune-build-cache   # images that were built stay as they are",
-                  [&tool] { return PruneCache(tool); });
+  auto prune = std::make_shared<PruneArguments>();
+  command =
+      tool.AddCommand("prune-build-cache", "Forget what the steps of your builds made",
+                      "  vimage prune-build-cache   # images that were built stay as they are\n"
+                      "  vimage prune-build-cache --older-than 30d --keep-bytes 10G",
+                      [&tool, prune] { return PruneCache(tool, *prune); });
+  command->add_option("--older-than", prune->older_than,
+                      "Only what no build used for so long: 30d, 12h, 90m");
+  command->add_option("--keep-bytes", prune->keep_bytes,
+                      "Then what was used longest ago, until the rest is no larger than this");
+  tool.AddCommand("prune-build-nodes", "Take away the Vclusters of your builds that were killed",
+                  "  vimage prune-build-nodes   # the next build does the same",
+                  [&tool] { return PruneNodes(tool); });
 }
 
 }  // namespace strata::tools

@@ -7,9 +7,9 @@ namespace strata::tools {
 
 namespace api = imaged::v1;
 
-Result<api::ImportResult> UploadLayer(api::ImageService::Stub& imaged, OpenCalls& calls,
-                                      const api::ImportOptions& options,
-                                      const std::function<Status(imaged::PaxWriter&)>& write) {
+Result<api::ImportResult> UploadArchive(
+    api::ImageService::Stub& imaged, OpenCalls& calls, const api::ImportOptions& options,
+    const std::function<Status(const imaged::ByteSink&)>& write) {
   OpenCalls::Call call(calls);
   const auto stream = imaged.Import(call.context());
   std::optional<api::ImportResult> result;
@@ -24,14 +24,12 @@ Result<api::ImportResult> UploadLayer(api::ImageService::Stub& imaged, OpenCalls
   api::ImportRequest request;
   *request.mutable_options() = options;
   broken = !stream->Write(request);
-  imaged::PaxWriter writer([&](std::string_view bytes) -> Status {
+  const Status written = write([&](std::string_view bytes) -> Status {
     if (broken) return Error(Code::kCancelled, "imaged ended the import");
     request.set_tar(std::string(bytes));
     broken = !stream->Write(request);
     return Ok();
   });
-  Status written = write(writer);
-  if (written.ok()) written = writer.Finish();
   if (!written.ok() && !broken) call.context()->TryCancel();
   if (written.ok() && !broken) {
     request.set_end(true);
@@ -44,6 +42,16 @@ Result<api::ImportResult> UploadLayer(api::ImageService::Stub& imaged, OpenCalls
   if (!status.ok()) return CallError(status, Daemon::kImaged);
   if (!result) return Error(Code::kInternal, "imaged ended the import without a result");
   return std::move(*result);
+}
+
+Result<api::ImportResult> UploadLayer(api::ImageService::Stub& imaged, OpenCalls& calls,
+                                      const api::ImportOptions& options,
+                                      const std::function<Status(imaged::PaxWriter&)>& write) {
+  return UploadArchive(imaged, calls, options, [&](const imaged::ByteSink& sink) -> Status {
+    imaged::PaxWriter writer(sink);
+    RETURN_IF_ERROR(write(writer));
+    return writer.Finish();
+  });
 }
 
 }  // namespace strata::tools

@@ -1,4 +1,4 @@
-// One import call: entries that this process makes become a layer on an image.
+// One import call: what this process makes becomes an image, or a layer on one.
 #pragma once
 
 #include <functional>
@@ -10,6 +10,12 @@
 
 namespace strata::tools {
 
+// `write` gives the bytes of an archive of at most kSinkBytesMax at once; when it fails, no image
+// is made.
+Result<imaged::v1::ImportResult> UploadArchive(
+    imaged::v1::ImageService::Stub& imaged, OpenCalls& calls,
+    const imaged::v1::ImportOptions& options,
+    const std::function<Status(const imaged::ByteSink&)>& write);
 // `write` gives the entries; when it fails, no image is made. Finish is called for it.
 Result<imaged::v1::ImportResult> UploadLayer(
     imaged::v1::ImageService::Stub& imaged, OpenCalls& calls,

@@ -7,6 +7,7 @@
 
 #include "common/result.h"
 #include "tools/vimage/build/build_log.h"
+#include "tools/vimage/build/node_mounts.h"
 #include "tools/vimage/build/open_calls.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
 
@@ -28,6 +29,7 @@ struct RunOrder {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::vector<BuildSecret> secrets;
+  std::vector<NodeMount> mounts;
   std::string result;        // Reference of the image that is made.
   std::string command_line;  // For its lineage.
 };

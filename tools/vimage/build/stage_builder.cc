@@ -2,8 +2,10 @@
 
 #include "common/printable.h"
 #include "common/rpc/channel.h"
+#include "tools/vimage/build/last_use.h"
 #include "tools/vimage/build/layer_upload.h"
-#include "tools/vimage/build/step_options.h"
+#include "tools/vimage/build/leftovers.h"
+#include "tools/vimage/build/stage_mounts.h"
 #include "tools/vimage/build/user_lookup.h"
 
 namespace strata::tools {
@@ -36,6 +38,13 @@ Result<std::shared_ptr<grpc::Channel>> BuildContext::Vclusterd() {
     ASSIGN_OR_RETURN(vclusterd_channel,
                      rpc::ConnectLocal(DefaultSocket(Daemon::kVclusterd), "vclusterd"),
                      "RUN needs a container");
+    const auto stub = vcluster::v1::VclusterService::NewStub(vclusterd_channel);
+    const auto removed = RemoveLeftovers(*stub);
+    // What is left takes room, and hinders nobody.
+    if (!removed.ok()) log.Warn("builds that were killed: " + removed.error().message());
+    if (removed.ok() && !removed->empty()) {
+      log.Say("[build] took away what " + std::to_string(removed->size()) + " killed steps left");
+    }
   }
   return vclusterd_channel;
 }
@@ -98,14 +107,14 @@ Status StageBuilder::Start() {
     return Ok();
   }
   api::ShowRequest request;
-  request.set_reference(planned_.base.image);
+  request.set_reference(context_.NameHere(planned_.base.image));
   const auto shown = context_.calls.Ask(*imaged_, Daemon::kImaged, &ImagedStub::Show, request);
   if (!shown.ok()) {
     const Error& error = shown.error();
     if (error.code() != Code::kNotFound && error.code() != Code::kInvalidArgument) return error;
     return Error(error.code(), error.message() +
-                                   ": images of registries are brought here by "
-                                   "'vimage pull docker://… NAME' first");
+                                   ": an image of a registry is named with its host, as "
+                                   "docker.io/library/debian:12");
   }
   settings_.StartFrom(shown->image().config());
   // By digest: the tag may move while this goes on.
@@ -114,7 +123,7 @@ Status StageBuilder::Start() {
   return Ok();
 }
 
-Result<BuiltFiles> StageBuilder::Open(const std::string& reference) {
+Result<BuiltFiles> StageBuilder::Open(const std::string& reference, api::Image* image) {
   api::ShowRequest request;
   request.set_reference(reference);
   ASSIGN_OR_RETURN(const api::ShowResponse shown,
@@ -123,12 +132,14 @@ Result<BuiltFiles> StageBuilder::Open(const std::string& reference) {
   files.reference = reference;
   for (const api::Layer& layer : shown.image().layers()) files.layers.push_back(layer.digest());
   files.plain = shown.image().config().ByteSizeLong() == 0;
+  if (image != nullptr) *image = shown.image();
   return files;
 }
 
 Result<std::optional<BuiltFiles>> StageBuilder::FindCached(const std::string& reference,
                                                            size_t new_layers) {
-  Result<BuiltFiles> found = Open(reference);
+  api::Image image;
+  Result<BuiltFiles> found = Open(reference, &image);
   if (!found.ok()) {
     if (found.error().code() == Code::kNotFound || found.error().code() == Code::kCorrupt) {
       return std::optional<BuiltFiles>();
@@ -137,6 +148,7 @@ Result<std::optional<BuiltFiles>> StageBuilder::FindCached(const std::string& re
   }
   const bool fits = found->plain && found->layers.size() == files_.layers.size() + new_layers &&
                     std::equal(files_.layers.begin(), files_.layers.end(), found->layers.begin());
+  if (fits) NoteUse(*imaged_, context_.calls, reference, image);
   return fits ? std::optional(std::move(*found)) : std::nullopt;
 }
 
@@ -195,9 +207,9 @@ Result<CopyOrder::Owner> StageBuilder::ResolveUser(const std::string& text,
   return users.Find(text);
 }
 
-Result<std::vector<BuildSecret>> StageBuilder::SecretsOf(const Instruction& run, CacheKey* key) {
+Result<std::vector<BuildSecret>> StageBuilder::SecretsOf(const std::vector<SecretMount>& mounts,
+                                                         CacheKey* key) {
   std::vector<BuildSecret> secrets;
-  ASSIGN_OR_RETURN(const auto mounts, SecretMounts(run, settings_, context_.file.escape));
   for (const SecretMount& mount : mounts) {
     const auto given = context_.secrets.find(mount.id);
     // Their bytes are in no key: a changed secret alone makes nothing anew.
@@ -224,7 +236,14 @@ Status StageBuilder::Run(const Instruction& instruction, StepLog& log) {
   CacheKey key(files_.layers, "run");
   key.AddList(order.argv).AddList(settings_.Environment()).Add(order.working_dir);
   key.Add(settings_.config().oci().user());
-  ASSIGN_OR_RETURN(order.secrets, SecretsOf(instruction, &key));
+  ASSIGN_OR_RETURN(const RunMounts flags,
+                   ReadRunMounts(instruction, settings_, context_.file.escape));
+  ASSIGN_OR_RETURN(order.secrets, SecretsOf(flags.secrets, &key));
+  StageMounts mounts(context_, *imaged_);
+  for (const TreeMount& mount : flags.trees) {
+    RETURN_IF_ERROR(mounts.Add(
+        mount, [&](const std::string& from) { return ReferenceOf(from); }, &key));
+  }
   return FindOrMake(key.Finish(), instruction, log, [&](const std::string& reference) -> Status {
     if (const std::string& user = settings_.config().oci().user(); !user.empty()) {
       ImageFiles base(*imaged_, context_.calls, files_.reference);
@@ -234,6 +253,7 @@ Status StageBuilder::Run(const Instruction& instruction, StepLog& log) {
     }
     ASSIGN_OR_RETURN(order.image, PlainImage());
     order.result = reference;
+    order.mounts = mounts.ForNode();
     ASSIGN_OR_RETURN(const auto channel, context_.Vclusterd());
     const auto vclusterd = vcluster::v1::VclusterService::NewStub(channel);
     return RunInNode(*vclusterd, context_.calls, order, log);
@@ -286,13 +306,18 @@ Status StageBuilder::Copy(const Instruction& instruction, StepLog& log) {
     ASSIGN_OR_RETURN(const auto source, OpenContext(context_.directory, context_.ignore));
     return PutFiles(instruction, "copy", *source, base, order, log);
   }
-  ASSIGN_OR_RETURN(const auto from,
-                   imaged::build::ResolveFrom(context_.file, planned_.stage, options.from));
-  const std::string reference = from.stage ? built_.at(*from.stage)->files.reference : from.image;
-  ImageFiles files(*imaged_, context_.calls, reference == "scratch" ? "" : reference);
+  ASSIGN_OR_RETURN(const std::string reference, ReferenceOf(options.from));
+  ImageFiles files(*imaged_, context_.calls, reference);
   const auto source = ImageSource(files);
   order.keep_owner = true;
   return PutFiles(instruction, "copy", *source, base, order, log);
+}
+
+Result<std::string> StageBuilder::ReferenceOf(const std::string& text) const {
+  ASSIGN_OR_RETURN(const auto from,
+                   imaged::build::ResolveFrom(context_.file, planned_.stage, text));
+  if (from.stage) return built_.at(*from.stage)->files.reference;
+  return from.image == "scratch" ? "" : context_.NameHere(from.image);
 }
 
 Status StageBuilder::PutFiles(const Instruction& instruction, const std::string& kind,

@@ -18,6 +18,7 @@
 #include "tools/vimage/build/copy_step.h"
 #include "tools/vimage/build/open_calls.h"
 #include "tools/vimage/build/run_step.h"
+#include "tools/vimage/build/step_options.h"
 
 namespace strata::tools {
 
@@ -44,7 +45,9 @@ struct BuildContext {
   const std::map<std::string, std::string>& secrets;  // Contents by id.
   std::string directory;
   imaged::build::IgnoreFile ignore;
+  std::map<std::string, std::string> brought;  // What a registry's image is called here.
   bool no_cache = false;
+  uint64_t mount_bytes_max = 0;  // Of what a cache mount keeps.
   std::shared_ptr<grpc::Channel> imaged_channel;
   OpenCalls& calls;
   BuildLog& log;
@@ -53,6 +56,11 @@ struct BuildContext {
   std::mutex& KeyMutex(const std::string& key) {
     const std::lock_guard lock(mutex);
     return key_mutexes[key];
+  }
+  // The name here of an image that the Dockerfile names.
+  const std::string& NameHere(const std::string& text) const {
+    const auto at = brought.find(text);
+    return at == brought.end() ? text : at->second;
   }
   // Connects at the first RUN: a build without one needs no vclusterd.
   Result<std::shared_ptr<grpc::Channel>> Vclusterd();
@@ -94,8 +102,12 @@ class StageBuilder {
   Result<std::optional<BuiltFiles>> FindCached(const std::string& reference, size_t new_layers);
   // The files as an image whose nodes run nothing but their init.
   Result<std::string> PlainImage();
-  Result<BuiltFiles> Open(const std::string& reference);
-  Result<std::vector<BuildSecret>> SecretsOf(const Instruction& run, imaged::build::CacheKey* key);
+  // `image`: what imaged says of it; may be null.
+  Result<BuiltFiles> Open(const std::string& reference, imaged::v1::Image* image = nullptr);
+  Result<std::vector<BuildSecret>> SecretsOf(const std::vector<SecretMount>& mounts,
+                                             imaged::build::CacheKey* key);
+  // What "--from=TEXT" means, as a reference; empty: it has no files.
+  Result<std::string> ReferenceOf(const std::string& from) const;
   Result<CopyOrder::Owner> ResolveUser(const std::string& text, ImageFiles& base) const;
 
   BuildContext& context_;

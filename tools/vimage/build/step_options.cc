@@ -3,12 +3,16 @@
 #include <charconv>
 
 #include "common/printable.h"
+#include "imaged/build/ignore_file.h"
+#include "imaged/build/mount_fields.h"
+#include "tools/cli/human.h"
 
 namespace strata::tools {
 namespace {
 
 using imaged::build::Flag;
 using imaged::build::Instruction;
+using imaged::build::MountField;
 using imaged::build::StageSettings;
 
 Error Wrong(const std::string& message) { return Error(Code::kInvalidArgument, message); }
@@ -22,10 +26,8 @@ Result<uint32_t> Number(const std::string& text, int base, uint32_t max) {
   return value;
 }
 
-Status ReadSecretField(const std::string& field, SecretMount* mount) {
-  const size_t equals = field.find('=');
-  const std::string key = field.substr(0, equals);
-  const std::string value = equals == std::string::npos ? "" : field.substr(equals + 1);
+Status ReadSecretField(const MountField& field, SecretMount* mount) {
+  const auto& [key, value] = field;
   if (key == "type") return Ok();
   if (key == "id") {
     mount->id = value;
@@ -45,24 +47,9 @@ Status ReadSecretField(const std::string& field, SecretMount* mount) {
   return Ok();
 }
 
-Result<SecretMount> ReadMount(const std::string& text) {
-  std::vector<std::string> fields;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    fields.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  std::string type = "bind";  // Docker's default.
-  for (const std::string& field : fields) {
-    if (field.starts_with("type=")) type = field.substr(5);
-  }
-  if (type != "secret") {
-    return Error(Code::kUnsupported,
-                 "--mount=type=" + Printable(type, 40) +
-                     " is not supported, only type=secret: COPY --from brings files in");
-  }
+Result<SecretMount> ReadSecret(const std::vector<MountField>& fields) {
   SecretMount mount;
-  for (const std::string& field : fields) RETURN_IF_ERROR(ReadSecretField(field, &mount));
+  for (const MountField& field : fields) RETURN_IF_ERROR(ReadSecretField(field, &mount));
   if (mount.id.empty()) mount.id = mount.target.substr(mount.target.rfind('/') + 1);
   if (mount.id.empty()) return Wrong("--mount=type=secret needs an id");
   if (mount.target.empty()) mount.target = "/run/secrets/" + mount.id;
@@ -70,18 +57,86 @@ Result<SecretMount> ReadMount(const std::string& text) {
   return mount;
 }
 
+bool IsYes(const std::string& value) { return value.empty() || value == "true" || value == "1"; }
+
+// What the kinds do not have in common; false: it is none of theirs.
+Result<bool> ReadOwnField(const MountField& field, TreeMount* mount) {
+  using Kind = TreeMount::Kind;
+  const std::string& key = field.key;
+  if (mount->kind == Kind::kTmpfs && key == "size") {
+    ASSIGN_OR_RETURN(mount->size_bytes, ParseBytes(field.value), "size");
+    if (mount->size_bytes == 0) return Wrong("size=0");
+  } else if (mount->kind == Kind::kBind && key == "source") {
+    mount->source = field.value;
+  } else if (mount->kind == Kind::kBind && key == "from") {
+    mount->from = field.value;
+  } else if (mount->kind == Kind::kCache && key == "id") {
+    mount->id = field.value;
+  } else if (mount->kind == Kind::kCache && key == "mode") {
+    ASSIGN_OR_RETURN(mount->mode, Number(field.value, 8, 07777), "mode");
+  } else if (mount->kind == Kind::kCache && (key == "uid" || key == "gid")) {
+    ASSIGN_OR_RETURN((key == "uid" ? mount->uid : mount->gid), Number(field.value, 10, 65535), key);
+  } else if (mount->kind == Kind::kCache && key == "sharing") {
+    if (field.value != "shared" && field.value != "private" && field.value != "locked") {
+      return Wrong("sharing is shared, private or locked");
+    }
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Result<TreeMount> ReadTree(const std::string& type, const std::vector<MountField>& fields,
+                           const std::string& working_dir) {
+  using Kind = TreeMount::Kind;
+  TreeMount mount;
+  mount.kind = type == "tmpfs" ? Kind::kTmpfs : type == "cache" ? Kind::kCache : Kind::kBind;
+  mount.read_only = mount.kind == Kind::kBind;
+  for (const auto& [key, value] : fields) {
+    if (key == "type") continue;
+    if (key == "target" || key == "dst" || key == "destination") {
+      mount.target = value;
+    } else if (mount.kind != Kind::kTmpfs && (key == "ro" || key == "readonly")) {
+      mount.read_only = IsYes(value);
+    } else if (mount.kind != Kind::kTmpfs && (key == "rw" || key == "readwrite")) {
+      mount.read_only = !IsYes(value);
+    } else {
+      ASSIGN_OR_RETURN(const bool known, ReadOwnField({key, value}, &mount));
+      if (known) continue;
+      return Error(Code::kUnsupported,
+                   "--mount=type=" + type + " knows no '" + Printable(key, 40) + "'");
+    }
+  }
+  if (mount.target.empty()) return Wrong("--mount=type=" + type + " needs a target");
+  const std::string whole =
+      mount.target.front() == '/' ? mount.target : working_dir + "/" + mount.target;
+  mount.target = "/" + imaged::build::CleanPath(whole);
+  if (mount.target == "/") return Wrong("the root cannot be a mount's target");
+  if (mount.id.empty()) mount.id = mount.target;
+  return mount;
+}
+
 }  // namespace
 
-Result<std::vector<SecretMount>> SecretMounts(const Instruction& run, const StageSettings& settings,
-                                              char escape) {
-  std::vector<SecretMount> mounts;
+Result<RunMounts> ReadRunMounts(const Instruction& run, const StageSettings& settings,
+                                char escape) {
+  RunMounts mounts;
   for (const Flag& flag : run.flags) {
     if (flag.name == "network" && flag.value == "default") continue;
     if (flag.name != "mount") {
       return Error(Code::kUnsupported, "RUN --" + Printable(flag.name, 40) + " is not supported");
     }
     ASSIGN_OR_RETURN(const std::string value, settings.Expand(flag.value, escape));
-    ASSIGN_OR_RETURN(mounts.emplace_back(), ReadMount(value));
+    const std::vector<MountField> fields = imaged::build::MountFields(value);
+    const std::string type = imaged::build::MountType(fields);
+    if (type == "secret") {
+      ASSIGN_OR_RETURN(mounts.secrets.emplace_back(), ReadSecret(fields));
+    } else if (type == "tmpfs" || type == "bind" || type == "cache") {
+      ASSIGN_OR_RETURN(mounts.trees.emplace_back(), ReadTree(type, fields, settings.working_dir()));
+    } else {
+      return Error(Code::kUnsupported, "--mount=type=" + Printable(type, 40) +
+                                           " is not supported, only bind, cache, secret and tmpfs");
+    }
   }
   return mounts;
 }

@@ -1,6 +1,7 @@
 // The flags of RUN, COPY and ADD. Errors without file and line; kUnsupported names the flag.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,10 +21,28 @@ struct SecretMount {
   bool required = false;
 };
 
+// RUN --mount of a tmpfs, of files of the context or another stage, or of a kept directory.
+struct TreeMount {
+  enum class Kind { kTmpfs, kBind, kCache };
+  Kind kind = Kind::kBind;
+  std::string target;  // Absolute.
+  std::string from;    // Bind: a stage or an image; empty: the context.
+  std::string source;  // Bind: what of it; empty: all.
+  std::string id;      // Cache.
+  bool read_only = false;
+  uint64_t size_bytes = 0;  // Tmpfs: 0 is the kernel's default.
+  uint32_t mode = 0755;     // Cache, with uid and gid.
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
 // All that RUN's flags can say here.
-Result<std::vector<SecretMount>> SecretMounts(const imaged::build::Instruction& run,
-                                              const imaged::build::StageSettings& settings,
-                                              char escape);
+struct RunMounts {
+  std::vector<SecretMount> secrets;
+  std::vector<TreeMount> trees;
+};
+Result<RunMounts> ReadRunMounts(const imaged::build::Instruction& run,
+                                const imaged::build::StageSettings& settings, char escape);
 
 struct CopyOptions {
   std::string from;   // Empty: the context.

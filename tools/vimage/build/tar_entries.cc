@@ -113,6 +113,66 @@ Status ReadTar(const Pieces& pieces, const TarVisitor& visit) {
   }
 }
 
+struct GnuTarWriter::State {
+  imaged::ByteSink sink;
+  Status status = Ok();  // The sink's.
+  archive* out = nullptr;
+
+  Status Check(la_ssize_t result) const {
+    RETURN_IF_ERROR(status);
+    if (result >= 0 || result == ARCHIVE_WARN) return Ok();
+    return Error(Code::kInternal, "archive: " + Text(::archive_error_string(out)));
+  }
+};
+
+GnuTarWriter::GnuTarWriter(imaged::ByteSink sink) : state_(std::make_unique<State>()) {
+  state_->sink = std::move(sink);
+  state_->out = ::archive_write_new();
+  ::archive_write_set_format_gnutar(state_->out);
+  ::archive_write_set_bytes_in_last_block(state_->out, 1);
+  ::archive_write_open(
+      state_->out, state_.get(), nullptr,
+      [](archive* a, void* data, const void* bytes, size_t size) -> la_ssize_t {
+        auto* state = static_cast<State*>(data);
+        if (state->status.ok())
+          state->status = state->sink({static_cast<const char*>(bytes), size});
+        if (state->status.ok()) return static_cast<la_ssize_t>(size);
+        ::archive_set_error(a, EIO, "%s", "the reader ended");
+        return -1;
+      },
+      nullptr);
+}
+
+GnuTarWriter::~GnuTarWriter() {
+  if (state_->status.ok()) state_->status = Error(Code::kCancelled, "not finished");
+  ::archive_write_free(state_->out);
+}
+
+Status GnuTarWriter::Begin(const imaged::PaxEntry& entry) {
+  const std::unique_ptr<archive_entry, decltype(&::archive_entry_free)> to(::archive_entry_new(),
+                                                                           ::archive_entry_free);
+  ::archive_entry_set_pathname(to.get(), entry.path.c_str());
+  ::archive_entry_set_mode(to.get(), entry.mode);
+  ::archive_entry_set_uid(to.get(), entry.uid);
+  ::archive_entry_set_gid(to.get(), entry.gid);
+  ::archive_entry_set_mtime(to.get(), entry.mtime_s, 0);
+  ::archive_entry_set_size(to.get(), 0);
+  if (entry.hard_link) {
+    ::archive_entry_set_hardlink(to.get(), entry.link.c_str());
+  } else if (S_ISLNK(entry.mode)) {
+    ::archive_entry_set_symlink(to.get(), entry.link.c_str());
+  } else if (S_ISREG(entry.mode)) {
+    ::archive_entry_set_size(to.get(), static_cast<la_int64_t>(entry.size));
+  }
+  return state_->Check(::archive_write_header(state_->out, to.get()));
+}
+
+Status GnuTarWriter::Write(std::string_view data) {
+  return state_->Check(::archive_write_data(state_->out, data.data(), data.size()));
+}
+
+Status GnuTarWriter::Finish() { return state_->Check(::archive_write_close(state_->out)); }
+
 bool IsTar(int fd) {
   const ArchivePtr opened = NewArchive();
   archive_entry* entry = nullptr;

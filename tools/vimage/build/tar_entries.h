@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string_view>
 
 #include "common/result.h"
@@ -18,6 +19,21 @@ using TarVisitor = std::function<Status(imaged::PaxEntry entry, const FileConten
 
 // kCorrupt for what is no tar; errors of the source and of `visit`.
 Status ReadTar(const Pieces& pieces, const TarVisitor& visit);
+
+// Writes a tar in GNU's format, which every tar in an image reads, whatever the length of names:
+// entries without attributes, sparse files whole. Used by one thread.
+class GnuTarWriter {
+ public:
+  explicit GnuTarWriter(imaged::ByteSink sink);
+  ~GnuTarWriter();
+  Status Begin(const imaged::PaxEntry& entry);
+  Status Write(std::string_view data);
+  Status Finish();
+
+ private:
+  struct State;
+  const std::unique_ptr<State> state_;
+};
 
 // Whether the file at `fd` is a tar (plain, gzip, bzip2, xz or zstd); its offset moves.
 bool IsTar(int fd);
