@@ -85,6 +85,9 @@ class Repository {
   Result<v1::Image> Share(uid_t caller, const v1::ShareRequest& request,
                           const CancelToken& cancel = CancelToken());
 
+  // kFailedPrecondition when layers of an image of a shared catalog are not on this host.
+  Status CheckIsHere(const v1::Image& image) const;
+
   // kFailedPrecondition names the leases when the image is in use and `force` is not asked for.
   Result<v1::DeleteResponse> Delete(uid_t caller, const v1::DeleteRequest& request,
                                     const CancelToken& cancel = CancelToken());
@@ -165,8 +168,6 @@ class Repository {
       std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options);
   // HoldImage, wherever the layers are.
   Result<Liveness::HeldImage> HoldNamed(uid_t caller, const std::string& reference);
-  // kFailedPrecondition when layers of an image of a shared catalog are not on this host.
-  Status CheckIsHere(const v1::Image& image) const;
 
   class LayerScrub;
   // kFailedPrecondition names secrets that containers left in the image.

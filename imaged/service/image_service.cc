@@ -60,12 +60,20 @@ class ImageServiceImpl final : public v1::ImageService::Service {
 
   grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
                     v1::ListResponse* response) override {
-    return Answer("list", response, [&] { return repository_->images().List(uid_, *request); });
+    return Answer("list", response, [&]() -> Result<v1::ListResponse> {
+      ASSIGN_OR_RETURN(v1::ListResponse list, repository_->images().List(uid_, *request));
+      for (v1::Image& image : *list.mutable_images()) SetPresence(&image);
+      return list;
+    });
   }
 
   grpc::Status Show(grpc::ServerContext*, const v1::ShowRequest* request,
                     v1::ShowResponse* response) override {
-    return Answer("show", response, [&] { return repository_->Show(uid_, request->reference()); });
+    return Answer("show", response, [&]() -> Result<v1::ShowResponse> {
+      ASSIGN_OR_RETURN(v1::ShowResponse shown, repository_->Show(uid_, request->reference()));
+      SetPresence(shown.mutable_image());
+      return shown;
+    });
   }
 
   grpc::Status ListFiles(grpc::ServerContext* context, const v1::ListFilesRequest* request,
@@ -301,6 +309,10 @@ class ImageServiceImpl final : public v1::ImageService::Service {
  private:
   static constexpr size_t kChunkBytes = 512 * 1024;
 
+  void SetPresence(v1::Image* image) const {
+    if (!repository_->catalog().shared()) return;
+    image->set_presence(repository_->CheckIsHere(*image).ok() ? v1::HERE : v1::ELSEWHERE);
+  }
   // Before images are used, whose layers may be on other hosts only.
   Status BringHere(std::initializer_list<std::string> references, const CancelToken& cancel,
                    const ProgressSink& progress = {}) {

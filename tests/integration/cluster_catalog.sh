@@ -94,10 +94,16 @@ on a host token 2>/dev/null | on b host join - >/dev/null
 refused 3 "no image" by b $bob show $alice/spark:v1
 by a $alice share spark:v1 --with $bob >/dev/null
 await by b $bob show $alice/spark:v1
+said=$(by b $alice list)
+grep -Eq '^IMAGE +HERE' <<<"$said" || die "no word of where images are: $said"
+grep -Eq '^[^ ]*spark:v1 +no ' <<<"$said" || die "it is on a alone: $said"
+by a $alice list --json | jq -e '.images[0].presence == "HERE"' >/dev/null ||
+  die "it is on a: $(by a $alice list --json)"
 on b fsck >/dev/null || die "what is on another host is no damage"
 [ -z "$(find "$root/b/imaged/store/objects" -type f)" ] || die "a check brought layers"
 by b $bob export $alice/spark:v1 >"$root/copy.tar"
 tar -xOf "$root/copy.tar" numbers | cmp - "$root/files/numbers" || die "other bytes came"
+by b $alice list | grep -Eq '^[^ ]*spark:v1 +yes ' || die "it is on b too: $(by b $alice list)"
 [ "$(by b $bob browse --json | jq -r .total)" = 1 ] || die "what was brought has a second name"
 by a $alice unshare spark:v1 >/dev/null
 await eval '! by b $bob show $alice/spark:v1'

@@ -50,11 +50,18 @@ Result<api::ListRequest> MakeRequest(const ListArguments& arguments) {
 }
 
 void PrintImages(const api::ListResponse& list, std::ostream& out) {
-  Table table({"IMAGE", ">SIZE", ">LAYERS", "SEEN BY", "MADE", "DESCRIPTION"});
+  // Only a host that shares its catalog tells where layers are.
+  const bool told =
+      !list.images().empty() && list.images(0).presence() != api::PRESENCE_UNSPECIFIED;
+  std::vector<std::string> titles = {"IMAGE", ">SIZE", ">LAYERS", "SEEN BY", "MADE", "DESCRIPTION"};
+  if (told) titles.insert(titles.begin() + 1, "HERE");
+  Table table(titles);
   for (const api::Image& image : list.images()) {
-    table.Add({FullName(image), HumanBytes(ContentBytes(image)),
-               std::to_string(image.layers_size()), SeenBy(image),
-               LocalTime(image.created_unix_ms()), image.description()});
+    std::vector<std::string> row = {
+        FullName(image), HumanBytes(ContentBytes(image)),    std::to_string(image.layers_size()),
+        SeenBy(image),   LocalTime(image.created_unix_ms()), image.description()};
+    if (told) row.insert(row.begin() + 1, image.presence() == api::HERE ? "yes" : "no");
+    table.Add(row);
   }
   table.Print(out);
   if (list.next_page_token().empty()) return;
@@ -123,6 +130,9 @@ void PrintShown(const api::ShowResponse& shown, std::ostream& out) {
       << "tree:        " << HumanCount(shown.entries()) << " entries, "
       << HumanBytes(shown.content_bytes()) << '\n'
       << "in use:      " << shown.leases() << " times\n";
+  if (image.presence() == api::ELSEWHERE) {
+    out << "layers:      on other hosts; they come when the image is used\n";
+  }
   if (shown.objects_to_come() > 0) {
     out << "to come:     " << HumanCount(shown.objects_to_come()) << " objects of "
         << HumanBytes(shown.bytes_to_come()) << " (see 'vimage fills')\n";
