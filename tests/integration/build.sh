@@ -148,6 +148,15 @@ printf 'FROM base\nRUN echo before\n\nRUN echo about to fail; exit 3\n' >"$root/
 refused 1 vimage build -t f --quiet "$root/f"
 says "Dockerfile:4: the command exited with 3"
 says "about to fail"
+code=0
+vimage build -t f --progress json "$root/f" >"$root/f.out" 2>"$root/f.json" || code=$?
+[ $code = 1 ] || die "--progress json: $code"
+sed -i '/^vimage: /d' "$root/f.json"  # What ends every command that fails.
+[ "$(jq -r '.event + " " + (.step // "")' "$root/f.json" | tr '\n' ';')" = \
+  "cached [stage 0 1/2];start [stage 0 2/2];output [stage 0 2/2];failed [stage 0 2/2];" ] ||
+  die "other events: $(cat "$root/f.json")"
+jq -se '.[2].text == "about to fail" and (.[3].text | contains("exited with 3"))' "$root/f.json" \
+  >/dev/null || die "$(cat "$root/f.json")"
 refused 3 vimage show f
 no_clusters "a failing step"
 for case in 'COPY none /x|Dockerfile:2: ' 'COPY ../etc/passwd /x|not in the build' \

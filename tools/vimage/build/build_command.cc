@@ -39,6 +39,7 @@ struct BuildArguments {
   size_t jobs = 4;
   bool no_cache = false;
   bool quiet = false;
+  std::string progress = "lines";
   bool keep_secrets = false;
   bool pull = false;
   std::string mount_cache_limit = "4G";
@@ -240,7 +241,10 @@ Result<int> Build(Tool& tool, const BuildArguments& arguments) {
   for (const Wanted& each : wanted) targets.push_back(each.stage);
   ASSIGN_OR_RETURN(const BuildPlan plan, imaged::build::PlanBuild(input.file, given, targets));
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
-  BuildLog log(tool.console(), arguments.quiet || tool.json());
+  const bool quiet = arguments.quiet || tool.json();
+  BuildLog log(tool.console(), arguments.progress == "json" ? BuildLog::Form::kJson
+                               : quiet                      ? BuildLog::Form::kQuiet
+                                                            : BuildLog::Form::kLines);
   WarnOfUnused(input.file, given, log);
   ASSIGN_OR_RETURN(const auto bases,
                    BringBases(tool, plan, arguments.registry, arguments.pull, log));
@@ -308,6 +312,9 @@ void AddBuildCommand(Tool& tool) {
   command
       ->add_option("--mount-cache-limit", to.mount_cache_limit,
                    "How much a RUN --mount=type=cache may keep")
+      ->capture_default_str();
+  command->add_option("--progress", to.progress, "json: one object per line, on the error stream")
+      ->check(CLI::IsMember({"lines", "json"}))
       ->capture_default_str();
   command->add_flag("--quiet", to.quiet, "Only say what failed");
   command->add_flag("--keep-secrets", to.keep_secrets,

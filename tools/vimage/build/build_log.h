@@ -1,11 +1,13 @@
-// What a build tells while it runs: whole lines on the error stream, of several stages at once.
-// Thread-safe.
+// What a build tells while it runs: whole lines on the error stream, of several stages at once; for
+// people, or one JSON object each (docs/build.md, "Progress"). Thread-safe.
 #pragma once
 
 #include <chrono>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "tools/cli/console.h"
 
@@ -13,18 +15,24 @@ namespace strata::tools {
 
 class BuildLog {
  public:
-  // `quiet`: warnings alone, and what a step said that failed. REQUIRES: `console` outlives this.
-  BuildLog(Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+  // kQuiet: warnings alone, and what a step said that failed.
+  enum class Form { kLines, kQuiet, kJson };
+  // REQUIRES: `console` outlives this.
+  BuildLog(Console& console, Form form) : console_(console), form_(form) {}
 
   void Say(const std::string& line);
   void Warn(const std::string& line);
 
  private:
   friend class StepLog;
+  using Fields = std::vector<std::pair<std::string, std::string>>;
   void Print(const std::string& line);
+  // As an object, when that is the form; otherwise `line` is said.
+  void Tell(const Fields& fields, const std::string& line);
+  void PrintObject(const Fields& fields);
 
   Console& console_;
-  const bool quiet_;
+  const Form form_;
   std::mutex mutex_;  // Guards the stream.
 };
 
@@ -40,7 +48,7 @@ class StepLog {
   void Output(std::string_view bytes);
   void Done();
   // When quiet, what it said last comes out now.
-  void Failed();
+  void Failed(const std::string& message);
 
  private:
   void Line(std::string_view line);

@@ -82,7 +82,7 @@ Result<BuiltStage> StageBuilder::Build() {
       if (done.ok() && instruction.keyword == "WORKDIR") done = MakeWorkingDir(instruction, log);
     }
     if (!done.ok()) {
-      log.Failed();
+      log.Failed(done.error().message());
       return at(instruction, done.error());
     }
     if (!MakesFiles(instruction.keyword) && instruction.keyword != "ARG") {
