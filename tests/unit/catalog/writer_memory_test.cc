@@ -23,14 +23,14 @@ class WriterMemoryTest : public ::testing::Test {
 };
 
 TEST_F(WriterMemoryTest, ItCoversWhatItWroteAndMore) {
-  WriterMemory memory = Load();
-  EXPECT_TRUE(memory.Covers(std::nullopt));
-  EXPECT_TRUE(memory.Covers("anything"));
-  ASSERT_TRUE(memory.Begin("s1").ok());
+  WriterMemory first = Load();
+  EXPECT_TRUE(first.Covers(std::nullopt));
+  EXPECT_TRUE(first.Covers("anything"));
+  ASSERT_TRUE(first.Begin("s1").ok());
   EXPECT_TRUE(Load().Covers(std::nullopt)) << "it may have died before its first write";
-  memory.Wrote("s1", 0);
-  memory.Wrote("s1", 7);
-  for (int i = 0; i < 2; ++i) {
+  first.Wrote("s1", 0);
+  first.Wrote("s1", 7);
+  for (const WriterMemory& memory : {first, Load()}) {
     EXPECT_TRUE(memory.Covers("s1:7"));
     EXPECT_TRUE(memory.Covers("s1:8"));
     EXPECT_TRUE(memory.Covers("fence s1:9"));
@@ -40,14 +40,13 @@ TEST_F(WriterMemoryTest, ItCoversWhatItWroteAndMore) {
     EXPECT_FALSE(memory.Covers(std::nullopt));
     EXPECT_FALSE(memory.Covers("damaged"));
     EXPECT_FALSE(memory.Covers("s1:x"));
-    memory = Load();
   }
-  ASSERT_TRUE(memory.Begin("s2").ok());
-  memory = Load();
-  EXPECT_TRUE(memory.Covers("s1:7")) << "died before the first write";
-  EXPECT_TRUE(memory.Covers("s2:0")) << "died after it";
-  EXPECT_FALSE(memory.Covers("s1:6"));
-  memory.Wrote("s2", 0);
+  ASSERT_TRUE(first.Begin("s2").ok());
+  WriterMemory second = Load();
+  EXPECT_TRUE(second.Covers("s1:7")) << "died before the first write";
+  EXPECT_TRUE(second.Covers("s2:0")) << "died after it";
+  EXPECT_FALSE(second.Covers("s1:6"));
+  second.Wrote("s2", 0);
   EXPECT_FALSE(Load().Covers("s1:7"));
   EXPECT_TRUE(Load("another catalog").Covers("s1:1"));
 }
