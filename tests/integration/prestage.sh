@@ -77,17 +77,25 @@ down=$((hosts / 2))
 kill "${daemons[$down]}"
 wait "${daemons[$down]}" || true
 unset "daemons[$down]"
+# CPU seconds of all daemons so far.
+used() {
+  for pid in "${daemons[@]}"; do cat "/proc/$pid/stat"; done |
+    awk -v hz="$(getconf CLK_TCK)" '{ ticks += $14 + $15 } END { print ticks / hz }'
+}
 before=$(sent h0)
+used_before=$(used)
 start=$EPOCHREALTIME
 code=0
 # shellcheck disable=SC2046
 on h0 prestage root/tools $(seq -f 'h%g' 1 "$hosts") --json >"$root/result" || code=$?
 all=$(calculate "$EPOCHREALTIME - $start")
+used=$(calculate "$(used) - $used_before")
 [ $code = 1 ] || die "a prestage with a host down exited with $code: $(cat "$root/result")"
 for i in $(seq 1 "$hosts"); do
   [ "$i" = "$down" ] && continue
   on "h$i" fsck root/tools >/dev/null || die "h$i has not got it: $(cat "$root/result")"
 done
 times=$(calculate "($(sent h0) - $before) / $bytes")
-echo "$hosts hosts in $(calculate "$all / $one") times of one; the home sent it $times times"
+echo "$hosts hosts in $(calculate "$all / $one") times of one; the home sent it $times times;" \
+  "$all s, in which all used $used s of CPU"
 [ "$(calculate "$times < 2.5")" = 1.00 ] || die "the home sent the image $times times"
