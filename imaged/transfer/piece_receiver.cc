@@ -177,7 +177,9 @@ Status PieceReceiver::TakeGroups(const v1::Groups& groups) {
   }
   if (groups.values().size() % sizeof(GroupValue) != 0) return Fault("cut a group's value");
   std::vector<GroupValue> values(groups.values().size() / sizeof(GroupValue));
-  std::memcpy(values.data(), groups.values().data(), groups.values().size());
+  if (!values.empty()) {
+    std::memcpy(values.data(), groups.values().data(), groups.values().size());
+  }
   auto check =
       GroupCheck::Of(outstanding->object.digest, outstanding->object.size_bytes, std::move(values));
   if (!check.ok()) return Fault("tells wrong groups: " + check.error().message());
