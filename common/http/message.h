@@ -20,7 +20,7 @@ using Fields = std::vector<Field>;
 // The value of the first field of that name, whatever its case; "" when there is none.
 std::string_view Find(const Fields& fields, std::string_view name);
 
-// kInvalidArgument for a wrong escape, and for one that is a zero byte.
+// kInvalidArgument for a wrong escape, and for a zero byte, escaped or not.
 Result<std::string> PercentDecode(std::string_view text);
 // Everything but letters, digits and "-._~" becomes an escape.
 std::string PercentEncode(std::string_view text);

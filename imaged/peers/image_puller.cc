@@ -4,7 +4,6 @@
 #include <chrono>
 #include <optional>
 
-#include "common/file_io.h"
 #include "common/log.h"
 #include "common/rpc/call_watch.h"
 #include "common/rpc/status.h"
@@ -21,12 +20,6 @@ std::string TargetName(const v1::Image& image, uid_t caller, const Accounts& acc
   const bool own = caller == 0 || accounts.UserName(caller) == image.owner();
   return (own ? image.owner() + "/" : std::string()) + image.name() + ":" +
          (image.tag().empty() ? "latest" : image.tag());
-}
-
-Result<bool> AreHere(const LayerStore& store, const v1::Image& image) {
-  ASSIGN_OR_RETURN(const LayerStack layers, LayerDigests(image));
-  return std::all_of(layers.begin(), layers.end(),
-                     [&](const Digest& layer) { return PathExists(store.ManifestPath(layer)); });
 }
 
 }  // namespace
@@ -148,8 +141,7 @@ Status ImagePuller::Bring(uid_t caller, const std::string& reference, const Prog
   if (!repository_->catalog().shared()) return Ok();
   const auto image = repository_->images().Find(caller, reference);
   if (!image.ok()) return Ok();
-  ASSIGN_OR_RETURN(const bool here, AreHere(repository_->layers(), *image));
-  if (here) return Ok();
+  if (repository_->CheckIsHere(*image).ok()) return Ok();
   const std::string what = DisplayName(*image) + " is in the hosts' catalog, and not on this host";
   ASSIGN_OR_RETURN(std::vector<std::string> hosts, OtherHosts(), what);
   {
