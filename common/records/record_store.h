@@ -4,8 +4,9 @@
 //
 // Every Commit is durable when it returns Ok. Expectations make a change conditional, so that two
 // writers who read the same record cannot both win. What a change rests on beyond single records
-// (that nothing else points to an image, that a quota holds) is a scope: whoever decides something
-// from the records of a scope marks it first, and commits against the mark.
+// (that nothing points to one any more, that a sum of several stays below a limit) is a scope:
+// whoever decides something from the records of a scope marks it first, and commits against the
+// mark.
 //
 // Thread-safe. Listeners hear of changes in the order in which they became durable.
 #pragma once
@@ -94,9 +95,9 @@ using TableScan = std::function<Status(Table, const RecordStore::Visitor&)>;
 struct RocksOptions {
   // Snapshots have them in this order, and Follow tells them so.
   std::vector<Table> tables;
-  // Remedies, as the ends of errors. For an index that is damaged or too old, for example "imaged
-  // rebuild-catalog makes it anew from its journal" (RebuildIndex, record_recovery.h); for a
-  // journal that is damaged or gone, one that names what calls RebuildJournal.
+  // Remedies, as the ends of errors. For an index that is damaged or too old: "COMMAND makes it
+  // anew from its journal", where the command calls RebuildIndex (record_recovery.h). For a journal
+  // that is damaged or gone: to put it back from a copy, or the command that calls RebuildJournal.
   std::string index_remedy;
   std::string journal_remedy;
   // The changes that make today's records of those in RocksDB that say no format (format 1,
