@@ -100,6 +100,23 @@ TEST_F(EtcdRecordStoreTest, EveryHostHearsAllCommitsInOneOrder) {
   EXPECT_EQ(*two->Get(kTags, "last"), "1");
 }
 
+TEST_F(EtcdRecordStoreTest, KeysAreNamedAfterTheirTables) {
+  const auto store = OpenFor("one");
+  ASSERT_OK(
+      store->Commit({}, {{kTags, "a", "1"}, {kImages, "x/y", "2"}}, {{"owner/1", std::nullopt}}));
+  auto client = EtcdClient::Open(etcd_.OptionsFor(TestTables(), "x").location);
+  ASSERT_OK(client);
+  etcdserverpb::RangeRequest all;
+  all.set_key("/");
+  all.set_range_end("0");
+  const auto found = (*client)->Range(all, (*client)->Deadline());
+  ASSERT_OK(found);
+  std::vector<std::string> keys;
+  for (const auto& kv : found->kvs()) keys.push_back(kv.key());
+  EXPECT_THAT(keys, testing::ElementsAre("/test/id", "/test/images/x/y", "/test/scopes/owner/1",
+                                         "/test/tags/a", "/test/writers/one"));
+}
+
 TEST_F(EtcdRecordStoreTest, CountersOfTwoHostsLoseNothing) {
   const auto one = OpenFor("one");
   const auto two = OpenFor("two");
