@@ -12,7 +12,7 @@ ALLOWED_INCLUDES = {
     # Tools use APIs and client libraries only.
     "tools": {"common", "imaged/api", "imaged/client", "imaged/archive/directory_tar.h",
               "imaged/archive/pax_writer.h", "imaged/build", "imaged/oci/documents.h",
-              "imaged/registry_client", "vclusterd/api"},
+              "imaged/registry_client", "vclusterd/api", "vclusterd/definition"},
     "tests": {"common", "imaged", "net", "layerfs", "migrate", "vclusterd", "tools"},
     # The .proto files and what is made of them are contracts: they know nobody.
     "imaged/api": set(),
@@ -25,6 +25,8 @@ ALLOWED_INCLUDES = {
     "imaged/build": {"common", "imaged/api"},
     # Comparing and rebasing images is pure: trees in, a report or a tree out.
     "imaged/compare": {"common", "imaged/manifest"},
+    # Vcluster files are read, written and compared without a host: clients do it too.
+    "vclusterd/definition": {"common"},
 }
 
 TOP_LEVEL = {
