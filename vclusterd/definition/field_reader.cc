@@ -109,19 +109,6 @@ Subject SubjectOf(std::string_view model) {
   return subject;
 }
 
-// Whether a fault of `subject` may only be there because `unread` could not be read.
-bool Depends(const Subject& subject, const Subject& unread) {
-  // A default at the top is of all roles, and so are the names of roles and volumes.
-  if (unread.role.empty()) {
-    return unread.key == subject.key || (!subject.role.empty() && unread.key == "roles");
-  }
-  if (subject.role.empty()) return false;
-  const auto counts = [](std::string_view key) { return IsOneOf(key, {"count", "autoscale"}); };
-  if (unread.role != subject.role && unread.role != "*") return false;
-  return unread.key.empty() || unread.key == subject.key ||
-         (counts(unread.key) && (counts(subject.key) || subject.key == "ports"));
-}
-
 }  // namespace
 
 FieldReader::FieldReader(const Value& root, std::string file_name)
@@ -147,7 +134,7 @@ void FieldReader::Place(std::string model, const Field& field) {
 
 void FieldReader::Fault(const Field& field, std::string reason) {
   faults_.push_back({field.at, field.path, std::move(reason)});
-  unread_.push_back(field.model);
+  AddUnread(field.model);
 }
 
 bool FieldReader::Is(const Field& field, Value::Kind kind, std::string_view wanted) {
@@ -185,7 +172,7 @@ void FieldReader::UnknownKey(const Field& field, const std::string& key,
   if (!meant.empty()) {
     // That one is not missing: it is misspelt.
     const std::string holder = field.model.substr(0, field.model.size() - key.size());
-    unread_.push_back(holder + std::string(meant.substr(0, meant.find(':'))));
+    AddUnread(holder + std::string(meant.substr(0, meant.find(':'))));
     return Fault(field, "there is no such key (did you mean '" + std::string(meant) + "'?)");
   }
   Fault(field, "there is no such key here: known are " + OneOf(names));
@@ -334,10 +321,25 @@ void FieldReader::Instant(const Field& field, std::optional<std::chrono::sys_sec
 }
 
 bool FieldReader::DependsOnUnread(const std::string& model) const {
+  const auto unread = [&](std::string_view role, std::string_view key) {
+    return unread_.contains({std::string(role), std::string(key)});
+  };
   const Subject subject = SubjectOf(model);
-  return std::any_of(unread_.begin(), unread_.end(), [&](const std::string& unread) {
-    return Depends(subject, SubjectOf(unread));
-  });
+  // A default at the top is of all roles, and so are the names of roles and volumes.
+  if (unread("", "") || unread("", subject.key)) return true;
+  if (subject.role.empty()) return false;
+  if (unread("", "roles")) return true;
+  const bool counts = IsOneOf(subject.key, {"count", "autoscale", "ports"});
+  for (const std::string_view role : {subject.role, std::string_view("*")}) {
+    if (unread(role, "") || unread(role, subject.key)) return true;
+    if (counts && (unread(role, "count") || unread(role, "autoscale"))) return true;
+  }
+  return false;
+}
+
+void FieldReader::AddUnread(const std::string& model) {
+  const Subject subject = SubjectOf(model);
+  unread_.emplace(subject.role, subject.key);
 }
 
 void FieldReader::FaultOfModel(const std::string& model, const std::string& reason) {

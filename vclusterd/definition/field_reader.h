@@ -13,8 +13,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/result.h"
@@ -51,7 +53,7 @@ class FieldReader {
   void List(const Field& field, const std::function<void(const Field&)>& read);
 
   void Bool(const Field& field, bool* out);
-  // A number of `out`'s type, no matter of which size.
+  // Of whatever fits into `out`; a range is CheckDefinition's to know.
   template <typename T>
   void Integer(const Field& field, T* out);
   void Number(const Field& field, double* out);
@@ -99,13 +101,14 @@ class FieldReader {
   template <typename T>
   void Parsed(const Field& field, const Result<T>& result, T* out);
   bool ScalarText(const Field& field, std::string_view wanted, std::string_view* text);
+  void AddUnread(const std::string& model);
   bool DependsOnUnread(const std::string& model) const;
 
   const Value& root_;
   const std::string file_name_;
   std::vector<Told> faults_;
-  std::vector<std::string> unread_;      // Models of them.
-  std::map<std::string, Known> places_;  // By model.
+  std::set<std::pair<std::string, std::string>> unread_;  // Role and key (SubjectOf).
+  std::map<std::string, Known> places_;                   // By model.
 };
 
 template <typename T, size_t N>

@@ -10,8 +10,7 @@ namespace strata::vcluster {
 
 // Keys that may also stand at the top of a file, for all of its roles.
 std::vector<Key> DefaultKeys(FieldReader& in, Role* role);
-// Keys that only one role has; `counted`: that there is a number of nodes. The vector of volumes is
-// read elsewhere when the role is the whole file.
+// Keys that stand at the top only when the file is one role.
 std::vector<Key> OwnKeys(FieldReader& in, Role* role);
 
 // "data:/srv/data", "data:/srv/data:ro", {volume: data, path: /srv/data, read-only: true}. Where

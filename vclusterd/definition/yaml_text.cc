@@ -48,16 +48,18 @@ bool IsPlain(std::string_view text) {
 }
 
 std::string ScalarText(const Json& value) {
-  if (!value.is_string()) return value.dump();
-  const auto& text = value.get_ref<const std::string&>();
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    if (IsPlain(text)) return text;
+  }
   // JSON's quotes are YAML's too.
-  return IsPlain(text) ? text : value.dump();
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string KeyText(const std::string& key) { return ScalarText(Json(key)); }
 
-// A text of several lines that a block ("|") holds as it is. Blanks at the end of a line are lost in
-// editors, and a first line that is indented would need an indicator.
+// A text of several lines that a block ("|") holds as it is. Blanks at the end of a line would be
+// lost in editors, and a first line that is indented would need an indicator.
 bool IsBlock(const Json& value) {
   if (!value.is_string()) return false;
   std::string_view text = value.get_ref<const std::string&>();
