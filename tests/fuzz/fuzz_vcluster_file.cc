@@ -21,7 +21,7 @@ void CheckResult(const Result<Definition>& parsed) {
     CHECK(!message.empty());
     CHECK(PrintablePrefix(message, "\n") == message.size());
     const auto lines = std::count(message.begin(), message.end(), '\n') + 1;
-    CHECK(static_cast<size_t>(lines) <= kFaultsShownMax + 1);
+    CHECK(static_cast<size_t>(lines) <= file::kFaultsShownMax + 1);
     return;
   }
   CHECK(CheckDefinition(*parsed).ok());

@@ -16,6 +16,8 @@ constexpr size_t kRecordBytesMax = 512 << 10;  // What a catalog that hosts shar
 constexpr std::chrono::days kYears10{3650};
 constexpr std::string_view kHome = "home";
 
+using file::Fault;
+using file::kFaultsShownMax;
 using Faults = std::vector<Fault>;
 using Names = std::vector<std::string_view>;
 
@@ -172,7 +174,7 @@ void CheckRoles(const Definition& definition, Faults* out) {
                                 " cannot be the name of a role: " + NameRule(kRoleNameSizeMax)});
     }
     if (!names.insert(role.name).second) out->push_back({path, "is there twice"});
-    for (Fault& fault : FindFaultsOfRole(role)) {
+    for (Fault& fault : file::FindFaultsOfRole(role)) {
       out->push_back({path + "." + fault.path, std::move(fault.reason)});
     }
     CheckReferences(definition, role, path, out);
@@ -252,21 +254,24 @@ Status CheckClusterName(std::string_view name) {
                Quoted(name) + " cannot be a Vcluster's name: " + NameRule(kNameSizeMax));
 }
 
+namespace file {
+
 std::vector<Fault> FindFaults(const Definition& definition) {
   Faults faults = FindFaultsInside(definition);
   if (!faults.empty()) return faults;  // Only what is right can be written.
   const size_t size = FormatDefinitionJson(definition).size();
   if (size > kRecordBytesMax) {
+    const std::string limit = std::to_string(kRecordBytesMax);
     faults.push_back({"", "is " + std::to_string(size) +
-                              " bytes with all defaults filled in, of "
-                              "at most " +
-                              std::to_string(kRecordBytesMax)});
+                              " bytes with all defaults filled in, of at most " + limit});
   }
   return faults;
 }
 
+}  // namespace file
+
 Status CheckDefinition(const Definition& definition) {
-  const Faults faults = FindFaults(definition);
+  const Faults faults = file::FindFaults(definition);
   if (faults.empty()) return Ok();
   std::string text;
   for (size_t i = 0; i < std::min(faults.size(), kFaultsShownMax); ++i) {

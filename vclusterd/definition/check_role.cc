@@ -12,6 +12,8 @@
 namespace strata::vcluster {
 namespace {
 
+using file::Fault;
+using file::kTextBytesMax;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -285,6 +287,8 @@ void CheckAutoscale(const Role& role, const Autoscale& scale, Collector* out) {
 
 }  // namespace
 
+namespace file {
+
 std::vector<Fault> FindFaultsOfRole(const Role& role) {
   Collector out;
   if (role.image.empty()) {
@@ -307,6 +311,8 @@ std::vector<Fault> FindFaultsOfRole(const Role& role) {
   if (role.autoscale) CheckAutoscale(role, *role.autoscale, &out);
   return out.Take();
 }
+
+}  // namespace file
 
 Status CheckLimits(const Limits& limits) {
   Collector out;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 // As the examples' start-spark (docs/examples/spark) and Spark's own scripts read them.
@@ -101,4 +101,4 @@ Definition ReadDcspark(FieldReader& in) {
   return definition;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -7,7 +7,7 @@
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/field_reader.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 // A master, driver or worker with its CPUs or memory stands at the top.
 bool IsDcspark(const Value& root);
@@ -15,4 +15,4 @@ bool IsDcspark(const Value& root);
 // Faults are the reader's.
 Definition ReadDcspark(FieldReader& in);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

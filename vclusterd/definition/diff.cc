@@ -10,6 +10,11 @@
 namespace strata::vcluster {
 namespace {
 
+using file::Defaults;
+using file::FlowText;
+using file::RoleToJson;
+using file::TopToJson;
+
 using Json = nlohmann::ordered_json;
 using Changes = std::vector<DefinitionChange>;
 

@@ -2,7 +2,7 @@
 
 #include "common/printable.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 const Value* Value::Find(std::string_view key) const {
   for (const Entry& entry : entries) {
@@ -100,4 +100,4 @@ std::vector<Position> TreeBuilder::OpenPlaces() const {
   return places;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -12,7 +12,7 @@
 
 #include "common/result.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 inline constexpr size_t kFileBytesMax = 1 << 20;
 inline constexpr size_t kDepthMax = 16;
@@ -91,4 +91,4 @@ class TreeBuilder {
   size_t values_ = 0;
 };
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -6,7 +6,7 @@
 
 #include "vclusterd/definition/definition.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 // At most so many are told; the rest is counted.
 inline constexpr size_t kFaultsShownMax = 20;
@@ -21,4 +21,4 @@ std::vector<Fault> FindFaults(const Definition& definition);
 // Of one role by itself; paths are those within a role: "limits.memory", "ports[1].host".
 std::vector<Fault> FindFaultsOfRole(const Role& role);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -10,7 +10,7 @@
 #include "common/printable.h"
 #include "vclusterd/definition/units.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 std::string_view KindText(const Value& value) {
@@ -382,4 +382,4 @@ Error FieldReader::ToError() const {
   return Error(Code::kInvalidArgument, text);
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

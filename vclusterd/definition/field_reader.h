@@ -25,7 +25,7 @@
 #include "vclusterd/definition/faults.h"
 #include "vclusterd/definition/words.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 struct Field {
   const Value* value;
@@ -126,4 +126,4 @@ void FieldReader::Choice(const Field& field, const Choices<T, N>& choices, T* ou
   Fault(field, Quoted(written) + " is not " + OneOf(words));
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

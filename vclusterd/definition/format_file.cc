@@ -19,28 +19,28 @@ bool IsOneRole(const Definition& definition) {
 }  // namespace
 
 std::string FormatDefinition(const Definition& definition) {
-  Json json = DefinitionToJson(definition);
+  Json json = file::DefinitionToJson(definition);
   if (IsOneRole(definition)) {
     const Json role = json["roles"][definition.roles[0].name];
     json.erase("roles");
     for (const auto& [key, value] : role.items()) json[key == "count" ? "nodes" : key] = value;
   }
-  return YamlText(json);
+  return file::YamlText(json);
 }
 
 std::string FormatDefinitionJson(const Definition& definition) {
-  Json json = {{"version", kDefinitionVersion}};
-  json.update(DefinitionToJson(definition));
+  Json json = {{"version", file::kDefinitionVersion}};
+  json.update(file::DefinitionToJson(definition));
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<Definition> ParseDefinitionJson(std::string_view json) {
-  const Result<Value> root = ReadJson(json);
+  const Result<file::Value> root = file::ReadJson(json);
   if (!root.ok()) return Error(Code::kCorrupt, "the definition " + root.error().message());
   if (root->Find("version") == nullptr) {
     return Error(Code::kCorrupt, "the definition has no version");
   }
-  Result<Definition> definition = ReadDefinition(*root, "the definition");
+  Result<Definition> definition = file::ReadDefinition(*root, "the definition");
   if (!definition.ok()) return Error(Code::kCorrupt, definition.error().message());
   return definition;
 }

@@ -2,7 +2,7 @@
 
 #include "vclusterd/definition/document.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 using Json = nlohmann::json;
@@ -69,4 +69,4 @@ Result<Value> ReadJson(std::string_view text) {
   }
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

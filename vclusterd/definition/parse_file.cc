@@ -6,15 +6,15 @@
 namespace strata::vcluster {
 
 Result<Definition> ParseDefinition(std::string_view text, const std::string& file_name) {
-  Result<Value> root = ReadYaml(text, file_name);
+  Result<file::Value> root = file::ReadYaml(text, file_name);
   if (!root.ok()) {
     // yaml-cpp lacks a corner of JSON: characters beyond U+FFFF as two \u. Faults in such a file
     // are told without their lines.
-    Result<Value> json = ReadJson(text);
+    Result<file::Value> json = file::ReadJson(text);
     if (!json.ok()) return root.error();
     root = std::move(json);
   }
-  return ReadDefinition(*root, file_name);
+  return file::ReadDefinition(*root, file_name);
 }
 
 }  // namespace strata::vcluster

@@ -5,7 +5,7 @@
 #include "vclusterd/definition/field_reader.h"
 #include "vclusterd/definition/read_role.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 constexpr std::string_view kHome = "home";
@@ -146,4 +146,4 @@ Result<Definition> ReadDefinition(const Value& root, const std::string& file_nam
   return definition;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -7,7 +7,7 @@
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/document.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 // The only version so far, of the keys and what they mean. A file may say it, a record must.
 inline constexpr int kDefinitionVersion = 1;
@@ -15,4 +15,4 @@ inline constexpr int kDefinitionVersion = 1;
 // kInvalidArgument as ParseDefinition.
 Result<Definition> ReadDefinition(const Value& root, const std::string& file_name);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

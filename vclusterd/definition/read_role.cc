@@ -4,7 +4,7 @@
 
 #include "common/printable.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 // A text is for the shell, a list is run as it is.
@@ -200,4 +200,4 @@ void ReadRole(FieldReader& in, const Field& field, Role* role) {
   if (!counted && role->autoscale) role->count = role->autoscale->min;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -6,7 +6,7 @@
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/field_reader.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 // Keys that may also stand at the top of a file, for all of its roles.
 std::vector<Key> DefaultKeys(FieldReader& in, Role* role);
@@ -21,4 +21,4 @@ bool ReadMount(FieldReader& in, const Field& field, std::string_view name_key, b
 // `role`: what the defaults are.
 void ReadRole(FieldReader& in, const Field& field, Role* role);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -6,7 +6,7 @@
 #include "vclusterd/definition/choices.h"
 #include "vclusterd/definition/units.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -183,4 +183,4 @@ Json DefinitionToJson(const Definition& definition) {
   return json;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

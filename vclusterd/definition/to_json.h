@@ -6,7 +6,7 @@
 
 #include "vclusterd/definition/definition.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 enum class Defaults {
   kLeaveOut,  // What is as it would be anyway: for files and records.
@@ -20,4 +20,4 @@ nlohmann::ordered_json RoleToJson(const Role& role, Defaults defaults);
 // The whole, with "roles".
 nlohmann::ordered_json DefinitionToJson(const Definition& definition);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

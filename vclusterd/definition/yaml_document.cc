@@ -10,7 +10,7 @@
 #include "common/printable.h"
 #include "vclusterd/definition/document.h"
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
@@ -180,4 +180,4 @@ Result<Value> ReadYaml(std::string_view text, const std::string& file_name) {
   return builder.Take();
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -5,7 +5,7 @@
 #include <cctype>
 #include <string_view>
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -155,4 +155,4 @@ std::string YamlText(const Json& map) {
   return out;
 }
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace strata::vcluster {
+namespace strata::vcluster::file {
 
 // REQUIRES: `map` is a map, and its texts are UTF-8 without control characters other than '\n' and
 // '\t'. What is written is read as the same (document.h).
@@ -14,4 +14,4 @@ std::string YamlText(const nlohmann::ordered_json& map);
 // The same value in one line: `[a, b]`, `{a: 1}`.
 std::string FlowText(const nlohmann::ordered_json& value);
 
-}  // namespace strata::vcluster
+}  // namespace strata::vcluster::file

@@ -348,13 +348,14 @@ TEST(ParseFileTest, BytesThatAreNoTextAreRefused) {
 }
 
 TEST(ParseFileTest, SizeDepthAndNumberOfValuesAreLimited) {
-  EXPECT_THAT(Refusal(std::string(kFileBytesMax + 1, ' ')), HasSubstr("larger than 1 MiB"));
+  EXPECT_THAT(Refusal(std::string(file::kFileBytesMax + 1, ' ')), HasSubstr("larger than 1 MiB"));
   EXPECT_THAT(Refusal("a: " + std::string(17, '[') + std::string(17, ']')),
               HasSubstr("16 levels deep"));
   std::string many = "name: [";
-  for (size_t i = 0; i < kValuesMax; ++i) many += "a,";
+  for (size_t i = 0; i < file::kValuesMax; ++i) many += "a,";
   EXPECT_THAT(Refusal(many + "a]"), HasSubstr("more than 20000 values"));
-  EXPECT_THAT(Refusal("name: " + std::string(kTextBytesMax + 1, 'a')), HasSubstr("of at most"));
+  EXPECT_THAT(Refusal("name: " + std::string(file::kTextBytesMax + 1, 'a')),
+              HasSubstr("of at most"));
 }
 
 TEST(ParseFileTest, WhatIsTooLargeForARecordIsRefused) {
