@@ -43,10 +43,18 @@ Names RoleNames(const Definition& definition) {
 // A list of other roles: each exists, none twice.
 void CheckRoleList(const Names& known, const std::string& path,
                    const std::vector<std::string>& list, Faults* out) {
+  if (list.size() > kRolesMax) {
+    out->push_back({path, "has " + std::to_string(list.size()) + " entries: at most " +
+                              std::to_string(kRolesMax)});
+    return;
+  }
   std::set<std::string_view> seen;
   for (const std::string& name : list) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      out->push_back({path, "there is no role " + Quoted(name) + DidYouMean(name, known)});
+      // A suggestion takes time, which is spent only on what can be told.
+      const bool told = out->size() < kFaultsShownMax;
+      out->push_back(
+          {path, "there is no role " + Quoted(name) + (told ? DidYouMean(name, known) : "")});
     }
     if (!seen.insert(name).second) out->push_back({path, Quoted(name) + " is there twice"});
   }

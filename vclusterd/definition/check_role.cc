@@ -237,8 +237,6 @@ void CheckMounts(const Role& role, Collector* out) {
 }
 
 void CheckPlacement(const Placement& placement, Collector* out) {
-  out->Count("placement.near", placement.near, kRolesMax);
-  out->Count("placement.apart", placement.apart, kRolesMax);
   if (out->Count("placement.require", placement.require, kListMax)) {
     std::set<std::string_view> seen;
     for (size_t i = 0; i < placement.require.size(); ++i) {

@@ -1,6 +1,8 @@
 #include "vclusterd/definition/words.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "common/printable.h"
 
@@ -9,20 +11,28 @@ namespace {
 
 constexpr size_t kComparedMax = 64;  // Longer words are not compared.
 
+// REQUIRES: neither is longer than kComparedMax.
 size_t Distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
+  using Row = std::array<size_t, kComparedMax + 1>;
+  // Rows of the table of costs: this one, the one before and the one before that.
+  Row rows[3];
+  Row* row = &rows[0];
+  Row* before = &rows[1];
+  Row* earlier = &rows[2];
+  for (size_t j = 0; j <= b.size(); ++j) (*row)[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
+    std::swap(earlier, before);
+    std::swap(before, row);
+    (*row)[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = cost[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      cost[i][j] = std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, replaced});
+      const size_t replaced = (*before)[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      (*row)[j] = std::min({(*before)[j] + 1, (*row)[j - 1] + 1, replaced});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
+        (*row)[j] = std::min((*row)[j], (*earlier)[j - 2] + 1);
       }
     }
   }
-  return cost[a.size()][b.size()];
+  return (*row)[b.size()];
 }
 
 }  // namespace
@@ -44,6 +54,10 @@ std::string_view Nearest(std::string_view word, const std::vector<std::string_vi
   size_t best = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string_view candidate : candidates) {
     if (candidate.size() > kComparedMax) continue;
+    // At least so many letters are added or left out.
+    if (std::max(word.size(), candidate.size()) >= std::min(word.size(), candidate.size()) + best) {
+      continue;
+    }
     const size_t distance = Distance(word, candidate);
     if (distance < best && distance < candidate.size()) {
       best = distance;

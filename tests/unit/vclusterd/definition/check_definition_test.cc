@@ -73,6 +73,8 @@ TEST(CheckDefinitionTest, ReferencesNameWhatIsThere) {
   EXPECT_EQ(SaidOfRole([](Role& role) { role.volumes = {{"home", "/srv", false}}; }), "");
   EXPECT_EQ(SaidOfRole([](Role& role) { role.placement.near = role.placement.apart = {"b"}; }),
             "roles.a.placement: 'b' cannot be both near and apart");
+  EXPECT_EQ(SaidOfRole([](Role& role) { role.after.assign(65, "b"); }),
+            "roles.a.after: has 65 entries: at most 64");
 }
 
 TEST(CheckDefinitionTest, RolesDoNotWaitForEachOther) {
