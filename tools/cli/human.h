@@ -5,12 +5,11 @@
 #include <string>
 #include <string_view>
 
+#include "common/human_bytes.h"  // HumanBytes, for the same callers.
 #include "common/result.h"
 
 namespace strata::tools {
 
-// 1536 -> "1.5 KiB".
-std::string HumanBytes(uint64_t bytes);
 // "512M", "1.5G", "64KiB", "1000": powers of 1024. kInvalidArgument for anything else.
 Result<uint64_t> ParseBytes(std::string_view text);
 
