@@ -23,6 +23,8 @@ ALLOWED_INCLUDES = {
                                "imaged/oci/image_selection.h"},
     # Dockerfiles are read, and their builds planned, without a store: clients do it.
     "imaged/build": {"common", "imaged/api"},
+    # Placement is pure: values in, decisions out.
+    "vclusterd/scheduler": {"common"},
     # Comparing and rebasing images is pure: trees in, a report or a tree out.
     "imaged/compare": {"common", "imaged/manifest"},
 }
