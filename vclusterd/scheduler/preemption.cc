@@ -41,8 +41,24 @@ bool StopsSooner(const Candidate& a, const Candidate& b) {
          std::tuple(b.priority, -b.amounts.memory_bytes, -b.amounts.milli_cpus, b.key);
 }
 
-// Takes candidates until they are enough, then gives back those that are not needed.
-std::vector<NodeKey> Greedy(const std::vector<Candidate>& candidates, const Shortage& shortage) {
+// How much of what is short a candidate frees: 1 for each resource that it frees enough of.
+double Usefulness(const Candidate& candidate, const Shortage& shortage) {
+  const auto part = [](int64_t freed, int64_t wanted) {
+    return wanted <= 0 ? 0.0
+                       : std::min(1.0, static_cast<double>(freed) / static_cast<double>(wanted));
+  };
+  return part(candidate.amounts.milli_cpus, shortage.amounts.milli_cpus) +
+         part(candidate.amounts.memory_bytes, shortage.amounts.memory_bytes) +
+         part(candidate.amounts.disk_bytes, shortage.amounts.disk_bytes);
+}
+
+// Takes the most useful until they are enough, which is the fewest when one resource is short. Then
+// gives back those that turn out not to be needed, the most important first.
+std::vector<NodeKey> Greedy(std::vector<Candidate> candidates, const Shortage& shortage) {
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](const Candidate& a, const Candidate& b) {
+                     return Usefulness(a, shortage) > Usefulness(b, shortage);
+                   });
   std::vector<Candidate> taken;
   Amounts freed;
   for (const Candidate& candidate : candidates) {
@@ -50,6 +66,7 @@ std::vector<NodeKey> Greedy(const std::vector<Candidate>& candidates, const Shor
     taken.push_back(candidate);
     freed += candidate.amounts;
   }
+  std::sort(taken.begin(), taken.end(), StopsSooner);
   for (size_t i = taken.size(); i-- > 0;) {
     if (!shortage.CoveredBy(freed - taken[i].amounts, taken.size() - 1)) continue;
     freed -= taken[i].amounts;
@@ -60,9 +77,9 @@ std::vector<NodeKey> Greedy(const std::vector<Candidate>& candidates, const Shor
   return keys;
 }
 
-// A smallest set of candidates that covers the shortage. REQUIRES: all of them together do; sorted.
-std::vector<NodeKey> SmallestSet(const std::vector<Candidate>& candidates,
-                                 const Shortage& shortage) {
+// The fewest candidates that cover the shortage, as far as pairs; more than two are chosen
+// greedily. REQUIRES: all of them together do; sorted.
+std::vector<NodeKey> FewestOf(const std::vector<Candidate>& candidates, const Shortage& shortage) {
   // Of sets of one size the least important one, then the one that frees the least.
   using Cost = std::tuple<int64_t, int64_t, int64_t>;
   std::vector<NodeKey> best;
@@ -120,7 +137,7 @@ Choice ChooseOn(const PlacementState& state, const Admission& admission, HostSlo
     const auto end = std::find_if(all.begin(), all.end(), [&](const Candidate& candidate) {
       return candidate.priority > choice.priority;
     });
-    choice.keys = SmallestSet({all.begin(), end}, shortage);
+    choice.keys = FewestOf({all.begin(), end}, shortage);
     break;
   }
   return choice;
