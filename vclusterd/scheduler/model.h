@@ -53,8 +53,8 @@ struct ResourceLevels {
 struct HostReport {
   ResourceLevels pressure;  // Share of time that somebody waited (PSI "some").
   ResourceLevels usage;     // Share of the capacity that is in use.
-  // The report covers only time after the last node came or went. One that does not says little
-  // about the host as it is now, so nodes are not moved because of it.
+  // The report covers only time after the last move from or to the host. One that does not says
+  // little about the host as it is now, so no node is moved because of it.
   bool settled = true;
   bool operator==(const HostReport&) const = default;
 };

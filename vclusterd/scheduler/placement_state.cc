@@ -246,6 +246,7 @@ Status PlacementState::MoveNode(NodeKey key, const std::string& host) {
   hosts_[entry.slot]->offer.report.settled = false;
   hosts_[*slot]->offer.report.settled = false;
   entry.slot = *slot;
+  entry.movable = false;
   Insert(key, std::move(entry));
   return Ok();
 }

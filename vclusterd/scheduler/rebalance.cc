@@ -87,9 +87,9 @@ class Rebalance {
   }
 
   std::vector<Move> Run() {
-    while (moves_.size() < limits_.moves_max && ReduceInterference()) {
+    // In turn, as long as anything moves: a node that leaves makes room for others.
+    while (moves_.size() < limits_.moves_max && (ReduceInterference() || RelievePressure())) {
     }
-    RelievePressure();
     return std::move(moves_);
   }
 
@@ -104,13 +104,13 @@ class Rebalance {
 
   bool ReduceInterference();
   std::optional<Proposal> BestMoveFrom(HostSlot from, uint32_t memory_least, uint32_t io_least);
-  void RelievePressure();
-  bool RelieveOnce(HostSlot from, const Resource& resource);
+  bool RelievePressure();
+  bool RelieveHost(HostSlot from, const Resource& resource);
   // The best host for the node by `admits(slot, score)`, which answers a gain or nothing.
   template <typename Judge>
   std::optional<Proposal> BestTarget(NodeKey key, const Judge& judge);
   std::vector<NodeKey> MovableOn(HostSlot slot) const;
-  // Neither pressed now nor used up with the node.
+  // Neither pressed now nor used up with the node; and that is known.
   bool Bears(HostSlot slot, const NodeUsage& usage) const;
   void Apply(const Proposal& proposal, MoveCause cause, std::string reason);
   const std::string& NameOf(HostSlot slot) const { return state_.host(slot).offer.name; }
@@ -139,6 +139,7 @@ std::vector<NodeKey> Rebalance::MovableOn(HostSlot slot) const {
 
 bool Rebalance::Bears(HostSlot slot, const NodeUsage& usage) const {
   HostReport report = reports_[slot];
+  if (!report.settled) return false;
   const ResourceLevels part = PartOf(usage, state_.host(slot).offer);
   for (const Resource& resource : kResources) {
     report.usage.*resource.level += part.*resource.level;
@@ -244,7 +245,7 @@ bool Rebalance::ReduceInterference() {
   return false;
 }
 
-void Rebalance::RelievePressure() {
+bool Rebalance::RelievePressure() {
   struct Source {
     double pressure;
     HostSlot slot;
@@ -263,13 +264,12 @@ void Rebalance::RelievePressure() {
   }
   std::stable_sort(sources.begin(), sources.end(),
                    [](const Source& a, const Source& b) { return a.pressure > b.pressure; });
-  for (const Source& source : sources) {
-    while (moves_.size() < limits_.moves_max && RelieveOnce(source.slot, *source.resource)) {
-    }
-  }
+  return std::any_of(sources.begin(), sources.end(), [this](const Source& source) {
+    return RelieveHost(source.slot, *source.resource);
+  });
 }
 
-bool Rebalance::RelieveOnce(HostSlot from, const Resource& resource) {
+bool Rebalance::RelieveHost(HostSlot from, const Resource& resource) {
   const auto level = resource.level;
   const double high = state_.parameters().pressure_high;
   const double pressure = reports_[from].pressure.*level;

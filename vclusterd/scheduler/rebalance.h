@@ -3,9 +3,11 @@
 // done: the caller moves what it likes, tells the state (MoveNode), and asks again.
 //
 // Nodes do not wander. A move for less interference must make the sum of interference smaller by a
-// margin, and a move off a pressed host never makes it larger. Pressure counts only where the
-// report covers the time since the last move (HostReport::settled), and the node must find its new
-// host less used than its old one was, by a margin. Nodes that are not movable stay.
+// margin, and a move off a pressed host never makes it larger. Off a pressed host a node must find
+// its new one less used than the old one was, by a margin. Reports count only where they cover the
+// time since the last move (HostReport::settled): pressure of others is not relieved, and no node is
+// sent to them. Nodes that are not movable stay; a node that was moved is not movable until
+// UpdateNode says so.
 //
 // Every move keeps all "must" rules and reservations and goes to a host that is not pressed.
 // Deterministic as place.h. Both calls work on a copy of the state.

@@ -207,6 +207,22 @@ PlacementState Retold(const Facts& facts, RandomCluster* random) {
   return state;
 }
 
+bool BreaksWith(const Facts& facts, const PlacedNode& node) {
+  const NodeDemand& demand = node.demand;
+  for (const AffinityRule& rule : demand.rules) {
+    if (!rule.must || rule.kind != Kind::kWith) continue;
+    bool here = false;
+    bool elsewhere = false;
+    for (const PlacedNode& other : facts.nodes) {
+      if (other.demand.key == demand.key || !IsMeant(rule, demand, other.demand)) continue;
+      (other.host == node.host ? here : elsewhere) = true;
+    }
+    // The only one of its kind has nobody to be with.
+    if (!here && (elsewhere || !IsMeant(rule, demand, demand))) return true;
+  }
+  return false;
+}
+
 std::string WhyNot(const Facts& facts, const PlacedNode& node) {
   const HostOffer* host = Find(facts, node.host);
   if (host == nullptr) return "no such host";
@@ -223,20 +239,14 @@ std::string WhyNot(const Facts& facts, const PlacedNode& node) {
   const Amounts free = FreeOn(facts, *host);
   if (free.Positive() != free) return "over its limit";
   if (host->nodes_max != 0 && NodesOn(facts, node.host) > host->nodes_max) return "nodes_max";
-  for (const AffinityRule& rule : demand.rules) {
-    if (!rule.must) continue;
-    bool here = false;
-    bool elsewhere = false;
-    for (const PlacedNode& other : facts.nodes) {
-      if (other.demand.key == demand.key || !IsMeant(rule, demand, other.demand)) continue;
-      (other.host == node.host ? here : elsewhere) = true;
-    }
-    if (rule.kind == Kind::kApart && here) return "apart";
-    const bool only_one = IsMeant(rule, demand, demand) && !elsewhere;
-    if (rule.kind == Kind::kWith && !here && !only_one) return "with";
-  }
+  if (BreaksWith(facts, node)) return "with";
   for (const PlacedNode& other : facts.nodes) {
     if (other.host != node.host || other.demand.key == demand.key) continue;
+    for (const AffinityRule& rule : demand.rules) {
+      if (rule.must && rule.kind == Kind::kApart && IsMeant(rule, demand, other.demand)) {
+        return "apart";
+      }
+    }
     for (const AffinityRule& rule : other.demand.rules) {
       if (rule.must && rule.kind == Kind::kApart && IsMeant(rule, other.demand, demand)) {
         return "kept away";

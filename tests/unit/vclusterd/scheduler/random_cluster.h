@@ -49,7 +49,9 @@ PlacementState Retold(const Facts& facts, RandomCluster* random);
 // Why the node may not stand where it does, beside all others; "" when it may. Reservations are not
 // looked at.
 std::string WhyNot(const Facts& facts, const PlacedNode& node);
-// The same for a host that it does not stand on yet. `node.host` is the host.
+// It is not with a node that it must be with.
+bool BreaksWith(const Facts& facts, const PlacedNode& node);
+// As WhyNot, for a host that it does not stand on yet. `node.host` is the host.
 std::string WhyNotThere(Facts facts, const PlacedNode& node);
 
 // Room that is missing for reservations, by reservation (and host, where it names one): 0 where all
