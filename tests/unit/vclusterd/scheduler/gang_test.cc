@@ -119,28 +119,53 @@ TEST_F(GangTest, ANodeInTheWayOfOneWithALabelIsPutElsewhere) {
   EXPECT_EQ(HostsOf({master, worker}), (std::vector<std::string>{"lab-2", "lab-1"}));
 }
 
-TEST_F(GangTest, WhoMustBeWithANodeOfTheRequestComesAfterIt) {
-  AddHost(MakeHost("lab-1", 8, 64));
-  AddHost(MakeHost("lab-2", 8, 64));
-  AddNode(MakeNode(9, 0, 1, 1), "lab-1");
-  // By size and rank the follower would be first.
-  const NodeDemand follower =
-      WithRule(WithRole(WithRank(MakeNode(1, 0, 2, 8), RankBy::kLeastRequested), "db"), Kind::kWith,
-               true, "worker");
-  EXPECT_EQ(HostsOf({follower, MakeNode(1, 1, 1, 1)}),
-            (std::vector<std::string>{"lab-2", "lab-2"}));
+// Hosts of which workers prefer lab-3 (v 16 against 8), and least requested nodes lab-2.
+class OrderTest : public GangTest {
+ protected:
+  OrderTest() {
+    AddHost(MakeHost("lab-1", 1, 1));
+    AddHost(MakeHost("lab-2", 8, 64));
+    AddHost(MakeHost("lab-3", 32, 256));
+    AddNode(MakeNode(9, 0, 16, 128), "lab-3");
+  }
+  // By size and rank it would be first.
+  static NodeDemand Follower() {
+    return WithRule(WithRole(WithRank(MakeNode(1, 0, 2, 8), RankBy::kLeastRequested), "db"),
+                    Kind::kWith, true, "worker");
+  }
+};
+
+TEST_F(OrderTest, WhoMustBeWithANodeOfTheRequestComesAfterIt) {
+  EXPECT_EQ(HostsOf({Follower(), MakeNode(1, 1, 1, 1)}),
+            (std::vector<std::string>{"lab-3", "lab-3"}));
+}
+
+TEST_F(OrderTest, NodesThatMustBeWithTheirOwnKindDoNotWaitForEachOther) {
+  const auto together = [](uint32_t i) {
+    return WithRule(MakeNode(1, i, 1, 1), Kind::kWith, true, "worker");
+  };
+  EXPECT_EQ(HostsOf({Follower(), together(1), together(2)}), std::vector<std::string>(3, "lab-3"));
 }
 
 TEST_F(GangTest, ANodeIsPutWhereTheOneThatMustBeWithItFitsToo) {
-  AddHost(MakeHost("lab-1", 4, 64));
+  AddHost(MakeHost("lab-1", 3, 64));
   AddHost(MakeHost("lab-2", 6, 16));
-  // By rate lab-1 is better for the master, but the worker finds no room beside it.
+  // By rate lab-1 is better for the master, but the worker does not fit there.
   const NodeDemand master =
       WithRole(WithRank(MakeNode(1, 0, 1, 8), RankBy::kLeastRequested), "master");
   EXPECT_EQ(HostOf(master), "lab-1");
   ASSERT_TRUE(state.RemoveNode(master.key).ok());
   const NodeDemand worker = WithRule(MakeNode(1, 1, 4, 2), Kind::kWith, true, "master");
   EXPECT_EQ(HostsOf({master, worker}), (std::vector<std::string>{"lab-2", "lab-2"}));
+}
+
+TEST_F(GangTest, AHopelessRequestIsGivenUpAndChangesNothing) {
+  for (uint32_t i = 0; i < 200; ++i) AddHost(MakeHost("lab-" + std::to_string(i), 4, 64));
+  const Content before = ContentNow();
+  const NodeDemand worker = WithRule(MakeNode(1, 1, 4, 2), Kind::kWith, true, "master");
+  EXPECT_THAT(HostsOf({WithRole(MakeNode(1, 0, 1, 8), "master"), worker})[0],
+              testing::HasSubstr("v1/1 needs 4 CPUs"));
+  EXPECT_EQ(ContentNow(), before);
 }
 
 TEST_F(GangTest, NodesThatMustBeWithEachOtherInACircleShareAHost) {
