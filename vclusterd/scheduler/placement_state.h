@@ -64,8 +64,8 @@ class PlacementState {
   // New figures of it.
   Status UpdateNode(NodeKey key, LoadClass load, const NodeUsage& usage, bool movable);
   Status RemoveNode(NodeKey key);
-  // The node stands on another host now. The reports of both hosts are unsettled by it (HostReport),
-  // and the node is not movable until UpdateNode says so.
+  // The node stands on another host now. The reports of both hosts are unsettled by it
+  // (HostReport), and the node is not movable until UpdateNode says so.
   Status MoveNode(NodeKey key, const std::string& host);
 
   // All that hold now, instead of those before. Hosts that do not exist (yet) are passed over.

@@ -12,6 +12,8 @@ namespace {
 
 // Pairs are looked at one by one up to so many candidates on a host.
 constexpr size_t kPairsOf = 200;
+// Larger requests get no proposal: it would take seconds.
+constexpr size_t kNodesMax = 256;
 
 struct Candidate {
   NodeKey key;
@@ -207,6 +209,7 @@ void PutBackWhoMayStay(PlacementState* state, std::vector<NodeEntry>* taken) {
 
 std::optional<PreemptionProposal> ProposePreemption(const PlacementState& state,
                                                     const Demands& demands) {
+  if (demands.size() > kNodesMax) return std::nullopt;
   PlacementState scratch = state;
   std::vector<NodeEntry> taken;
   PlacingOrder order(scratch, demands);

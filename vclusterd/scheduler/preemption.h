@@ -28,7 +28,8 @@ struct PreemptionProposal {
 // taken where the most important victim is least important, then where the fewest nodes have to
 // stop. A victim is of lower priority than the node it makes room for, and of another Vcluster.
 // Nothing when stopping nodes does not help: labels and affinity are kept, and room for
-// reservations that may lie anywhere is not gained. Copies the state.
+// reservations that may lie anywhere is not gained. Nothing for more than 256 nodes
+// either. Copies the state.
 std::optional<PreemptionProposal> ProposePreemption(const PlacementState& state,
                                                     const Demands& demands);
 

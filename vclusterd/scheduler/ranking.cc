@@ -80,7 +80,7 @@ std::string ScoreText(RankBy rank, const Score& score) {
   if (score.memory_neighbours > 0) {
     add(number(score.memory_neighbours) + " memory-heavy beside it");
   }
-  if (score.pressed > 0) add(number(score.pressed) + " resources under pressure");
+  if (score.pressed > 0) add("under pressure: " + number(score.pressed));
   if (score.rule_balance != 0) {
     add((score.rule_balance > 0 ? "wishes kept: +" : "wishes broken: ") +
         number(score.rule_balance));

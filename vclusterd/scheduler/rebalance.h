@@ -5,8 +5,8 @@
 // Nodes do not wander. A move for less interference must make the sum of interference smaller by a
 // margin, and a move off a pressed host never makes it larger. Off a pressed host a node must find
 // its new one less used than the old one was, by a margin. Reports count only where they cover the
-// time since the last move (HostReport::settled): pressure of others is not relieved, and no node is
-// sent to them. Nodes that are not movable stay; a node that was moved is not movable until
+// time since the last move (HostReport::settled): pressure of others is not relieved, and no node
+// is sent to them. Nodes that are not movable stay; a node that was moved is not movable until
 // UpdateNode says so.
 //
 // Every move keeps all "must" rules and reservations and goes to a host that is not pressed.

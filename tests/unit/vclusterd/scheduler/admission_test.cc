@@ -186,6 +186,8 @@ TEST(AmountsTest, CpusAreCountedInThousandthsAndRoundedUp) {
   EXPECT_EQ(MilliCpus(0), 0);
   EXPECT_EQ(MilliCpus(0.1), 100);
   EXPECT_EQ(MilliCpus(0.3), 300);
+  EXPECT_EQ(MilliCpus(2.007), 2007);  // As a binary fraction it is a little more than that.
+  EXPECT_EQ(CapacityOf(MakeHost("lab-1", 1.001, 1)).milli_cpus, 1001);  // A little less.
   EXPECT_EQ(MilliCpus(1.0001), 1001);
   EXPECT_EQ(MilliCpus(1e-9), 1);
   EXPECT_EQ(CpusNumber(1500), "1.5");

@@ -54,10 +54,10 @@ TEST_F(ExplainTest, EveryPartOfAScoreThatCountsIsShown) {
   score.v = 3.5;
   score.rate = 0.257;
   EXPECT_EQ(ScoreText(RankBy::kPack, score),
-            "2 memory-heavy beside it; 1 resources under pressure; wishes broken: -1; preferred; "
+            "2 memory-heavy beside it; under pressure: 1; wishes broken: -1; preferred; "
             "holds 3 of its Vcluster; 5 with the same load; v 3.50");
   EXPECT_EQ(ScoreText(RankBy::kSpread, score),
-            "2 memory-heavy beside it; 1 resources under pressure; wishes broken: -1; preferred; "
+            "2 memory-heavy beside it; under pressure: 1; wishes broken: -1; preferred; "
             "holds 4 of its role; 5 with the same load; rate 0.26");
   score = {};
   score.rule_balance = 2;
@@ -148,6 +148,9 @@ TEST_F(ExplainTest, APlacedNodeIsExplainedAsIfItWerePlacedToday) {
   why = ExplainNode(state, {9, 1});
   ASSERT_TRUE(why.ok());
   EXPECT_EQ(why->chosen, "lab-2");
+  ASSERT_TRUE(state.UpdateNode({9, 1}, {false, true, false}, {}, true).ok());
+  AddNode(MemoryHeavy(MakeNode(8, 0, 1, 1)), "lab-2");
+  EXPECT_EQ(ExplainNode(state, {9, 1})->chosen, "lab-1");  // As measured, not as expected.
   ASSERT_EQ(ExplainNode(state, {5, 5}).error().code(), Code::kNotFound);
 }
 

@@ -2,6 +2,7 @@
 // operations; a failure prints it, and STRATA_SCHEDULER_SEED=N runs that one alone.
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include "tests/unit/vclusterd/scheduler/fixtures.h"
 #include "tests/unit/vclusterd/scheduler/random_cluster.h"
@@ -223,6 +224,8 @@ class Life {
   }
 
   void ApplyMoves(const std::vector<Move>& moves) {
+    std::set<NodeKey> moved;
+    for (const Move& move : moves) ASSERT_TRUE(moved.insert(move.key).second) << move.name;
     for (const Move& move : moves) {
       const Facts before = FactsOf(state_);
       for (const PlacedNode& node : before.nodes) {

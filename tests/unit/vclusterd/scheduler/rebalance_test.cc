@@ -111,6 +111,18 @@ TEST_F(RebalanceTest, NodesThatAreNotMovableStay) {
   EXPECT_TRUE(Moves().empty());
 }
 
+TEST_F(RebalanceTest, AHostOfWhichNothingIsKnownSinceTheLastMoveTakesNothing) {
+  AddHost(MakeHost("lab-1", 16, 64));
+  HostOffer host = MakeHost("lab-2", 16, 64);
+  host.report.settled = false;
+  AddHost(host);
+  AddNode(MemoryHeavy(MakeNode(1, 0, 1, 1)), "lab-1");
+  AddNode(MemoryHeavy(MakeNode(2, 0, 1, 1)), "lab-1");
+  EXPECT_TRUE(Moves().empty());
+  ASSERT_TRUE(state.UpdateReport("lab-2", {}).ok());
+  EXPECT_EQ(Moves().size(), 1u);
+}
+
 TEST_F(RebalanceTest, NoMoveBreaksARuleOrOverfillsAHost) {
   AddHost(MakeHost("lab-1", 16, 64));
   AddHost(MakeHost("lab-2", 1, 1));
@@ -161,6 +173,22 @@ TEST_F(RebalanceTest, PressureIsJudgedAgainWhenThereIsAReportAfterTheMove) {
   EXPECT_TRUE(Moves().empty());  // No settled host to go to.
   ASSERT_TRUE(state.UpdateReport("lab-2", Report({0, 0.0, 0}, {0.1, 0.15, 0})).ok());
   EXPECT_EQ(Moves().size(), 1u);
+  HostReport unsettled = Report({0, 0.41, 0}, {0.2, 0.7, 0});
+  unsettled.settled = false;
+  ASSERT_TRUE(state.UpdateReport("lab-1", unsettled).ok());
+  EXPECT_TRUE(Moves().empty());  // The pressure may be of before the move.
+}
+
+TEST_F(RebalanceTest, ANodeThatHardlyAddsToThePressureStays) {
+  AddHost(MakeHost("lab-1", 64, 64));
+  AddHost(MakeHost("lab-2", 64, 64));
+  for (uint32_t i = 1; i < 33; ++i) AddUsed(MakeNode(i, 0, 1, 1), "lab-1");
+  // Each has 1/32 of the use: 0.42 / 32 = 0.013.
+  ASSERT_TRUE(state.UpdateReport("lab-1", Report({0, 0.42, 0}, {0.5, 0.5, 0})).ok());
+  EXPECT_TRUE(Moves().empty());
+  RebalanceLimits limits;
+  limits.pressure_gain_min = 0.01;
+  EXPECT_EQ(Moves(limits).size(), 2u);  // 0.42 * 31/32 = 0.407, * 30/31 = 0.394.
 }
 
 TEST_F(RebalanceTest, SeveralNodesLeaveUntilThePressureIsGone) {

@@ -111,6 +111,18 @@ TEST_F(ReservationTest, WhatItsHolderHasAnywhereIsNoLongerKept) {
   EXPECT_THAT(HostOf(MakeNode(1, 0, 0.5, 1)), testing::Not(testing::HasSubstr("exam")));
 }
 
+TEST_F(ReservationTest, OthersMayHaveTheRoomThatItsHolderNeedsNoLonger) {
+  AddHost(MakeHost("lab-1", 6, 16));
+  Reservation reservation = Kept("exam", 2, 1, {});
+  reservation.pieces = 2;
+  Keep({reservation});
+  EXPECT_EQ(Refusals(MakeNode(1, 0, 2, 1), "lab-1"), "");
+  EXPECT_EQ(Refusals(MakeNode(1, 0, 3, 1), "lab-1"), "has room that reservation 'exam' needs");
+  AddNode(Owned(MakeNode(2, 0, 2, 1), 2000), "lab-1");
+  EXPECT_EQ(Refusals(MakeNode(1, 0, 2, 1), "lab-1"), "");
+  EXPECT_EQ(Refusals(MakeNode(1, 0, 3, 1), "lab-1"), "has room that reservation 'exam' needs");
+}
+
 TEST_F(ReservationTest, SeveralAnywhereDoNotCountOnTheSameRoom) {
   AddHost(MakeHost("lab-1", 4, 16));
   Reservation second = Kept("second", 2, 1, {});

@@ -172,6 +172,16 @@ TEST_F(StateTest, AMoveUnsettlesTheReportsOfBothHosts) {
   EXPECT_EQ(state.Nodes()[0].host, "lab-2");
 }
 
+TEST_F(StateTest, AMovedNodeIsNotMovableUntilItIsSaidToBe) {
+  for (const char* name : {"lab-1", "lab-2"}) AddHost(MakeHost(name, 8, 16));
+  AddNode(MakeNode(1, 0, 1, 1), "lab-1");
+  EXPECT_TRUE(state.Nodes()[0].movable);
+  ASSERT_TRUE(state.MoveNode({1, 0}, "lab-2").ok());
+  EXPECT_FALSE(state.Nodes()[0].movable);
+  ASSERT_TRUE(state.UpdateNode({1, 0}, {}, {}, true).ok());
+  EXPECT_TRUE(state.Nodes()[0].movable);
+}
+
 TEST_F(StateTest, SlotsOfHostsThatWentAreUsedAgain) {
   AddHost(MakeHost("lab-1", 8, 16));
   AddHost(MakeHost("lab-2", 8, 16));
