@@ -126,6 +126,16 @@ TEST_F(PreemptionTest, AGangGetsRoomForAllOfItsNodes) {
   EXPECT_EQ(Victims({Wanted(3), small}), Names{"v2/0"});
 }
 
+TEST_F(PreemptionTest, AVictimOfOneNodeStaysWhenThatOfAnotherIsEnoughForBoth) {
+  AddHost(MakeHost("lab-1", 5, 32));
+  AddPriority(2, 1, 0, "lab-1");
+  AddPriority(3, 4, 1, "lab-1");
+  // The master comes first and would stop v2/0; the worker needs v3/0, which leaves room for both.
+  NodeDemand master = WithRole(WithRank(Wanted(1), RankBy::kLeastRequested), "master");
+  const NodeDemand worker = WithPriority(MakeNode(1, 1, 3, 1), 10);
+  EXPECT_EQ(Victims({master, worker}), Names{"v3/0"});
+}
+
 TEST_F(PreemptionTest, ALimitOfNodesIsRoomToo) {
   HostOffer host = MakeHost("lab-1", 8, 32);
   host.nodes_max = 2;

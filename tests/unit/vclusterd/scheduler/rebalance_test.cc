@@ -123,6 +123,18 @@ TEST_F(RebalanceTest, AHostOfWhichNothingIsKnownSinceTheLastMoveTakesNothing) {
   EXPECT_EQ(Moves().size(), 1u);
 }
 
+TEST_F(RebalanceTest, OfHostsThatGainTheSameTheBestByRankIsTaken) {
+  AddHost(MakeHost("lab-1", 8, 32));
+  AddHost(MakeHost("lab-2", 8, 32));
+  AddHost(MakeHost("lab-3", 16, 64));
+  AddHost(MakeHost("lab-4", 8, 32));
+  AddNode(MemoryHeavy(MakeNode(1, 0, 1, 1)), "lab-1");
+  AddNode(MemoryHeavy(MakeNode(2, 0, 1, 1)), "lab-1");
+  EXPECT_EQ(Moves().at(0).to, "lab-3");
+  ASSERT_TRUE(state.RemoveHost("lab-3").ok());
+  EXPECT_EQ(Moves().at(0).to, "lab-2");
+}
+
 TEST_F(RebalanceTest, NoMoveBreaksARuleOrOverfillsAHost) {
   AddHost(MakeHost("lab-1", 16, 64));
   AddHost(MakeHost("lab-2", 1, 1));
@@ -177,6 +189,30 @@ TEST_F(RebalanceTest, PressureIsJudgedAgainWhenThereIsAReportAfterTheMove) {
   unsettled.settled = false;
   ASSERT_TRUE(state.UpdateReport("lab-1", unsettled).ok());
   EXPECT_TRUE(Moves().empty());  // The pressure may be of before the move.
+}
+
+TEST_F(RebalanceTest, WhenNoNodeIsEnoughTheOneThatHelpsMostGoesFirst) {
+  AddHost(MakeHost("lab-1", 16, 64));
+  AddHost(MakeHost("lab-2", 16, 64));
+  AddUsed(MakeNode(1, 0, 1, 8), "lab-1");
+  AddUsed(MakeNode(2, 0, 1, 16), "lab-1");
+  AddUsed(MakeNode(3, 0, 1, 32), "lab-1");
+  // Without v3/0, the largest, 3/7 of it is left: 0.43.
+  ASSERT_TRUE(state.UpdateReport("lab-1", Report({0, 1.0, 0}, {0.2, 0.875, 0})).ok());
+  const std::vector<Move> moves = Moves();
+  ASSERT_FALSE(moves.empty());
+  EXPECT_EQ(moves[0].name, "v3/0");
+}
+
+TEST_F(RebalanceTest, WhatIsSentToAHostCountsAgainstTheNextMove) {
+  AddHost(MakeHost("lab-1", 16, 64));
+  AddHost(MakeHost("lab-2", 16, 64));
+  for (uint32_t i = 1; i < 5; ++i) AddUsed(MemoryHeavy(MakeNode(i, 0, 1, 1)), "lab-1");
+  ASSERT_TRUE(state.UpdateReport("lab-2", Report({}, {0.75, 0, 0})).ok());
+  EXPECT_EQ(Moves().size(), 2u);
+  // 1/16 of its CPUs a node: 0.8625 is below usage_high, 0.925 is not.
+  ASSERT_TRUE(state.UpdateReport("lab-2", Report({}, {0.8, 0, 0})).ok());
+  EXPECT_EQ(Moves().size(), 1u);
 }
 
 TEST_F(RebalanceTest, ANodeThatHardlyAddsToThePressureStays) {
