@@ -53,6 +53,12 @@ Amounts LimitOf(const HostOffer& host) {
           capacity.disk_bytes};
 }
 
+std::string DecimalText(double value) {
+  char text[400];  // As long as the largest double.
+  std::snprintf(text, sizeof(text), "%.2f", value);
+  return text;
+}
+
 std::string CpusNumber(int64_t milli_cpus) {
   char text[40];
   std::snprintf(text, sizeof(text), "%lld.%03lld", static_cast<long long>(milli_cpus / 1000),

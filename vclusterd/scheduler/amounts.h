@@ -54,6 +54,8 @@ Amounts CountedAmounts(const ResourceRequest& request, const SchedulerParameters
 Amounts CapacityOf(const HostOffer& host);
 Amounts LimitOf(const HostOffer& host);
 
+// "0.26", of a score, a pressure.
+std::string DecimalText(double value);
 // "1.5", "4".
 std::string CpusNumber(int64_t milli_cpus);
 // "1.5 CPUs", "1 CPU".

@@ -175,6 +175,7 @@ Status CheckRequest(const PlacementRequest& request) {
       return Wrong("Vcluster '" + vcluster.name + "' is asked for twice");
     }
   }
+  if (request.quotas.size() > kRequestedNodesMax) return Wrong("too many quotas");
   std::set<uint32_t> owners;
   for (const OwnerQuota& quota : request.quotas) {
     RETURN_IF_ERROR(CheckQuota(quota));

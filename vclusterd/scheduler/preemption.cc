@@ -1,7 +1,7 @@
 #include "vclusterd/scheduler/preemption.h"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 #include <tuple>
 #include <utility>
 

@@ -1,7 +1,6 @@
 #include "vclusterd/scheduler/ranking.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <tuple>
 
 namespace strata::vcluster {
@@ -9,12 +8,6 @@ namespace {
 
 double Ratio(int64_t part, int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
-}
-
-std::string Decimal(double value) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.2f", value);
-  return text;
 }
 
 }  // namespace
@@ -89,7 +82,7 @@ std::string ScoreText(RankBy rank, const Score& score) {
   if (rank == RankBy::kPack) add("holds " + number(score.own_nodes) + " of its Vcluster");
   if (rank == RankBy::kSpread) add("holds " + number(score.same_role) + " of its role");
   if (score.like_neighbours > 0) add(number(score.like_neighbours) + " with the same load");
-  add(rank == RankBy::kPack ? "v " + Decimal(score.v) : "rate " + Decimal(score.rate));
+  add(rank == RankBy::kPack ? "v " + DecimalText(score.v) : "rate " + DecimalText(score.rate));
   return text;
 }
 

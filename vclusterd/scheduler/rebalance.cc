@@ -1,7 +1,6 @@
 #include "vclusterd/scheduler/rebalance.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -45,12 +44,6 @@ ResourceLevels PartOf(const NodeUsage& usage, const HostOffer& host) {
   return {share(usage.cpus, host.cpus),
           share(static_cast<double>(usage.memory_bytes), static_cast<double>(host.memory_bytes)),
           usage.io};
-}
-
-std::string Decimal(double value) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.2f", value);
-  return text;
 }
 
 // A node on the host must be with this one, and with no other there. REQUIRES: taken off the host.
@@ -106,7 +99,8 @@ class Rebalance {
   std::optional<Proposal> BestMoveFrom(HostSlot from, uint32_t memory_least, uint32_t io_least);
   bool RelievePressure();
   bool RelieveHost(HostSlot from, const Resource& resource);
-  // The best host for the node by `admits(slot, score)`, which answers a gain or nothing.
+  // The best host for the node by `judge(entry, slot)`, which answers a gain, or nothing
+  // where it must not go. The node is in no sum while it is judged.
   template <typename Judge>
   std::optional<Proposal> BestTarget(NodeKey key, const Judge& judge);
   std::vector<NodeKey> MovableOn(HostSlot slot) const;
@@ -301,8 +295,7 @@ bool Rebalance::RelieveHost(HostSlot from, const Resource& resource) {
           const HostTally& new_host = state_.host(slot);
           const ResourceLevels part = PartOf(entry.usage, new_host.offer);
           const double gain = usage - report.usage.*level - part.*level;
-          const bool better = report.settled &&
-                              report.pressure.*level < state_.parameters().pressure_low &&
+          const bool better = report.pressure.*level < state_.parameters().pressure_low &&
                               gain > 0 && gain >= limits_.usage_gain_min &&
                               Gain(entry.load, old_host.memory_heavy, old_host.io_heavy,
                                    new_host.memory_heavy, new_host.io_heavy) >= 0;
@@ -310,9 +303,9 @@ bool Rebalance::RelieveHost(HostSlot from, const Resource& resource) {
         });
     if (!proposal) continue;
     Apply(*proposal, MoveCause::kPressure,
-          std::string(resource.name) + " pressure on " + NameOf(from) + " is " + Decimal(pressure) +
-              " (high from " + Decimal(high) + "), on " + NameOf(proposal->to) + " " +
-              Decimal(reports_[proposal->to].pressure.*level));
+          std::string(resource.name) + " pressure on " + NameOf(from) + " is " +
+              DecimalText(pressure) + " (high from " + DecimalText(high) + "), on " +
+              NameOf(proposal->to) + " " + DecimalText(reports_[proposal->to].pressure.*level));
     return true;
   }
   return false;

@@ -11,7 +11,7 @@
 namespace strata::vcluster {
 namespace {
 
-constexpr uint64_t kSeeds = 400;
+constexpr uint64_t kSeeds = 200;
 constexpr int kSteps = 30;
 
 // All that a decision says, as text.
