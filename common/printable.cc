@@ -45,4 +45,16 @@ std::string Printable(std::string_view bytes, size_t size_max) {
   return out;
 }
 
+std::string PrintableText(std::string_view bytes) {
+  std::string out;
+  while (true) {
+    const size_t end = bytes.find('\n');
+    const std::string_view line = bytes.substr(0, end);
+    out += Printable(line, line.size() * 4);
+    if (end == std::string_view::npos) return out;
+    out += '\n';
+    bytes.remove_prefix(end + 1);
+  }
+}
+
 }  // namespace strata

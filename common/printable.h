@@ -11,4 +11,7 @@ namespace strata {
 // `size_max` bytes with "…".
 std::string Printable(std::string_view bytes, size_t size_max = 300);
 
+// The same for text of several lines, which stay as they are.
+std::string PrintableText(std::string_view bytes);
+
 }  // namespace strata

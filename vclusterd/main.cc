@@ -15,8 +15,8 @@
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
 #include "layerfs/volume/probe_volumes.h"
+#include "vclusterd/master/single_host.h"
 #include "vclusterd/runtime/cgroups.h"
-#include "vclusterd/service/clusters.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -72,7 +72,7 @@ Result<UniqueFd> LockState(const std::string& state_dir) {
   return lock;
 }
 
-Result<ClustersConfig> ChooseVolumes(const Flags& flags, ClustersConfig* config) {
+Status ChooseVolumes(const Flags& flags, HostConfig* config) {
   config->lvm_pool = flags.volume_pool;
   config->disk_bytes_default = flags.volume_size;
   if (flags.volumes.empty()) {
@@ -90,12 +90,12 @@ Result<ClustersConfig> ChooseVolumes(const Flags& flags, ClustersConfig* config)
       return Error(Code::kUnsupported, "--volume-size: no kind of volume works here");
     }
   }
-  return std::move(*config);
+  return Ok();
 }
 
-Result<ClustersConfig> MakeConfig(const Flags& flags) {
+Result<HostConfig> MakeConfig(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
-  ClustersConfig config;
+  HostConfig config;
   config.state_dir = flags.state_dir;
   config.id_first = flags.id_base;
   config.record_starts = std::chrono::seconds(flags.record_starts_s);
@@ -121,7 +121,8 @@ Result<ClustersConfig> MakeConfig(const Flags& flags) {
   } else {
     ASSIGN_OR_RETURN(config.driver, layerfs::ParseDriver(flags.driver));
   }
-  return ChooseVolumes(flags, &config);
+  RETURN_IF_ERROR(ChooseVolumes(flags, &config));
+  return config;
 }
 
 // A path that stays the same whatever the working directory is, without symbolic links: the
@@ -137,18 +138,19 @@ Status Serve(Flags flags) {
   ASSIGN_OR_RETURN(flags.run_dir, Canonical(flags.run_dir));
   if (flags.imaged_socket.empty()) flags.imaged_socket = ImagedSocket(flags.run_dir);
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(flags.state_dir));
-  ASSIGN_OR_RETURN(const ClustersConfig config, MakeConfig(flags));
+  ASSIGN_OR_RETURN(const HostConfig config, MakeConfig(flags));
   ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(flags.imaged_socket));
-  ASSIGN_OR_RETURN(const auto clusters, Clusters::Open(config, *images));
+  ASSIGN_OR_RETURN(const auto store, OpenDesiredState(flags.state_dir));
+  ASSIGN_OR_RETURN(const auto host, SingleHost::Open(config, *images, *store));
   if (flags.down) {
-    RETURN_IF_ERROR(clusters->DeleteAll(/*force=*/true));
+    RETURN_IF_ERROR(host->clusters().DeleteAll(/*force=*/true));
     return Unmount(config.object_mount->mountpoint, /*lazy=*/true);
   }
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::LocalServer::Start(VclusterdSocket(flags.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
-        services.push_back(MakeVclusterService(*clusters, caller));
+        services.push_back(MakeVclusterService(host->clusters(), caller));
         return services;
       }));
   LOG_INFO("serves " + VclusterdSocket(flags.run_dir) + ", driver " +

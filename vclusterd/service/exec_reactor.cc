@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "common/rpc/status.h"
-#include "vclusterd/service/exec_session.h"
+#include "vclusterd/host/exec_session.h"
 
 namespace strata::vcluster {
 namespace {
@@ -13,7 +13,6 @@ using Base = grpc::ServerBidiReactor<v1::ExecRequest, v1::ExecEvent>;
 
 ExecParameters FromProto(const v1::ExecStart& start) {
   ExecParameters parameters;
-  parameters.node = start.node();
   parameters.argv.assign(start.argv().begin(), start.argv().end());
   parameters.env.assign(start.env().begin(), start.env().end());
   parameters.working_directory = start.working_directory();
@@ -25,7 +24,7 @@ ExecParameters FromProto(const v1::ExecStart& start) {
 
 class ExecReactor final : public Base, private ExecListener {
  public:
-  ExecReactor(Clusters& clusters, uid_t caller) : clusters_(clusters), caller_(caller) {
+  explicit ExecReactor(ExecResolver resolve) : resolve_(std::move(resolve)) {
     StartRead(&request_);
   }
 
@@ -80,12 +79,12 @@ class ExecReactor final : public Base, private ExecListener {
       return;
     }
     const ExecParameters parameters = FromProto(request_.start());
-    const auto target = clusters_.FindForExec(caller_, parameters.node);
-    if (!target.ok()) return FinishOnce(rpc::ToGrpc(target.error()));
+    const auto place = resolve_(request_.start().node());
+    if (!place.ok()) return FinishOnce(rpc::ToGrpc(place.error()));
     ExecSession::Terminal size;
     if (request_.start().rows() != 0) size.rows = request_.start().rows();
     if (request_.start().columns() != 0) size.columns = request_.start().columns();
-    auto session = ExecSession::Start(clusters_, *target, parameters, size, *this);
+    auto session = ExecSession::Start(place->nodes->life(), place->target, parameters, size, *this);
     if (!session.ok()) return FinishOnce(rpc::ToGrpc(session.error()));
     session_ = std::move(*session);
     started_ = true;
@@ -128,8 +127,7 @@ class ExecReactor final : public Base, private ExecListener {
     Finish(status);
   }
 
-  Clusters& clusters_;
-  const uid_t caller_;
+  const ExecResolver resolve_;
   v1::ExecRequest request_;
   v1::ExecEvent event_;
   std::unique_ptr<ExecSession> session_;
@@ -143,6 +141,6 @@ class ExecReactor final : public Base, private ExecListener {
 
 }  // namespace
 
-Base* NewExecReactor(Clusters& clusters, uid_t caller) { return new ExecReactor(clusters, caller); }
+Base* NewExecReactor(ExecResolver resolve) { return new ExecReactor(std::move(resolve)); }
 
 }  // namespace strata::vcluster

@@ -8,6 +8,7 @@
 #include "common/cancel.h"
 #include "common/rpc/status.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
+#include "vclusterd/host/host_nodes.h"
 #include "vclusterd/service/exec_reactor.h"
 
 namespace strata::vcluster {
@@ -46,8 +47,8 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
   info->mutable_limits()->set_memory_bytes(view.limits.memory_bytes);
   info->mutable_limits()->set_processes(view.limits.processes);
   info->mutable_limits()->set_disk_bytes(view.disk_limit_bytes);
-  info->set_volume(std::string(layerfs::VolumeKindName(view.volume)));
-  info->set_driver(std::string(layerfs::DriverName(view.driver)));
+  info->set_volume(view.volume);
+  info->set_driver(view.driver);
   info->set_init_pid(view.init_pid);
   info->set_upper_bytes(view.upper_bytes);
   info->set_problem(view.problem);
@@ -109,22 +110,20 @@ class VclusterServiceImpl final : public Base {
 
   grpc::Status Create(grpc::ServerContext* context, const v1::CreateRequest* request,
                       grpc::ServerWriter<v1::ClustersEvent>* writer) override {
-    CreateParameters parameters;
-    parameters.name = request->name();
-    parameters.image = request->image();
-    parameters.nodes = request->nodes();
-    parameters.limits = {request->limits().cpus(), request->limits().memory_bytes(),
-                         request->limits().processes()};
-    if (!request->default_disk()) parameters.disk_bytes = request->limits().disk_bytes();
+    Limits limits;
+    limits.cpus = request->limits().cpus();
+    limits.memory_bytes = request->limits().memory_bytes();
+    limits.processes = request->limits().processes();
+    if (!request->default_disk()) limits.disk_bytes = request->limits().disk_bytes();
     if (!request->driver().empty()) {
       const auto driver = layerfs::ParseDriver(request->driver());
       if (!driver.ok()) return rpc::ToGrpc(driver.error());
-      parameters.driver = *driver;
     }
     const CancelWatch watch(context);
     std::mutex mutex;
-    const auto view =
-        clusters_.Create(caller_, parameters, SendProgress(writer, &mutex), watch.token());
+    const auto view = clusters_.Create(
+        caller_, PlainDefinition(request->name(), request->image(), request->nodes(), limits),
+        request->driver(), SendProgress(writer, &mutex), watch.token());
     if (!view.ok()) return rpc::ToGrpc(view.error());
     v1::ClustersEvent event;
     ToProto(*view, event.mutable_result()->add_clusters());
@@ -180,13 +179,21 @@ class VclusterServiceImpl final : public Base {
 
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
-    const SaveNodeParameters parameters{
-        request->node(),    request->reference(),    request->description(),     request->public_(),
-        request->replace(), request->command_line(), FromProto(request->scrub())};
+    const auto place = clusters_.FindNode(caller_, request->node());
+    if (!place.ok()) return rpc::ToGrpc(place.error());
+    SaveNodeParameters parameters;
+    parameters.on_behalf_of_uid = caller_;
+    parameters.origin = "node " + place->name;
+    parameters.reference = request->reference();
+    parameters.description = request->description();
+    parameters.is_public = request->public_();
+    parameters.replace = request->replace();
+    parameters.command_line = request->command_line();
+    parameters.scrub = FromProto(request->scrub());
     std::mutex mutex;
     const CancelWatch watch(context);
-    const auto saved =
-        clusters_.Save(caller_, parameters, SendProgress(writer, &mutex), watch.token());
+    const auto saved = place->link->local()->Save(
+        place->number, place->index, parameters, SendProgress(writer, &mutex), watch.token());
     if (!saved.ok()) return rpc::ToGrpc(saved.error());
     v1::SaveEvent event;
     v1::SaveResult* result = event.mutable_result();
@@ -211,7 +218,15 @@ class VclusterServiceImpl final : public Base {
 
   grpc::ServerBidiReactor<v1::ExecRequest, v1::ExecEvent>* Exec(
       grpc::CallbackServerContext*) override {
-    return NewExecReactor(clusters_, caller_);
+    return NewExecReactor([this](const std::string& node) -> Result<ExecPlace> {
+      ASSIGN_OR_RETURN(const NodePlace place, clusters_.FindNode(caller_, node));
+      ExecPlace exec;
+      exec.nodes = place.link->local();
+      ASSIGN_OR_RETURN(exec.target,
+                       place.link->local()->FindForExec(place.number, place.index),
+                       "node " + place.name);
+      return exec;
+    });
   }
 
  private:

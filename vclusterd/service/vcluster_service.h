@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "common/rpc/local_server.h"
-#include "vclusterd/service/clusters.h"
+#include "vclusterd/master/clusters.h"
 
 namespace strata::vcluster {
 

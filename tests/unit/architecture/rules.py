@@ -17,6 +17,12 @@ ALLOWED_INCLUDES = {
     # The .proto files and what is made of them are contracts: they know nobody.
     "imaged/api": set(),
     "vclusterd/api": set(),
+    # What a user asks for, and from what should be to what is told to hosts: no host in it.
+    "vclusterd/definition": {"common"},
+    "vclusterd/scheduler": {"common"},
+    # A host's part knows no master.
+    "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
+                       "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim"},
     # A client's library must not pull the store in.
     "imaged/client": {"common", "imaged/api"},
     "imaged/registry_client": {"common", "imaged/oci/blob_source.h", "imaged/oci/documents.h",

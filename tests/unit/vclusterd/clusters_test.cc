@@ -1,7 +1,5 @@
 // Whole Vclusters on the real kernel: real containers on real layerfs roots, real bridges. Only
 // imaged is a fake.
-#include "vclusterd/service/clusters.h"
-
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -15,8 +13,11 @@
 
 #include "net/apply.h"
 #include "tests/unit/vclusterd/fake_images.h"
+#include "vclusterd/host/exec_session.h"
+#include "vclusterd/host/part_store.h"
+#include "vclusterd/master/single_host.h"
+#include "vclusterd/master/tables.h"
 #include "vclusterd/runtime/cgroups.h"
-#include "vclusterd/service/exec_session.h"
 
 namespace strata::vcluster {
 namespace {
@@ -83,15 +84,25 @@ class ClustersTest : public ::testing::Test {
     Status deleted = clusters_->DeleteAll(false);
     EXPECT_TRUE(deleted.ok()) << deleted.error().message();
     ExpectNothingLeft();
-    clusters_.reset();
+    Close();
     EXPECT_EQ(ReadFile("/proc/self/mountinfo")->find(dir_->path()), std::string::npos);
   }
 
+  void Close() {
+    clusters_ = nullptr;
+    host_.reset();
+    store_.reset();
+  }
+
   void Open() {
-    clusters_.reset();
-    auto opened = Clusters::Open(config_, *images_);
+    Close();
+    auto store = OpenDesiredState(config_.state_dir);
+    ASSERT_TRUE(store.ok()) << store.error().message();
+    store_ = std::move(*store);
+    auto opened = SingleHost::Open(config_, *images_, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
-    clusters_ = std::move(*opened);
+    host_ = std::move(*opened);
+    clusters_ = &host_->clusters();
   }
 
   std::vector<std::string> Entries(const std::string& path) {
@@ -101,7 +112,7 @@ class ClustersTest : public ::testing::Test {
 
   void ExpectNothingLeft() {
     EXPECT_EQ(images_->leases(), std::set<std::string>());
-    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/clusters", "/run/nodes",
+    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/parts", "/run/nodes",
                              "/run/volumes/loop"}) {
       if (!PathExists(dir_->path() + part)) continue;
       EXPECT_EQ(Entries(dir_->path() + part), std::vector<std::string>()) << part;
@@ -119,26 +130,54 @@ class ClustersTest : public ::testing::Test {
   Result<ClusterView> Create(uid_t owner, const std::string& name, uint32_t nodes,
                              uint64_t disk_bytes = 0,
                              layerfs::Driver driver = layerfs::Driver::kKernel) {
-    CreateParameters parameters;
-    parameters.disk_bytes = disk_bytes;
-    parameters.driver = driver;
-    parameters.name = name;
-    parameters.image = "tiny";
-    parameters.nodes = nodes;
-    return clusters_->Create(owner, parameters, Ignore, CancelToken());
+    Limits limits;
+    limits.disk_bytes = disk_bytes;
+    return clusters_->Create(owner, PlainDefinition(name, "tiny", nodes, limits),
+                             std::string(layerfs::DriverName(driver)), Ignore, CancelToken());
+  }
+
+  Result<SaveNodeResult> Save(const std::string& node, const CancelToken& cancel = {},
+                              imaged::ScrubMode scrub = imaged::ScrubMode::kDefault) {
+    ASSIGN_OR_RETURN(const NodePlace place, clusters_->FindNode(kAlice, node));
+    SaveNodeParameters parameters;
+    parameters.on_behalf_of_uid = kAlice;
+    parameters.reference = "saved";
+    parameters.scrub = scrub;
+    return host_->nodes().Save(place.number, place.index, parameters, Ignore, cancel);
+  }
+
+  Result<ExecTarget> FindForExec(uid_t caller, const std::string& node) {
+    ASSIGN_OR_RETURN(const NodePlace place, clusters_->FindNode(caller, node));
+    return host_->nodes().FindForExec(place.number, place.index);
   }
 
   std::string Run(uid_t caller, const std::string& node, std::vector<std::string> argv) {
-    const auto target = clusters_->FindForExec(caller, node);
+    const auto target = FindForExec(caller, node);
     if (!target.ok()) return target.error().message();
     ExecParameters parameters;
     parameters.argv = std::move(argv);
     Collector collector;
-    auto session = ExecSession::Start(*clusters_, *target, parameters, {}, collector);
+    auto session = ExecSession::Start(host_->nodes().life(), *target, parameters, {}, collector);
     if (!session.ok()) return session.error().message();
     (*session)->EndInput();
     collector.Wait();
     return collector.out + collector.err;
+  }
+
+  void KillInit(const std::string& name) {
+    const pid_t pid = ViewOf(name).init_pid;
+    // Held, so that its number is not another's when the test looks again.
+    killed_.push_back(OpenProcess(IdentifyProcess(pid).value()).value());
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  }
+
+  // Until another process 1 than `before` runs.
+  void AwaitReady(const std::string& name, pid_t before) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+    while (!ViewOf(name).ready || ViewOf(name).init_pid == before) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << ViewOf(name).problem;
+      std::this_thread::yield();
+    }
   }
 
   NodeView ViewOf(const std::string& name, size_t node = 0) {
@@ -147,8 +186,11 @@ class ClustersTest : public ::testing::Test {
 
   std::unique_ptr<TemporaryDirectory> dir_;
   std::unique_ptr<FakeHostImageClient> images_;
-  ClustersConfig config_;
-  std::unique_ptr<Clusters> clusters_;
+  HostConfig config_;
+  std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<SingleHost> host_;
+  Clusters* clusters_ = nullptr;
+  std::vector<UniqueFd> killed_;
 };
 
 TEST_F(ClustersTest, NodesRunAndReachEachOtherByName) {
@@ -182,7 +224,7 @@ TEST_F(ClustersTest, CallersSeeOnlyTheirOwnAndRootSeesAll) {
   EXPECT_EQ(clusters_->List(kBob, "mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(kBob, "64001/mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->Delete(kBob, "64001/mine").error().code(), Code::kNotFound);
-  EXPECT_EQ(clusters_->FindForExec(kBob, "64001/mine/0").error().code(), Code::kNotFound);
+  EXPECT_EQ(FindForExec(kBob, "64001/mine/0").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(0, "64001/mine")->size(), 1u);
   EXPECT_EQ(Create(kAlice, "mine", 1).error().code(), Code::kAlreadyExists);
   EXPECT_TRUE(Create(kBob, "mine", 1).ok());
@@ -199,11 +241,11 @@ TEST_F(ClustersTest, ARunningNodeSurvivesItsDaemonAndIsAdopted) {
 }
 
 TEST_F(ClustersTest, ANodeThatDiesIsABreakdownAndStartsAgainWithItsFiles) {
-  ASSERT_TRUE(Create(kAlice, "die", 1).ok());
+  Definition definition = PlainDefinition("die", "tiny", 1, {});
+  definition.roles[0].restart = RestartPolicy::kNever;
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
   EXPECT_EQ(Run(kAlice, "die/0", {"sh", "-c", "echo kept > /file"}), "");
-  const pid_t pid = ViewOf("die").init_pid;
-  const UniqueFd init = OpenProcess(IdentifyProcess(pid).value()).value();
-  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  KillInit("die");
   while (ViewOf("die").condition == NodeCondition::kRunning) std::this_thread::yield();
   EXPECT_EQ(ViewOf("die").condition, NodeCondition::kBreakdown);
   EXPECT_NE(ViewOf("die").problem, "");
@@ -212,6 +254,108 @@ TEST_F(ClustersTest, ANodeThatDiesIsABreakdownAndStartsAgainWithItsFiles) {
   const auto started = clusters_->Start(kAlice, "die");
   ASSERT_TRUE(started.ok()) << started.error().message();
   EXPECT_EQ(Run(kAlice, "die/0", {"cat", "/file"}), "kept\n");
+}
+
+TEST_F(ClustersTest, ANodeThatDiesIsStartedAgainAndRecovers) {
+  config_.restart_pause = milliseconds(10);
+  Open();
+  Definition definition = PlainDefinition("again", "tiny", 1, {});
+  definition.roles[0].hooks.on_create = Hook{{"/bin/sh", "-c", "echo created >> /log"}};
+  definition.roles[0].hooks.on_recovery =
+      Hook{{"/bin/sh", "-c", "echo recovered >> /log; echo seen"}};
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  EXPECT_EQ(Run(kAlice, "again/0", {"cat", "/log"}), "created\n");
+  const pid_t before = ViewOf("again").init_pid;
+  KillInit("again");
+  AwaitReady("again", before);
+  EXPECT_EQ(Run(kAlice, "again/0", {"cat", "/log"}), "created\nrecovered\n");
+  const NodeView node = ViewOf("again");
+  EXPECT_EQ(node.restarts, 1u);
+  ASSERT_EQ(node.hooks.size(), 2u);
+  EXPECT_EQ(node.hooks[1].hook(), "on-recovery");
+  EXPECT_EQ(node.hooks[1].output(), "seen\n");
+}
+
+TEST_F(ClustersTest, ANodeThatEndedWithoutItsDaemonStartsWhenThatIsBack) {
+  ASSERT_TRUE(Create(kAlice, "up", 1).ok());
+  const pid_t before = ViewOf("up").init_pid;
+  Close();
+  const UniqueFd init = OpenProcess(IdentifyProcess(before).value()).value();
+  ASSERT_EQ(::kill(before, SIGKILL), 0);
+  Open();
+  AwaitReady("up", before);
+}
+
+TEST_F(ClustersTest, AHookThatFailsSaysWhatItSaidAndNothingIsLeft) {
+  Definition definition = PlainDefinition("bad", "tiny", 2, {});
+  definition.roles[0].hooks.on_create =
+      Hook{{"/bin/sh", "-c", "echo starting; echo no such database; exit 7"}};
+  const auto made = clusters_->Create(kAlice, definition, "", Ignore, {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.error().message().find("exit code 7: no such database"), std::string::npos)
+      << made.error().message();
+  ExpectNothingLeft();
+}
+
+TEST_F(ClustersTest, AHookThatHangsIsKilledInTime) {
+  Definition definition = PlainDefinition("slow", "tiny", 1, {});
+  definition.roles[0].hooks.on_create = Hook{{"/bin/sleep", "1000"}, seconds(1)};
+  const auto made = clusters_->Create(kAlice, definition, "", Ignore, {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.error().message().find("did not end within 1 s"), std::string::npos)
+      << made.error().message();
+  ExpectNothingLeft();
+}
+
+TEST_F(ClustersTest, RolesStartInTheirOrderAndKnowEachOtherByName) {
+  Definition definition;
+  definition.name = "spark";
+  for (const char* name : {"worker", "master"}) {
+    Role& role = definition.roles.emplace_back();
+    role.name = name;
+    role.image = "tiny";
+  }
+  Role& worker = definition.roles[0];
+  worker.count = 2;
+  worker.after = {"master"};
+  worker.env = {{"MASTER", "master-0"}};
+  // Only a master that was ready lets this succeed.
+  worker.hooks.on_create = Hook{{"/bin/sh", "-c", "ping -c1 -W5 $MASTER && ping -c1 -W5 master"}};
+  definition.roles[1].ready = ReadyCheck{};
+  definition.roles[1].ready->argv = {"/bin/sh", "-c", "test -e /up || { touch /up; false; }"};
+  definition.roles[1].ready->every = milliseconds(50);
+  const auto made = clusters_->Create(kAlice, definition, "", Ignore, {});
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_EQ(made->nodes[1].name, "spark/worker-1");
+  EXPECT_EQ(made->nodes[1].hostname, "worker-1");
+  EXPECT_TRUE(made->nodes[2].ready);
+  EXPECT_EQ(Run(kAlice, "spark/master-0", {"hostname"}), "master-0\n");
+  EXPECT_EQ(Run(kAlice, "spark/worker-1", {"sh", "-c", "echo $MASTER"}), "master-0\n");
+}
+
+TEST_F(ClustersTest, ACheckThatNeverHoldsEndsTheCreation) {
+  Definition definition = PlainDefinition("deaf", "tiny", 1, {});
+  definition.roles[0].ready = ReadyCheck{};
+  definition.roles[0].ready->tcp_port = 7077;
+  definition.roles[0].ready->every = milliseconds(50);
+  definition.roles[0].ready->timeout = seconds(1);
+  const auto made = clusters_->Create(kAlice, definition, "", Ignore, {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.error().message().find("port 7077"), std::string::npos)
+      << made.error().message();
+  ExpectNothingLeft();
+}
+
+TEST_F(ClustersTest, OnDestroyRunsBeforeANodeIsDeleted) {
+  Definition definition = PlainDefinition("end", "tiny", 1, {});
+  definition.roles[0].hooks.on_destroy = Hook{{"/bin/sh", "-c", "echo bye > /dev/.strata-out"}};
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  // What it does is seen from outside while the node is still there.
+  const pid_t init = ViewOf("end").init_pid;
+  const UniqueFd root = strata::Open("/proc/" + std::to_string(init) + "/root", O_PATH).value();
+  ASSERT_TRUE(clusters_->Delete(kAlice, "end").ok());
+  const UniqueFd said = OpenAt(root.get(), "dev/.strata-out", O_RDONLY).value();
+  EXPECT_EQ(ReadAll(said.get(), 100).value(), "bye\n");
 }
 
 TEST_F(ClustersTest, StopAndStartKeepFilesAndAddress) {
@@ -256,62 +400,77 @@ TEST_F(ClustersTest, NothingIsLeftWhenOneCloneFails) {
 TEST_F(ClustersTest, NothingIsLeftWhenCreatingIsCancelled) {
   CancelToken cancel;
   images_->on_acquire = [&] { cancel.Cancel(); };
-  CreateParameters parameters{"gone", "tiny", 4, {}, {}};
-  const auto view = clusters_->Create(kAlice, parameters, Ignore, cancel);
+  const auto view =
+      clusters_->Create(kAlice, PlainDefinition("gone", "tiny", 4, {}), "", Ignore, cancel);
   ASSERT_FALSE(view.ok());
   EXPECT_EQ(view.error().code(), Code::kCancelled);
   ExpectNothingLeft();
 }
 
 TEST_F(ClustersTest, AnUnknownImageIsNamedAndNothingIsLeft) {
-  CreateParameters parameters{"x", "no-such-image", 2, {}, {}};
-  const auto view = clusters_->Create(kAlice, parameters, Ignore, CancelToken());
+  const auto view = clusters_->Create(kAlice, PlainDefinition("x", "no-such-image", 2, {}), "",
+                                      Ignore, CancelToken());
   ASSERT_FALSE(view.ok());
   EXPECT_NE(view.error().message().find("no-such-image"), std::string::npos);
   ExpectNothingLeft();
 }
 
-class InterruptedTest : public ClustersTest, public ::testing::WithParamInterface<Phase> {};
+class InterruptedTest : public ClustersTest,
+                        public ::testing::WithParamInterface<master::v1::Phase> {};
 INSTANTIATE_TEST_SUITE_P(Phases, InterruptedTest,
-                         ::testing::Values(Phase::kCreating, Phase::kDeleting));
+                         ::testing::Values(master::v1::CREATING, master::v1::DELETING));
 
 TEST_P(InterruptedTest, WhatAnInterruptedCreateOrDeleteLeftIsRemovedAtTheNextStart) {
   ASSERT_TRUE(Create(kAlice, "half", 2).ok());
   ASSERT_TRUE(Create(kAlice, "whole", 1).ok());
-  const std::string file = config_.state_dir + "/vclusterd/clusters/1.json";
-  clusters_.reset();
-  ClusterState state = ParseCluster(ReadFile(file).value()).value();
-  state.phase = GetParam();
-  ASSERT_TRUE(WriteFileDurably(file, FormatCluster(state)).ok());
+  const std::string value = store_->Get(kVclustersTable, VclusterKey(1)).value().value();
+  master::v1::Vcluster record = ParseVcluster(value).value()->record;
+  record.set_phase(GetParam());
+  ASSERT_TRUE(store_->Put(kVclustersTable, VclusterKey(1), FormatVcluster(record)).ok());
   Open();
-  ASSERT_EQ(clusters_->List(0, "")->size(), 1u);
+  while (clusters_->List(0, "")->size() != 1) std::this_thread::yield();
   EXPECT_EQ(images_->leases(), std::set<std::string>{"node/2-0"});
   EXPECT_EQ(ViewOf("whole").condition, NodeCondition::kRunning);
 }
 
 TEST_F(ClustersTest, ANodeWithoutAVclusterIsRemovedAtTheNextStart) {
   ASSERT_TRUE(Create(kAlice, "lost", 1).ok());
-  clusters_.reset();
-  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/clusters/1.json").c_str()), 0);
+  ASSERT_TRUE(store_->Delete(kVclustersTable, VclusterKey(1)).ok());
+  Close();
+  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/parts/1.json").c_str()), 0);
   ASSERT_TRUE(images_->ReleaseRoot("node/1-0").ok());
   Open();
   ExpectNothingLeft();
 }
 
+TEST_F(ClustersTest, WhatAHostForgotIsMadeAnew) {
+  ASSERT_TRUE(Create(kAlice, "again", 1).ok());
+  EXPECT_EQ(Run(kAlice, "again/0", {"sh", "-c", "echo old > /file"}), "");
+  Close();
+  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/parts/1.json").c_str()), 0);
+  Open();
+  ASSERT_TRUE(clusters_->Start(kAlice, "again").ok());
+  EXPECT_NE(Run(kAlice, "again/0", {"cat", "/file"}).find("No such file"), std::string::npos);
+}
+
 TEST_F(ClustersTest, AFileThatCannotBeReadIsLeftAloneAndItsNodesRunOn) {
   ASSERT_TRUE(Create(kAlice, "broken", 1).ok());
   const pid_t pid = ViewOf("broken").init_pid;
-  const std::string file = config_.state_dir + "/vclusterd/clusters/1.json";
+  const std::string file = config_.state_dir + "/vclusterd/parts/1.json";
   const std::string content = ReadFile(file).value();
-  clusters_.reset();
+  Close();
   ASSERT_TRUE(WriteFileDurably(file, content.substr(0, content.size() / 2)).ok());
   Open();
-  EXPECT_EQ(clusters_->List(0, "")->size(), 0u);
-  EXPECT_EQ(::kill(pid, 0), 0);
   EXPECT_EQ(Create(kAlice, "next", 1)->nodes[0].name, "next/0");
-  clusters_.reset();
+  const auto started = clusters_->Start(kAlice, "broken");
+  EXPECT_EQ(started.error().code(), Code::kCorrupt);
+  EXPECT_NE(started.error().message().find(file), std::string::npos);
+  EXPECT_EQ(ViewOf("broken").condition, NodeCondition::kBreakdown);
+  EXPECT_EQ(::kill(pid, 0), 0);
+  Close();
   ASSERT_TRUE(WriteFileDurably(file, content).ok());
   Open();
+  ASSERT_TRUE(clusters_->Start(kAlice, "broken").ok());
   EXPECT_EQ(ViewOf("broken").init_pid, pid);
 }
 
@@ -320,7 +479,7 @@ TEST_F(ClustersTest, ACancelledSavePublishesNothingAndTheNodeRunsOn) {
   CancelToken cancel;
   images_->in_second_round = [&] { cancel.Cancel(); };
   const auto saved =
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, cancel);
+      Save("w/0", cancel);
   ASSERT_FALSE(saved.ok());
   EXPECT_EQ(saved.error().code(), Code::kCancelled);
   EXPECT_EQ(Run(kAlice, "w/0", {"hostname"}), "w-0\n");
@@ -333,22 +492,20 @@ TEST_F(ClustersTest, ASaveFreezesTheNodeOnlyForTheSecondRoundAndThawsItWhenThatF
   std::string during;
   images_->in_second_round = [&] { during = ReadFile(state_path).value(); };
   const auto saved =
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken());
+      Save("w/0");
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_EQ(during, "FROZEN\n");
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
   EXPECT_GT(saved->stall.count(), 0);
   images_->second_round_fails = true;
   EXPECT_FALSE(
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken()).ok());
+      Save("w/0").ok());
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
 }
 
 TEST_F(ClustersTest, ASavePassesOnWhatToDoWithSecretsAndWhatBecameOfThem) {
   ASSERT_TRUE(Create(kAlice, "w", 1).ok());
-  SaveNodeParameters parameters{"w/0", "saved", "", false, false, ""};
-  parameters.scrub = imaged::ScrubMode::kAlways;
-  const auto saved = clusters_->Save(kAlice, parameters, Ignore, {});
+  const auto saved = Save("w/0", {}, imaged::ScrubMode::kAlways);
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_EQ(images_->saved_scrub, imaged::ScrubMode::kAlways);
   ASSERT_EQ(saved->image.scrubbed.size(), 1u);
@@ -360,7 +517,7 @@ TEST_F(ClustersTest, ExecPassesInputAndSeparatesTheOutputs) {
   ExecParameters parameters;
   parameters.argv = {"sh", "-c", "cat; echo bad >&2; exit 3"};
   Collector collector;
-  auto session = ExecSession::Start(*clusters_, clusters_->FindForExec(kAlice, "io/0").value(),
+  auto session = ExecSession::Start(host_->nodes().life(), FindForExec(kAlice, "io/0").value(),
                                     parameters, {}, collector);
   ASSERT_TRUE(session.ok()) << session.error().message();
   (*session)->Input("hello");
@@ -437,12 +594,12 @@ TEST_P(ClustersWithDisks, AVolumeFollowsItsNodesLife) {
   EXPECT_EQ(Sh("v/0", "echo kept > /file"), "");
   Open();  // The daemon is restarted; the node runs on.
   EXPECT_EQ(Sh("v/0", "cat /file"), "kept\n");
-  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  ASSERT_TRUE(Save("v/0").ok());
   EXPECT_TRUE(PathExists(images_->saved_from + "/file")) << images_->saved_from;
   ASSERT_TRUE(clusters_->Stop(kAlice, "v", seconds(5)).ok());
   EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   images_->in_second_round = [&] { EXPECT_TRUE(PathExists(images_->saved_from + "/file")); };
-  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  ASSERT_TRUE(Save("v/0").ok());
   EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   ASSERT_TRUE(clusters_->Resize(kAlice, "v", 64 * kMiB).ok());
   EXPECT_EQ(ViewOf("v").disk_limit_bytes, 64 * kMiB);

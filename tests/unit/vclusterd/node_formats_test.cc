@@ -10,7 +10,8 @@
 #include "vclusterd/runtime/node_config.h"
 #include "vclusterd/runtime/node_files.h"
 #include "vclusterd/runtime/ssh_keys.h"
-#include "vclusterd/service/cluster_state.h"
+#include "vclusterd/host/owner_ids.h"
+#include "vclusterd/host/part_store.h"
 #include "vclusterd/shim/node_record.h"
 #include "vclusterd/shim/node_request.h"
 #include "vclusterd/shim/private_mounts.h"
@@ -27,7 +28,7 @@ NodeSpec Spec() {
   spec.id = "7-1";
   spec.prefix = net::Ipv4Prefix::Parse("10.90.7.0/24").value();
   spec.gateway = spec.prefix.Host(1);
-  spec.peers = {{"hpc-0", spec.prefix.Host(2)}, {"hpc-1", spec.prefix.Host(3)}};
+  spec.peers = {{"hpc-0", {"node-0"}, spec.prefix.Host(2)}, {"hpc-1", {}, spec.prefix.Host(3)}};
   spec.self = spec.peers[1];
   spec.id_first = 1'065'536;
   spec.machine_id = std::string(32, '0');

@@ -12,7 +12,7 @@
 #include "common/result.h"
 #include "common/subprocess.h"
 #include "vclusterd/runtime/node_terminal.h"
-#include "vclusterd/service/clusters.h"
+#include "vclusterd/host/node_life.h"
 
 namespace strata::vcluster {
 
@@ -35,7 +35,7 @@ class ExecSession {
     uint32_t columns = 80;
   };
   // Starts the command. `listener` must outlive the session.
-  static Result<std::unique_ptr<ExecSession>> Start(Clusters& clusters, const ExecTarget& target,
+  static Result<std::unique_ptr<ExecSession>> Start(const NodeLife& life, const ExecTarget& target,
                                                     const ExecParameters& parameters,
                                                     Terminal terminal, ExecListener& listener);
   // Kills the command if it still runs and waits for the thread. Not to be called from it.
@@ -49,7 +49,7 @@ class ExecSession {
 
  private:
   explicit ExecSession(ExecListener& listener) : listener_(listener) {}
-  Status Open(Clusters& clusters, const ExecTarget& target, const ExecParameters& parameters,
+  Status Open(const NodeLife& life, const ExecTarget& target, const ExecParameters& parameters,
               Terminal terminal);
   void Run();
   bool Forward(UniqueFd& from, bool is_stderr);

@@ -1,4 +1,4 @@
-#include "vclusterd/service/exec_session.h"
+#include "vclusterd/host/exec_session.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -34,7 +34,7 @@ Status MakeNonBlocking(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<ExecSession>> ExecSession::Start(Clusters& clusters,
+Result<std::unique_ptr<ExecSession>> ExecSession::Start(const NodeLife& life,
                                                         const ExecTarget& target,
                                                         const ExecParameters& parameters,
                                                         Terminal terminal, ExecListener& listener) {
@@ -43,12 +43,12 @@ Result<std::unique_ptr<ExecSession>> ExecSession::Start(Clusters& clusters,
     return Error(Code::kInvalidArgument, "users and groups of a node are below 65536");
   }
   std::unique_ptr<ExecSession> session(new ExecSession(listener));
-  RETURN_IF_ERROR(session->Open(clusters, target, parameters, terminal));
+  RETURN_IF_ERROR(session->Open(life, target, parameters, terminal));
   session->thread_ = std::thread([raw = session.get()] { raw->Run(); });
   return session;
 }
 
-Status ExecSession::Open(Clusters& clusters, const ExecTarget& target,
+Status ExecSession::Open(const NodeLife& life, const ExecTarget& target,
                          const ExecParameters& parameters, Terminal size) {
   wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return Errno("eventfd");
@@ -64,13 +64,13 @@ Status ExecSession::Open(Clusters& clusters, const ExecTarget& target,
     in_ = std::move(pair.controller);
     node_terminal = std::move(pair.terminal);
     const int fd = node_terminal.get();
-    ASSIGN_OR_RETURN(Subprocess process, clusters.Exec(target, parameters, fd, fd, fd));
+    ASSIGN_OR_RETURN(Subprocess process, life.Exec(target, parameters, fd, fd, fd));
     process_.emplace(std::move(process));
   } else {
     ASSIGN_OR_RETURN(in, MakePipe());
     ASSIGN_OR_RETURN(out, MakePipe());
     ASSIGN_OR_RETURN(err, MakePipe());
-    ASSIGN_OR_RETURN(Subprocess process, clusters.Exec(target, parameters, in.read.get(),
+    ASSIGN_OR_RETURN(Subprocess process, life.Exec(target, parameters, in.read.get(),
                                                        out.write.get(), err.write.get()));
     process_.emplace(std::move(process));
     in_ = std::move(in.write);

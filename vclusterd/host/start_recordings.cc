@@ -1,4 +1,4 @@
-#include "vclusterd/service/start_recordings.h"
+#include "vclusterd/host/start_recordings.h"
 
 #include "common/log.h"
 

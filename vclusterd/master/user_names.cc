@@ -4,7 +4,7 @@
 #include <charconv>
 #include <vector>
 
-#include "vclusterd/service/clusters.h"
+#include "vclusterd/master/user_names.h"
 
 namespace strata::vcluster {
 

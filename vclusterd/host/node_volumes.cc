@@ -1,4 +1,4 @@
-#include "vclusterd/service/node_volumes.h"
+#include "vclusterd/host/node_volumes.h"
 
 #include <algorithm>
 

@@ -1,0 +1,33 @@
+// HostLink: a host as the master sees it. In this process (LocalHost), or another one's worker.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "net/plan.h"
+#include "vclusterd/api/host.pb.h"
+
+namespace strata::vcluster {
+
+class HostNodes;
+
+// Thread-safe.
+class HostLink {
+ public:
+  virtual ~HostLink() = default;
+  // The orders are durable there when it answers, with the state of each part then. kUnavailable: it
+  // is not known whether they are.
+  virtual Result<std::vector<host::v1::PartStatus>> Apply(
+      const std::vector<host::v1::Part>& orders) = 0;
+  // Addresses that no Vcluster may use: those of the host itself.
+  virtual Result<std::vector<net::ObservedLink>> Links() = 0;
+  // Another limit of disk for a node, which the next order repeats.
+  virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
+  // A status with the figures that cost a look.
+  virtual Result<host::v1::PartStatus> Look(uint32_t number) = 0;
+  // The host's nodes, when they are in this process; otherwise nullptr.
+  virtual HostNodes* local() { return nullptr; }
+};
+
+}  // namespace strata::vcluster

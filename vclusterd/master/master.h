@@ -1,0 +1,152 @@
+// Master: the desired state of all Vclusters, and the loop that has hosts make it so.
+//
+// What should be is in a record store, what is comes from the hosts. After every change of either,
+// and every ten seconds anyway, the loop compares the two and tells hosts what has changed for them
+// (DCM, section 4.2). So nothing rests on a message that arrives or a step that is remembered: a
+// master that takes over reads the records, hears the hosts, and goes on.
+//
+// Thread-safe. Durability: a change is durable when it returns; what it asks for comes later.
+//
+// Lock order: mutex_ is a leaf but for the record store's own; it is not held while hosts are
+// called.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/cancel.h"
+#include "common/records/record_store.h"
+#include "common/result.h"
+#include "net/ipv4.h"
+#include "vclusterd/api/host.pb.h"
+#include "vclusterd/master/host_link.h"
+#include "vclusterd/master/orders.h"
+#include "vclusterd/master/vcluster.h"
+
+namespace strata::vcluster {
+
+struct MasterOptions {
+  std::string name;  // Of the host that runs it.
+  net::Ipv4Prefix pool;
+  std::chrono::milliseconds every{10'000};
+  // The name of an owner on hosts and in lineages.
+  std::function<std::string(uint32_t uid)> user_name;
+};
+
+// A Vcluster with what is known of its nodes.
+struct VclusterView {
+  VclusterPtr vcluster;
+  NodeStates states;
+  std::set<uint32_t> current;  // Nodes for which the last order was worked through.
+  // Everything that was asked for so far was told to the hosts and worked through there.
+  bool settled = false;
+  std::optional<Error> problem;  // Why it cannot even be told to a host, or has no place.
+};
+
+class Master {
+ public:
+  using Edit = std::function<Status(master::v1::Vcluster*)>;
+  // Whether what somebody waits for has come, Ok or not; nullopt: not yet. A Vcluster that is gone
+  // has no `vcluster`.
+  using Verdict = std::function<std::optional<Status>(const VclusterView&)>;
+
+  // Takes the lead over. What was being created when the last master ended is removed. `store` must
+  // outlive the result.
+  static Result<std::unique_ptr<Master>> Open(MasterOptions options, records::RecordStore& store);
+  // Stops the loop; hosts are not called any more when it returns.
+  ~Master();
+
+  // From here on it gets nodes and orders. `statuses`: everything that it has. `link` must outlive
+  // the master, or RemoveHost.
+  void AddHost(const std::string& name, HostLink* link,
+               const std::vector<host::v1::PartStatus>& statuses);
+  void RemoveHost(const std::string& name);
+  HostLink* LinkTo(const std::string& host);
+  // What a host says of one Vcluster. Repeated, late and unknown ones are fine.
+  void Report(const std::string& host, const host::v1::PartStatus& status);
+
+  // New Vclusters get numbers and subnets; all or none. kAlreadyExists: the owner has one of that
+  // name.
+  Result<std::vector<VclusterPtr>> Add(std::vector<master::v1::Vcluster> records);
+  // Changes records. kNotFound when one is gone. After an error some of them may be changed.
+  Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
+  // Looks until each of them has its verdict; Ok when all are, otherwise the first that is not.
+  // `progress` is called with how many have theirs.
+  Status Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
+               const std::function<void(size_t)>& progress, const CancelToken& cancel);
+
+  std::vector<VclusterView> All();
+  VclusterView Find(uint32_t number);
+
+ private:
+  struct Told {
+    host::v1::Part order;  // As it was told last; its revision.
+    std::optional<Error> error;
+  };
+  struct Entry {
+    VclusterPtr vcluster;
+    std::map<std::string, Told> told;                    // By host.
+    std::map<std::string, host::v1::PartStatus> heard;  // By host.
+    std::optional<Error> problem;
+  };
+  struct Outgoing {
+    HostLink* link;
+    std::string host;
+    std::vector<host::v1::Part> orders;
+  };
+
+  Master(MasterOptions options, records::RecordStore& store)
+      : options_(std::move(options)), store_(store) {}
+  Status TakeLead();
+  Status Load();
+  void Work();
+
+  // REQUIRES of all below: mutex_ is held.
+  Status Commit(const std::vector<records::RecordExpectation>& expected,
+                std::vector<records::RecordChange> changes);
+  // `also`: changes that go with the first of them.
+  Status Store(std::vector<master::v1::Vcluster> records,
+               std::vector<records::RecordChange> also = {});
+  Status GiveNumbers(std::vector<master::v1::Vcluster>* records,
+                     const std::vector<net::ObservedLink>& links);
+  Status CheckNames(const std::vector<master::v1::Vcluster>& records);
+  void Place(Entry& entry);
+  bool Retire(uint32_t number, Entry& entry);
+  void MakeOrders(Entry& entry, bool repeat, std::map<std::string, Outgoing>* outgoing);
+  void RemoveOrphans(std::map<std::string, Outgoing>* outgoing);
+  void Hear(const std::string& host, const host::v1::PartStatus& status);
+  void Tell(Outgoing& outgoing, std::unique_lock<std::mutex>& lock);
+  NodeStates StatesOf(const Entry& entry) const;
+  VclusterView ViewOf(uint32_t number, const Entry& entry) const;
+  void Touch(uint32_t number);
+
+  const MasterOptions options_;
+  records::RecordStore& store_;
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable work_;     // For the loop.
+  std::condition_variable changed_;  // For those who wait.
+  master::v1::Leader leader_;
+  std::string leader_record_;  // As it was written.
+  uint32_t last_number_ = 0;
+  std::map<uint32_t, Entry> entries_;
+  std::map<std::string, HostLink*> hosts_;
+  HostLink* calling_ = nullptr;  // Which the loop is just calling.
+  std::set<uint32_t> touched_;   // To be looked at by the loop.
+  std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
+  std::set<uint32_t> under_way_;  // Orders of these are being told.
+  uint32_t orders_ = 0;          // Of this epoch.
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace strata::vcluster
