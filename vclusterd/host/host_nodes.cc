@@ -224,7 +224,9 @@ Status HostNodes::UpdateNetwork(bool at_start) {
   const std::string marker = config_.host.run_dir + "/ip_forward.was_off";
   if (!desired.bridges.empty()) RETURN_IF_ERROR(net::EnableForwarding(marker));
   ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
-  RETURN_IF_ERROR(net::ApplyPlan(net::MakePlan(desired, links, /*delete_veths=*/at_start)));
+  ASSIGN_OR_RETURN(const net::NetworkPlan plan,
+                   net::MakePlan(desired, links, /*delete_veths=*/at_start));
+  RETURN_IF_ERROR(net::ApplyPlan(plan));
   return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
 }
 

@@ -77,7 +77,8 @@ class NodeRuntimeTest : public ::testing::Test {
 
   void ApplyNetwork() {
     const auto plan = net::MakePlan(network_, net::ObserveLinks().value(), true);
-    Status applied = net::ApplyPlan(plan);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    Status applied = net::ApplyPlan(*plan);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
 
