@@ -31,6 +31,7 @@ Status ApplyPlan(const NetworkPlan& plan) {
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));
   for (const auto& settings : plan.set_ports) RETURN_IF_ERROR(SetPort(socket, settings));
+  for (const auto& veth : plan.set_rates) RETURN_IF_ERROR(SetRate(socket, veth));
   return Ok();
 }
 

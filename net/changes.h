@@ -18,4 +18,9 @@ Status SetBridge(nl_sock* socket, const BridgeSettings& settings);
 Status AddAddress(nl_sock* socket, const Bridge& bridge);
 Status SetPort(nl_sock* socket, const PortSettings& settings);
 
+// rates.cc
+Status SetRate(nl_sock* socket, const Veth& veth);
+// An answer to RTM_GETQDISC, for the link that it is of.
+void ReadQdisc(nlmsghdr* header, const std::function<ObservedLink*(int index)>& link_of);
+
 }  // namespace strata::net

@@ -43,6 +43,18 @@ Status CheckForwards(const DesiredNetwork& desired) {
   return Ok();
 }
 
+Status CheckRates(const DesiredNetwork& desired) {
+  for (const Veth& veth : desired.veths) {
+    const uint64_t rate = veth.bits_per_s_max;
+    if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= kBitsPerSecondMax)) continue;
+    return Error(Code::kInvalidArgument, "a rate of " + std::to_string(rate) + " bits/s for " +
+                                             veth.name + " is not between " +
+                                             std::to_string(kBitsPerSecondMin) + " and " +
+                                             std::to_string(kBitsPerSecondMax));
+  }
+  return Ok();
+}
+
 }  // namespace
 
 std::string_view ProtocolName(Protocol protocol) {
@@ -51,6 +63,9 @@ std::string_view ProtocolName(Protocol protocol) {
 
 Mac Bridge::mac() const { return MacFor(name); }
 
-Status CheckDesired(const DesiredNetwork& desired) { return CheckForwards(desired); }
+Status CheckDesired(const DesiredNetwork& desired) {
+  RETURN_IF_ERROR(CheckForwards(desired));
+  return CheckRates(desired);
+}
 
 }  // namespace strata::net

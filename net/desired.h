@@ -37,15 +37,24 @@ struct Bridge {
   Mac mac() const;
 };
 
+// The host's end of a node's link.
+struct Veth {
+  std::string name;
+  uint64_t bits_per_s_max = 0;  // In each direction, headers included. 0: no limit.
+};
+
+inline constexpr uint64_t kBitsPerSecondMin = 8'000;
+inline constexpr uint64_t kBitsPerSecondMax = 1'000'000'000'000;
+
 struct DesiredNetwork {
   std::string instance;
   Ipv4Prefix pool;
   std::vector<Bridge> bridges;
-  std::vector<std::string> veths;  // Of running nodes.
+  std::vector<Veth> veths;  // Of running nodes.
 };
 
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
-// address that no node behind its bridge can have.
+// address that no node behind its bridge can have, a rate out of range.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

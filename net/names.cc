@@ -27,6 +27,11 @@ bool IsNameOf(std::string_view name, std::string_view instance, LinkKind kind) {
   return name.starts_with(NamePrefix(instance, kind));
 }
 
+std::string SiblingName(std::string name, LinkKind kind) {
+  name.at(1 + kInstanceDigits) = static_cast<char>(kind);
+  return name;
+}
+
 std::string BridgeName(std::string_view instance, uint32_t cluster) {
   return NamePrefix(instance, LinkKind::kBridge) + Base36(cluster);
 }

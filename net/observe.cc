@@ -6,6 +6,7 @@
 #include <map>
 
 #include "net/apply.h"
+#include "net/changes.h"
 #include "net/netlink.h"
 
 namespace strata::net {
@@ -89,12 +90,22 @@ Status ReadAddresses(nl_sock* socket, LinksByIndex* links) {
   });
 }
 
+Status ReadQdiscs(nl_sock* socket, LinksByIndex* links) {
+  return Dump(socket, RTM_GETQDISC, tcmsg{}, "list queueing disciplines", [&](nlmsghdr* header) {
+    ReadQdisc(header, [&](int index) {
+      const auto link = links->find(index);
+      return link == links->end() ? nullptr : &link->second;
+    });
+  });
+}
+
 }  // namespace
 
 Result<std::vector<ObservedLink>> ObserveLinks() {
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
   ASSIGN_OR_RETURN(LinksByIndex links, ReadLinks(socket.get()));
   RETURN_IF_ERROR(ReadAddresses(socket.get(), &links));
+  RETURN_IF_ERROR(ReadQdiscs(socket.get(), &links));
   std::vector<ObservedLink> result;
   for (auto& [index, link] : links) result.push_back(std::move(link));
   return result;

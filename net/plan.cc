@@ -28,11 +28,17 @@ bool HasAddress(const ObservedLink& link, Ipv4 address) {
 }
 
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                   bool delete_veths, NetworkPlan* plan) {
-  std::set<std::string> wanted(desired.veths.begin(), desired.veths.end());
+                   const LinksByName& links, bool delete_veths, NetworkPlan* plan) {
+  std::set<std::string> wanted;
   for (const Bridge& bridge : desired.bridges) wanted.insert(bridge.name);
+  for (const Veth& veth : desired.veths) {
+    wanted.insert(veth.name);
+    // A veth's shaper stays behind when its node ends.
+    if (Find(links, veth.name) != nullptr) wanted.insert(SiblingName(veth.name, LinkKind::kShaper));
+  }
   for (const ObservedLink& link : observed) {
     const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
+                           IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
                            (delete_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
@@ -55,11 +61,26 @@ void PlanPorts(const DesiredNetwork& desired, const LinksByName& links, NetworkP
   for (const Bridge& bridge : desired.bridges) {
     if (!bridge.forwards.empty()) with_forwards.insert(bridge.name);
   }
-  for (const std::string& veth : desired.veths) {
-    const ObservedLink* link = Find(links, veth);
+  for (const Veth& veth : desired.veths) {
+    const ObservedLink* link = Find(links, veth.name);
     if (link == nullptr || link->master.empty()) continue;
     const bool hairpin = with_forwards.contains(link->master);
-    if (link->hairpin != hairpin) plan->set_ports.push_back({veth, hairpin});
+    if (link->hairpin != hairpin) plan->set_ports.push_back({veth.name, hairpin});
+  }
+}
+
+void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkPlan* plan) {
+  for (const Veth& veth : desired.veths) {
+    const ObservedLink* link = Find(links, veth.name);
+    if (link == nullptr) continue;
+    const ObservedLink* shaper = Find(links, SiblingName(veth.name, LinkKind::kShaper));
+    const uint64_t rate = veth.bits_per_s_max / 8 * 8;  // The kernel counts bytes.
+    const bool limited = rate != 0;
+    const bool done =
+        link->sends_bits_per_s_max == rate && link->has_ingress == limited &&
+        (limited ? shaper != nullptr && shaper->up && shaper->sends_bits_per_s_max == rate
+                 : shaper == nullptr);
+    if (!done) plan->set_rates.push_back(veth);
   }
 }
 
@@ -70,12 +91,13 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   RETURN_IF_ERROR(CheckDesired(desired));
   NetworkPlan plan;
   const LinksByName links = ByName(observed);
-  PlanDeletions(desired, observed, delete_veths, &plan);
+  PlanDeletions(desired, observed, links, delete_veths, &plan);
   plan.ruleset = MakeRuleset(desired);
   for (const Bridge& bridge : desired.bridges) {
     PlanBridge(bridge, Find(links, bridge.name), &plan);
   }
   PlanPorts(desired, links, &plan);
+  PlanRates(desired, links, &plan);
   return plan;
 }
 

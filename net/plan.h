@@ -20,6 +20,8 @@ struct ObservedLink {
   bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
   std::string master;                 // The bridge that this is a port of, or "".
   bool hairpin = false;               // As a port: frames may leave where they came in.
+  uint64_t sends_bits_per_s_max = 0;  // Of a token bucket at its root. 0: none.
+  bool has_ingress = false;           // What it receives passes an ingress qdisc.
 };
 
 // A bridge that is there, or was just made, gets these and is raised.
@@ -40,6 +42,7 @@ struct NetworkPlan {
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.
   std::vector<PortSettings> set_ports;      // Of nodes.
+  std::vector<Veth> set_rates;              // Limits that are new or others, or no more.
 };
 
 // `observed`: all links of the host; only ours are looked at. Veths that are not wanted are deleted

@@ -217,7 +217,7 @@ Status HostNodes::UpdateNetwork(bool at_start) {
       desired.bridges.push_back({net::BridgeName(config_.host.instance, number), prefix});
       for (const auto& [index, node] : part->nodes) {
         if (!node->record.has_value()) continue;
-        desired.veths.push_back(net::VethName(config_.host.instance, number, index));
+        desired.veths.push_back({net::VethName(config_.host.instance, number, index)});
       }
     }
   }

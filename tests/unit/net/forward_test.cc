@@ -1,78 +1,44 @@
 // Forwards with real traffic: a host with two Vclusters and a client beyond it, all namespaces.
 #include <gtest/gtest.h>
 
-#include "net/apply.h"
-#include "tests/unit/net/namespaces.h"
+#include "tests/unit/net/test_host.h"
 
 namespace strata::net {
 namespace {
 
-constexpr char kInstance[] = "ab123";
 constexpr char kHostAddress[] = "192.0.2.1";
 constexpr char kClientAddress[] = "192.0.2.2";
 
 class ForwardTest : public ::testing::TestWithParam<bool> {
  protected:
-  struct Node {
-    NetNamespace space;
-    std::string veth;
-  };
-
   void SetUp() override {
-    Join(host_, "up0", std::string(kHostAddress) + "/24", client_, "eth0",
+    Join(host_.space, "up0", std::string(kHostAddress) + "/24", client_, "eth0",
          std::string(kClientAddress) + "/24");
-    host_.Set("net/ipv4/ip_forward", "1");
-    host_.Set("net/bridge/bridge-nf-call-iptables", GetParam() ? "1" : "0");
-    desired_.instance = kInstance;
-    desired_.pool = Ipv4Prefix::Parse("10.90.0.0/16").value();
-    for (const uint32_t cluster : {1, 2}) {
-      const std::string prefix = "10.90." + std::to_string(cluster) + ".0/24";
-      desired_.bridges.push_back(
-          {BridgeName(kInstance, cluster), Ipv4Prefix::Parse(prefix).value(), {}});
-    }
-    Apply();
-    AddNode(a_, 1, 0);
-    AddNode(b_, 1, 1);
-    AddNode(c_, 2, 0);
-    desired_.bridges[0].forwards = {
-        {Protocol::kTcp, 20000, desired_.bridges[0].prefix.Host(2), 80},
-        {Protocol::kUdp, 20000, desired_.bridges[0].prefix.Host(2), 53}};
-    Apply();
+    host_.space.Set("net/bridge/bridge-nf-call-iptables", GetParam() ? "1" : "0");
+    host_.AddBridge(1);
+    host_.AddBridge(2);
+    host_.Apply();
+    a_ = host_.AddNode(1, 0);
+    b_ = host_.AddNode(1, 1);
+    c_ = host_.AddNode(2, 0);
+    first().forwards = {{Protocol::kTcp, 20000, first().prefix.Host(2), 80},
+                        {Protocol::kUdp, 20000, first().prefix.Host(2), 53}};
+    host_.Apply();
     server_ = OpenServer(a_.space, Protocol::kTcp, 80);
   }
 
-  void AddNode(Node& node, uint32_t cluster, uint32_t index) {
-    const Bridge& bridge = desired_.bridges[cluster - 1];
-    node.veth = VethName(kInstance, cluster, index);
-    Join(host_, node.veth, "", node.space, "eth0",
-         bridge.prefix.Host(kFirstNodeHost + index).ToString() + "/24");
-    node.space.Ip({"route", "add", "default", "via", bridge.gateway().ToString()});
-    host_.Ip({"link", "set", node.veth, "master", bridge.name});
-    desired_.veths.push_back(node.veth);
-  }
-
-  void Apply() {
-    host_.In([&] {
-      const auto links = ObserveLinks();
-      ASSERT_TRUE(links.ok()) << links.error().message();
-      const auto plan = MakePlan(desired_, *links, true);
-      ASSERT_TRUE(plan.ok()) << plan.error().message();
-      const Status applied = ApplyPlan(*plan);
-      ASSERT_TRUE(applied.ok()) << applied.error().message();
-    });
-  }
+  Bridge& first() { return host_.desired.bridges[0]; }
 
   std::string Who(const NetNamespace& from, const std::string& address, uint16_t port = 20000) {
     const auto sender = AskWho(from, Protocol::kTcp, address, port, server_);
     return sender.has_value() ? sender->ToString() : "nobody";
   }
 
-  NetNamespace host_;
+  TestHost host_;
   NetNamespace client_;
-  Node a_;  // Forwarded to; of the first Vcluster, as b_.
-  Node b_;
-  Node c_;  // Of the second.
-  DesiredNetwork desired_;
+  TestNode a_;  // Forwarded to; of the first Vcluster, as b_.
+  TestNode b_;
+  TestNode c_;  // Of the second.
   UniqueFd server_;
 };
 
@@ -81,9 +47,9 @@ TEST_P(ForwardTest, AnotherMachineReachesTheNodeAndIsKnownToIt) {
 }
 
 TEST_P(ForwardTest, TheHostReachesTheNodeThroughAllItsAddresses) {
-  EXPECT_EQ(Who(host_, kHostAddress), kHostAddress);
-  EXPECT_EQ(Who(host_, "10.90.1.1"), "10.90.1.1");
-  EXPECT_EQ(Who(host_, "127.0.0.1"), "10.90.1.1");
+  EXPECT_EQ(Who(host_.space, kHostAddress), kHostAddress);
+  EXPECT_EQ(Who(host_.space, "10.90.1.1"), "10.90.1.1");
+  EXPECT_EQ(Who(host_.space, "127.0.0.1"), "10.90.1.1");
 }
 
 TEST_P(ForwardTest, NodesReachItThroughTheHostWhereverTheyAre) {
@@ -100,7 +66,7 @@ TEST_P(ForwardTest, NothingElseIsLetThrough) {
   EXPECT_EQ(Who(client_, kHostAddress, 80), "nobody");
   EXPECT_EQ(Who(client_, kHostAddress, 20001), "nobody");
   // What another has aimed at a node is not ours to let through.
-  host_.In([&] {
+  host_.space.In([&] {
     ASSERT_TRUE(RunChecked({"nft", "-f", "-"},
                            "table inet other { chain pre { type nat hook prerouting priority -90; "
                            "tcp dport 20001 dnat ip to 10.90.1.3:80; }; }")
@@ -114,7 +80,7 @@ TEST_P(ForwardTest, DatagramsAreForwardedByThePortOfTheirOwn) {
   server_ = OpenServer(a_.space, Protocol::kUdp, 53);
   EXPECT_EQ(AskWho(client_, Protocol::kUdp, kHostAddress, 20000, server_),
             Ipv4::Parse(kClientAddress).value());
-  EXPECT_EQ(AskWho(host_, Protocol::kUdp, "127.0.0.1", 20000, server_),
+  EXPECT_EQ(AskWho(host_.space, Protocol::kUdp, "127.0.0.1", 20000, server_),
             Ipv4::Parse("10.90.1.1").value());
 }
 
@@ -132,30 +98,22 @@ TEST_P(ForwardTest, AForwardThatIsTakenAwayEndsItsConnections) {
   ASSERT_EQ(::send(connection.get(), &byte, 1, 0), 1);
   ASSERT_EQ(::recv(served.get(), &byte, 1, 0), 1);
 
-  desired_.bridges[0].forwards.clear();
-  Apply();
+  first().forwards.clear();
+  host_.Apply();
   ASSERT_EQ(::send(connection.get(), &byte, 1, 0), 1);
   EXPECT_EQ(::recv(served.get(), &byte, 1, 0), -1);
   EXPECT_EQ(Who(client_, kHostAddress), "nobody");
 }
 
 TEST_P(ForwardTest, ForwardsLeaveNothingToDoAndAreTakenBackWhole) {
-  const auto plan = [&] {
-    return host_.In([&] { return MakePlan(desired_, ObserveLinks().value(), true).value(); });
-  };
-  EXPECT_TRUE(plan().set_bridges.empty());
-  EXPECT_TRUE(plan().set_ports.empty());
-  desired_.bridges[0].forwards.clear();
-  EXPECT_EQ(plan().set_bridges.size(), 1u);
-  EXPECT_EQ(plan().set_ports.size(), 2u) << "both nodes of the bridge";
-  Apply();
-  EXPECT_TRUE(plan().set_bridges.empty());
-  EXPECT_TRUE(plan().set_ports.empty());
-  EXPECT_EQ(host_.In([&] {
-    return ReadFile("/proc/sys/net/ipv4/conf/" + desired_.bridges[0].name + "/route_localnet", 8)
-        .value();
-  }),
-            "0\n");
+  EXPECT_TRUE(IsDone(host_.Plan()));
+  first().forwards.clear();
+  EXPECT_EQ(host_.Plan().set_bridges.size(), 1u);
+  EXPECT_EQ(host_.Plan().set_ports.size(), 2u) << "both nodes of the bridge";
+  host_.Apply();
+  EXPECT_TRUE(IsDone(host_.Plan()));
+  const std::string setting = "/proc/sys/net/ipv4/conf/" + first().name + "/route_localnet";
+  EXPECT_EQ(host_.space.In([&] { return ReadFile(setting, 8).value(); }), "0\n");
 }
 
 // Forwards let answers to 127.0.0.1 in from bridges: nothing else may come that way.
@@ -165,7 +123,7 @@ TEST_P(ForwardTest, ANodeCannotSpeakToOrForTheLoopbackOfTheHost) {
   node.Ip({"addr", "add", "127.0.0.2/32", "dev", "eth0"});
   node.Ip({"route", "add", "127.0.0.1/32", "via", "10.90.1.1"});
   node.Set("net/ipv4/conf/all/route_localnet", "1");
-  server_ = OpenServer(host_, Protocol::kUdp, 700, "127.0.0.1");
+  server_ = OpenServer(host_.space, Protocol::kUdp, 700, "127.0.0.1");
   EXPECT_FALSE(AskWho(node, Protocol::kUdp, "127.0.0.1", 700, server_).has_value());
 
   // Not even in the middle of a conversation of the host's own.
@@ -185,7 +143,7 @@ TEST_P(ForwardTest, ANodeCannotSpeakToOrForTheLoopbackOfTheHost) {
     }
     return ::sendto(server_.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&sender), size) == 1;
   };
-  EXPECT_TRUE(speak(host_));
+  EXPECT_TRUE(speak(host_.space));
   EXPECT_FALSE(speak(node));
 }
 

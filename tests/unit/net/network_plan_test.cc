@@ -14,7 +14,7 @@ DesiredNetwork Two() {
       "1a2b3",
       P("10.90.0.0/16"),
       {{BridgeName("1a2b3", 1), P("10.90.1.0/24")}, {BridgeName("1a2b3", 2), P("10.90.2.0/24")}},
-      {VethName("1a2b3", 1, 0)}};
+      {{VethName("1a2b3", 1, 0)}}};
 }
 
 TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
@@ -105,24 +105,69 @@ TEST(Forwards, LeadOnlyToWhereANodeCanBe) {
 
 TEST(Forwards, ChangeTheBridgeAndThePortsOfItsNodesOnly) {
   DesiredNetwork desired = Two();
-  desired.veths.push_back(VethName("1a2b3", 2, 0));
+  desired.veths.push_back({VethName("1a2b3", 2, 0)});
   desired.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80}};
-  std::vector<ObservedLink> links = {{"s1a2b3b1", true, {P("10.90.1.1/32")}},
-                                     {"s1a2b3b2", true, {P("10.90.2.1/32")}},
-                                     {.name = desired.veths[0], .up = true, .master = "s1a2b3b1"},
-                                     {.name = desired.veths[1], .up = true, .master = "s1a2b3b2"}};
+  std::vector<ObservedLink> links = {
+      {"s1a2b3b1", true, {P("10.90.1.1/32")}},
+      {"s1a2b3b2", true, {P("10.90.2.1/32")}},
+      {.name = desired.veths[0].name, .up = true, .master = "s1a2b3b1"},
+      {.name = desired.veths[1].name, .up = true, .master = "s1a2b3b2"}};
   const NetworkPlan plan = MakePlan(desired, links, true).value();
   ASSERT_EQ(plan.set_bridges.size(), 1u);
   EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");
   EXPECT_TRUE(plan.set_bridges[0].route_localnet);
   ASSERT_EQ(plan.set_ports.size(), 1u);
-  EXPECT_EQ(plan.set_ports[0].name, desired.veths[0]);
+  EXPECT_EQ(plan.set_ports[0].name, desired.veths[0].name);
   EXPECT_TRUE(plan.set_ports[0].hairpin);
   links[0].route_localnet = true;
   links[2].hairpin = true;
   const NetworkPlan done = MakePlan(desired, links, true).value();
   EXPECT_TRUE(done.set_bridges.empty());
   EXPECT_TRUE(done.set_ports.empty());
+}
+
+TEST(Rates, ArePlannedForLinksThatAreThereAndAreNotAsTheyShouldBe) {
+  DesiredNetwork desired = Two();
+  desired.bridges.clear();
+  desired.veths[0].bits_per_s_max = 8'004;
+  const std::string veth = desired.veths[0].name;
+  EXPECT_TRUE(MakePlan(desired, {}, true)->set_rates.empty()) << "its node is starting";
+  const ObservedLink limited = {
+      .name = veth, .up = true, .sends_bits_per_s_max = 8'000, .has_ingress = true};
+  const ObservedLink shaper = {.name = "s1a2b3i74", .up = true, .sends_bits_per_s_max = 8'000};
+  EXPECT_TRUE(MakePlan(desired, {limited, shaper}, true)->set_rates.empty()) << "whole bytes";
+
+  const auto planned = [&](ObservedLink link, ObservedLink its_shaper) {
+    const NetworkPlan plan = MakePlan(desired, {link, its_shaper}, true).value();
+    return plan.delete_links.empty() && plan.set_rates.size() == 1;
+  };
+  ObservedLink other = limited;
+  other.sends_bits_per_s_max = 0;
+  EXPECT_TRUE(planned(other, shaper));
+  other = limited;
+  other.has_ingress = false;
+  EXPECT_TRUE(planned(other, shaper));
+  other = shaper;
+  other.sends_bits_per_s_max = 8'008;
+  EXPECT_TRUE(planned(limited, other));
+  other = shaper;
+  other.up = false;
+  EXPECT_TRUE(planned(limited, other));
+  EXPECT_EQ(MakePlan(desired, {limited}, true)->set_rates.size(), 1u);
+  desired.veths[0].bits_per_s_max = 0;
+  EXPECT_TRUE(planned(limited, shaper));
+  EXPECT_TRUE(MakePlan(desired, {{veth, true}}, true)->set_rates.empty());
+}
+
+TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
+  DesiredNetwork desired = Two();
+  for (const uint64_t rate : {kBitsPerSecondMin - 1, kBitsPerSecondMax + 1}) {
+    desired.veths[0].bits_per_s_max = rate;
+    const auto plan = MakePlan(desired, {}, true);
+    ASSERT_FALSE(plan.ok());
+    EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
+    EXPECT_NE(plan.error().message().find("between 8000 and"), std::string::npos);
+  }
 }
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
