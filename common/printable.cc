@@ -23,6 +23,15 @@ size_t SequenceSize(std::string_view text) {
   return size;
 }
 
+// As SequenceSize, but 0 for control characters too. U+0080..U+009F are some: terminals take U+009B
+// as the start of a sequence.
+size_t PrintableSize(std::string_view text) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  const size_t size = SequenceSize(text);
+  const bool c1 = size == 2 && lead == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0;
+  return lead < 0x20 || lead == 0x7f || c1 ? 0 : size;
+}
+
 }  // namespace
 
 std::string Printable(std::string_view bytes, size_t size_max) {
@@ -30,19 +39,39 @@ std::string Printable(std::string_view bytes, size_t size_max) {
   std::string out;
   while (!bytes.empty()) {
     if (out.size() >= size_max) return out + "…";
-    const size_t size = SequenceSize(bytes);
-    const auto lead = static_cast<uint8_t>(bytes[0]);
-    // U+0080..U+009F are control characters too: terminals take U+009B as the start of a sequence.
-    const bool c1 = size == 2 && lead == 0xc2 && static_cast<uint8_t>(bytes[1]) < 0xa0;
-    if (size == 0 || lead < 0x20 || lead == 0x7f || c1) {
-      out += {'\\', 'x', kDigits[lead >> 4], kDigits[lead & 15]};
-      bytes.remove_prefix(1);
-    } else {
+    if (const size_t size = PrintableSize(bytes); size != 0) {
       out += bytes.substr(0, size);
       bytes.remove_prefix(size);
+    } else {
+      const auto lead = static_cast<uint8_t>(bytes[0]);
+      out += {'\\', 'x', kDigits[lead >> 4], kDigits[lead & 15]};
+      bytes.remove_prefix(1);
     }
   }
   return out;
+}
+
+std::string PrintableText(std::string_view bytes) {
+  std::string out;
+  while (true) {
+    const size_t end = bytes.find('\n');
+    const std::string_view line = bytes.substr(0, end);
+    out += Printable(line, line.size() * 4);
+    if (end == std::string_view::npos) return out;
+    out += '\n';
+    bytes.remove_prefix(end + 1);
+  }
+}
+
+size_t PrintablePrefix(std::string_view bytes, std::string_view allowed) {
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const size_t size =
+        allowed.find(bytes[at]) != std::string_view::npos ? 1 : PrintableSize(bytes.substr(at));
+    if (size == 0) break;
+    at += size;
+  }
+  return at;
 }
 
 }  // namespace strata

@@ -11,4 +11,11 @@ namespace strata {
 // `size_max` bytes with "…".
 std::string Printable(std::string_view bytes, size_t size_max = 300);
 
+// The same for text of several lines, which stay as they are.
+std::string PrintableText(std::string_view bytes);
+
+// How many bytes at the start of `bytes` are valid UTF-8 without control characters other than
+// those in `allowed` ("\n\t").
+size_t PrintablePrefix(std::string_view bytes, std::string_view allowed = "");
+
 }  // namespace strata

@@ -1,29 +1,25 @@
 #include "net/plan.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <set>
+#include <unordered_map>
 
-#include "common/digest.h"
+#include "net/ruleset.h"
 
 namespace strata::net {
 namespace {
 
-std::string Base36(uint32_t number) {
-  std::string text;
-  do {
-    text.insert(text.begin(), "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]);
-    number /= 36;
-  } while (number > 0);
-  return text;
+using LinksByName = std::unordered_map<std::string, const ObservedLink*>;
+
+LinksByName ByName(const std::vector<ObservedLink>& observed) {
+  LinksByName links;
+  for (const ObservedLink& link : observed) links.emplace(link.name, &link);
+  return links;
 }
 
-std::string BridgePrefix(std::string_view instance) { return "s" + std::string(instance) + "b"; }
-std::string VethPrefix(std::string_view instance) { return "s" + std::string(instance) + "v"; }
-
-const ObservedLink* Find(const std::vector<ObservedLink>& links, const std::string& name) {
-  const auto found = std::find_if(links.begin(), links.end(),
-                                  [&](const ObservedLink& link) { return link.name == name; });
-  return found == links.end() ? nullptr : &*found;
+const ObservedLink* Find(const LinksByName& links, const std::string& name) {
+  const auto found = links.find(name);
+  return found == links.end() ? nullptr : found->second;
 }
 
 bool HasAddress(const ObservedLink& link, Ipv4 address) {
@@ -31,118 +27,78 @@ bool HasAddress(const ObservedLink& link, Ipv4 address) {
                      [&](const Ipv4Prefix& prefix) { return prefix.base == address; });
 }
 
+void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
+                   const LinksByName& links, bool delete_veths, NetworkPlan* plan) {
+  std::set<std::string> wanted;
+  for (const Bridge& bridge : desired.bridges) wanted.insert(bridge.name);
+  for (const Veth& veth : desired.veths) {
+    wanted.insert(veth.name);
+    // A veth's shaper stays behind when its node ends.
+    if (Find(links, veth.name) != nullptr) wanted.insert(SiblingName(veth.name, LinkKind::kShaper));
+  }
+  for (const ObservedLink& link : observed) {
+    const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
+                           IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
+                           (delete_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
+    if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
+  }
+}
+
+void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
+  const BridgeSettings settings = {bridge.name, !bridge.forwards.empty()};
+  if (link == nullptr) plan->create_bridges.push_back(bridge);
+  if (link == nullptr || !link->up || link->route_localnet != settings.route_localnet) {
+    plan->set_bridges.push_back(settings);
+  }
+  if (link == nullptr || !HasAddress(*link, bridge.gateway())) {
+    plan->address_bridges.push_back(bridge);
+  }
+}
+
+// With br_netfilter a node's frames that are forwarded back to itself are bridged, not routed.
+void PlanPorts(const DesiredNetwork& desired, const LinksByName& links, NetworkPlan* plan) {
+  std::set<std::string> with_forwards;
+  for (const Bridge& bridge : desired.bridges) {
+    if (!bridge.forwards.empty()) with_forwards.insert(bridge.name);
+  }
+  for (const Veth& veth : desired.veths) {
+    const ObservedLink* link = Find(links, veth.name);
+    if (link == nullptr || link->master.empty()) continue;
+    const bool hairpin = with_forwards.contains(link->master);
+    if (link->hairpin != hairpin) plan->set_ports.push_back({veth.name, hairpin});
+  }
+}
+
+void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkPlan* plan) {
+  for (const Veth& veth : desired.veths) {
+    const ObservedLink* link = Find(links, veth.name);
+    if (link == nullptr) continue;
+    const ObservedLink* shaper = Find(links, SiblingName(veth.name, LinkKind::kShaper));
+    const uint64_t rate = veth.bits_per_s_max / 8 * 8;  // The kernel counts bytes.
+    const bool limited = rate != 0;
+    const bool done =
+        link->sends_bits_per_s_max == rate && link->has_ingress == limited &&
+        (limited ? shaper != nullptr && shaper->up && shaper->sends_bits_per_s_max == rate
+                 : shaper == nullptr);
+    if (!done) plan->set_rates.push_back(veth);
+  }
+}
+
 }  // namespace
 
-std::string BridgeName(std::string_view instance, uint32_t cluster) {
-  return BridgePrefix(instance) + Base36(cluster);
-}
-
-std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node) {
-  return VethPrefix(instance) + Base36(cluster * 256 + node);
-}
-
-std::string TableName(std::string_view instance) { return kTablePrefix + std::string(instance); }
-
-Mac MacFor(std::string_view seed) {
-  const Digest digest = Hasher::Of(seed);
-  Mac mac;
-  std::copy_n(digest.bytes().begin(), mac.size(), mac.begin());
-  mac[0] = static_cast<uint8_t>((mac[0] & 0xfc) | 0x02);
-  return mac;
-}
-
-std::string ToString(const Mac& mac) {
-  char text[18];
-  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                mac[4], mac[5]);
-  return text;
-}
-
-NetworkPlan MakePlan(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                     bool delete_veths) {
+Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
+                             const std::vector<ObservedLink>& observed, bool delete_veths) {
+  RETURN_IF_ERROR(CheckDesired(desired));
   NetworkPlan plan;
-  for (const ObservedLink& link : observed) {
-    const bool is_bridge = link.name.starts_with(BridgePrefix(desired.instance));
-    const bool is_veth = link.name.starts_with(VethPrefix(desired.instance));
-    const bool wanted =
-        is_bridge ? std::any_of(desired.bridges.begin(), desired.bridges.end(),
-                                [&](const Bridge& bridge) { return bridge.name == link.name; })
-                  : std::find(desired.veths.begin(), desired.veths.end(), link.name) !=
-                        desired.veths.end();
-    if ((is_bridge || (is_veth && delete_veths)) && !wanted) plan.delete_links.push_back(link.name);
-  }
-  for (const Bridge& bridge : desired.bridges) {
-    const ObservedLink* link = Find(observed, bridge.name);
-    if (link == nullptr) {
-      plan.create_bridges.push_back(bridge);
-      continue;
-    }
-    if (!HasAddress(*link, bridge.gateway())) plan.address_bridges.push_back(bridge);
-    if (!link->up) plan.raise_bridges.push_back(bridge);
-  }
+  const LinksByName links = ByName(observed);
+  PlanDeletions(desired, observed, links, delete_veths, &plan);
   plan.ruleset = MakeRuleset(desired);
-  return plan;
-}
-
-std::string MakeRuleset(const DesiredNetwork& desired) {
-  const std::string table = "table inet " + TableName(desired.instance);
-  // Declared first: deleting a table that is not there would fail the transaction.
-  std::string text = table + "\ndelete " + table + "\n";
-  if (desired.bridges.empty()) return text;
-  const std::string ours = "\"" + BridgePrefix(desired.instance) + "*\"";
-  std::string within;
-  std::string anti_spoof;
   for (const Bridge& bridge : desired.bridges) {
-    const std::string name = "\"" + bridge.name + "\"";
-    within += (within.empty() ? "" : ", ") + name + " . " + name;
-    anti_spoof += "    " + name + " : jump " + bridge.name + ",\n";
-    text += table + " {\n  chain " + bridge.name +
-            " {\n    ip saddr != " + bridge.prefix.ToString() + " drop\n  }\n}\n";
+    PlanBridge(bridge, Find(links, bridge.name), &plan);
   }
-  text += table + " {\n  set within {\n    type ifname . ifname\n    elements = { " + within +
-          " }\n  }\n  map sources {\n    type ifname : verdict\n    elements = {\n" + anti_spoof +
-          "    }\n  }\n";
-  text +=
-      "  chain forward {\n"
-      "    type filter hook forward priority filter; policy accept;\n"
-      // Bridged frames come here too when br_netfilter is on.
-      "    iifname . oifname @within accept\n"
-      "    iifname " +
-      ours + " oifname " + ours +
-      " drop\n"
-      "    oifname " +
-      ours +
-      " ct state established,related accept\n"
-      "    oifname " +
-      ours +
-      " drop\n"
-      "    iifname " +
-      ours +
-      " meta nfproto ipv6 drop\n"
-      "    iifname vmap @sources\n"
-      "  }\n"
-      "  chain input {\n"
-      "    type filter hook input priority filter; policy accept;\n"
-      "    iifname " +
-      ours +
-      " ct state established,related accept\n"
-      "    iifname " +
-      ours +
-      " icmp type echo-request accept\n"
-      "    iifname " +
-      ours +
-      " drop\n"
-      "  }\n"
-      "  chain postrouting {\n"
-      "    type nat hook postrouting priority srcnat; policy accept;\n"
-      // The pool is left alone: with br_netfilter on, another Strata's bridged frames come here
-      // too.
-      "    ip saddr " +
-      desired.pool.ToString() + " ip daddr != " + desired.pool.ToString() + " oifname != " + ours +
-      " masquerade\n"
-      "  }\n"
-      "}\n";
-  return text;
+  PlanPorts(desired, links, &plan);
+  PlanRates(desired, links, &plan);
+  return plan;
 }
 
 Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,

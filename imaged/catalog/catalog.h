@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "common/records/record_store.h"
 #include "common/result.h"
 #include "imaged/catalog/accounts.h"
 #include "imaged/catalog/classes.h"
 #include "imaged/catalog/image_index.h"
 #include "imaged/catalog/images.h"
 #include "imaged/catalog/leases.h"
-#include "imaged/catalog/record_store.h"
 
 namespace strata::imaged {
 
@@ -28,7 +28,7 @@ struct CatalogOptions {
 
 class Catalog {
  public:
-  static Result<std::unique_ptr<Catalog>> Open(std::unique_ptr<RecordStore> records,
+  static Result<std::unique_ptr<Catalog>> Open(std::unique_ptr<records::RecordStore> records,
                                                const CatalogOptions& options);
   ~Catalog();
 
@@ -36,7 +36,7 @@ class Catalog {
   int64_t Now() const { return now_(); }
   // Whether other hosts have it too: layers that it names need not be here.
   bool shared() const { return shared_; }
-  RecordStore& records() { return *records_; }
+  records::RecordStore& records() { return *records_; }
   // What was wrong when it was opened, and was set right.
   const std::vector<std::string>& mended() const { return mended_; }
   const ImageIndex& index() const { return index_; }
@@ -45,9 +45,9 @@ class Catalog {
   Leases& leases() { return leases_; }
 
  private:
-  Catalog(std::unique_ptr<RecordStore> records, const CatalogOptions& options);
+  Catalog(std::unique_ptr<records::RecordStore> records, const CatalogOptions& options);
 
-  const std::unique_ptr<RecordStore> records_;
+  const std::unique_ptr<records::RecordStore> records_;
   const Accounts& accounts_;
   const UnixClock now_;
   const bool shared_;

@@ -7,6 +7,7 @@
 
 #include "imaged/catalog/records.pb.h"
 #include "imaged/catalog/reference.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -53,29 +54,26 @@ Result<catalog::LeaseRecord> ParseLease(const std::string& name, std::string_vie
 
 }  // namespace
 
-Result<std::vector<RecordChange>> UpgradeFromFormat1(const TableScan& scan) {
-  std::vector<RecordChange> changes;
-  RETURN_IF_ERROR(
-      scan(Table::kImages, [&](const std::string& key, const std::string& text) -> Status {
-        ASSIGN_OR_RETURN(const v1::Image image, ParseImage(key, text));
-        ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()), key);
-        const Reference name{image.owner_uid(), image.name(), image.tag(), ""};
-        catalog::TagRecord tag;
-        tag.set_digest(image.digest());
-        tag.set_visibility(image.visibility());
-        tag.set_moved_unix_ms(image.created_unix_ms());
-        changes.push_back({Table::kImages, key, std::nullopt});
-        changes.push_back(
-            {Table::kImages, ImageKey(name, digest), RecordOf(image).SerializeAsString()});
-        changes.push_back({Table::kTags, TagKey(name), tag.SerializeAsString()});
-        return Ok();
-      }));
-  RETURN_IF_ERROR(
-      scan(Table::kLeases, [&](const std::string& name, const std::string& text) -> Status {
-        ASSIGN_OR_RETURN(const catalog::LeaseRecord lease, ParseLease(name, text));
-        changes.push_back({Table::kLeases, name, lease.SerializeAsString()});
-        return Ok();
-      }));
+Result<std::vector<records::RecordChange>> UpgradeFromFormat1(const records::TableScan& scan) {
+  std::vector<records::RecordChange> changes;
+  RETURN_IF_ERROR(scan(kImages, [&](const std::string& key, const std::string& text) -> Status {
+    ASSIGN_OR_RETURN(const v1::Image image, ParseImage(key, text));
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(image.digest()), key);
+    const Reference name{image.owner_uid(), image.name(), image.tag(), ""};
+    catalog::TagRecord tag;
+    tag.set_digest(image.digest());
+    tag.set_visibility(image.visibility());
+    tag.set_moved_unix_ms(image.created_unix_ms());
+    changes.push_back({kImages, key, std::nullopt});
+    changes.push_back({kImages, ImageKey(name, digest), RecordOf(image).SerializeAsString()});
+    changes.push_back({kTags, TagKey(name), tag.SerializeAsString()});
+    return Ok();
+  }));
+  RETURN_IF_ERROR(scan(kLeases, [&](const std::string& name, const std::string& text) -> Status {
+    ASSIGN_OR_RETURN(const catalog::LeaseRecord lease, ParseLease(name, text));
+    changes.push_back({kLeases, name, lease.SerializeAsString()});
+    return Ok();
+  }));
   return changes;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "imaged/catalog/reference.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -26,9 +27,9 @@ Result<std::string> NewId() {
 
 }  // namespace
 
-void Classes::Apply(const std::vector<RecordChange>& changes) {
-  for (const RecordChange& change : changes) {
-    if (change.table != Table::kClasses) continue;
+void Classes::Apply(const std::vector<records::RecordChange>& changes) {
+  for (const records::RecordChange& change : changes) {
+    if (change.table != kClasses) continue;
     const std::unique_lock lock(mutex_);
     if (!change.value) {
       entries_.erase(change.key);
@@ -110,7 +111,7 @@ Result<v1::Class> Classes::Change(uid_t caller, const v1::ChangeClassRequest& re
   ASSIGN_OR_RETURN(const Reference name, ParseClassName(request.name(), caller, accounts_));
   const std::string key = ClassKey(name);
   if (caller != 0 && caller != name.owner_uid) return NoSuchClass(request.name());
-  ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kClasses, key));
+  ASSIGN_OR_RETURN(const auto before, records_.Get(kClasses, key));
   if (!before && request.add().empty()) return NoSuchClass(request.name());
   catalog::ClassRecord record;
   if (before) {
@@ -132,8 +133,8 @@ Result<v1::Class> Classes::Change(uid_t caller, const v1::ChangeClassRequest& re
   std::vector<uid_t> members(record.member_uids().begin(), record.member_uids().end());
   RETURN_IF_ERROR(ChangeMembers(request, &members));
   record.mutable_member_uids()->Assign(members.begin(), members.end());
-  RETURN_IF_ERROR(records_.Commit({{Table::kClasses, key, before}},
-                                  {{Table::kClasses, key, record.SerializeAsString()}}));
+  RETURN_IF_ERROR(
+      records_.Commit({{kClasses, key, before}}, {{kClasses, key, record.SerializeAsString()}}));
   return Describe(key, {members, record.created_unix_ms(), record.id()}, /*with_members=*/true);
 }
 
@@ -149,7 +150,7 @@ Result<std::string> Classes::KeyOf(uid_t caller, const std::string& name) const 
 
 Status Classes::Delete(uid_t caller, const std::string& name) {
   ASSIGN_OR_RETURN(const std::string key, KeyOf(caller, name));
-  return records_.Delete(Table::kClasses, key);
+  return records_.Delete(kClasses, key);
 }
 
 Result<std::vector<v1::Class>> Classes::List(uid_t caller) const {

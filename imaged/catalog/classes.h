@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "common/records/record_store.h"
 #include "common/result.h"
 #include "imaged/api/imaged.pb.h"
 #include "imaged/catalog/accounts.h"
-#include "imaged/catalog/record_store.h"
 #include "imaged/catalog/records.pb.h"
 
 namespace strata::imaged {
@@ -26,11 +26,11 @@ inline constexpr size_t kClassesPerOwnerMax = 1000;
 class Classes {
  public:
   // Both must outlive this.
-  Classes(RecordStore& records, const Accounts& accounts)
+  Classes(records::RecordStore& records, const Accounts& accounts)
       : records_(records), accounts_(accounts) {}
 
   // As the record store tells them (RecordStore::Follow).
-  void Apply(const std::vector<RecordChange>& changes);
+  void Apply(const std::vector<records::RecordChange>& changes);
 
   // Whether `uid` is in the class that `grant` was given to: a class that was deleted and made anew
   // under the same name is another one. Classes without an id, of earlier builds, go by the time.
@@ -61,7 +61,7 @@ class Classes {
   v1::Class Describe(const std::string& key, const Entry& entry, bool with_members) const;
   Status ChangeMembers(const v1::ChangeClassRequest& request, std::vector<uid_t>* members) const;
 
-  RecordStore& records_;
+  records::RecordStore& records_;
   const Accounts& accounts_;
   mutable std::shared_mutex mutex_;  // Guards entries_.
   std::map<std::string, Entry> entries_;

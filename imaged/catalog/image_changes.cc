@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <map>
 
+#include "common/records/retry.h"
 #include "imaged/catalog/images.h"
-#include "imaged/catalog/retry.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -144,7 +145,8 @@ Result<bool> Images::WillBeShared(const Reservation& name, v1::Visibility visibi
   return IsShared(record, now_());
 }
 
-std::vector<RecordChange> Images::OldVersions(const Reference& moving, const Digest& target) const {
+std::vector<records::RecordChange> Images::OldVersions(const Reference& moving,
+                                                       const Digest& target) const {
   std::vector<std::shared_ptr<const ImageIndex::Version>> untagged;
   for (const auto& version : index_.VersionsOf(moving, "")) {
     if (version->digest == target) continue;
@@ -156,9 +158,9 @@ std::vector<RecordChange> Images::OldVersions(const Reference& moving, const Dig
   std::stable_sort(untagged.begin(), untagged.end(), [](const auto& a, const auto& b) {
     return a->created_unix_ms > b->created_unix_ms;
   });
-  std::vector<RecordChange> changes;
+  std::vector<records::RecordChange> changes;
   for (size_t i = versions_kept_; i < untagged.size(); ++i) {
-    changes.push_back({Table::kImages, ImageKey(moving, untagged[i]->digest), std::nullopt});
+    changes.push_back({kImages, ImageKey(moving, untagged[i]->digest), std::nullopt});
   }
   return changes;
 }
@@ -183,16 +185,16 @@ void Images::AddHistory(const Reference& name, v1::Image* draft) const {
 }
 
 Result<v1::Image> Images::Publish(const Reservation& reservation, v1::Image draft,
-                                  const std::vector<ScopeMark>& as_of) {
+                                  const std::vector<records::ScopeMark>& as_of) {
   const std::lock_guard lock(change_mutex_);
   if (!as_of.empty()) return PublishLocked(reservation, std::move(draft), as_of);
   const std::string scope = OwnerScope(reservation.name().owner_uid);
-  return RetryWhileChanged(
+  return records::RetryWhileChanged(
       [&] { return PublishLocked(reservation, draft, {records_.Mark(scope)}); });
 }
 
 Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Image draft,
-                                        const std::vector<ScopeMark>& as_of) {
+                                        const std::vector<records::ScopeMark>& as_of) {
   draft.mutable_labels()->erase(kCachedLabel);
   const Reference& name = reservation.name();
   RETURN_IF_ERROR(CheckDescription(draft.description()));
@@ -202,7 +204,7 @@ Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Imag
   draft.set_digest(digest.ToString());
   draft.set_created_unix_ms(now_());
   AddHistory(name, &draft);
-  ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, TagKey(name)));
+  ASSIGN_OR_RETURN(const auto before, records_.Get(kTags, TagKey(name)));
   catalog::TagRecord tag;
   // What nobody finds is no tag: its rights do not pass on to an image that somebody makes anew.
   const bool known = index_.FindTag(TagKey(name)) != nullptr;
@@ -217,11 +219,11 @@ Result<v1::Image> Images::PublishLocked(const Reservation& reservation, v1::Imag
   if (draft.visibility() != v1::VISIBILITY_UNSPECIFIED) tag.set_visibility(draft.visibility());
   if (tag.visibility() == v1::VISIBILITY_UNSPECIFIED) tag.set_visibility(v1::PRIVATE);
   tag.set_moved_unix_ms(draft.created_unix_ms());
-  std::vector<RecordChange> changes = OldVersions(name, digest);
+  std::vector<records::RecordChange> changes = OldVersions(name, digest);
   const catalog::ImageRecord record = RecordOf(draft);
-  changes.push_back({Table::kImages, ImageKey(name, digest), record.SerializeAsString()});
-  changes.push_back({Table::kTags, TagKey(name), tag.SerializeAsString()});
-  RETURN_IF_ERROR(records_.Commit({{Table::kTags, TagKey(name), before}}, changes, as_of));
+  changes.push_back({kImages, ImageKey(name, digest), record.SerializeAsString()});
+  changes.push_back({kTags, TagKey(name), tag.SerializeAsString()});
+  RETURN_IF_ERROR(records_.Commit({{kTags, TagKey(name), before}}, changes, as_of));
   return DescribeRecord(ViewerOf(name.owner_uid), name, &tag, digest, record);
 }
 
@@ -303,7 +305,7 @@ Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request,
   ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const Reservation reservation, Reserve(caller, request.reference(), true));
   const std::string key = TagKey(reservation.name());
-  ASSIGN_OR_RETURN(const auto before, records_.Get(Table::kTags, key));
+  ASSIGN_OR_RETURN(const auto before, records_.Get(kTags, key));
   catalog::TagRecord tag;
   if (!before || !tag.ParseFromString(*before)) return NoSuchImage(reservation.name());
   if (!seen_digest.empty() && tag.digest() != seen_digest) {
@@ -311,8 +313,7 @@ Result<v1::Image> Images::Share(uid_t caller, const v1::ShareRequest& request,
                                                 " meanwhile: share it again");
   }
   RETURN_IF_ERROR(ChangeGrants(caller, request, &tag));
-  RETURN_IF_ERROR(records_.Commit({{Table::kTags, key, before}},
-                                  {{Table::kTags, key, tag.SerializeAsString()}}));
+  RETURN_IF_ERROR(records_.Commit({{kTags, key, before}}, {{kTags, key, tag.SerializeAsString()}}));
   return Find(caller, request.reference());
 }
 
@@ -320,8 +321,8 @@ Result<v1::Image> Images::Tag(uid_t caller, const v1::TagRequest& request) {
   const std::lock_guard lock(change_mutex_);
   ASSIGN_OR_RETURN(const Reservation reservation,
                    Reserve(caller, request.new_reference(), request.replace()));
-  return RetryWhileChanged([&]() -> Result<v1::Image> {
-    const ScopeMark mark = records_.Mark(OwnerScope(reservation.name().owner_uid));
+  return records::RetryWhileChanged([&]() -> Result<v1::Image> {
+    const records::ScopeMark mark = records_.Mark(OwnerScope(reservation.name().owner_uid));
     ASSIGN_OR_RETURN(v1::Image image, Find(caller, request.reference()));
     image.set_visibility(v1::VISIBILITY_UNSPECIFIED);
     return PublishLocked(reservation, std::move(image), {mark});
@@ -344,21 +345,22 @@ Result<v1::Image> Images::Edit(uid_t caller, const v1::EditRequest& request) {
   }
   RETURN_IF_ERROR(CheckDescription(record.description()));
   RETURN_IF_ERROR(CheckLabels(record.labels()));
-  RETURN_IF_ERROR(records_.Commit({{Table::kImages, key, before}},
-                                  {{Table::kImages, key, record.SerializeAsString()}}));
+  RETURN_IF_ERROR(
+      records_.Commit({{kImages, key, before}}, {{kImages, key, record.SerializeAsString()}}));
   return Find(caller, request.reference());
 }
 
-Status Images::Remove(uid_t caller, const std::string& text, const std::vector<ScopeMark>& as_of) {
+Status Images::Remove(uid_t caller, const std::string& text,
+                      const std::vector<records::ScopeMark>& as_of) {
   const std::lock_guard lock(change_mutex_);
   if (!as_of.empty()) return RemoveLocked(caller, text, as_of);
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
-  return RetryWhileChanged(
+  return records::RetryWhileChanged(
       [&] { return RemoveLocked(caller, text, {records_.Mark(OwnerScope(reference.owner_uid))}); });
 }
 
 Status Images::RemoveLocked(uid_t caller, const std::string& text,
-                            const std::vector<ScopeMark>& as_of) {
+                            const std::vector<records::ScopeMark>& as_of) {
   ASSIGN_OR_RETURN(const Found found, ResolveOwned(caller, text));
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(text, caller, accounts_));
   std::optional<Reservation> reservation;
@@ -366,15 +368,15 @@ Status Images::RemoveLocked(uid_t caller, const std::string& text,
     ASSIGN_OR_RETURN(Reservation reserved, Reserve(caller, text, true));
     reservation.emplace(std::move(reserved));
   }
-  std::vector<RecordExpectation> expected;
-  std::vector<RecordChange> changes;
+  std::vector<records::RecordExpectation> expected;
+  std::vector<records::RecordChange> changes;
   const auto remove_tag = [&](const ImageIndex::Tag& tag) {
     const std::string key = TagKey(tag.name);
-    expected.push_back({Table::kTags, key, tag.record.SerializeAsString()});
-    changes.push_back({Table::kTags, key, std::nullopt});
+    expected.push_back({kTags, key, tag.record.SerializeAsString()});
+    changes.push_back({kTags, key, std::nullopt});
   };
   const auto remove_version = [&](const Digest& digest) {
-    changes.push_back({Table::kImages, ImageKey(reference, digest), std::nullopt});
+    changes.push_back({kImages, ImageKey(reference, digest), std::nullopt});
   };
   const auto tags = index_.TagsOf(reference, found.version->digest);
   for (const auto& tag : tags) {
@@ -407,13 +409,13 @@ Status Images::RemoveVersions(const std::vector<v1::Image>& versions) {
 
 Status Images::RemoveVersionsOf(uid_t owner,
                                 const std::vector<std::pair<Reference, Digest>>& versions) {
-  return RetryWhileChanged([&]() -> Status {
-    const ScopeMark mark = records_.Mark(OwnerScope(owner));
-    std::vector<RecordChange> changes;
+  return records::RetryWhileChanged([&]() -> Status {
+    const records::ScopeMark mark = records_.Mark(OwnerScope(owner));
+    std::vector<records::RecordChange> changes;
     for (const auto& [name, digest] : versions) {
       // A tag may have been pointed to it meanwhile.
       if (!index_.TagsOf(name, digest).empty()) continue;
-      changes.push_back({Table::kImages, ImageKey(name, digest), std::nullopt});
+      changes.push_back({kImages, ImageKey(name, digest), std::nullopt});
     }
     return changes.empty() ? Ok() : records_.Commit({}, changes, {mark});
   });
@@ -422,19 +424,19 @@ Status Images::RemoveVersionsOf(uid_t owner,
 Result<v1::Image> Images::RemoveCached(const Reference& name, const Digest& digest) {
   const std::lock_guard lock(change_mutex_);
   const std::string key = ImageKey(name, digest);
-  return RetryWhileChanged([&]() -> Result<v1::Image> {
-    const ScopeMark mark = records_.Mark(OwnerScope(name.owner_uid));
+  return records::RetryWhileChanged([&]() -> Result<v1::Image> {
+    const records::ScopeMark mark = records_.Mark(OwnerScope(name.owner_uid));
     std::string before;
     ASSIGN_OR_RETURN(const catalog::ImageRecord record, ReadRecord(key, &before));
     if (!record.labels().contains(kCachedLabel)) {
       return Error(Code::kNotFound, name.ToString(accounts_) + " is kept");
     }
     ASSIGN_OR_RETURN(v1::Image image, DescribeRecord(ViewerOf(0), name, nullptr, digest, record));
-    std::vector<RecordExpectation> expected = {{Table::kImages, key, before}};
-    std::vector<RecordChange> changes = {{Table::kImages, key, std::nullopt}};
+    std::vector<records::RecordExpectation> expected = {{kImages, key, before}};
+    std::vector<records::RecordChange> changes = {{kImages, key, std::nullopt}};
     for (const auto& tag : index_.TagsOf(name, digest)) {
-      expected.push_back({Table::kTags, TagKey(tag->name), tag->record.SerializeAsString()});
-      changes.push_back({Table::kTags, TagKey(tag->name), std::nullopt});
+      expected.push_back({kTags, TagKey(tag->name), tag->record.SerializeAsString()});
+      changes.push_back({kTags, TagKey(tag->name), std::nullopt});
     }
     RETURN_IF_ERROR(records_.Commit(expected, changes, {mark}));
     return image;

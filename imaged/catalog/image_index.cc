@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "common/log.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -69,18 +70,18 @@ bool HasLabels(const ImageIndex::Version& version, const v1::ListRequest& reques
 
 }  // namespace
 
-void ImageIndex::Apply(const std::vector<RecordChange>& changes) {
+void ImageIndex::Apply(const std::vector<records::RecordChange>& changes) {
   const std::unique_lock lock(mutex_);
   // Versions first: a tag takes hold of the one that it points to.
-  for (const RecordChange& change : changes) {
-    if (change.table == Table::kImages) ApplyVersion(change);
+  for (const records::RecordChange& change : changes) {
+    if (change.table == kImages) ApplyVersion(change);
   }
-  for (const RecordChange& change : changes) {
-    if (change.table == Table::kTags) ApplyTag(change);
+  for (const records::RecordChange& change : changes) {
+    if (change.table == kTags) ApplyTag(change);
   }
 }
 
-void ImageIndex::ApplyVersion(const RecordChange& change) {
+void ImageIndex::ApplyVersion(const records::RecordChange& change) {
   if (!change.value) {
     versions_.erase(change.key);
     return;
@@ -123,7 +124,7 @@ void ImageIndex::ApplyVersion(const RecordChange& change) {
   }
 }
 
-void ImageIndex::ApplyTag(const RecordChange& change) {
+void ImageIndex::ApplyTag(const records::RecordChange& change) {
   if (!change.value) {
     tags_.erase(change.key);
     return;

@@ -17,11 +17,11 @@
 #include <vector>
 
 #include "common/digest.h"
+#include "common/records/record_store.h"
 #include "common/result.h"
 #include "imaged/api/imaged.pb.h"
 #include "imaged/catalog/access.h"
 #include "imaged/catalog/accounts.h"
-#include "imaged/catalog/record_store.h"
 #include "imaged/catalog/reference.h"
 
 namespace strata::imaged {
@@ -60,7 +60,7 @@ class ImageIndex {
   explicit ImageIndex(const Accounts& accounts) : accounts_(accounts) {}
 
   // As the record store tells them (RecordStore::Follow).
-  void Apply(const std::vector<RecordChange>& changes);
+  void Apply(const std::vector<records::RecordChange>& changes);
 
   struct Page {
     std::vector<std::shared_ptr<const Tag>> tags;
@@ -89,8 +89,8 @@ class ImageIndex {
                                                          std::string_view digest_prefix) const;
 
  private:
-  void ApplyTag(const RecordChange& change);
-  void ApplyVersion(const RecordChange& change);
+  void ApplyTag(const records::RecordChange& change);
+  void ApplyVersion(const records::RecordChange& change);
 
   const Accounts& accounts_;
   mutable std::shared_mutex mutex_;  // Guards the maps; what they point to is immutable.

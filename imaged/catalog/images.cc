@@ -5,6 +5,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "imaged/catalog/tables.h"
+
 namespace strata::imaged {
 namespace {
 
@@ -133,7 +135,7 @@ Result<Images::Found> Images::Resolve(const Viewer& viewer, const Reference& ref
 }
 
 Result<catalog::ImageRecord> Images::ReadRecord(const std::string& key, std::string* text) const {
-  ASSIGN_OR_RETURN(const auto value, records_.Get(Table::kImages, key));
+  ASSIGN_OR_RETURN(const auto value, records_.Get(kImages, key));
   if (!value) {
     return Error(Code::kNotFound, "the image " + key + " was deleted a moment ago");
   }
@@ -315,19 +317,18 @@ Result<std::vector<std::string>> Images::Names(uid_t caller) const {
 
 Status Images::ForEachStack(
     const std::function<void(const std::string& key, std::vector<Digest>)>& visit) const {
-  return records_.Scan(
-      Table::kImages, "", [&](const std::string& key, const std::string& text) -> Status {
-        catalog::ImageRecord record;
-        if (!record.ParseFromString(text)) {
-          return Error(Code::kCorrupt, "catalog: the record of " + key + " is damaged");
-        }
-        std::vector<Digest> stack;
-        for (const v1::Layer& layer : record.layers()) {
-          ASSIGN_OR_RETURN(stack.emplace_back(), Digest::Parse(layer.digest()), key);
-        }
-        visit(key, std::move(stack));
-        return Ok();
-      });
+  return records_.Scan(kImages, "", [&](const std::string& key, const std::string& text) -> Status {
+    catalog::ImageRecord record;
+    if (!record.ParseFromString(text)) {
+      return Error(Code::kCorrupt, "catalog: the record of " + key + " is damaged");
+    }
+    std::vector<Digest> stack;
+    for (const v1::Layer& layer : record.layers()) {
+      ASSIGN_OR_RETURN(stack.emplace_back(), Digest::Parse(layer.digest()), key);
+    }
+    visit(key, std::move(stack));
+    return Ok();
+  });
 }
 
 Result<std::vector<v1::Image>> Images::Untagged(uid_t caller, bool all_owners) const {

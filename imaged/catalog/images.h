@@ -18,13 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include "common/records/record_store.h"
 #include "common/result.h"
 #include "imaged/api/imaged.pb.h"
 #include "imaged/catalog/access.h"
 #include "imaged/catalog/accounts.h"
 #include "imaged/catalog/classes.h"
 #include "imaged/catalog/image_index.h"
-#include "imaged/catalog/record_store.h"
 #include "imaged/catalog/reference.h"
 
 namespace strata::imaged {
@@ -40,7 +40,7 @@ class Images {
  public:
   // `versions_kept`: how many versions of a name stay after a tag moved on. The rest must outlive
   // this.
-  Images(RecordStore& records, const ImageIndex& index, const Classes& classes,
+  Images(records::RecordStore& records, const ImageIndex& index, const Classes& classes,
          const Accounts& accounts, UnixClock now, size_t versions_kept)
       : records_(records),
         index_(index),
@@ -93,7 +93,7 @@ class Images {
   // `as_of`: what the caller's decision rests on, the owner's scope among it; then
   // kFailedPrecondition when that has moved on. Empty: only what is decided here.
   Result<v1::Image> Publish(const Reservation& name, v1::Image draft,
-                            const std::vector<ScopeMark>& as_of = {});
+                            const std::vector<records::ScopeMark>& as_of = {});
 
   // `seen_digest`: what the caller looked at, which it has to be still (kFailedPrecondition);
   // empty: whatever it is.
@@ -105,7 +105,7 @@ class Images {
   // a name, all its versions. Of a digest: the version and all tags that point to it. `as_of` as
   // for Publish.
   Status Remove(uid_t caller, const std::string& reference,
-                const std::vector<ScopeMark>& as_of = {});
+                const std::vector<records::ScopeMark>& as_of = {});
   // The layers of every record, bottom first; kCorrupt for a damaged one.
   Status ForEachStack(
       const std::function<void(const std::string& key, std::vector<Digest>)>& visit) const;
@@ -143,14 +143,15 @@ class Images {
   Status ChangeGrants(uid_t caller, const v1::ShareRequest& request, catalog::TagRecord* tag) const;
   // One attempt of Publish or Remove, with change_mutex_ held.
   Result<v1::Image> PublishLocked(const Reservation& name, v1::Image draft,
-                                  const std::vector<ScopeMark>& as_of);
+                                  const std::vector<records::ScopeMark>& as_of);
   Status RemoveLocked(uid_t caller, const std::string& reference,
-                      const std::vector<ScopeMark>& as_of);
+                      const std::vector<records::ScopeMark>& as_of);
   Status RemoveVersionsOf(uid_t owner, const std::vector<std::pair<Reference, Digest>>& versions);
   // Deletions of versions that no tag of `name` but `moving` will point to, beyond versions_kept.
-  std::vector<RecordChange> OldVersions(const Reference& moving, const Digest& target) const;
+  std::vector<records::RecordChange> OldVersions(const Reference& moving,
+                                                 const Digest& target) const;
 
-  RecordStore& records_;
+  records::RecordStore& records_;
   const ImageIndex& index_;
   const Classes& classes_;
   const Accounts& accounts_;

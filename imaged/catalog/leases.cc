@@ -2,6 +2,7 @@
 
 #include "imaged/catalog/images.h"
 #include "imaged/catalog/records.pb.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -17,7 +18,7 @@ Result<v1::Image> Parse(const std::string& name, const std::string& text) {
 }  // namespace
 
 Result<std::optional<v1::Image>> Leases::Find(const std::string& name) const {
-  ASSIGN_OR_RETURN(const auto text, records_.Get(Table::kLeases, KeyOf(name)));
+  ASSIGN_OR_RETURN(const auto text, records_.Get(kLeases, KeyOf(name)));
   if (!text) return std::optional<v1::Image>();
   ASSIGN_OR_RETURN(v1::Image image, Parse(name, *text));
   return std::optional<v1::Image>(std::move(image));
@@ -44,20 +45,18 @@ Status Leases::Take(const std::string& name, const v1::Image& image) {
   record.set_host(host_);
   // Who is about to delete the image, because nobody holds it, looks again.
   const std::string key = KeyOf(name);
-  const Status taken = records_.Commit({{Table::kLeases, key, std::nullopt}},
-                                       {{Table::kLeases, key, record.SerializeAsString()}},
-                                       {{OwnerScope(image.owner_uid()), std::nullopt}});
+  const Status taken =
+      records_.Commit({{kLeases, key, std::nullopt}}, {{kLeases, key, record.SerializeAsString()}},
+                      {{OwnerScope(image.owner_uid()), std::nullopt}});
   if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
   ASSIGN_OR_RETURN(const auto meanwhile, find_held());  // Somebody was faster.
   return meanwhile ? *meanwhile : taken;
 }
 
-Status Leases::Release(const std::string& name) {
-  return records_.Delete(Table::kLeases, KeyOf(name));
-}
+Status Leases::Release(const std::string& name) { return records_.Delete(kLeases, KeyOf(name)); }
 
 Status Leases::ForEach(const Visitor& visit) const {
-  return records_.Scan(Table::kLeases, "",
+  return records_.Scan(kLeases, "",
                        [&](const std::string& name, const std::string& text) -> Status {
                          ASSIGN_OR_RETURN(const v1::Image image, Parse(name, text));
                          return visit(name, image);
@@ -66,8 +65,8 @@ Status Leases::ForEach(const Visitor& visit) const {
 
 Result<std::vector<std::string>> Leases::Of(const std::string& image_digest) const {
   std::vector<std::string> names;
-  RETURN_IF_ERROR(records_.Scan(
-      Table::kLeases, "", [&](const std::string& key, const std::string& text) -> Status {
+  RETURN_IF_ERROR(
+      records_.Scan(kLeases, "", [&](const std::string& key, const std::string& text) -> Status {
         catalog::LeaseRecord record;
         if (!record.ParseFromString(text)) return Parse(key, text).error();
         if (record.image().digest() != image_digest) return Ok();

@@ -12,16 +12,17 @@
 #include <string>
 #include <vector>
 
+#include "common/records/record_store.h"
 #include "common/result.h"
 #include "imaged/api/imaged.pb.h"
-#include "imaged/catalog/record_store.h"
 
 namespace strata::imaged {
 
 class Leases {
  public:
   // `host`: this one's name in a shared catalog, otherwise empty.
-  Leases(RecordStore& records, std::string host) : records_(records), host_(std::move(host)) {}
+  Leases(records::RecordStore& records, std::string host)
+      : records_(records), host_(std::move(host)) {}
 
   // Of this host.
   Result<std::optional<v1::Image>> Find(const std::string& name) const;
@@ -41,7 +42,7 @@ class Leases {
     return host_.empty() ? name : host_ + "/" + name;
   }
 
-  RecordStore& records_;
+  records::RecordStore& records_;
   const std::string host_;
 };
 

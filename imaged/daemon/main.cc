@@ -47,7 +47,7 @@ struct Settings {
   uint32_t read_patience_s = 30;
   CatalogOptions catalog;
   std::string catalog_location = kOwnCatalog;
-  EtcdLocation etcd;
+  records::EtcdLocation etcd;
   bool accept_older_catalog = false;
   uint64_t scrub_rate = BackgroundCheck::Schedule().bytes_per_second;
   unsigned scrub_every_days = 7;
@@ -67,9 +67,10 @@ std::string ShortHostName() {
 }
 
 // What `location` and the --etcd options say. kInvalidArgument.
-Result<EtcdOptions> EtcdOptionsOf(const Settings& settings, const std::string& location) {
-  EtcdOptions options;
-  ASSIGN_OR_RETURN(options.location, ParseEtcdLocation(location));
+Result<records::EtcdOptions> EtcdOptionsOf(const Settings& settings, const std::string& location) {
+  records::EtcdOptions options = SharedRecords();
+  ASSIGN_OR_RETURN(options.location, records::ParseEtcdLocation(location),
+                   "a catalog is 'own' or in etcd");
   options.location.ca_file = settings.etcd.ca_file;
   options.location.certificate_file = settings.etcd.certificate_file;
   options.location.key_file = settings.etcd.key_file;
@@ -88,7 +89,8 @@ Result<std::unique_ptr<Repository>> OpenRepository(
     RETURN_IF_ERROR(CheckOwnCatalog(state));
     return Repository::Open(state, std::move(fetchers), settings.catalog);
   }
-  ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, settings.catalog_location));
+  ASSIGN_OR_RETURN(const records::EtcdOptions etcd,
+                   EtcdOptionsOf(settings, settings.catalog_location));
   RETURN_IF_ERROR(MakeDirectories(state, 0700));
   ASSIGN_OR_RETURN(auto records, OpenSharedCatalog(state, etcd));
   CatalogOptions options = settings.catalog;
@@ -100,12 +102,13 @@ int MigrateCommand(const Settings& settings, const std::string& to, bool merge) 
   const std::string state = settings.state_dir + "/imaged";
   const auto migrate = [&]() -> Result<MigratedRecords> {
     if (to != kOwnCatalog) {
-      ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, to));
+      ASSIGN_OR_RETURN(const records::EtcdOptions etcd, EtcdOptionsOf(settings, to));
       return MigrateToShared(state, etcd, merge, [](const std::string& conflict) {
         std::cout << "conflict: " << Printable(conflict) << std::endl;
       });
     }
-    ASSIGN_OR_RETURN(const EtcdOptions etcd, EtcdOptionsOf(settings, settings.catalog_location));
+    ASSIGN_OR_RETURN(const records::EtcdOptions etcd,
+                     EtcdOptionsOf(settings, settings.catalog_location));
     return MigrateToOwn(state, etcd);
   };
   const auto migrated = migrate();

@@ -5,7 +5,8 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "common/printable.h"
-#include "imaged/catalog/record_recovery.h"
+#include "common/records/record_recovery.h"
+#include "imaged/catalog/own_records.h"
 #include "imaged/repository/adopt_layers.h"
 #include "imaged/repository/offline_check.h"
 
@@ -21,7 +22,7 @@ void PrintProblem(const std::string& text) {
   std::cout << "problem: " << Printable(text) << std::endl;
 }
 
-void PrintRecovered(const char* what, const RecoveredRecords& recovered) {
+void PrintRecovered(const char* what, const records::RecoveredRecords& recovered) {
   std::cout << what << " made anew: " << recovered.records << " records as of change "
             << recovered.sequence << std::endl;
 }
@@ -33,25 +34,27 @@ Status RebuildRecords(const std::string& state_dir, bool adopt_unnamed) {
     return Error(Code::kNotFound, "there is no state of imaged in " + state_dir);
   }
   ASSIGN_OR_RETURN(const auto lock, ObjectStore::Open(state_dir + "/store"));
-  ASSIGN_OR_RETURN(const bool has_journal, RecordJournal::Exists(JournalDirectory(state_dir)));
-  ASSIGN_OR_RETURN(const bool has_records, HasRecords(state_dir));
+  ASSIGN_OR_RETURN(const bool has_journal,
+                   records::RecordJournal::Exists(records::JournalDirectory(state_dir)));
+  ASSIGN_OR_RETURN(const bool has_records, records::HasRecords(state_dir));
   if (has_journal) {
-    ASSIGN_OR_RETURN(const RecoveredRecords recovered, RebuildCatalog(state_dir));
+    ASSIGN_OR_RETURN(const records::RecoveredRecords recovered,
+                     records::RebuildIndex(state_dir, OwnRecords()));
     PrintRecovered("catalog", recovered);
     return Ok();
   }
   if (has_records) {
     return Error(Code::kFailedPrecondition,
-                 "the journal " + JournalDirectory(state_dir) +
+                 "the journal " + records::JournalDirectory(state_dir) +
                      " is gone: imaged rebuild-journal makes one of the catalog; or move " +
-                     CatalogDirectory(state_dir) + " away too");
+                     records::IndexDirectory(state_dir) + " away too");
   }
   if (!adopt_unnamed) {
     return Error(Code::kNotFound,
                  "catalog and journal are both gone: put one of them back from a "
                  "copy, or --adopt-unnamed makes images of root of the layers");
   }
-  RETURN_IF_ERROR(OpenRocksRecordStore(state_dir));
+  RETURN_IF_ERROR(records::OpenRocksRecordStore(state_dir, OwnRecords()));
   return Ok();
 }
 
@@ -83,7 +86,7 @@ int RebuildCatalogCommand(const std::string& state_dir, bool adopt_unnamed) {
 int RebuildJournalCommand(const std::string& state_dir) {
   const auto lock = ObjectStore::Open(state_dir + "/store");
   if (!lock.ok()) return Fail(lock.error());
-  const auto recovered = RebuildJournal(state_dir);
+  const auto recovered = records::RebuildJournal(state_dir, OwnRecords());
   if (!recovered.ok()) return Fail(recovered.error());
   PrintRecovered("journal", *recovered);
   return 0;

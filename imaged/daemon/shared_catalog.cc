@@ -6,8 +6,10 @@
 
 #include "common/file_io.h"
 #include "imaged/catalog/images.h"
+#include "imaged/catalog/own_records.h"
 #include "imaged/catalog/records.pb.h"
 #include "imaged/catalog/reference.h"
+#include "imaged/catalog/tables.h"
 #include "imaged/repository/layer_store.h"
 #include "imaged/store/object_store.h"
 
@@ -16,9 +18,6 @@ namespace {
 
 constexpr size_t kMarkBytesMax = 4096;
 constexpr size_t kBatch = 100;
-// What refers to others comes after them.
-constexpr Table kOrder[] = {Table::kImages, Table::kTags, Table::kClasses, Table::kQuotas,
-                            Table::kLeases};
 
 // Which shared catalog this host uses: its location, a line break, its identity, a line break.
 struct CatalogMark {
@@ -57,14 +56,14 @@ Status PutAside(const std::string& directory) {
 }
 
 struct Record {
-  Table table;
+  records::Table table;
   std::string key;
   std::string value;
 };
 
 // Lease keys carry the host in a shared catalog.
 Result<Record> AsShared(Record record, const std::string& host) {
-  if (record.table != Table::kLeases) return record;
+  if (record.table != kLeases) return record;
   catalog::LeaseRecord lease;
   if (!lease.ParseFromString(record.value)) {
     return Error(Code::kCorrupt, "the lease " + record.key + " is damaged");
@@ -75,7 +74,7 @@ Result<Record> AsShared(Record record, const std::string& host) {
 
 class Writer {
  public:
-  explicit Writer(RecordStore& to) : to_(to) {}
+  explicit Writer(records::RecordStore& to) : to_(to) {}
 
   // Ok when the same record is there already.
   Status Add(const Record& record) {
@@ -93,13 +92,13 @@ class Writer {
   uint64_t count() const { return count_; }
 
  private:
-  RecordStore& to_;
-  std::vector<RecordExpectation> expected_;
-  std::vector<RecordChange> changes_;
+  records::RecordStore& to_;
+  std::vector<records::RecordExpectation> expected_;
+  std::vector<records::RecordChange> changes_;
   uint64_t count_ = 0;
 };
 
-Status ReadBack(RecordStore& from, const std::vector<Record>& records) {
+Status ReadBack(records::RecordStore& from, const std::vector<Record>& records) {
   for (const Record& record : records) {
     ASSIGN_OR_RETURN(const auto there, from.Get(record.table, record.key));
     if (there && *there == record.value) continue;
@@ -109,9 +108,9 @@ Status ReadBack(RecordStore& from, const std::vector<Record>& records) {
   return Ok();
 }
 
-Result<std::vector<Record>> AllRecords(RecordStore& store) {
+Result<std::vector<Record>> AllRecords(records::RecordStore& store) {
   std::vector<Record> records;
-  for (const Table table : kOrder) {
+  for (const records::Table table : CatalogTables()) {
     RETURN_IF_ERROR(
         store.Scan(table, "", [&](const std::string& key, const std::string& value) -> Status {
           records.push_back({table, key, value});
@@ -122,16 +121,16 @@ Result<std::vector<Record>> AllRecords(RecordStore& store) {
 }
 
 // What keeps these records from being added to the catalog.
-Status CheckMergeable(RecordStore& to, const std::vector<Record>& records, bool merge,
+Status CheckMergeable(records::RecordStore& to, const std::vector<Record>& records, bool merge,
                       const LineSink& conflict) {
-  std::set<std::pair<Table, std::string>> ours;
+  std::set<std::pair<records::Table, std::string>> ours;
   uint64_t conflicts = 0;
   for (const Record& record : records) {
     ours.emplace(record.table, record.key);
     ASSIGN_OR_RETURN(const auto there, to.Get(record.table, record.key));
     if (!there || *there == record.value) continue;
     ++conflicts;
-    conflict(std::string(TableName(record.table)) + " " + record.key);
+    conflict(std::string(record.table.name) + " " + record.key);
   }
   if (conflicts > 0) {
     return Error(Code::kAlreadyExists, std::to_string(conflicts) +
@@ -155,7 +154,7 @@ class HereFilter {
   explicit HereFilter(const LayerStore& layers) : layers_(layers) {}
 
   Result<bool> Keeps(const Record& record) {
-    if (record.table == Table::kImages) {
+    if (record.table == kImages) {
       catalog::ImageRecord image;
       if (!image.ParseFromString(record.value)) return false;
       for (const v1::Layer& layer : image.layers()) {
@@ -165,7 +164,7 @@ class HereFilter {
       kept_.insert(record.key);
       return true;
     }
-    if (record.table != Table::kTags) return true;
+    if (record.table != kTags) return true;
     catalog::TagRecord tag;
     const auto name = ParseKey(record.key);
     if (!name || !tag.ParseFromString(record.value)) return false;
@@ -180,6 +179,17 @@ class HereFilter {
 
 }  // namespace
 
+records::EtcdOptions SharedRecords() {
+  records::EtcdOptions options;
+  options.tables = CatalogTables();
+  options.remedies.same_host =
+      "give every host a --peer-name of its own, and start imaged here again";
+  options.remedies.older =
+      "images published since are not in it, and a collection would remove their files. Restore a "
+      "newer one, or give them up and start imaged once with --accept-older-catalog";
+  return options;
+}
+
 Status CheckOwnCatalog(const std::string& state_dir) {
   ASSIGN_OR_RETURN(const auto mark, ReadMark(state_dir));
   if (!mark) return Ok();
@@ -189,15 +199,15 @@ Status CheckOwnCatalog(const std::string& state_dir) {
                    ", or 'imaged migrate-catalog --to own' makes a catalog of its own");
 }
 
-Result<std::unique_ptr<RecordStore>> OpenSharedCatalog(const std::string& state_dir,
-                                                       const EtcdOptions& options) {
+Result<std::unique_ptr<records::RecordStore>> OpenSharedCatalog(
+    const std::string& state_dir, const records::EtcdOptions& options) {
   ASSIGN_OR_RETURN(const auto mark, ReadMark(state_dir));
-  EtcdOptions wanted = options;
+  records::EtcdOptions wanted = options;
   if (mark) {
     wanted.expected_id = mark->id;
     wanted.may_create = false;
   } else {
-    ASSIGN_OR_RETURN(const bool has_records, HasRecords(state_dir));
+    ASSIGN_OR_RETURN(const bool has_records, records::HasRecords(state_dir));
     ASSIGN_OR_RETURN(const auto layers, LayerStore::Open(state_dir + "/store"));
     ASSIGN_OR_RETURN(const bool has_layers, layers->HasManifests());
     if (has_records || has_layers) {
@@ -206,22 +216,23 @@ Result<std::unique_ptr<RecordStore>> OpenSharedCatalog(const std::string& state_
                        options.location.ToString() + "' takes them over");
     }
   }
-  ASSIGN_OR_RETURN(auto records, EtcdRecordStore::Open(wanted));
-  const CatalogMark now{options.location.ToString(), records->catalog_id()};
+  ASSIGN_OR_RETURN(auto records, records::EtcdRecordStore::Open(wanted));
+  const CatalogMark now{options.location.ToString(), records->store_id()};
   if (!mark || mark->location != now.location) RETURN_IF_ERROR(WriteMark(state_dir, now));
-  return std::unique_ptr<RecordStore>(std::move(records));
+  return std::unique_ptr<records::RecordStore>(std::move(records));
 }
 
-Result<MigratedRecords> MigrateToShared(const std::string& state_dir, const EtcdOptions& options,
-                                        bool merge, const LineSink& conflict) {
+Result<MigratedRecords> MigrateToShared(const std::string& state_dir,
+                                        const records::EtcdOptions& options, bool merge,
+                                        const LineSink& conflict) {
   ASSIGN_OR_RETURN(const auto lock, ObjectStore::Open(state_dir + "/store"));
   RETURN_IF_ERROR(CheckOwnCatalog(state_dir));
-  ASSIGN_OR_RETURN(auto own, OpenRocksRecordStore(state_dir));
+  ASSIGN_OR_RETURN(auto own, records::OpenRocksRecordStore(state_dir, OwnRecords()));
   ASSIGN_OR_RETURN(std::vector<Record> records, AllRecords(*own));
   for (Record& record : records) {
     ASSIGN_OR_RETURN(record, AsShared(std::move(record), options.host));
   }
-  ASSIGN_OR_RETURN(const auto shared, EtcdRecordStore::Open(options));
+  ASSIGN_OR_RETURN(const auto shared, records::EtcdRecordStore::Open(options));
   RETURN_IF_ERROR(CheckMergeable(*shared, records, merge, conflict));
   Writer writer(*shared);
   for (const Record& record : records) RETURN_IF_ERROR(writer.Add(record));
@@ -229,36 +240,37 @@ Result<MigratedRecords> MigrateToShared(const std::string& state_dir, const Etcd
   RETURN_IF_ERROR(ReadBack(*shared, records));
   own.reset();
   // From the mark on the shared one counts, whatever else is there.
-  RETURN_IF_ERROR(WriteMark(state_dir, {options.location.ToString(), shared->catalog_id()}));
-  RETURN_IF_ERROR(PutAside(CatalogDirectory(state_dir)));
-  RETURN_IF_ERROR(PutAside(JournalDirectory(state_dir)));
+  RETURN_IF_ERROR(WriteMark(state_dir, {options.location.ToString(), shared->store_id()}));
+  RETURN_IF_ERROR(PutAside(records::IndexDirectory(state_dir)));
+  RETURN_IF_ERROR(PutAside(records::JournalDirectory(state_dir)));
   RETURN_IF_ERROR(FsyncDirectory(state_dir));
   return MigratedRecords{writer.count(), 0};
 }
 
-Result<MigratedRecords> MigrateToOwn(const std::string& state_dir, const EtcdOptions& options) {
+Result<MigratedRecords> MigrateToOwn(const std::string& state_dir,
+                                     const records::EtcdOptions& options) {
   ASSIGN_OR_RETURN(const auto lock, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(const auto mark, ReadMark(state_dir));
   if (!mark) {
     return Error(Code::kFailedPrecondition, "the catalog of this host is its own already");
   }
-  EtcdOptions wanted = options;
+  records::EtcdOptions wanted = options;
   wanted.expected_id = mark->id;
   wanted.may_create = false;
-  ASSIGN_OR_RETURN(const auto shared, EtcdRecordStore::Open(wanted));
+  ASSIGN_OR_RETURN(const auto shared, records::EtcdRecordStore::Open(wanted));
   ASSIGN_OR_RETURN(const std::vector<Record> records, AllRecords(*shared));
   ASSIGN_OR_RETURN(const auto layers, LayerStore::Open(state_dir + "/store"));
   // What an attempt that broke off left is of no use: the shared one still counts.
-  RETURN_IF_ERROR(RemoveTree(CatalogDirectory(state_dir)));
-  RETURN_IF_ERROR(RemoveTree(JournalDirectory(state_dir)));
-  ASSIGN_OR_RETURN(auto own, OpenRocksRecordStore(state_dir));
+  RETURN_IF_ERROR(RemoveTree(records::IndexDirectory(state_dir)));
+  RETURN_IF_ERROR(RemoveTree(records::JournalDirectory(state_dir)));
+  ASSIGN_OR_RETURN(auto own, records::OpenRocksRecordStore(state_dir, OwnRecords()));
   MigratedRecords migrated;
   HereFilter here(*layers);
   Writer writer(*own);
   const std::string ours = options.host + "/";
   for (Record record : records) {
     ASSIGN_OR_RETURN(bool keeps, here.Keeps(record));
-    if (record.table == Table::kLeases) {
+    if (record.table == kLeases) {
       keeps = record.key.starts_with(ours);
       catalog::LeaseRecord lease;
       if (keeps && lease.ParseFromString(record.value)) {

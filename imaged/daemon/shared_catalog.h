@@ -8,18 +8,22 @@
 #include <memory>
 #include <string>
 
+#include "common/records/etcd/etcd_record_store.h"
 #include "common/result.h"
-#include "imaged/catalog/etcd/etcd_record_store.h"
 
 namespace strata::imaged {
+
+// Where the records are is for the caller to say; this has the tables of a catalog, and the options
+// of imaged that help its users.
+records::EtcdOptions SharedRecords();
 
 // kFailedPrecondition when the images of this host are in a shared catalog.
 Status CheckOwnCatalog(const std::string& state_dir);
 
 // kFailedPrecondition when this host's images are in another catalog. REQUIRES: nobody else has the
 // store open.
-Result<std::unique_ptr<RecordStore>> OpenSharedCatalog(const std::string& state_dir,
-                                                       const EtcdOptions& options);
+Result<std::unique_ptr<records::RecordStore>> OpenSharedCatalog(
+    const std::string& state_dir, const records::EtcdOptions& options);
 
 struct MigratedRecords {
   uint64_t records = 0;
@@ -31,10 +35,12 @@ using LineSink = std::function<void(const std::string&)>;
 // this host; its own is kept aside as <name>.migrated. What the shared catalog has under the same
 // key must be the same (`conflict` is told what is not; kAlreadyExists). Without `merge` there may
 // be nothing else. May be repeated after a break.
-Result<MigratedRecords> MigrateToShared(const std::string& state_dir, const EtcdOptions& options,
-                                        bool merge, const LineSink& conflict);
+Result<MigratedRecords> MigrateToShared(const std::string& state_dir,
+                                        const records::EtcdOptions& options, bool merge,
+                                        const LineSink& conflict);
 // Copies the records of the images whose layers are here, of classes, quotas and this host's leases
 // into a new catalog of its own. The shared catalog stays as it is.
-Result<MigratedRecords> MigrateToOwn(const std::string& state_dir, const EtcdOptions& options);
+Result<MigratedRecords> MigrateToOwn(const std::string& state_dir,
+                                     const records::EtcdOptions& options);
 
 }  // namespace strata::imaged

@@ -2,8 +2,10 @@
 
 #include <set>
 
-#include "imaged/catalog/record_recovery.h"
+#include "common/records/record_recovery.h"
+#include "imaged/catalog/own_records.h"
 #include "imaged/catalog/records.pb.h"
+#include "imaged/catalog/tables.h"
 #include "imaged/repository/repository.h"
 
 namespace strata::imaged {
@@ -15,7 +17,7 @@ using ProblemSink = std::function<void(const std::string&)>;
 Status CheckRecords(Catalog& catalog, const ProblemSink& problem) {
   for (const std::string& text : catalog.mended()) problem(text);
   RETURN_IF_ERROR(catalog.records().Scan(
-      Table::kTags, "", [&](const std::string& key, const std::string& text) -> Status {
+      kTags, "", [&](const std::string& key, const std::string& text) -> Status {
         catalog::TagRecord tag;
         const auto reference = ParseKey(key);
         const auto digest =
@@ -79,7 +81,7 @@ Result<CheckedState> CheckState(const std::string& state_dir,
   }
   // RocksDB is opened by one at a time, but the store stays ours.
   ASSIGN_OR_RETURN(const auto lock, ObjectStore::Open(state_dir + "/store"));
-  RETURN_IF_ERROR(CompareRecords(state_dir, problem));
+  RETURN_IF_ERROR(records::CompareRecords(state_dir, OwnRecords(), problem));
   return state;
 }
 

@@ -6,8 +6,9 @@
 #include <set>
 
 #include "common/log.h"
+#include "common/records/retry.h"
 #include "imaged/archive/tar_import.h"
-#include "imaged/catalog/retry.h"
+#include "imaged/catalog/own_records.h"
 
 namespace strata::imaged {
 namespace {
@@ -36,25 +37,25 @@ Result<std::unique_ptr<Repository>> Repository::Open(
   ASSIGN_OR_RETURN(auto objects, ObjectStore::Open(state_dir + "/store"));
   ASSIGN_OR_RETURN(auto layers, LayerStore::Open(state_dir + "/store"));
   // An empty catalog would make garbage of every layer.
-  ASSIGN_OR_RETURN(const bool has_records, HasRecords(state_dir));
+  ASSIGN_OR_RETURN(const bool has_records, records::HasRecords(state_dir));
   if (!has_records) {
     ASSIGN_OR_RETURN(const bool used, layers->HasManifests());
     if (used) {
       return Error(Code::kCorrupt,
-                   "the catalog and its journal, " + CatalogDirectory(state_dir) + " and " +
-                       JournalDirectory(state_dir) +
+                   "the catalog and its journal, " + records::IndexDirectory(state_dir) + " and " +
+                       records::JournalDirectory(state_dir) +
                        ", are gone, but the store holds layers: put them back from a copy, or make "
                        "private images of root of the layers: imaged rebuild-catalog "
                        "--adopt-unnamed");
     }
   }
-  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(state_dir));
+  ASSIGN_OR_RETURN(auto records, records::OpenRocksRecordStore(state_dir, OwnRecords()));
   return Assemble(state_dir, std::move(objects), std::move(layers), std::move(records),
                   std::move(fetchers), options);
 }
 
 Result<std::unique_ptr<Repository>> Repository::OpenShared(
-    const std::string& state_dir, std::unique_ptr<RecordStore> records,
+    const std::string& state_dir, std::unique_ptr<records::RecordStore> records,
     std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options) {
   CHECK(!options.host.empty());
   RETURN_IF_ERROR(MakePrivate(state_dir));
@@ -66,7 +67,7 @@ Result<std::unique_ptr<Repository>> Repository::OpenShared(
 
 Result<std::unique_ptr<Repository>> Repository::Assemble(
     const std::string& state_dir, std::unique_ptr<ObjectStore> objects,
-    std::unique_ptr<LayerStore> layers, std::unique_ptr<RecordStore> records,
+    std::unique_ptr<LayerStore> layers, std::unique_ptr<records::RecordStore> records,
     std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options) {
   ASSIGN_OR_RETURN(auto catalog, Catalog::Open(std::move(records), options));
   ASSIGN_OR_RETURN(auto events, EventLog::Open(state_dir + "/events"));
@@ -133,7 +134,7 @@ Result<Repository::CommittedLayer> Repository::CommitLayer(const NewLayer& layer
 
 Result<v1::ImportResult> Repository::PublishStack(const Images::Reservation& name,
                                                   v1::Image draft) {
-  return RetryWhileChanged([&]() -> Result<v1::ImportResult> {
+  return records::RetryWhileChanged([&]() -> Result<v1::ImportResult> {
     ASSIGN_OR_RETURN(const UsageAccounts::Admission admission,
                      usage_.Admit(name.name().owner_uid, draft));
     v1::ImportResult result;
@@ -263,8 +264,8 @@ Result<v1::DeleteResponse> Repository::Delete(uid_t caller, const v1::DeleteRequ
   ASSIGN_OR_RETURN(const v1::Image image, images().FindOwned(caller, request.reference()));
   ASSIGN_OR_RETURN(const auto before, usage_.ChargeWithout(image.owner_uid(), {}));
   std::vector<std::string> leases;
-  RETURN_IF_ERROR(RetryWhileChanged([&]() -> Status {
-    const ScopeMark mark = catalog_->records().Mark(OwnerScope(image.owner_uid()));
+  RETURN_IF_ERROR(records::RetryWhileChanged([&]() -> Status {
+    const records::ScopeMark mark = catalog_->records().Mark(OwnerScope(image.owner_uid()));
     ASSIGN_OR_RETURN(const v1::Image now, images().FindOwned(caller, request.reference()));
     ASSIGN_OR_RETURN(leases, catalog_->leases().Of(now.digest()));
     if (!leases.empty() && !request.force()) return InUse(now, leases);

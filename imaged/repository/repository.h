@@ -44,7 +44,7 @@ class Repository {
   // The same with records that are elsewhere: in a catalog that several hosts share. REQUIRES: they
   // are those that the layers in `state_dir` belong to; what they do not name is removed.
   static Result<std::unique_ptr<Repository>> OpenShared(
-      const std::string& state_dir, std::unique_ptr<RecordStore> records,
+      const std::string& state_dir, std::unique_ptr<records::RecordStore> records,
       std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options);
 
   ObjectStore& objects() { return *objects_; }
@@ -164,7 +164,7 @@ class Repository {
                                             const CommittedLayer& layer, const Ingest& ingest);
   static Result<std::unique_ptr<Repository>> Assemble(
       const std::string& state_dir, std::unique_ptr<ObjectStore> objects,
-      std::unique_ptr<LayerStore> layers, std::unique_ptr<RecordStore> records,
+      std::unique_ptr<LayerStore> layers, std::unique_ptr<records::RecordStore> records,
       std::vector<std::unique_ptr<ObjectFetcher>> fetchers, const CatalogOptions& options);
   // HoldImage, wherever the layers are.
   Result<Liveness::HeldImage> HoldNamed(uid_t caller, const std::string& reference);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "imaged/catalog/records.pb.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
@@ -138,7 +139,7 @@ Result<uint64_t> UsageAccounts::GroupCharge(gid_t gid) {
 }
 
 Result<uint64_t> UsageAccounts::LimitOf(const std::string& key) const {
-  ASSIGN_OR_RETURN(const auto text, catalog_.records().Get(Table::kQuotas, key));
+  ASSIGN_OR_RETURN(const auto text, catalog_.records().Get(kQuotas, key));
   catalog::QuotaRecord record;
   if (text && !record.ParseFromString(*text)) {
     return Error(Code::kCorrupt, "catalog: the limit of " + key + " is damaged");
@@ -272,10 +273,10 @@ Status UsageAccounts::SetQuota(uid_t caller, const v1::SetQuotaRequest& request)
     return Error(Code::kInvalidArgument,
                  "'" + subject + "' has no limit: write user:NAME, group:NAME or default");
   }
-  if (request.limit_bytes() == 0) return catalog_.records().Delete(Table::kQuotas, key);
+  if (request.limit_bytes() == 0) return catalog_.records().Delete(kQuotas, key);
   catalog::QuotaRecord record;
   record.set_limit_bytes(request.limit_bytes());
-  return catalog_.records().Put(Table::kQuotas, key, record.SerializeAsString());
+  return catalog_.records().Put(kQuotas, key, record.SerializeAsString());
 }
 
 }  // namespace strata::imaged

@@ -44,7 +44,7 @@ class UsageAccounts {
     Charge added;
     // What that rests on: the images of the owner, and of the groups of his that have a limit. The
     // publication commits against it, so that the limit holds on several hosts too.
-    std::vector<ScopeMark> as_of;
+    std::vector<records::ScopeMark> as_of;
     std::unique_lock<std::mutex> guard;
   };
   Result<Admission> Admit(uid_t owner, const v1::Image& draft);

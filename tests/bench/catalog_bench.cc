@@ -12,6 +12,7 @@
 
 #include "common/file_io.h"
 #include "imaged/catalog/catalog.h"
+#include "imaged/catalog/own_records.h"
 
 namespace strata::imaged {
 namespace {
@@ -132,14 +133,14 @@ Status Measure(Catalog& catalog) {
 
 Status Run(const std::string& directory, int images) {
   if (!PathExists(directory)) {
-    ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(directory));
+    ASSIGN_OR_RETURN(auto records, records::OpenRocksRecordStore(directory, OwnRecords()));
     ASSIGN_OR_RETURN(const auto catalog, Catalog::Open(std::move(records), {}));
     const auto start = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(Fill(*catalog, images));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     std::printf("filled: %.2f ms per image\n", took.count() * 1000 / images);
   }
-  ASSIGN_OR_RETURN(auto records, OpenRocksRecordStore(directory));
+  ASSIGN_OR_RETURN(auto records, records::OpenRocksRecordStore(directory, OwnRecords()));
   const uint64_t before = ResidentBytes();
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(const auto catalog, Catalog::Open(std::move(records), {}));

@@ -7,13 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "imaged/catalog/record_store.h"
+#include "common/records/record_store.h"
+#include "imaged/catalog/own_records.h"
+#include "imaged/catalog/tables.h"
 
 namespace strata::imaged {
 namespace {
 
 Status Run(const std::string& directory, int commits) {
-  ASSIGN_OR_RETURN(const auto records, OpenRocksRecordStore(directory));
+  ASSIGN_OR_RETURN(const auto records, records::OpenRocksRecordStore(directory, OwnRecords()));
   std::vector<double> times;
   for (int i = 0; i < commits; ++i) {
     const std::string name = "1001/image-" + std::to_string(i);
@@ -21,8 +23,8 @@ Status Run(const std::string& directory, int commits) {
     const std::string tag(60, 't');
     const auto start = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(records->Commit(
-        {{Table::kTags, name + ":v1", std::nullopt}},
-        {{Table::kImages, name + "@digest", std::move(value)}, {Table::kTags, name + ":v1", tag}}));
+        {{kTags, name + ":v1", std::nullopt}},
+        {{kImages, name + "@digest", std::move(value)}, {kTags, name + ":v1", tag}}));
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
     times.push_back(took.count());
   }

@@ -5,10 +5,13 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
-#include "imaged/catalog/journal_file.h"
+#include "common/records/journal_file.h"
 
-namespace strata::imaged {
+namespace strata::records {
 namespace {
+
+constexpr Table kTags{"tags"};
+constexpr Table kImages{"images"};
 
 const std::string& Path() {
   static const auto* const directory =
@@ -19,7 +22,7 @@ const std::string& Path() {
 
 void Try(std::string_view input) {
   CHECK(WriteFileAtomically(Path(), input).ok());
-  auto reader = JournalFileReader::Open(Path());
+  auto reader = JournalFileReader::Open(Path(), {kTags, kImages});
   if (!reader.ok()) return;
   std::string again = JournalHeader(reader->sequence());
   CHECK(input.substr(0, again.size()) == again);
@@ -39,9 +42,9 @@ void Try(std::string_view input) {
 }
 
 }  // namespace
-}  // namespace strata::imaged
+}  // namespace strata::records
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  strata::imaged::Try({reinterpret_cast<const char*>(data), size});
+  strata::records::Try({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -1,10 +1,10 @@
 // Seeds for fuzz_journal: empty, some entries, zeros behind them, a torn one.
 #include "common/file_io.h"
 #include "common/log.h"
-#include "imaged/catalog/journal_file.h"
+#include "common/records/journal_file.h"
 
 int main(int argc, char** argv) {
-  using namespace strata::imaged;  // NOLINT
+  using namespace strata::records;  // NOLINT
   if (argc != 2) return 2;
   const std::string corpus = argv[1];
   CHECK(strata::MakeDirectories(corpus).ok());
@@ -12,8 +12,8 @@ int main(int argc, char** argv) {
   CHECK(strata::WriteFileAtomically(corpus + "/empty", log).ok());
   for (uint64_t number = 7; number < 10; ++number) {
     const auto entry = EncodeJournalEntry(
-        number, {{Table::kTags, "1/x/" + std::to_string(number), std::string(200, 'v')},
-                 {Table::kImages, "gone", std::nullopt}});
+        number, {{Table{"tags"}, "1/x/" + std::to_string(number), std::string(200, 'v')},
+                 {Table{"images"}, "gone", std::nullopt}});
     CHECK(entry.ok());
     log += *entry;
   }

@@ -1,18 +1,15 @@
-// Numbers as people read and write them.
+// Numbers as people read and write them; sizes are read by common/byte_size.h, which comes along.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "common/byte_size.h"  // HumanBytes, ParseBytes, for the same callers.
 #include "common/result.h"
 
 namespace strata::tools {
 
-// 1536 -> "1.5 KiB".
-std::string HumanBytes(uint64_t bytes);
-// "512M", "1.5G", "64KiB", "1000": powers of 1024. kInvalidArgument for anything else.
-Result<uint64_t> ParseBytes(std::string_view text);
 
 // 12345 -> "12,345".
 std::string HumanCount(uint64_t count);

@@ -21,6 +21,7 @@ struct CreateArguments {
   double cpus = 0;
   std::string memory = "0";
   std::string disk;  // Empty: the host's default.
+  std::string file;  // Empty: the options say it all.
   uint64_t processes = 0;
 };
 
@@ -70,10 +71,18 @@ Result<int> Create(Tool& tool, CreateArguments& arguments) {
     ASSIGN_OR_RETURN(const uint64_t disk_bytes, ParseBytes(arguments.disk), "--disk");
     request.mutable_limits()->set_disk_bytes(disk_bytes);
   }
+  if (arguments.file.empty() && (request.name().empty() || request.image().empty())) {
+    return Error(Code::kInvalidArgument, "say NAME and --image, or -f FILE");
+  }
+  if (!arguments.file.empty()) {
+    ASSIGN_OR_RETURN(*request.mutable_definition(), ReadDefinitionFile(arguments.file));
+    request.set_file_name(arguments.file);
+  }
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Create(call.context(), request);
-  return Follow(tool, call, *reader, "create " + Printable(request.name()));
+  return Follow(tool, call, *reader,
+                "create " + Printable(request.name().empty() ? arguments.file : request.name()));
 }
 
 Result<int> Clone(Tool& tool, const CloneArguments& arguments) {
@@ -95,21 +104,31 @@ void AddMakeCommands(Tool& tool) {
   CLI::App* create = tool.AddCommand(
       "create", "Make a Vcluster and start its nodes",
       "  vcluster create hpc --image debian --nodes 3\n"
-      "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M --disk 5G",
+      "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M --disk 5G\n"
+      "  vcluster create -f spark.yaml",
       [&tool, create_arguments] { return Create(tool, *create_arguments); });
   CreateArguments& made = *create_arguments;
-  create->add_option("NAME", *made.request.mutable_name(), "What it is called")->required();
-  create->add_option("--image", *made.request.mutable_image(), "[OWNER/]NAME[:TAG]")->required();
-  create->add_option("--nodes", made.nodes, "How many")->capture_default_str();
+  create->add_option("NAME", *made.request.mutable_name(),
+                     "What it is called; with -f: instead of the file's name");
+  CLI::Option* file = create->add_option("-f,--file", made.file,
+                                         "A Vcluster file (docs/definition.md); -: standard input");
+  create->add_option("--image", *made.request.mutable_image(), "[OWNER/]NAME[:TAG]")
+      ->excludes(file);
+  create->add_option("--nodes", made.nodes, "How many")->excludes(file)->capture_default_str();
   create->add_option("--cpus", made.cpus, "Of each node, such as 1.5; 0: no limit")
+      ->excludes(file)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   create->add_option("--memory", made.memory, "Of each node, such as 512M; 0: no limit")
+      ->excludes(file)
       ->capture_default_str();
   create->add_option("--processes", made.processes, "Of each node; 0: the host's default")
+      ->excludes(file)
       ->capture_default_str();
-  create->add_option("--disk", made.disk,
-                     "What each node may write, such as 5G; 0: no limit (the host's default)");
+  create
+      ->add_option("--disk", made.disk,
+                   "What each node may write, such as 5G; 0: no limit (the host's default)")
+      ->excludes(file);
   create
       ->add_option("--driver", *made.request.mutable_driver(),
                    "kernel or fuse; the host's best when not given")

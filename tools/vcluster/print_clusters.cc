@@ -40,6 +40,24 @@ std::string Milliseconds(double ms) {
   return text;
 }
 
+// "20001->8080, 20002->53/udp"
+std::string PortsText(const api::NodeInfo& node) {
+  std::string text;
+  for (const api::Port& port : node.ports()) {
+    text += (text.empty() ? "" : ", ") + std::to_string(port.host_port()) + "->" +
+            std::to_string(port.node_port()) + (port.udp() ? "/udp" : "");
+  }
+  return text;
+}
+
+// "starting": it runs, but is not ready.
+std::string StateText(const api::NodeInfo& node) {
+  const bool starting = node.state() == api::RUNNING && !node.ready();
+  std::string text = starting ? "starting" : NodeStateName(node.state());
+  if (node.restarts() > 0) text += " (restarted " + std::to_string(node.restarts()) + "x)";
+  return text;
+}
+
 }  // namespace
 
 const char* NodeStateName(api::NodeState state) {
@@ -74,11 +92,11 @@ void PrintClusterTable(const api::Clusters& clusters, std::ostream& out) {
 }
 
 void PrintNodeTable(const api::Clusters& clusters, std::ostream& out) {
-  Table table(
-      {"NODE", "STATE", "ADDRESS", "LIMITS", ">DISK", "DRIVER", ">PID", ">STARTED IN", "IMAGE"});
+  Table table({"NODE", "STATE", "HOST", "ADDRESS", "PORTS", "LIMITS", ">DISK", "DRIVER", ">PID",
+               ">STARTED IN", "IMAGE"});
   for (const api::VclusterInfo& cluster : clusters.clusters()) {
     for (const api::NodeInfo& node : cluster.nodes()) {
-      table.Add({node.name(), NodeStateName(node.state()), node.address(),
+      table.Add({node.name(), StateText(node), node.host(), node.address(), PortsText(node),
                  LimitsText(node.limits()), DiskText(node), node.driver(),
                  node.init_pid() == 0 ? "-" : std::to_string(node.init_pid()),
                  Milliseconds(node.start_ms()), node.image()});

@@ -5,11 +5,14 @@ namespace strata::tools {
 int VclusterMain(int argc, const char* const* argv, Console& console) {
   Tool tool("vcluster",
             "Vclusters: groups of containers on a network of their own, made from an image.\n"
-            "A Vcluster is called [OWNER/]NAME, its nodes NAME/0, NAME/1, …; inside it they reach\n"
-            "each other as NAME-0, NAME-1, …",
+            "A Vcluster is called [OWNER/]NAME, its nodes NAME/0, NAME/1, … (inside it they reach\n"
+            "each other as NAME-0, NAME-1, …), or by the roles of its file NAME/worker-0, …\n"
+            "(worker-0, …).",
             Daemon::kVclusterd, console);
   AddMakeCommands(tool);
   AddStateCommands(tool);
+  AddChangeCommands(tool);
+  AddHostCommands(tool);
   AddExecCommand(tool);
   return tool.Run(argc, argv);
 }

@@ -16,9 +16,9 @@
 
 namespace strata::vcluster {
 
-inline constexpr uint32_t kNodesMax = 250;    // Of a Vcluster: its subnet is a /24.
+inline constexpr uint32_t kNodesMax = 250;  // Of a Vcluster: its subnet is a /24.
 inline constexpr size_t kRolesMax = 64;
-inline constexpr size_t kNameSizeMax = 40;     // Of a Vcluster.
+inline constexpr size_t kNameSizeMax = 40;  // Of a Vcluster.
 inline constexpr size_t kRoleNameSizeMax = 30;
 inline constexpr size_t kHookOutputBytesMax = 64 << 10;  // What is kept of one run.
 // The role of nodes that the user gave none.
@@ -28,7 +28,7 @@ inline constexpr std::string_view kDefaultRole = "node";
 struct Limits {
   double cpus = 0;  // 1.5 = one and a half cores.
   uint64_t memory_bytes = 0;
-  uint64_t processes = 0;  // 0: the host's default.
+  uint64_t processes = 0;              // 0: the host's default.
   std::optional<uint64_t> disk_bytes;  // What its own changes may take. Absent: the host's default.
   uint64_t network_bits_per_s = 0;     // In each direction.
   uint64_t io_bytes_per_s = 0;         // Reads and writes of block devices, each.

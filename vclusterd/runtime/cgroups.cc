@@ -10,17 +10,22 @@
 
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "common/file_io.h"
+#include "vclusterd/runtime/node_spec.h"
 
 namespace strata::vcluster {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kCpuPeriodUs = 100'000;
+constexpr uint64_t kCpuQuotaMinUs = 1'000;  // The kernel's own least quota.
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
 constexpr std::chrono::seconds kFreezeTimeout(10);
@@ -34,13 +39,13 @@ Status WriteControl(const std::string& path, std::string_view value) {
   return fd.Close();
 }
 
-struct Freezer {
+// The directory of a process's cgroup, which lines "N:controllers:/path" of /proc/<pid>/cgroup
+// name: of this controller's own hierarchy (v1), or of the one of all. kUnsupported.
+struct Cgroup {
   std::string directory;
   bool unified = false;
 };
-
-// The freezer of a process: from lines "N:controllers:/path" of /proc/<pid>/cgroup.
-Result<Freezer> FreezerOf(pid_t pid) {
+Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
   const std::string source = "/proc/" + std::to_string(pid) + "/cgroup";
   ASSIGN_OR_RETURN(const std::string text, ReadFile(source, 64 * 1024));
   std::string unified_path;
@@ -52,15 +57,19 @@ Result<Freezer> FreezerOf(pid_t pid) {
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);
     if (first == std::string_view::npos || second == std::string_view::npos) continue;
-    const std::string_view controllers = line.substr(first + 1, second - first - 1);
+    const std::string controllers(line.substr(first + 1, second - first - 1));
     const std::string path(line.substr(second + 1));
-    if (controllers == "freezer") return Freezer{std::string(kRoot) + "/freezer" + path, false};
+    const std::string listed = "," + controllers + ",";
+    if (listed.find("," + std::string(controller) + ",") != std::string::npos) {
+      return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
+    }
     if (controllers.empty()) unified_path = path;
   }
   if (HasUnifiedCgroups() && !unified_path.empty() && unified_path != "/") {
-    return Freezer{kRoot + unified_path, true};
+    return Cgroup{kRoot + unified_path, true};
   }
-  return Error(Code::kUnsupported, source + ": this host has no cgroup freezer");
+  return Error(Code::kUnsupported,
+               source + ": this host has no cgroup controller " + std::string(controller));
 }
 
 Status WaitFrozenUnified(const std::string& directory) {
@@ -90,7 +99,7 @@ Status WaitFrozenV1(const std::string& directory) {
   }
 }
 
-Status Thaw(const Freezer& freezer) {
+Status Thaw(const Cgroup& freezer) {
   return freezer.unified ? WriteControl(freezer.directory + "/cgroup.freeze", "0")
                          : WriteControl(freezer.directory + "/freezer.state", "THAWED");
 }
@@ -148,7 +157,7 @@ bool HasUnifiedCgroups() {
 }
 
 Status FreezeCgroupOf(pid_t init) {
-  ASSIGN_OR_RETURN(const Freezer freezer, FreezerOf(init));
+  ASSIGN_OR_RETURN(const Cgroup freezer, CgroupOf(init, "freezer"));
   RETURN_IF_ERROR(freezer.unified ? WriteControl(freezer.directory + "/cgroup.freeze", "1")
                                   : WriteControl(freezer.directory + "/freezer.state", "FROZEN"));
   Status frozen =
@@ -158,8 +167,43 @@ Status FreezeCgroupOf(pid_t init) {
 }
 
 Status ThawCgroupOf(pid_t init) {
-  ASSIGN_OR_RETURN(const Freezer freezer, FreezerOf(init));
+  ASSIGN_OR_RETURN(const Cgroup freezer, CgroupOf(init, "freezer"));
   return Thaw(freezer);
+}
+
+std::vector<CgroupSetting> SettingsOf(const Limits& limits, bool unified, bool all) {
+  const uint64_t processes = limits.processes != 0 ? limits.processes : kDefaultProcessesMax;
+  std::vector<CgroupSetting> settings = {{"pids", "pids.max", std::to_string(processes)}};
+  const std::string none = unified ? "max" : "-1";
+  if (all || limits.memory_bytes != 0) {
+    settings.push_back({"memory", unified ? "memory.max" : "memory.limit_in_bytes",
+                        limits.memory_bytes != 0 ? std::to_string(limits.memory_bytes) : none});
+  }
+  if (!all && limits.cpus <= 0) return settings;
+  const std::string period = std::to_string(kCpuPeriodUs);
+  const auto quota_us =
+      std::max(kCpuQuotaMinUs, static_cast<uint64_t>(std::llround(limits.cpus * kCpuPeriodUs)));
+  const std::string quota = limits.cpus > 0 ? std::to_string(quota_us) : none;
+  if (unified) {
+    settings.push_back({"cpu", "cpu.max", quota + " " + period});
+  } else {
+    settings.push_back({"cpu", "cpu.cfs_period_us", period});
+    settings.push_back({"cpu", "cpu.cfs_quota_us", quota});
+  }
+  return settings;
+}
+
+Status LimitCgroupsOf(pid_t init, const Limits& limits) {
+  for (const CgroupSetting& setting : SettingsOf(limits, HasUnifiedCgroups(), /*all=*/true)) {
+    ASSIGN_OR_RETURN(const Cgroup cgroup, CgroupOf(init, setting.controller));
+    Status written = WriteControl(cgroup.directory + "/" + setting.file, setting.value);
+    if (written.ok()) continue;
+    if (written.error().sys_errno() == EBUSY) {
+      return Error(Code::kFailedPrecondition, "more memory is in use than the new limit allows");
+    }
+    return written;
+  }
+  return Ok();
 }
 
 Status RemoveContainerCgroups(const std::string& container) {

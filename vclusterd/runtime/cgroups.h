@@ -4,8 +4,10 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "common/result.h"
+#include "vclusterd/definition/definition.h"
 
 namespace strata::vcluster {
 
@@ -16,6 +18,19 @@ bool HasUnifiedCgroups();
 // waits until that is so (kDeadlineExceeded after 10 s; frozen processes are then thawed again).
 Status FreezeCgroupOf(pid_t init);
 Status ThawCgroupOf(pid_t init);
+
+// What a limit is in the files of a cgroup.
+struct CgroupSetting {
+  std::string controller;
+  std::string file;
+  std::string value;
+};
+// Of what is limited; with `all` also of what is not, to take an earlier limit away. Pure.
+std::vector<CgroupSetting> SettingsOf(const Limits& limits, bool unified, bool all);
+
+// Puts these limits of CPU, memory and processes on the cgroups of `init` while it runs.
+// kFailedPrecondition: more memory is in use.
+Status LimitCgroupsOf(pid_t init, const Limits& limits);
 
 // Kills what is left in liblxc's cgroups of a container and removes them. Nothing there is Ok.
 Status RemoveContainerCgroups(const std::string& container);

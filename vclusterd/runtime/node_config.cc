@@ -1,9 +1,9 @@
 #include "vclusterd/runtime/node_config.h"
 
-#include <cmath>
 #include <map>
 
 #include "net/plan.h"
+#include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/node_files.h"
 
 namespace strata::vcluster {
@@ -11,27 +11,12 @@ namespace {
 
 using Items = std::vector<std::pair<std::string, std::string>>;
 
-constexpr uint64_t kCpuPeriodUs = 100'000;
-constexpr uint64_t kCpuQuotaMinUs = 1'000;  // The kernel's own least quota.
 constexpr int kStopGraceSeconds = 5;
 
-void AddLimits(const NodeLimits& limits, bool unified, Items* items) {
+void AddLimits(const Limits& limits, bool unified, Items* items) {
   const std::string prefix = unified ? "lxc.cgroup2." : "lxc.cgroup.";
-  const uint64_t processes = limits.processes != 0 ? limits.processes : kDefaultProcessesMax;
-  items->emplace_back(prefix + "pids.max", std::to_string(processes));
-  if (limits.memory_bytes != 0) {
-    items->emplace_back(prefix + (unified ? "memory.max" : "memory.limit_in_bytes"),
-                        std::to_string(limits.memory_bytes));
-  }
-  if (limits.cpus <= 0) return;
-  const uint64_t quota =
-      std::max(kCpuQuotaMinUs, static_cast<uint64_t>(std::llround(limits.cpus * kCpuPeriodUs)));
-  if (unified) {
-    items->emplace_back(prefix + "cpu.max",
-                        std::to_string(quota) + " " + std::to_string(kCpuPeriodUs));
-  } else {
-    items->emplace_back(prefix + "cpu.cfs_period_us", std::to_string(kCpuPeriodUs));
-    items->emplace_back(prefix + "cpu.cfs_quota_us", std::to_string(quota));
+  for (const CgroupSetting& setting : SettingsOf(limits, unified, /*all=*/false)) {
+    items->emplace_back(prefix + setting.file, setting.value);
   }
 }
 

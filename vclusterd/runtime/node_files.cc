@@ -43,7 +43,9 @@ bool IsLoopbackServer(std::string_view line) {
 std::string HostsFile(const NodeSpec& spec) {
   std::string text = "127.0.0.1 localhost\n";
   for (const NodeAddress& peer : spec.peers) {
-    text += peer.address.ToString() + " " + peer.hostname + "\n";
+    text += peer.address.ToString() + " " + peer.hostname;
+    for (const std::string& alias : peer.aliases) text += " " + alias;
+    text += "\n";
   }
   return text;
 }
@@ -52,6 +54,7 @@ std::string SshClientConfig(const NodeSpec& spec) {
   std::string hosts;
   for (const NodeAddress& peer : spec.peers) {
     hosts += " " + peer.hostname + " " + peer.address.ToString();
+    for (const std::string& alias : peer.aliases) hosts += " " + alias;
   }
   const std::string dir = kStrataDirInNode;
   return "# Made by Strata: the nodes of this Vcluster reach each other without a password.\n"

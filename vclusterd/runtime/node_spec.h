@@ -6,22 +6,17 @@
 #include <vector>
 
 #include "net/ipv4.h"
+#include "vclusterd/definition/definition.h"
 
 namespace strata::vcluster {
 
 inline constexpr uint32_t kIdCount = 65536;             // Ids that every container has.
 inline constexpr uint64_t kDefaultProcessesMax = 4096;  // Where the user asks for no limit.
 
-struct NodeLimits {
-  double cpus = 0;            // 0: no limit.
-  uint64_t memory_bytes = 0;  // 0: no limit.
-  uint64_t processes = 0;     // 0: kDefaultProcessesMax.
-  bool operator==(const NodeLimits&) const = default;
-};
-
 // Everything that other nodes of the Vcluster can see of a node.
 struct NodeAddress {
   std::string hostname;
+  std::vector<std::string> aliases;
   net::Ipv4 address;
 };
 
@@ -40,7 +35,7 @@ struct NodeSpec {
   std::string bridge;
   std::string veth;
   uint32_t id_first = 0;  // Root of the container on the host.
-  NodeLimits limits;
+  Limits limits;
   std::string machine_id;  // 32 hex digits.
   SshKeys ssh;
   std::vector<std::string> command;  // The image's; may be empty.

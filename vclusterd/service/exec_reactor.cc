@@ -4,30 +4,16 @@
 #include <mutex>
 
 #include "common/rpc/status.h"
-#include "vclusterd/service/exec_session.h"
+#include "vclusterd/service/node_messages.h"
 
 namespace strata::vcluster {
 namespace {
 
 using Base = grpc::ServerBidiReactor<v1::ExecRequest, v1::ExecEvent>;
 
-ExecParameters FromProto(const v1::ExecStart& start) {
-  ExecParameters parameters;
-  parameters.node = start.node();
-  parameters.argv.assign(start.argv().begin(), start.argv().end());
-  parameters.env.assign(start.env().begin(), start.env().end());
-  parameters.working_directory = start.working_directory();
-  parameters.uid = start.uid();
-  parameters.gid = start.gid();
-  parameters.terminal = start.terminal();
-  return parameters;
-}
-
 class ExecReactor final : public Base, private ExecListener {
  public:
-  ExecReactor(Clusters& clusters, uid_t caller) : clusters_(clusters), caller_(caller) {
-    StartRead(&request_);
-  }
+  explicit ExecReactor(ExecStarter start) : start_(std::move(start)) { StartRead(&request_); }
 
   void OnReadDone(bool ok) override {
     if (!ok) {
@@ -80,12 +66,10 @@ class ExecReactor final : public Base, private ExecListener {
       return;
     }
     const ExecParameters parameters = FromProto(request_.start());
-    const auto target = clusters_.FindForExec(caller_, parameters.node);
-    if (!target.ok()) return FinishOnce(rpc::ToGrpc(target.error()));
-    ExecSession::Terminal size;
+    TerminalSize size;
     if (request_.start().rows() != 0) size.rows = request_.start().rows();
     if (request_.start().columns() != 0) size.columns = request_.start().columns();
-    auto session = ExecSession::Start(clusters_, *target, parameters, size, *this);
+    auto session = start_(request_.start().node(), parameters, size, *this);
     if (!session.ok()) return FinishOnce(rpc::ToGrpc(session.error()));
     session_ = std::move(*session);
     started_ = true;
@@ -128,11 +112,10 @@ class ExecReactor final : public Base, private ExecListener {
     Finish(status);
   }
 
-  Clusters& clusters_;
-  const uid_t caller_;
+  const ExecStarter start_;
   v1::ExecRequest request_;
   v1::ExecEvent event_;
-  std::unique_ptr<ExecSession> session_;
+  std::unique_ptr<RunningCommand> session_;
   std::atomic<bool> started_{false};  // session_ may be used by OnCancel.
   std::mutex mutex_;                  // Guards what follows.
   std::condition_variable written_;
@@ -143,6 +126,6 @@ class ExecReactor final : public Base, private ExecListener {
 
 }  // namespace
 
-Base* NewExecReactor(Clusters& clusters, uid_t caller) { return new ExecReactor(clusters, caller); }
+Base* NewExecReactor(ExecStarter start) { return new ExecReactor(std::move(start)); }
 
 }  // namespace strata::vcluster

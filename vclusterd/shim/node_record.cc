@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 
 #include "common/file_io.h"
 
@@ -65,6 +66,10 @@ Result<UniqueFd> OpenProcess(const ProcessId& process) {
     return Error(Code::kNotFound, "no process", ESRCH);
   }
   return fd;
+}
+
+void KillProcess(const UniqueFd& pid_fd) {
+  ::syscall(SYS_pidfd_send_signal, pid_fd.get(), SIGKILL, nullptr, 0);
 }
 
 std::string FormatRecord(const NodeRecord& record) {

@@ -32,6 +32,9 @@ Result<ProcessId> IdentifyProcess(pid_t pid);
 // A pidfd of exactly this process; kNotFound when it ended (or is a zombie).
 Result<UniqueFd> OpenProcess(const ProcessId& process);
 
+// SIGKILL; one that has ended is fine.
+void KillProcess(const UniqueFd& pid_fd);
+
 struct NodeRecord {
   ProcessId init;
   ProcessId monitor;  // liblxc's; it cleans up after init and ends.

@@ -1,9 +1,11 @@
 // Which catalog a host opens, and the ways between its own and a shared one.
 #include <gmock/gmock.h>
 
+#include "imaged/catalog/own_records.h"
 #include "imaged/catalog/records.pb.h"
+#include "imaged/catalog/tables.h"
 #include "imaged/daemon/shared_catalog.h"
-#include "tests/unit/catalog/etcd_server.h"
+#include "tests/unit/records/etcd_server.h"
 
 namespace strata::imaged {
 namespace {
@@ -21,12 +23,12 @@ class CatalogChoiceTest : public testing::Test {
   // A host with a catalog of its own that has these quotas, and a lease.
   void MakeHost(const std::string& host, const std::vector<std::string>& quotas) {
     ASSERT_TRUE(MakeDirectories(State(host)).ok());
-    auto records = OpenRocksRecordStore(State(host));
+    auto records = records::OpenRocksRecordStore(State(host), OwnRecords());
     ASSERT_TRUE(records.ok());
     for (const std::string& name : quotas) {
-      ASSERT_TRUE((*records)->Put(Table::kQuotas, name, "of " + host).ok());
+      ASSERT_TRUE((*records)->Put(kQuotas, name, "of " + host).ok());
     }
-    ASSERT_TRUE((*records)->Put(Table::kLeases, "node/1", LeaseOf("x")).ok());
+    ASSERT_TRUE((*records)->Put(kLeases, "node/1", LeaseOf("x")).ok());
   }
   static std::string LeaseOf(const std::string& image, const std::string& host = "") {
     catalog::LeaseRecord lease;
@@ -36,16 +38,17 @@ class CatalogChoiceTest : public testing::Test {
   }
   Result<MigratedRecords> Migrate(const std::string& host, bool merge = false) {
     conflicts_.clear();
-    return MigrateToShared(State(host), etcd_.OptionsFor(host), merge,
+    return MigrateToShared(State(host), etcd_.OptionsFor(CatalogTables(), host), merge,
                            [&](const std::string& text) { conflicts_.push_back(text); });
   }
   // nullopt: it was opened.
   std::optional<Code> OpenShared(const std::string& host, const std::string& prefix = "/test") {
-    const auto opened = OpenSharedCatalog(State(host), etcd_.OptionsFor(host, prefix));
+    const auto opened =
+        OpenSharedCatalog(State(host), etcd_.OptionsFor(CatalogTables(), host, prefix));
     return opened.ok() ? std::nullopt : std::optional<Code>(opened.error().code());
   }
 
-  EtcdServer etcd_;
+  records::EtcdServer etcd_;
   const TemporaryDirectory directory_;
   std::vector<std::string> conflicts_;
 };
@@ -58,20 +61,20 @@ TEST_F(CatalogChoiceTest, RecordsMoveThereAndBackAndLeasesStayTheirHosts) {
   EXPECT_EQ(moved->records, 2u);
   EXPECT_EQ(CheckOwnCatalog(State("a")).error().code(), Code::kFailedPrecondition);
   {
-    const auto shared = OpenSharedCatalog(State("a"), etcd_.OptionsFor("a"));
+    const auto shared = OpenSharedCatalog(State("a"), etcd_.OptionsFor(CatalogTables(), "a"));
     ASSERT_TRUE(shared.ok()) << shared.error().message();
-    EXPECT_EQ(*(*shared)->Get(Table::kQuotas, "user/1"), "of a");
-    EXPECT_EQ(*(*shared)->Get(Table::kLeases, "a/node/1"), LeaseOf("x", "a"));
-    ASSERT_TRUE((*shared)->Put(Table::kLeases, "b/node/1", LeaseOf("y", "b")).ok());
+    EXPECT_EQ(*(*shared)->Get(kQuotas, "user/1"), "of a");
+    EXPECT_EQ(*(*shared)->Get(kLeases, "a/node/1"), LeaseOf("x", "a"));
+    ASSERT_TRUE((*shared)->Put(kLeases, "b/node/1", LeaseOf("y", "b")).ok());
   }
-  const auto back = MigrateToOwn(State("a"), etcd_.OptionsFor("a"));
+  const auto back = MigrateToOwn(State("a"), etcd_.OptionsFor(CatalogTables(), "a"));
   ASSERT_TRUE(back.ok()) << back.error().message();
   EXPECT_EQ(back->left_out, 1u) << "the other host's lease";
   ASSERT_TRUE(CheckOwnCatalog(State("a")).ok());
-  const auto own = OpenRocksRecordStore(State("a"));
+  const auto own = records::OpenRocksRecordStore(State("a"), OwnRecords());
   ASSERT_TRUE(own.ok());
-  EXPECT_EQ(*(*own)->Get(Table::kLeases, "node/1"), LeaseOf("x"));
-  EXPECT_EQ(*(*own)->Get(Table::kLeases, "b/node/1"), std::nullopt);
+  EXPECT_EQ(*(*own)->Get(kLeases, "node/1"), LeaseOf("x"));
+  EXPECT_EQ(*(*own)->Get(kLeases, "b/node/1"), std::nullopt);
 }
 
 TEST_F(CatalogChoiceTest, ASecondHostJoinsOnlyOnPurposeAndWithoutConflicts) {
@@ -82,8 +85,8 @@ TEST_F(CatalogChoiceTest, ASecondHostJoinsOnlyOnPurposeAndWithoutConflicts) {
   EXPECT_THAT(conflicts_, ElementsAre("quotas user/2"));
   EXPECT_TRUE(CheckOwnCatalog(State("b")).ok()) << "b is as it was";
   {
-    auto own = OpenRocksRecordStore(State("b"));
-    ASSERT_TRUE((*own)->Delete(Table::kQuotas, "user/2").ok());
+    auto own = records::OpenRocksRecordStore(State("b"), OwnRecords());
+    ASSERT_TRUE((*own)->Delete(kQuotas, "user/2").ok());
   }
   const auto refused = Migrate("b");
   ASSERT_FALSE(refused.ok());
@@ -91,17 +94,17 @@ TEST_F(CatalogChoiceTest, ASecondHostJoinsOnlyOnPurposeAndWithoutConflicts) {
   const auto merged = Migrate("b", /*merge=*/true);
   ASSERT_TRUE(merged.ok()) << merged.error().message();
   EXPECT_THAT(conflicts_, IsEmpty());
-  const auto shared = OpenSharedCatalog(State("b"), etcd_.OptionsFor("b"));
+  const auto shared = OpenSharedCatalog(State("b"), etcd_.OptionsFor(CatalogTables(), "b"));
   ASSERT_TRUE(shared.ok());
-  EXPECT_EQ(*(*shared)->Get(Table::kQuotas, "user/3"), "of b");
-  EXPECT_EQ(*(*shared)->Get(Table::kQuotas, "user/2"), "of a");
+  EXPECT_EQ(*(*shared)->Get(kQuotas, "user/3"), "of b");
+  EXPECT_EQ(*(*shared)->Get(kQuotas, "user/2"), "of a");
 }
 
 TEST_F(CatalogChoiceTest, AMigrationThatBrokeOffIsRepeated) {
   MakeHost("a", {"user/1", "user/2"});
   {
-    const auto shared = EtcdRecordStore::Open(etcd_.OptionsFor("a"));
-    ASSERT_TRUE((*shared)->Put(Table::kQuotas, "user/1", "of a").ok());
+    const auto shared = records::EtcdRecordStore::Open(etcd_.OptionsFor(CatalogTables(), "a"));
+    ASSERT_TRUE((*shared)->Put(kQuotas, "user/1", "of a").ok());
   }
   const auto moved = Migrate("a");
   ASSERT_TRUE(moved.ok()) << moved.error().message();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "imaged/catalog/catalog.h"
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/fake_accounts.h"
 
 namespace strata::imaged {
@@ -33,10 +34,10 @@ class CatalogTest : public testing::Test {
     accounts_.AddUser("bob", kBob);
     accounts_.AddUser("carol", kCarol);
     accounts_.AddGroup("students", kStudents, {kBob});
-    Open(MakeMemoryRecordStore());
+    Open(records::MakeMemoryRecordStore(CatalogTables()));
   }
 
-  void Open(std::unique_ptr<RecordStore> records) {
+  void Open(std::unique_ptr<records::RecordStore> records) {
     CatalogOptions options;
     options.accounts = &accounts_;
     options.now = [this] { return now_; };

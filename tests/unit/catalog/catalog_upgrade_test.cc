@@ -4,7 +4,8 @@
 #include <rocksdb/db.h>
 
 #include "common/file_io.h"
-#include "imaged/catalog/record_store.h"
+#include "common/records/record_store.h"
+#include "imaged/catalog/own_records.h"
 #include "tests/unit/catalog/catalog_fixture.h"
 
 namespace strata::imaged {
@@ -44,9 +45,9 @@ TEST_F(CatalogUpgradeTest, ACatalogOfFormat1KeepsNamesRightsAndLeases) {
   image.set_visibility(v1::PUBLIC);
   image.set_created_unix_ms(77);
   image.set_digest(ImageDigest(image).ToString());
-  MakeFormat1(CatalogDirectory(directory->path() + "/db"), image);
+  MakeFormat1(records::IndexDirectory(directory->path() + "/db"), image);
   for (int opening = 0; opening < 2; ++opening) {  // The second time there is nothing to do.
-    auto records = OpenRocksRecordStore(directory->path() + "/db");
+    auto records = records::OpenRocksRecordStore(directory->path() + "/db", OwnRecords());
     ASSERT_OK(records);
     Open(std::move(*records));
     const auto found = images().Find(kBob, "alice/spark:v1");
@@ -66,9 +67,9 @@ TEST_F(CatalogUpgradeTest, ADamagedCatalogOfFormat1IsLeftAsItWas) {
   const auto directory = TemporaryDirectory::Create("/var/tmp", "strata-upgrade.");
   v1::Image image;
   image.set_digest("not a digest");
-  MakeFormat1(CatalogDirectory(directory->path() + "/db"), image);
+  MakeFormat1(records::IndexDirectory(directory->path() + "/db"), image);
   for (int opening = 0; opening < 2; ++opening) {
-    EXPECT_FALSE(OpenRocksRecordStore(directory->path() + "/db").ok());
+    EXPECT_FALSE(records::OpenRocksRecordStore(directory->path() + "/db", OwnRecords()).ok());
   }
 }
 

@@ -3,41 +3,42 @@
 #include <functional>
 #include <future>
 
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/catalog_fixture.h"
 
 namespace strata::imaged {
 namespace {
 
 // Calls a hook, once, when a commit is asked for: where another user's call may come between.
-class HookedRecords final : public RecordStore {
+class HookedRecords final : public records::RecordStore {
  public:
-  HookedRecords(RecordStore* records, std::function<void()>* hook)
+  HookedRecords(records::RecordStore* records, std::function<void()>* hook)
       : records_(records), hook_(hook) {}
 
-  Result<std::optional<std::string>> Get(Table table, const std::string& key) override {
+  Result<std::optional<std::string>> Get(records::Table table, const std::string& key) override {
     return records_->Get(table, key);
   }
-  Status Scan(Table table, const std::string& prefix, const Visitor& visit) override {
+  Status Scan(records::Table table, const std::string& prefix, const Visitor& visit) override {
     return records_->Scan(table, prefix, visit);
   }
-  Status Commit(const std::vector<RecordExpectation>& expected,
-                const std::vector<RecordChange>& changes,
-                const std::vector<ScopeMark>& scopes) override {
+  Status Commit(const std::vector<records::RecordExpectation>& expected,
+                const std::vector<records::RecordChange>& changes,
+                const std::vector<records::ScopeMark>& scopes) override {
     if (const auto hook = std::exchange(*hook_, {})) hook();
     return records_->Commit(expected, changes, scopes);
   }
-  ScopeMark Mark(const std::string& scope) override { return records_->Mark(scope); }
+  records::ScopeMark Mark(const std::string& scope) override { return records_->Mark(scope); }
   Status Follow(Listener listener) override { return records_->Follow(std::move(listener)); }
   void Unfollow() override { records_->Unfollow(); }
 
  private:
-  RecordStore* const records_;
+  records::RecordStore* const records_;
   std::function<void()>* const hook_;
 };
 
 class ImageRacesTest : public CatalogTest {
  protected:
-  ImageRacesTest() : records_(MakeMemoryRecordStore()) { Reopen(); }
+  ImageRacesTest() : records_(records::MakeMemoryRecordStore(CatalogTables())) { Reopen(); }
   ~ImageRacesTest() override { catalog_.reset(); }
 
   void Reopen() {
@@ -63,19 +64,19 @@ class ImageRacesTest : public CatalogTest {
   // Nothing points to an image that is not there; `tag` is there if its writer was told so.
   void ExpectWhole(const std::string& tag) {
     other_.get();
-    ASSERT_OK(records_->Scan(
-        Table::kTags, "", [&](const std::string& key, const std::string& value) -> Status {
+    ASSERT_OK(
+        records_->Scan(kTags, "", [&](const std::string& key, const std::string& value) -> Status {
           catalog::TagRecord record;
           EXPECT_TRUE(record.ParseFromString(value));
-          const auto image = records_->Get(
-              Table::kImages, ImageKey(*ParseKey(key), *Digest::Parse(record.digest())));
+          const auto image =
+              records_->Get(kImages, ImageKey(*ParseKey(key), *Digest::Parse(record.digest())));
           EXPECT_TRUE(image->has_value()) << key << " points to nothing";
           return Ok();
         }));
     EXPECT_EQ(Sees(kAlice, tag), tagged_);
   }
 
-  const std::unique_ptr<RecordStore> records_;
+  const std::unique_ptr<records::RecordStore> records_;
   std::function<void()> hook_;
   std::future<void> other_;
   bool tagged_ = false;
@@ -125,9 +126,9 @@ TEST_F(ImageRacesTest, ATagWithoutItsImageGoesWhenTheCatalogIsOpenedAndLeavesNoR
   everybody.set_visibility(v1::PUBLIC);
   ASSERT_OK(images().Share(kAlice, everybody));
   const Reference name{kAlice, "x", "latest", ""};
-  ASSERT_OK(records_->Delete(Table::kImages, ImageKey(name, *Digest::Parse(image->digest()))));
+  ASSERT_OK(records_->Delete(kImages, ImageKey(name, *Digest::Parse(image->digest()))));
   Reopen();
-  EXPECT_FALSE(records_->Get(Table::kTags, TagKey(name))->has_value());
+  EXPECT_FALSE(records_->Get(kTags, TagKey(name))->has_value());
   const auto anew = Publish(kAlice, "x", "2");
   ASSERT_OK(anew);
   EXPECT_EQ(anew->visibility(), v1::PRIVATE);
@@ -155,9 +156,9 @@ TEST_F(ImageRacesTest, ATagOfADamagedImageLeavesNoRights) {
   ASSERT_OK(ShareWith(kAlice, "x", To(v1::GRANT_USER, "bob")));
   const Reference name{kAlice, "x", "latest", ""};
   const std::string key = ImageKey(name, *Digest::Parse(image->digest()));
-  ASSERT_OK(records_->Put(Table::kImages, key, "\xff\xff"));
+  ASSERT_OK(records_->Put(kImages, key, "\xff\xff"));
   Reopen();
-  ASSERT_TRUE(records_->Get(Table::kTags, TagKey(name))->has_value());
+  ASSERT_TRUE(records_->Get(kTags, TagKey(name))->has_value());
   ASSERT_OK(Publish(kAlice, "x", "2"));
   EXPECT_FALSE(Sees(kBob, "alice/x"));
 }

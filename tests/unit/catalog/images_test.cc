@@ -1,4 +1,5 @@
 // Names, versions, search and lineage.
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/catalog_fixture.h"
 
 namespace strata::imaged {
@@ -227,21 +228,19 @@ TEST_F(ImagesTest, TwoWhoMoveOneTagAtOnceCannotBothWin) {
   EXPECT_EQ(images().Reserve(kAlice, "x", true).error().code(), Code::kFailedPrecondition);
   // Another imaged on the same records does not see this reservation; the records decide.
   const std::string key = "1001/x:latest";
-  const auto before = catalog_->records().Get(Table::kTags, key);
+  const auto before = catalog_->records().Get(kTags, key);
   ASSERT_OK(before);
-  ASSERT_OK(catalog_->records().Put(Table::kTags, key, **before + std::string("\x20\x01")));
-  EXPECT_EQ(catalog_->records()
-                .Commit({{Table::kTags, key, *before}}, {{Table::kTags, key, "lost"}})
-                .error()
-                .code(),
-            Code::kFailedPrecondition);
+  ASSERT_OK(catalog_->records().Put(kTags, key, **before + std::string("\x20\x01")));
+  EXPECT_EQ(
+      catalog_->records().Commit({{kTags, key, *before}}, {{kTags, key, "lost"}}).error().code(),
+      Code::kFailedPrecondition);
 }
 
 TEST_F(ImagesTest, ADamagedRecordIsNamedAndHidesNothingElse) {
   ASSERT_OK(Publish(kAlice, "x", "1"));
   ASSERT_OK(Publish(kAlice, "y", "2"));
-  ASSERT_OK(catalog_->records().Put(Table::kTags, "1001/z:latest", "\xff\xff"));
-  ASSERT_OK(catalog_->records().Put(Table::kTags, "nonsense", ""));
+  ASSERT_OK(catalog_->records().Put(kTags, "1001/z:latest", "\xff\xff"));
+  ASSERT_OK(catalog_->records().Put(kTags, "nonsense", ""));
   v1::ListRequest all;
   EXPECT_THAT(Names(kAlice, all), ElementsAre("alice/x:latest", "alice/y:latest"));
   EXPECT_EQ(images().Find(kAlice, "z").error().code(), Code::kNotFound);

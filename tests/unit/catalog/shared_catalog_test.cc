@@ -3,8 +3,9 @@
 #include <set>
 #include <thread>
 
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/catalog_fixture.h"
-#include "tests/unit/catalog/etcd_server.h"
+#include "tests/unit/records/etcd_server.h"
 
 namespace strata::imaged {
 namespace {
@@ -20,7 +21,7 @@ class SharedCatalogTest : public CatalogTest {
     other_.reset();
   }
   std::unique_ptr<Catalog> OpenFor(const std::string& host) {
-    auto records = EtcdRecordStore::Open(etcd_.OptionsFor(host));
+    auto records = records::EtcdRecordStore::Open(etcd_.OptionsFor(CatalogTables(), host));
     EXPECT_TRUE(records.ok()) << records.error().message();
     CatalogOptions options;
     options.accounts = &accounts_;
@@ -42,25 +43,25 @@ class SharedCatalogTest : public CatalogTest {
   void Meet() {
     for (Catalog* host : {catalog_.get(), other_.get()}) {
       const std::string mark = std::to_string(++meetings_);
-      ASSERT_OK(host->records().Put(Table::kQuotas, "meet", mark));
+      ASSERT_OK(host->records().Put(kQuotas, "meet", mark));
       for (Catalog* waits : {catalog_.get(), other_.get()}) {
-        while (*waits->records().Get(Table::kQuotas, "meet") != mark) std::this_thread::yield();
+        while (*waits->records().Get(kQuotas, "meet") != mark) std::this_thread::yield();
       }
     }
   }
   void ExpectNoDanglingTag() {
     ASSERT_OK(catalog_->records().Scan(
-        Table::kTags, "", [&](const std::string& key, const std::string& value) -> Status {
+        kTags, "", [&](const std::string& key, const std::string& value) -> Status {
           catalog::TagRecord record;
           EXPECT_TRUE(record.ParseFromString(value));
           const auto image = catalog_->records().Get(
-              Table::kImages, ImageKey(*ParseKey(key), *Digest::Parse(record.digest())));
+              kImages, ImageKey(*ParseKey(key), *Digest::Parse(record.digest())));
           EXPECT_TRUE(image->has_value()) << key << " points to nothing";
           return Ok();
         }));
   }
 
-  EtcdServer etcd_;
+  records::EtcdServer etcd_;
   std::unique_ptr<Catalog> other_;
   int meetings_ = 0;
 };
@@ -139,7 +140,7 @@ TEST_F(SharedCatalogTest, ALeaseOfAnotherHostMovesOnWhatADeletionRestsOn) {
   const auto image = Publish(kAlice, "x", "1");
   ASSERT_OK(image);
   Meet();
-  const ScopeMark looked = catalog_->records().Mark(OwnerScope(kAlice));
+  const records::ScopeMark looked = catalog_->records().Mark(OwnerScope(kAlice));
   ASSERT_OK(other_->leases().Take("node/1", *image));
   EXPECT_EQ(images().Remove(kAlice, "x", {looked}).error().code(), Code::kFailedPrecondition);
   EXPECT_TRUE(Sees(kAlice, "x"));

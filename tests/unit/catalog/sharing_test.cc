@@ -1,4 +1,5 @@
 // Who may use an image: users, groups and classes, until when, and what nobody else can tell.
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/catalog_fixture.h"
 
 namespace strata::imaged {
@@ -161,9 +162,8 @@ TEST_F(SharingTest, WhatIsSharedOutlivesARestart) {
   ASSERT_OK(ChangeClass(kAlice, "os", {"bob"}));
   ASSERT_OK(ShareWith(kAlice, "spark:v1", To(v1::GRANT_CLASS, "os")));
   // The records of the one, copied into another.
-  auto copy = MakeMemoryRecordStore();
-  for (size_t i = 0; i < kTableCount; ++i) {
-    const Table table = static_cast<Table>(i);
+  auto copy = records::MakeMemoryRecordStore(CatalogTables());
+  for (const records::Table table : CatalogTables()) {
     ASSERT_OK(catalog_->records().Scan(table, "", [&](const auto& key, const auto& value) {
       return copy->Put(table, key, value);
     }));

@@ -5,9 +5,10 @@
 #include <map>
 #include <tuple>
 
-#include "tests/unit/catalog/etcd_server.h"
+#include "imaged/catalog/tables.h"
 #include "tests/unit/catalog/fake_accounts.h"
 #include "tests/unit/imaged/image_calls.h"
+#include "tests/unit/records/etcd_server.h"
 
 namespace strata::imaged {
 namespace {
@@ -34,7 +35,8 @@ class ImageConformanceTest : public testing::TestWithParam<std::tuple<Records, W
     accounts_.AddUser("bob", kBob);
     accounts_.AddUser("carol", kCarol);
     accounts_.AddGroup("students", 60'001, {kBob});
-    if (records() == Records::kEtcd && etcd_ == nullptr) etcd_ = std::make_unique<EtcdServer>();
+    if (records() == Records::kEtcd && etcd_ == nullptr)
+      etcd_ = std::make_unique<records::EtcdServer>();
     prefix_ = "/case" + std::to_string(++cases_);
     Reopen();
   }
@@ -69,9 +71,10 @@ class ImageConformanceTest : public testing::TestWithParam<std::tuple<Records, W
       return;
     }
     options.host = "one";
-    std::unique_ptr<RecordStore> store = MakeMemoryRecordStore();
+    std::unique_ptr<records::RecordStore> store = records::MakeMemoryRecordStore(CatalogTables());
     if (records() == Records::kEtcd) {
-      auto shared = EtcdRecordStore::Open(etcd_->OptionsFor(options.host, prefix_));
+      auto shared =
+          records::EtcdRecordStore::Open(etcd_->OptionsFor(CatalogTables(), options.host, prefix_));
       ASSERT_OK(shared);
       store = std::move(*shared);
     }
@@ -178,7 +181,7 @@ class ImageConformanceTest : public testing::TestWithParam<std::tuple<Records, W
     return status.ok() ? Code::kInternal : status.error().code();
   }
 
-  static std::unique_ptr<EtcdServer> etcd_;
+  static std::unique_ptr<records::EtcdServer> etcd_;
   static int cases_;
   std::optional<TemporaryDirectory> directory_;
   FakeAccounts accounts_;
@@ -188,7 +191,7 @@ class ImageConformanceTest : public testing::TestWithParam<std::tuple<Records, W
   std::map<uid_t, std::unique_ptr<ImageCalls>> calls_;  // Before repository_ goes.
 };
 
-std::unique_ptr<EtcdServer> ImageConformanceTest::etcd_;
+std::unique_ptr<records::EtcdServer> ImageConformanceTest::etcd_;
 int ImageConformanceTest::cases_ = 0;
 
 TEST_P(ImageConformanceTest, AnImageIsShownAsItWasPublished) {

@@ -2,8 +2,9 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/unit/catalog/etcd_server.h"
+#include "imaged/catalog/tables.h"
 #include "tests/unit/imaged/repository_fixture.h"
+#include "tests/unit/records/etcd_server.h"
 
 namespace strata::imaged {
 namespace {
@@ -19,7 +20,7 @@ class QuotaRaceTest : public testing::Test {
   void SetUp() override {
     directory_.emplace(std::move(*TemporaryDirectory::Create("/var/tmp", "strata-quotas.")));
     for (const char* name : {"one", "two"}) {
-      auto records = EtcdRecordStore::Open(etcd_.OptionsFor(name));
+      auto records = records::EtcdRecordStore::Open(etcd_.OptionsFor(CatalogTables(), name));
       ASSERT_OK(records);
       CatalogOptions options;
       options.host = name;
@@ -40,7 +41,7 @@ class QuotaRaceTest : public testing::Test {
     return report->usages(0);
   }
 
-  EtcdServer etcd_;
+  records::EtcdServer etcd_;
   std::optional<TemporaryDirectory> directory_;
   std::vector<std::unique_ptr<Repository>> hosts_;
 };

@@ -1,6 +1,10 @@
 // A repository whose catalog, journal or both are lost, and what `imaged fsck` says.
+#include <filesystem>
+
 #include "common/file_io.h"
-#include "imaged/catalog/record_recovery.h"
+#include "common/records/record_recovery.h"
+#include "imaged/catalog/own_records.h"
+#include "imaged/catalog/tables.h"
 #include "imaged/repository/adopt_layers.h"
 #include "imaged/repository/offline_check.h"
 #include "tests/unit/imaged/repository_fixture.h"
@@ -35,10 +39,10 @@ class RecoveryTest : public RepositoryTest {
   // Everything that the catalog says, in one text.
   std::string Seen() {
     std::string text;
-    for (size_t i = 0; i < kTableCount; ++i) {
+    for (const records::Table table : CatalogTables()) {
       EXPECT_TRUE(repository_->catalog()
                       .records()
-                      .Scan(static_cast<Table>(i), "",
+                      .Scan(table, "",
                             [&](const auto& key, const auto& value) -> Status {
                               text += key + "=" + value + "\n";
                               return Ok();
@@ -65,7 +69,7 @@ TEST_F(RecoveryTest, NamesRightsClassesQuotasAndLeasesComeBackWithoutRocksDb) {
   }
   repository_.reset();
   ASSERT_OK(RemoveTree(State() + "/catalog"));
-  const auto rebuilt = RebuildCatalog(State());
+  const auto rebuilt = records::RebuildIndex(State(), OwnRecords());
   ASSERT_OK(rebuilt);
   Reopen();
   EXPECT_EQ(Seen(), before);
@@ -74,11 +78,29 @@ TEST_F(RecoveryTest, NamesRightsClassesQuotasAndLeasesComeBackWithoutRocksDb) {
   EXPECT_THAT(Check(), ElementsAre());
 }
 
+TEST_F(RecoveryTest, LostRecordsAreRefusedWithTheCommandThatBringsThemBack) {
+  repository_.reset();
+  const auto refusal = [&]() -> std::string {
+    const auto opened = Repository::Open(State());
+    if (opened.ok()) return "is opened";
+    EXPECT_EQ(opened.error().code(), Code::kCorrupt);
+    return opened.error().message();
+  };
+  namespace fs = std::filesystem;
+  fs::rename(State() + "/records", State() + "/aside");
+  EXPECT_THAT(refusal(), HasSubstr("imaged rebuild-journal"));
+  fs::rename(State() + "/aside", State() + "/records");
+  for (const auto& file : fs::directory_iterator(State() + "/catalog")) {
+    if (file.path().extension() == ".sst") fs::resize_file(file.path(), 10);
+  }
+  EXPECT_THAT(refusal(), HasSubstr("imaged rebuild-catalog"));
+}
+
 TEST_F(RecoveryTest, LayersWithoutAnyRecordBecomePrivateImagesOfRoot) {
   repository_.reset();
   ASSERT_OK(RemoveTree(State() + "/catalog"));
   ASSERT_OK(RemoveTree(State() + "/records"));
-  ASSERT_OK(OpenRocksRecordStore(State()));
+  ASSERT_OK(records::OpenRocksRecordStore(State(), OwnRecords()));
   Reopen();
   std::vector<std::string> problems;
   const auto adopted = AdoptUnnamedLayers(
@@ -114,8 +136,8 @@ TEST_F(RecoveryTest, TheOfflineCheckFindsDamageInNamedAndInLeasedLayers) {
 
 TEST_F(RecoveryTest, TheOfflineCheckFindsATagOfNoImage) {
   ASSERT_OK(repository_->catalog().records().Scan(
-      Table::kImages, "", [&](const std::string& key, const std::string&) {
-        return repository_->catalog().records().Delete(Table::kImages, key);
+      kImages, "", [&](const std::string& key, const std::string&) {
+        return repository_->catalog().records().Delete(kImages, key);
       }));
   EXPECT_THAT(Check(), testing::Contains(HasSubstr("is taken away: its image")));
 }

@@ -22,7 +22,9 @@ class NetworkApplyTest : public ::testing::Test {
   void Apply() {
     const auto links = ObserveLinks();
     ASSERT_TRUE(links.ok()) << links.error().message();
-    Status applied = ApplyPlan(MakePlan(desired_, *links, true));
+    const auto plan = MakePlan(desired_, *links, true);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    Status applied = ApplyPlan(*plan);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
   std::vector<std::string> Names() {
@@ -41,10 +43,10 @@ class NetworkApplyTest : public ::testing::Test {
 TEST_F(NetworkApplyTest, AfterAnApplyNothingIsLeftToDo) {
   Apply();
   const auto links = ObserveLinks();
-  const NetworkPlan plan = MakePlan(desired_, *links, true);
+  const NetworkPlan plan = MakePlan(desired_, *links, true).value();
   EXPECT_TRUE(plan.create_bridges.empty());
   EXPECT_TRUE(plan.address_bridges.empty());
-  EXPECT_TRUE(plan.raise_bridges.empty());
+  EXPECT_TRUE(plan.set_bridges.empty());
   Apply();  // And doing it again is fine.
   EXPECT_NE(RunChecked({"nft", "list", "tables"})->find("strata_ab123"), std::string::npos);
 }

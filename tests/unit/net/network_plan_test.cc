@@ -2,6 +2,7 @@
 
 #include "common/subprocess.h"
 #include "net/plan.h"
+#include "net/ruleset.h"
 
 namespace strata::net {
 namespace {
@@ -13,7 +14,7 @@ DesiredNetwork Two() {
       "1a2b3",
       P("10.90.0.0/16"),
       {{BridgeName("1a2b3", 1), P("10.90.1.0/24")}, {BridgeName("1a2b3", 2), P("10.90.2.0/24")}},
-      {VethName("1a2b3", 1, 0)}};
+      {{VethName("1a2b3", 1, 0)}}};
 }
 
 TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
@@ -25,26 +26,29 @@ TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
 }
 
 TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {
-  const NetworkPlan all = MakePlan(Two(), {}, true);
+  const NetworkPlan all = MakePlan(Two(), {}, true).value();
   EXPECT_EQ(all.create_bridges.size(), 2u);
+  EXPECT_EQ(all.set_bridges.size(), 2u);
+  EXPECT_EQ(all.address_bridges.size(), 2u);
   EXPECT_TRUE(all.delete_links.empty());
 
   const std::vector<ObservedLink> complete = {{"lo", true, {}},
                                               {"s1a2b3b1", true, {P("10.90.1.1/32")}},
                                               {"s1a2b3b2", true, {P("10.90.2.1/32")}},
                                               {"s1a2b3v74", true, {}}};
-  const NetworkPlan none = MakePlan(Two(), complete, true);
+  const NetworkPlan none = MakePlan(Two(), complete, true).value();
   EXPECT_TRUE(none.create_bridges.empty());
   EXPECT_TRUE(none.address_bridges.empty());
-  EXPECT_TRUE(none.raise_bridges.empty());
+  EXPECT_TRUE(none.set_bridges.empty());
   EXPECT_TRUE(none.delete_links.empty());
 }
 
 TEST(NetworkPlan, RepairsABridgeThatIsDownOrHasLostItsAddress) {
   const NetworkPlan plan =
-      MakePlan(Two(), {{"s1a2b3b1", false, {P("10.90.1.1/32")}}, {"s1a2b3b2", true, {}}}, false);
-  ASSERT_EQ(plan.raise_bridges.size(), 1u);
-  EXPECT_EQ(plan.raise_bridges[0].name, "s1a2b3b1");
+      MakePlan(Two(), {{"s1a2b3b1", false, {P("10.90.1.1/32")}}, {"s1a2b3b2", true, {}}}, false)
+          .value();
+  ASSERT_EQ(plan.set_bridges.size(), 1u);
+  EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");
   ASSERT_EQ(plan.address_bridges.size(), 1u);
   EXPECT_EQ(plan.address_bridges[0].name, "s1a2b3b2");
 }
@@ -52,9 +56,9 @@ TEST(NetworkPlan, RepairsABridgeThatIsDownOrHasLostItsAddress) {
 TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
   const std::vector<ObservedLink> links = {
       {"s1a2b3b9", true, {}}, {"s1a2b3v99", true, {}}, {"sfffffb9", true, {}}, {"eth0", true, {}}};
-  EXPECT_EQ(MakePlan(Two(), links, true).delete_links,
+  EXPECT_EQ(MakePlan(Two(), links, true)->delete_links,
             (std::vector<std::string>{"s1a2b3b9", "s1a2b3v99"}));
-  EXPECT_EQ(MakePlan(Two(), links, false).delete_links, std::vector<std::string>{"s1a2b3b9"});
+  EXPECT_EQ(MakePlan(Two(), links, false)->delete_links, std::vector<std::string>{"s1a2b3b9"});
 }
 
 TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
@@ -66,6 +70,104 @@ TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
 TEST(NetworkPlan, MacAddressesAreLocalUnicastAndDiffer) {
   EXPECT_EQ(MacFor("a")[0] & 3, 2);
   EXPECT_NE(MacFor("a"), MacFor("b"));
+}
+
+TEST(Forwards, TwoOnOnePortOfTheHostAreRefusedAndBothAreNamed) {
+  DesiredNetwork desired = Two();
+  desired.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80}};
+  desired.bridges[1].forwards = {{Protocol::kUdp, 20000, P("10.90.2.2/32").base, 53}};
+  EXPECT_TRUE(MakePlan(desired, {}, true).ok()) << "another protocol is another port";
+  desired.bridges[1].forwards.push_back({Protocol::kTcp, 20000, P("10.90.2.9/32").base, 8080});
+  const auto plan = MakePlan(desired, {}, true);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
+  for (const char* part : {"20000/tcp", "10.90.1.2:80", "10.90.2.9:8080"}) {
+    EXPECT_NE(plan.error().message().find(part), std::string::npos) << plan.error().message();
+  }
+}
+
+TEST(Forwards, LeadOnlyToWhereANodeCanBe) {
+  const auto code = [](uint16_t host_port, const char* address, uint16_t node_port) {
+    DesiredNetwork desired = Two();
+    desired.bridges[0].forwards = {
+        {Protocol::kTcp, host_port, Ipv4::Parse(address).value(), node_port}};
+    const auto plan = MakePlan(desired, {}, true);
+    return plan.ok() ? "fine" : CodeName(plan.error().code());
+  };
+  const auto refused = CodeName(Code::kInvalidArgument);
+  EXPECT_EQ(code(1, "10.90.1.2", 65535), "fine");
+  EXPECT_EQ(code(0, "10.90.1.2", 80), refused);
+  EXPECT_EQ(code(1, "10.90.1.2", 0), refused);
+  EXPECT_EQ(code(1, "10.90.1.1", 80), refused) << "the gateway";
+  EXPECT_EQ(code(1, "10.90.1.255", 80), refused) << "broadcast";
+  EXPECT_EQ(code(1, "10.90.2.2", 80), refused) << "another Vcluster's";
+}
+
+TEST(Forwards, ChangeTheBridgeAndThePortsOfItsNodesOnly) {
+  DesiredNetwork desired = Two();
+  desired.veths.push_back({VethName("1a2b3", 2, 0)});
+  desired.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80}};
+  std::vector<ObservedLink> links = {
+      {"s1a2b3b1", true, {P("10.90.1.1/32")}},
+      {"s1a2b3b2", true, {P("10.90.2.1/32")}},
+      {.name = desired.veths[0].name, .up = true, .master = "s1a2b3b1"},
+      {.name = desired.veths[1].name, .up = true, .master = "s1a2b3b2"}};
+  const NetworkPlan plan = MakePlan(desired, links, true).value();
+  ASSERT_EQ(plan.set_bridges.size(), 1u);
+  EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");
+  EXPECT_TRUE(plan.set_bridges[0].route_localnet);
+  ASSERT_EQ(plan.set_ports.size(), 1u);
+  EXPECT_EQ(plan.set_ports[0].name, desired.veths[0].name);
+  EXPECT_TRUE(plan.set_ports[0].hairpin);
+  links[0].route_localnet = true;
+  links[2].hairpin = true;
+  const NetworkPlan done = MakePlan(desired, links, true).value();
+  EXPECT_TRUE(done.set_bridges.empty());
+  EXPECT_TRUE(done.set_ports.empty());
+}
+
+TEST(Rates, ArePlannedForLinksThatAreThereAndAreNotAsTheyShouldBe) {
+  DesiredNetwork desired = Two();
+  desired.bridges.clear();
+  desired.veths[0].bits_per_s_max = 8'004;
+  const std::string veth = desired.veths[0].name;
+  EXPECT_TRUE(MakePlan(desired, {}, true)->set_rates.empty()) << "its node is starting";
+  const ObservedLink limited = {
+      .name = veth, .up = true, .sends_bits_per_s_max = 8'000, .has_ingress = true};
+  const ObservedLink shaper = {.name = "s1a2b3i74", .up = true, .sends_bits_per_s_max = 8'000};
+  EXPECT_TRUE(MakePlan(desired, {limited, shaper}, true)->set_rates.empty()) << "whole bytes";
+
+  const auto planned = [&](ObservedLink link, ObservedLink its_shaper) {
+    const NetworkPlan plan = MakePlan(desired, {link, its_shaper}, true).value();
+    return plan.delete_links.empty() && plan.set_rates.size() == 1;
+  };
+  ObservedLink other = limited;
+  other.sends_bits_per_s_max = 0;
+  EXPECT_TRUE(planned(other, shaper));
+  other = limited;
+  other.has_ingress = false;
+  EXPECT_TRUE(planned(other, shaper));
+  other = shaper;
+  other.sends_bits_per_s_max = 8'008;
+  EXPECT_TRUE(planned(limited, other));
+  other = shaper;
+  other.up = false;
+  EXPECT_TRUE(planned(limited, other));
+  EXPECT_EQ(MakePlan(desired, {limited}, true)->set_rates.size(), 1u);
+  desired.veths[0].bits_per_s_max = 0;
+  EXPECT_TRUE(planned(limited, shaper));
+  EXPECT_TRUE(MakePlan(desired, {{veth, true}}, true)->set_rates.empty());
+}
+
+TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
+  DesiredNetwork desired = Two();
+  for (const uint64_t rate : {kBitsPerSecondMin - 1, kBitsPerSecondMax + 1}) {
+    desired.veths[0].bits_per_s_max = rate;
+    const auto plan = MakePlan(desired, {}, true);
+    ASSERT_FALSE(plan.ok());
+    EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
+    EXPECT_NE(plan.error().message().find("between 8000 and"), std::string::npos);
+  }
 }
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
@@ -82,19 +184,24 @@ TEST(ChoosePrefix, SaysWhatToDoWhenThePoolIsFull) {
   EXPECT_NE(prefix.error().message().find("--subnet-pool"), std::string::npos);
 }
 
-TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridges) {
-  DesiredNetwork desired = Two();
-  for (int round = 0; round < 2; ++round) {
+TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {
+  const DesiredNetwork plain = Two();
+  DesiredNetwork with_forwards = Two();
+  with_forwards.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80},
+                                       {Protocol::kTcp, 20001, P("10.90.1.2/32").base, 80},
+                                       {Protocol::kUdp, 20000, P("10.90.1.3/32").base, 53}};
+  DesiredNetwork nothing = Two();
+  nothing.bridges.clear();
+  for (const DesiredNetwork& desired : {plain, with_forwards, nothing}) {
     const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, MakeRuleset(desired));
     EXPECT_TRUE(checked.ok()) << checked.error().message();
-    desired.bridges.clear();
   }
 }
 
 TEST(Ruleset, RewritesNoSourceOfWhatStaysInThePool) {
   const DesiredNetwork desired = Two();
   const std::string rules = MakeRuleset(desired);
-  const size_t line = rules.find(" masquerade");
+  const size_t line = rules.rfind(" masquerade");
   ASSERT_NE(line, std::string::npos);
   const std::string rule = rules.substr(rules.rfind('\n', line), line - rules.rfind('\n', line));
   EXPECT_NE(rule.find("ip daddr != " + desired.pool.ToString()), std::string::npos) << rule;

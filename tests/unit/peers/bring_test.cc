@@ -1,9 +1,10 @@
 // Images of one catalog in a real etcd: layers come to the host where they are used.
 #include <thread>
 
+#include "imaged/catalog/tables.h"
 #include "imaged/peers/image_offer.h"
-#include "tests/unit/catalog/etcd_server.h"
 #include "tests/unit/peers/pull_fixture.h"
+#include "tests/unit/records/etcd_server.h"
 
 namespace strata::imaged {
 namespace {
@@ -14,7 +15,7 @@ class BringTest : public PullTest {
  protected:
   std::unique_ptr<Repository> OpenRepository(const std::string& name,
                                              const std::string& directory) override {
-    auto records = EtcdRecordStore::Open(etcd_.OptionsFor(name));
+    auto records = records::EtcdRecordStore::Open(etcd_.OptionsFor(CatalogTables(), name));
     EXPECT_TRUE(records.ok()) << records.error().message();
     CatalogOptions options;
     options.host = name;
@@ -40,7 +41,7 @@ class BringTest : public PullTest {
     return host.repository->HoldImage(uid, reference).ok();
   }
 
-  EtcdServer etcd_;
+  records::EtcdServer etcd_;
 };
 
 TEST_F(BringTest, WhatIsUsedComesFromTheHostThatHasItAndGetsNoSecondName) {

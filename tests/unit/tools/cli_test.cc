@@ -27,18 +27,6 @@ TEST(HumanTest, SizesAreWrittenInPowersOf1024) {
   EXPECT_EQ(HumanCount(1234567), "1,234,567");
 }
 
-TEST(HumanTest, SizesAreReadAsPeopleWriteThem) {
-  EXPECT_EQ(*ParseBytes("0"), 0u);
-  EXPECT_EQ(*ParseBytes("1000"), 1000u);
-  EXPECT_EQ(*ParseBytes("512M"), 512u << 20);
-  EXPECT_EQ(*ParseBytes("1.5g"), 3u << 29);
-  EXPECT_EQ(*ParseBytes("64KiB"), 64u << 10);
-  EXPECT_EQ(*ParseBytes("64kb"), 64u << 10);
-  for (const char* wrong : {"", "M", "-1", "12Q", "5 M", "1e99", "nan", "99999999T", "1MM"}) {
-    EXPECT_FALSE(ParseBytes(wrong).ok()) << wrong;
-  }
-}
-
 TEST(HumanTest, ModesLookLikeThoseOfLs) {
   EXPECT_EQ(ModeString(0100755), "-rwxr-xr-x");
   EXPECT_EQ(ModeString(0041777), "drwxrwxrwt");

@@ -1,155 +1,8 @@
-// Whole Vclusters on the real kernel: real containers on real layerfs roots, real bridges. Only
-// imaged is a fake.
-#include "vclusterd/service/clusters.h"
-
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-
-#include <algorithm>
-#include <condition_variable>
-#include <csignal>
-#include <cstdio>
-#include <mutex>
-#include <set>
-#include <thread>
-
-#include "net/apply.h"
-#include "tests/unit/vclusterd/fake_images.h"
-#include "vclusterd/runtime/cgroups.h"
-#include "vclusterd/service/exec_session.h"
+// Users' operations on whole Vclusters, crashes, disks.
+#include "tests/unit/vclusterd/clusters_fixture.h"
 
 namespace strata::vcluster {
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-constexpr uid_t kAlice = 64001;
-constexpr uid_t kBob = 64002;
-
-void Ignore(const std::string&, uint32_t, uint32_t) {}
-
-class Collector final : public ExecListener {
- public:
-  bool Output(bool is_stderr, std::string_view data) override {
-    (is_stderr ? err : out) += data;
-    return true;
-  }
-  void InputTaken() override {}
-  void Ended(Result<int> exit_code) override {
-    const std::lock_guard lock(mutex_);
-    code = exit_code.ok() ? *exit_code : -1;
-    ended_ = true;
-    changed_.notify_all();
-  }
-  void Wait() {
-    std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, seconds(20), [&] { return ended_; }));
-  }
-  std::string out;
-  std::string err;
-  int code = -2;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool ended_ = false;
-};
-
-class ClustersTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    dir_ = std::make_unique<TemporaryDirectory>(
-        TemporaryDirectory::Create("/tmp", "strata-clusters.").value());
-    ASSERT_EQ(::chmod(dir_->path().c_str(), 0755), 0);
-    auto images = FakeHostImageClient::Create(dir_->path());
-    ASSERT_TRUE(images.ok()) << images.error().message();
-    images_ = std::move(*images);
-    config_.state_dir = dir_->path() + "/state";
-    config_.host.run_dir = dir_->path() + "/run";
-    config_.host.instance = Hasher::Of(dir_->path()).Hex().substr(0, net::kInstanceDigits);
-    config_.host.node_binary = std::string(STRATA_BIN_DIR) + "/strata-node";
-    config_.host.vinit = std::string(STRATA_BIN_DIR) + "/vinit";
-    config_.host.unified_cgroups = HasUnifiedCgroups();
-    config_.pool = net::Ipv4Prefix::Parse("10.214.0.0/16").value();
-    config_.id_first = 3'000'000;
-    config_.volumes = layerfs::VolumeKind::kLoop;
-    config_.layerfs_binary = std::string(STRATA_BIN_DIR) + "/layerfs";
-    Open();
-  }
-
-  void TearDown() override {
-    ASSERT_NE(clusters_, nullptr);
-    Status deleted = clusters_->DeleteAll(false);
-    EXPECT_TRUE(deleted.ok()) << deleted.error().message();
-    ExpectNothingLeft();
-    clusters_.reset();
-    EXPECT_EQ(ReadFile("/proc/self/mountinfo")->find(dir_->path()), std::string::npos);
-  }
-
-  void Open() {
-    clusters_.reset();
-    auto opened = Clusters::Open(config_, *images_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message();
-    clusters_ = std::move(*opened);
-  }
-
-  std::vector<std::string> Entries(const std::string& path) {
-    const std::string text = RunChecked({"ls", "-A", path}).value();
-    return text.empty() ? std::vector<std::string>() : std::vector<std::string>{text};
-  }
-
-  void ExpectNothingLeft() {
-    EXPECT_EQ(images_->leases(), std::set<std::string>());
-    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/clusters", "/run/nodes",
-                             "/run/volumes/loop"}) {
-      if (!PathExists(dir_->path() + part)) continue;
-      EXPECT_EQ(Entries(dir_->path() + part), std::vector<std::string>()) << part;
-    }
-    const auto links = net::ObserveLinks();
-    for (const net::ObservedLink& link : *links) {
-      EXPECT_FALSE(link.name.starts_with("s" + config_.host.instance)) << link.name;
-    }
-    const std::string tables = RunChecked({"nft", "list", "tables"}).value();
-    EXPECT_EQ(tables.find(net::TableName(config_.host.instance)), std::string::npos);
-    const std::string cgroups = RunChecked({"ls", "/sys/fs/cgroup/freezer"}).value();
-    EXPECT_EQ(cgroups.find("s" + config_.host.instance + "-"), std::string::npos);
-  }
-
-  Result<ClusterView> Create(uid_t owner, const std::string& name, uint32_t nodes,
-                             uint64_t disk_bytes = 0,
-                             layerfs::Driver driver = layerfs::Driver::kKernel) {
-    CreateParameters parameters;
-    parameters.disk_bytes = disk_bytes;
-    parameters.driver = driver;
-    parameters.name = name;
-    parameters.image = "tiny";
-    parameters.nodes = nodes;
-    return clusters_->Create(owner, parameters, Ignore, CancelToken());
-  }
-
-  std::string Run(uid_t caller, const std::string& node, std::vector<std::string> argv) {
-    const auto target = clusters_->FindForExec(caller, node);
-    if (!target.ok()) return target.error().message();
-    ExecParameters parameters;
-    parameters.argv = std::move(argv);
-    Collector collector;
-    auto session = ExecSession::Start(*clusters_, *target, parameters, {}, collector);
-    if (!session.ok()) return session.error().message();
-    (*session)->EndInput();
-    collector.Wait();
-    return collector.out + collector.err;
-  }
-
-  NodeView ViewOf(const std::string& name, size_t node = 0) {
-    return clusters_->List(0, name).value()[0].nodes[node];
-  }
-
-  std::unique_ptr<TemporaryDirectory> dir_;
-  std::unique_ptr<FakeHostImageClient> images_;
-  ClustersConfig config_;
-  std::unique_ptr<Clusters> clusters_;
-};
 
 TEST_F(ClustersTest, NodesRunAndReachEachOtherByName) {
   const auto view = Create(kAlice, "hpc", 3);
@@ -182,7 +35,7 @@ TEST_F(ClustersTest, CallersSeeOnlyTheirOwnAndRootSeesAll) {
   EXPECT_EQ(clusters_->List(kBob, "mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(kBob, "64001/mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->Delete(kBob, "64001/mine").error().code(), Code::kNotFound);
-  EXPECT_EQ(clusters_->FindForExec(kBob, "64001/mine/0").error().code(), Code::kNotFound);
+  EXPECT_EQ(clusters_->FindNode(kBob, "64001/mine/0").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(0, "64001/mine")->size(), 1u);
   EXPECT_EQ(Create(kAlice, "mine", 1).error().code(), Code::kAlreadyExists);
   EXPECT_TRUE(Create(kBob, "mine", 1).ok());
@@ -199,11 +52,11 @@ TEST_F(ClustersTest, ARunningNodeSurvivesItsDaemonAndIsAdopted) {
 }
 
 TEST_F(ClustersTest, ANodeThatDiesIsABreakdownAndStartsAgainWithItsFiles) {
-  ASSERT_TRUE(Create(kAlice, "die", 1).ok());
+  Definition definition = PlainDefinition("die", "tiny", 1, {});
+  definition.roles[0].restart = RestartPolicy::kNever;
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
   EXPECT_EQ(Run(kAlice, "die/0", {"sh", "-c", "echo kept > /file"}), "");
-  const pid_t pid = ViewOf("die").init_pid;
-  const UniqueFd init = OpenProcess(IdentifyProcess(pid).value()).value();
-  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  KillInit("die");
   while (ViewOf("die").condition == NodeCondition::kRunning) std::this_thread::yield();
   EXPECT_EQ(ViewOf("die").condition, NodeCondition::kBreakdown);
   EXPECT_NE(ViewOf("die").problem, "");
@@ -256,62 +109,122 @@ TEST_F(ClustersTest, NothingIsLeftWhenOneCloneFails) {
 TEST_F(ClustersTest, NothingIsLeftWhenCreatingIsCancelled) {
   CancelToken cancel;
   images_->on_acquire = [&] { cancel.Cancel(); };
-  CreateParameters parameters{"gone", "tiny", 4, {}, {}};
-  const auto view = clusters_->Create(kAlice, parameters, Ignore, cancel);
+  const auto view =
+      clusters_->Create(kAlice, PlainDefinition("gone", "tiny", 4, {}), "", Ignore, cancel);
   ASSERT_FALSE(view.ok());
   EXPECT_EQ(view.error().code(), Code::kCancelled);
   ExpectNothingLeft();
 }
 
 TEST_F(ClustersTest, AnUnknownImageIsNamedAndNothingIsLeft) {
-  CreateParameters parameters{"x", "no-such-image", 2, {}, {}};
-  const auto view = clusters_->Create(kAlice, parameters, Ignore, CancelToken());
+  const auto view = clusters_->Create(kAlice, PlainDefinition("x", "no-such-image", 2, {}), "",
+                                      Ignore, CancelToken());
   ASSERT_FALSE(view.ok());
   EXPECT_NE(view.error().message().find("no-such-image"), std::string::npos);
   ExpectNothingLeft();
 }
 
-class InterruptedTest : public ClustersTest, public ::testing::WithParamInterface<Phase> {};
+class InterruptedTest : public ClustersTest,
+                        public ::testing::WithParamInterface<master::v1::Phase> {};
 INSTANTIATE_TEST_SUITE_P(Phases, InterruptedTest,
-                         ::testing::Values(Phase::kCreating, Phase::kDeleting));
+                         ::testing::Values(master::v1::CREATING, master::v1::DELETING));
 
 TEST_P(InterruptedTest, WhatAnInterruptedCreateOrDeleteLeftIsRemovedAtTheNextStart) {
   ASSERT_TRUE(Create(kAlice, "half", 2).ok());
   ASSERT_TRUE(Create(kAlice, "whole", 1).ok());
-  const std::string file = config_.state_dir + "/vclusterd/clusters/1.json";
-  clusters_.reset();
-  ClusterState state = ParseCluster(ReadFile(file).value()).value();
-  state.phase = GetParam();
-  ASSERT_TRUE(WriteFileDurably(file, FormatCluster(state)).ok());
+  const std::string value = store_->Get(kVclustersTable, VclusterKey(1)).value().value();
+  master::v1::Vcluster record = ParseVcluster(value).value()->record;
+  record.set_phase(GetParam());
+  ASSERT_TRUE(store_->Put(kVclustersTable, VclusterKey(1), FormatVcluster(record)).ok());
   Open();
-  ASSERT_EQ(clusters_->List(0, "")->size(), 1u);
+  while (clusters_->List(0, "")->size() != 1) std::this_thread::yield();
   EXPECT_EQ(images_->leases(), std::set<std::string>{"node/2-0"});
   EXPECT_EQ(ViewOf("whole").condition, NodeCondition::kRunning);
 }
 
 TEST_F(ClustersTest, ANodeWithoutAVclusterIsRemovedAtTheNextStart) {
   ASSERT_TRUE(Create(kAlice, "lost", 1).ok());
-  clusters_.reset();
-  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/clusters/1.json").c_str()), 0);
+  ASSERT_TRUE(store_->Delete(kVclustersTable, VclusterKey(1)).ok());
+  Close();
+  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/parts/1.json").c_str()), 0);
   ASSERT_TRUE(images_->ReleaseRoot("node/1-0").ok());
   Open();
   ExpectNothingLeft();
 }
 
+TEST_F(ClustersTest, WhatAHostForgotIsMadeAnew) {
+  ASSERT_TRUE(Create(kAlice, "again", 1).ok());
+  EXPECT_EQ(Run(kAlice, "again/0", {"sh", "-c", "echo old > /file"}), "");
+  Close();
+  ASSERT_EQ(::unlink((config_.state_dir + "/vclusterd/parts/1.json").c_str()), 0);
+  Open();
+  ASSERT_TRUE(clusters_->Start(kAlice, "again").ok());
+  EXPECT_NE(Run(kAlice, "again/0", {"cat", "/file"}).find("No such file"), std::string::npos);
+}
+
+// A file as vclusterd wrote it before there were masters.
+std::string OldFile(const host::v1::LocalNode& local, const master::v1::Vcluster& record) {
+  const std::string number = std::to_string(record.number());
+  return R"({"version": 1, "number": )" + number + R"(, "name": "old", "owner_uid": 64001,
+ "phase": "ready", "subnet": ")" +
+         record.subnet() + R"(", "id_first": 3000000,
+ "created_unix_ms": 5, "cloned_from": "", "cpus": 0.0, "memory_bytes": 0, "processes": 0,
+ "ssh_login_seed": ")" +
+         ToHex(record.ssh_login_seed()) + R"(",
+ "ssh_host_seed": ")" +
+         ToHex(record.ssh_host_seed()) + R"(", "nodes": [{
+  "image": "root/tiny:latest", "image_digest": "blake3:fake", "tree_path": ")" +
+         local.tree_path() + R"(", "objects_dir": ")" + local.objects_dir() + R"(",
+  "command": [], "env": [], "machine_id": ")" +
+         record.nodes(0).machine_id() + R"(",
+  "driver": "kernel", "wanted": true, "volume": "none", "disk_bytes": 0}]})";
+}
+
+TEST_F(ClustersTest, WhatAnEarlierVersionLeftIsTakenOverWhileItRuns) {
+  ASSERT_TRUE(Create(kAlice, "old", 1).ok());
+  EXPECT_EQ(Run(kAlice, "old/0", {"sh", "-c", "echo kept > /file"}), "");
+  const pid_t pid = ViewOf("old").init_pid;
+  const std::string value = store_->Get(kVclustersTable, VclusterKey(1)).value().value();
+  const master::v1::Vcluster record = ParseVcluster(value).value()->record;
+  ASSERT_TRUE(store_->Delete(kVclustersTable, VclusterKey(1)).ok());
+  Close();
+  const std::string part = config_.state_dir + "/vclusterd/parts/1.json";
+  const host::v1::HostPart file = ParseHostPart(ReadFile(part).value()).value();
+  ASSERT_EQ(::unlink(part.c_str()), 0);
+  const std::string old_dir = config_.state_dir + "/vclusterd/clusters";
+  ASSERT_TRUE(MakeDirectories(old_dir).ok());
+  ASSERT_TRUE(WriteFileDurably(old_dir + "/1.json", OldFile(file.nodes(0), record)).ok());
+  {
+    const auto store = OpenDesiredState(config_.state_dir).value();
+    const Status upgraded = UpgradeState(config_.state_dir, *store);
+    ASSERT_TRUE(upgraded.ok()) << upgraded.error().message();
+  }
+  EXPECT_FALSE(PathExists(old_dir + "/1.json"));
+  Open();
+  ASSERT_TRUE(clusters_->Start(kAlice, "old").ok());
+  EXPECT_EQ(ViewOf("old").init_pid, pid);
+  EXPECT_EQ(Run(kAlice, "old/0", {"cat", "/file"}), "kept\n");
+  EXPECT_EQ(Create(kAlice, "new", 1)->nodes[0].name, "new/0");
+}
+
 TEST_F(ClustersTest, AFileThatCannotBeReadIsLeftAloneAndItsNodesRunOn) {
   ASSERT_TRUE(Create(kAlice, "broken", 1).ok());
   const pid_t pid = ViewOf("broken").init_pid;
-  const std::string file = config_.state_dir + "/vclusterd/clusters/1.json";
+  const std::string file = config_.state_dir + "/vclusterd/parts/1.json";
   const std::string content = ReadFile(file).value();
-  clusters_.reset();
+  Close();
   ASSERT_TRUE(WriteFileDurably(file, content.substr(0, content.size() / 2)).ok());
   Open();
-  EXPECT_EQ(clusters_->List(0, "")->size(), 0u);
-  EXPECT_EQ(::kill(pid, 0), 0);
   EXPECT_EQ(Create(kAlice, "next", 1)->nodes[0].name, "next/0");
-  clusters_.reset();
+  const auto started = clusters_->Start(kAlice, "broken");
+  EXPECT_EQ(started.error().code(), Code::kCorrupt);
+  EXPECT_NE(started.error().message().find(file), std::string::npos);
+  EXPECT_EQ(ViewOf("broken").condition, NodeCondition::kBreakdown);
+  EXPECT_EQ(::kill(pid, 0), 0);
+  Close();
   ASSERT_TRUE(WriteFileDurably(file, content).ok());
   Open();
+  ASSERT_TRUE(clusters_->Start(kAlice, "broken").ok());
   EXPECT_EQ(ViewOf("broken").init_pid, pid);
 }
 
@@ -319,8 +232,7 @@ TEST_F(ClustersTest, ACancelledSavePublishesNothingAndTheNodeRunsOn) {
   ASSERT_TRUE(Create(kAlice, "w", 1).ok());
   CancelToken cancel;
   images_->in_second_round = [&] { cancel.Cancel(); };
-  const auto saved =
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, cancel);
+  const auto saved = Save("w/0", cancel);
   ASSERT_FALSE(saved.ok());
   EXPECT_EQ(saved.error().code(), Code::kCancelled);
   EXPECT_EQ(Run(kAlice, "w/0", {"hostname"}), "w-0\n");
@@ -332,23 +244,19 @@ TEST_F(ClustersTest, ASaveFreezesTheNodeOnlyForTheSecondRoundAndThawsItWhenThatF
       "/sys/fs/cgroup/freezer/lxc.payload.s" + config_.host.instance + "-1-0/freezer.state";
   std::string during;
   images_->in_second_round = [&] { during = ReadFile(state_path).value(); };
-  const auto saved =
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken());
+  const auto saved = Save("w/0");
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_EQ(during, "FROZEN\n");
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
   EXPECT_GT(saved->stall.count(), 0);
   images_->second_round_fails = true;
-  EXPECT_FALSE(
-      clusters_->Save(kAlice, {"w/0", "saved", "", false, false, ""}, Ignore, CancelToken()).ok());
+  EXPECT_FALSE(Save("w/0").ok());
   EXPECT_EQ(ReadFile(state_path).value(), "THAWED\n");
 }
 
 TEST_F(ClustersTest, ASavePassesOnWhatToDoWithSecretsAndWhatBecameOfThem) {
   ASSERT_TRUE(Create(kAlice, "w", 1).ok());
-  SaveNodeParameters parameters{"w/0", "saved", "", false, false, ""};
-  parameters.scrub = imaged::ScrubMode::kAlways;
-  const auto saved = clusters_->Save(kAlice, parameters, Ignore, {});
+  const auto saved = Save("w/0", {}, imaged::ScrubMode::kAlways);
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_EQ(images_->saved_scrub, imaged::ScrubMode::kAlways);
   ASSERT_EQ(saved->image.scrubbed.size(), 1u);
@@ -357,14 +265,11 @@ TEST_F(ClustersTest, ASavePassesOnWhatToDoWithSecretsAndWhatBecameOfThem) {
 
 TEST_F(ClustersTest, ExecPassesInputAndSeparatesTheOutputs) {
   ASSERT_TRUE(Create(kAlice, "io", 1).ok());
-  ExecParameters parameters;
-  parameters.argv = {"sh", "-c", "cat; echo bad >&2; exit 3"};
   Collector collector;
-  auto session = ExecSession::Start(*clusters_, clusters_->FindForExec(kAlice, "io/0").value(),
-                                    parameters, {}, collector);
-  ASSERT_TRUE(session.ok()) << session.error().message();
-  (*session)->Input("hello");
-  (*session)->EndInput();
+  auto command = StartCommand(kAlice, "io/0", {"sh", "-c", "cat; echo bad >&2; exit 3"}, collector);
+  ASSERT_TRUE(command.ok()) << command.error().message();
+  (*command)->Input("hello");
+  (*command)->EndInput();
   collector.Wait();
   EXPECT_EQ(collector.out, "hello");
   EXPECT_EQ(collector.err, "bad\n");
@@ -437,12 +342,12 @@ TEST_P(ClustersWithDisks, AVolumeFollowsItsNodesLife) {
   EXPECT_EQ(Sh("v/0", "echo kept > /file"), "");
   Open();  // The daemon is restarted; the node runs on.
   EXPECT_EQ(Sh("v/0", "cat /file"), "kept\n");
-  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  ASSERT_TRUE(Save("v/0").ok());
   EXPECT_TRUE(PathExists(images_->saved_from + "/file")) << images_->saved_from;
   ASSERT_TRUE(clusters_->Stop(kAlice, "v", seconds(5)).ok());
   EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   images_->in_second_round = [&] { EXPECT_TRUE(PathExists(images_->saved_from + "/file")); };
-  ASSERT_TRUE(clusters_->Save(kAlice, {"v/0", "saved", "", false, false, ""}, Ignore, {}).ok());
+  ASSERT_TRUE(Save("v/0").ok());
   EXPECT_FALSE(Mentions(dir_->path() + "/run/volumes/loop/"));
   ASSERT_TRUE(clusters_->Resize(kAlice, "v", 64 * kMiB).ok());
   EXPECT_EQ(ViewOf("v").disk_limit_bytes, 64 * kMiB);

@@ -7,10 +7,11 @@
 
 #include "common/file_io.h"
 #include "common/subprocess.h"
+#include "vclusterd/host/owner_ids.h"
+#include "vclusterd/host/part_store.h"
 #include "vclusterd/runtime/node_config.h"
 #include "vclusterd/runtime/node_files.h"
 #include "vclusterd/runtime/ssh_keys.h"
-#include "vclusterd/service/cluster_state.h"
 #include "vclusterd/shim/node_record.h"
 #include "vclusterd/shim/node_request.h"
 #include "vclusterd/shim/private_mounts.h"
@@ -27,7 +28,7 @@ NodeSpec Spec() {
   spec.id = "7-1";
   spec.prefix = net::Ipv4Prefix::Parse("10.90.7.0/24").value();
   spec.gateway = spec.prefix.Host(1);
-  spec.peers = {{"hpc-0", spec.prefix.Host(2)}, {"hpc-1", spec.prefix.Host(3)}};
+  spec.peers = {{"hpc-0", {"node-0"}, spec.prefix.Host(2)}, {"hpc-1", {}, spec.prefix.Host(3)}};
   spec.self = spec.peers[1];
   spec.id_first = 1'065'536;
   spec.machine_id = std::string(32, '0');
@@ -127,7 +128,7 @@ TEST(NodeFiles, NameServersThatOnlyTheHostReachesAreLeftOut) {
 }
 
 TEST(NodeFiles, HostsNamesAllNodes) {
-  EXPECT_EQ(HostsFile(Spec()), "127.0.0.1 localhost\n10.90.7.2 hpc-0\n10.90.7.3 hpc-1\n");
+  EXPECT_EQ(HostsFile(Spec()), "127.0.0.1 localhost\n10.90.7.2 hpc-0 node-0\n10.90.7.3 hpc-1\n");
 }
 
 TEST(SshKeys, AreWhatSshKeygenReads) {
@@ -156,57 +157,57 @@ TEST(PrivateMounts, OnlyWhatLeadsToNeededPathsIsKept) {
               ::testing::ElementsAre("/a b", "/c"));
 }
 
-ClusterState State() {
-  ClusterState state;
-  state.number = 7;
-  state.name = "hpc";
-  state.owner_uid = 1000;
-  state.phase = Phase::kReady;
-  state.prefix = net::Ipv4Prefix::Parse("10.90.7.0/24").value();
-  state.id_first = 1'000'000;
-  state.ssh = {std::string(32, '\x01'), std::string(32, '\xff')};
-  state.nodes.resize(2);
-  for (NodeState& node : state.nodes) node.machine_id = std::string(32, 'c');
-  state.nodes[1].wanted = false;
-  state.nodes[1].env = {"A=\xff"};
-  return state;
+host::v1::HostPart FilePart() {
+  host::v1::HostPart part;
+  host::v1::Part& order = *part.mutable_order();
+  order.set_number(7);
+  order.set_revision(3);
+  order.set_cluster("hpc");
+  order.set_owner_uid(1000);
+  order.set_subnet("10.90.7.0/24");
+  order.set_ssh_login_seed(std::string(32, '\x01'));
+  order.set_ssh_host_seed(std::string(32, '\xff'));
+  host::v1::NodeOrder& node = *order.add_nodes();
+  node.set_index(1);
+  node.set_incarnation(2);
+  node.set_hostname("hpc-1");
+  node.set_address("10.90.7.3");
+  node.set_machine_id(std::string(32, 'c'));
+  node.set_image("root/tiny:latest");
+  host::v1::LocalNode& local = *part.add_nodes();
+  local.set_index(1);
+  local.set_incarnation(2);
+  local.set_made(true);
+  local.set_driver("kernel");
+  local.set_volume("none");
+  local.add_env("A=\xff");
+  return part;
 }
 
-TEST(ClusterState, ComesBackAsItWas) {
-  const auto back = ParseCluster(FormatCluster(State()));
+TEST(HostPart, ComesBackAsItWas) {
+  const auto back = ParseHostPart(FormatHostPart(FilePart()));
   ASSERT_TRUE(back.ok()) << back.error().message();
-  EXPECT_EQ(back->name, "hpc");
-  EXPECT_EQ(back->ssh.host_seed, State().ssh.host_seed);
-  EXPECT_EQ(back->nodes.size(), 2u);
-  EXPECT_FALSE(back->nodes[1].wanted);
-  EXPECT_EQ(back->phase, Phase::kReady);
+  EXPECT_EQ(back->order().SerializeAsString(), FilePart().order().SerializeAsString());
+  EXPECT_EQ(back->nodes(0).SerializeAsString(), FilePart().nodes(0).SerializeAsString());
 }
 
-TEST(ClusterState, AFileThatIsCutShortOrOutOfRangeIsCorrupt) {
-  const std::string text = FormatCluster(State());
+TEST(HostPart, AFileThatIsCutShortOrOutOfRangeIsCorrupt) {
+  const std::string text = FormatHostPart(FilePart());
   for (size_t size = 0; size + 2 < text.size(); size += 7) {
-    EXPECT_EQ(ParseCluster(text.substr(0, size)).error().code(), Code::kCorrupt) << size;
+    EXPECT_EQ(ParseHostPart(text.substr(0, size)).error().code(), Code::kCorrupt) << size;
   }
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string changed = text;
     const size_t at = changed.find(from);
-    EXPECT_NE(at, std::string::npos) << from;
+    EXPECT_NE(at, std::string::npos) << from << " in " << text;
     return changed.replace(at, from.size(), to);
   };
   for (const std::string& changed :
-       {with("\"hpc\"", "\"../x\""), with("\"ready\"", "\"what\""),
-        with("10.90.7.0/24", "10.0.0.0/8"), with("\"version\": 1", "\"version\": 2"),
-        with("\"owner_uid\": 1000", "\"owner_uid\": \"x\""), with("1000000", "0"),
-        with("\"cpus\": 0.0", "\"cpus\": -1")}) {
-    EXPECT_EQ(ParseCluster(changed).error().code(), Code::kCorrupt);
-  }
-}
-
-TEST(ClusterState, NamesAreHostNamesAndNeverLookLikeANode) {
-  for (const char* name : {"a", "hpc-1", "a0"}) EXPECT_TRUE(CheckClusterName(name).ok()) << name;
-  for (const char* name : {"", "0", "1a", "-a", "a-", "A", "a_b", "a.b", "a/b", "a b",
-                           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
-    EXPECT_FALSE(CheckClusterName(name).ok()) << name;
+       {with("\"cluster\": \"hpc\"", "\"cluster\": \"../x\""), with("\"none\"", "\"what\""),
+        with("10.90.7.0/24", "10.0.0.0/8"), with("\"version\": 2", "\"version\": 3"),
+        with("\"owner_uid\": 1000", "\"owner_uid\": \"x\""), with("\"number\": 7", "\"number\": 0"),
+        with("10.90.7.3", "10.91.7.3"), with("\"kernel\"", "\"other\""), with("cccc", "cccx")}) {
+    EXPECT_EQ(ParseHostPart(changed).error().code(), Code::kCorrupt) << changed;
   }
 }
 

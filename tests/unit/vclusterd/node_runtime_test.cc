@@ -77,7 +77,8 @@ class NodeRuntimeTest : public ::testing::Test {
 
   void ApplyNetwork() {
     const auto plan = net::MakePlan(network_, net::ObserveLinks().value(), true);
-    Status applied = net::ApplyPlan(plan);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    Status applied = net::ApplyPlan(*plan);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
 
@@ -87,7 +88,8 @@ class NodeRuntimeTest : public ::testing::Test {
     spec.prefix = network_.bridges[0].prefix;
     spec.gateway = network_.bridges[0].gateway();
     for (uint32_t i = 0; i < 3; ++i) {
-      spec.peers.push_back({"t-" + std::to_string(i), spec.prefix.Host(net::kFirstNodeHost + i)});
+      spec.peers.push_back(
+          {"t-" + std::to_string(i), {}, spec.prefix.Host(net::kFirstNodeHost + i)});
     }
     spec.self = spec.peers[index];
     spec.bridge = network_.bridges[0].name;

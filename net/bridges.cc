@@ -1,0 +1,67 @@
+#include <arpa/inet.h>
+#include <linux/if_bridge.h>
+#include <linux/ip.h>
+#include <net/if.h>
+
+#include "net/changes.h"
+
+namespace strata::net {
+
+Status RemoveLink(nl_sock* socket, const std::string& name) {
+  const auto index = LinkIndex(name);
+  if (!index.ok()) return Ok();
+  return Send(socket, NewMessage(RTM_DELLINK, 0, ifinfomsg{.ifi_index = *index}),
+              "delete link " + name, {NLE_NODEV});
+}
+
+Status AddBridge(nl_sock* socket, const Bridge& bridge) {
+  Owned<nl_msg> message = NewMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
+  nla_put_string(message.get(), IFLA_IFNAME, bridge.name.c_str());
+  // A fixed address: otherwise the bridge takes its lowest port's, and nodes' ARP entries go stale.
+  const Mac mac = bridge.mac();
+  nla_put(message.get(), IFLA_ADDRESS, mac.size(), mac.data());
+  {
+    const Nested info(message, IFLA_LINKINFO);
+    nla_put_string(message.get(), IFLA_INFO_KIND, "bridge");
+  }
+  return Send(socket, std::move(message), "create bridge " + bridge.name, {NLE_EXIST});
+}
+
+Status SetBridge(nl_sock* socket, const BridgeSettings& settings) {
+  ASSIGN_OR_RETURN(const int index, LinkIndex(settings.name));
+  Owned<nl_msg> message = NewMessage(
+      RTM_SETLINK, 0, ifinfomsg{.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP});
+  {
+    const Nested families(message, IFLA_AF_SPEC);
+    const Nested inet(message, AF_INET);
+    const Nested values(message, IFLA_INET_CONF);
+    nla_put_u32(message.get(), IPV4_DEVCONF_ROUTE_LOCALNET, settings.route_localnet ? 1 : 0);
+  }
+  return Send(socket, std::move(message), "set up bridge " + settings.name);
+}
+
+Status AddAddress(nl_sock* socket, const Bridge& bridge) {
+  ASSIGN_OR_RETURN(const int index, LinkIndex(bridge.name));
+  Owned<nl_msg> message =
+      NewMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
+                 ifaddrmsg{.ifa_family = AF_INET,
+                           .ifa_prefixlen = static_cast<uint8_t>(bridge.prefix.length),
+                           .ifa_index = static_cast<uint32_t>(index)});
+  nla_put_u32(message.get(), IFA_LOCAL, htonl(bridge.gateway().value));
+  return Send(socket, std::move(message),
+              "give " + bridge.gateway().ToString() + " to " + bridge.name, {NLE_EXIST});
+}
+
+Status SetPort(nl_sock* socket, const PortSettings& settings) {
+  const auto index = LinkIndex(settings.name);
+  if (!index.ok()) return Ok();
+  Owned<nl_msg> message =
+      NewMessage(RTM_SETLINK, 0, ifinfomsg{.ifi_family = AF_BRIDGE, .ifi_index = *index});
+  {
+    const Nested port(message, IFLA_PROTINFO);
+    nla_put_u8(message.get(), IFLA_BRPORT_MODE, settings.hairpin ? 1 : 0);
+  }
+  return Send(socket, std::move(message), "set up port " + settings.name, {NLE_NODEV});
+}
+
+}  // namespace strata::net

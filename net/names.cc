@@ -1,0 +1,60 @@
+#include "net/names.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "common/digest.h"
+
+namespace strata::net {
+namespace {
+
+std::string Base36(uint32_t number) {
+  std::string text;
+  do {
+    text.insert(text.begin(), "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]);
+    number /= 36;
+  } while (number > 0);
+  return text;
+}
+
+}  // namespace
+
+std::string NamePrefix(std::string_view instance, LinkKind kind) {
+  return "s" + std::string(instance) + static_cast<char>(kind);
+}
+
+bool IsNameOf(std::string_view name, std::string_view instance, LinkKind kind) {
+  return name.starts_with(NamePrefix(instance, kind));
+}
+
+std::string SiblingName(std::string name, LinkKind kind) {
+  name.at(1 + kInstanceDigits) = static_cast<char>(kind);
+  return name;
+}
+
+std::string BridgeName(std::string_view instance, uint32_t cluster) {
+  return NamePrefix(instance, LinkKind::kBridge) + Base36(cluster);
+}
+
+std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node) {
+  return NamePrefix(instance, LinkKind::kVeth) + Base36(cluster * 256 + node);
+}
+
+std::string TableName(std::string_view instance) { return kTablePrefix + std::string(instance); }
+
+Mac MacFor(std::string_view seed) {
+  const Digest digest = Hasher::Of(seed);
+  Mac mac;
+  std::copy_n(digest.bytes().begin(), mac.size(), mac.begin());
+  mac[0] = static_cast<uint8_t>((mac[0] & 0xfc) | 0x02);
+  return mac;
+}
+
+std::string ToString(const Mac& mac) {
+  char text[18];
+  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+                mac[4], mac[5]);
+  return text;
+}
+
+}  // namespace strata::net

@@ -1,0 +1,37 @@
+// Names and hardware addresses of what Strata makes on a host. Pure.
+//
+// Names start with 's' and five hex digits of the instance (a hash of its state directory), so that
+// several Stratas on one machine stay apart: "s1a2b3b7" is a bridge, "s1a2b3v7k" a node's veth,
+// "s1a2b3i7k" what limits the rate of that node, "strata_1a2b3" the table.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace strata::net {
+
+inline constexpr size_t kInstanceDigits = 5;
+inline constexpr char kTablePrefix[] = "strata_";
+
+// REQUIRES: `instance` has kInstanceDigits characters. Names have at most 15 (IFNAMSIZ - 1).
+std::string BridgeName(std::string_view instance, uint32_t cluster);
+std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node);
+std::string TableName(std::string_view instance);
+
+// What a name of this instance is of, by its letter.
+enum class LinkKind : char { kBridge = 'b', kVeth = 'v', kShaper = 'i' };
+bool IsNameOf(std::string_view name, std::string_view instance, LinkKind kind);
+// "s1a2b3b": all names of the kind start so.
+std::string NamePrefix(std::string_view instance, LinkKind kind);
+// The name of the other kind with the same number: a veth's shaper. REQUIRES: `name` is of ours.
+std::string SiblingName(std::string name, LinkKind kind);
+
+// A locally administered unicast address that depends on `seed` alone.
+using Mac = std::array<uint8_t, 6>;
+Mac MacFor(std::string_view seed);
+std::string ToString(const Mac& mac);
+
+}  // namespace strata::net

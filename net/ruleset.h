@@ -1,0 +1,24 @@
+// The rules of a host's Vclusters as text for `nft -f -`. Pure.
+//
+// One nftables table per instance of Strata, always replaced as a whole in one transaction, so that
+// it cannot drift: no traffic between Vclusters, none from the outside into one (answers and
+// forwards excepted), none from nodes to the host itself (ping and forwards excepted), masqueraded
+// traffic to the outside.
+//
+// A forward takes what is sent to a port of any address of the host, 127.0.0.1 included, by anyone:
+// programs of other machines, of the host, of any node. The node sees who sent it, except what came
+// from 127.0.0.1 or from a node of its own Vcluster: that comes from the gateway, because otherwise
+// the answer would not pass the host. A forward that is gone ends its connections, but for those
+// between nodes of one Vcluster.
+#pragma once
+
+#include <string>
+
+#include "net/desired.h"
+
+namespace strata::net {
+
+// The table of `desired`, or its removal when there is no bridge. REQUIRES: CheckDesired is Ok.
+std::string MakeRuleset(const DesiredNetwork& desired);
+
+}  // namespace strata::net

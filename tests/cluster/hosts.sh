@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# A Vcluster over three hosts: hosts.sh BIN. Its nodes are spread, used from the master, saved where
+# they are, and live on when workers and the master are killed; a host that is lost gives its nodes
+# up and does not have them twice when it comes back.
+program=hosts
+PATH=$1:$PATH
+# shellcheck source=tests/cluster/lib.sh
+. "$(dirname "$0")/lib.sh"
+master_hosts=(h1)
+master_flags=(--host-lost-ms 2000 --recreate-ms 4000)
+worker_flags=(--fence-ms 1500)
+make_hosts 3
+make_tiny_image
+start_master h1
+for host in "${hosts[@]}"; do start_worker "$host"; done
+
+vc() { on h1 vcluster "$@"; }
+node() { vc list "$1" --json | jq -r --arg name "$2" '.clusters[0].nodes[] | select(.name == $name) | .'"$3"; }
+three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
+await three_hosts || die "not all workers found the master"
+
+echo "== nodes are spread over the hosts and used from the master's"
+cat >"$root/spread.yaml" <<'YAML'
+name: spread
+image: tiny
+roles:
+  keeper: {count: 3, placement: spread, on-host-loss: wait}
+YAML
+vc create -f "$root/spread.yaml" >/dev/null
+[ "$(vc list spread --json | jq -r '[.clusters[0].nodes[].host] | sort | join(" ")')" = "h1 h2 h3" ] ||
+  die "not on three hosts: $(vc list spread -l)"
+for i in 0 1 2; do
+  [ "$(vc exec "spread/keeper-$i" -- hostname)" = "keeper-$i" ] || die "no command runs in $i"
+  echo "data $i" | vc exec -i "spread/keeper-$i" -- sh -c 'cat >/data'
+done
+code=0
+vc exec spread/keeper-1 -- sh -c 'exit 7' || code=$?
+[ $code = 7 ] || die "an exit code got lost: $code"
+vc why spread/keeper-1 | grep -q keeper-1 || die "nothing says why"
+
+echo "== a node is saved on the host that has it"
+where=$(node spread spread/keeper-1 host)
+on h1 vsave spread/keeper-1 kept >/dev/null
+on "$where" vimage ls kept | grep -q data || die "the image is not on $where"
+
+echo "== a killed worker comes back and its nodes have not noticed"
+pids() { vc list spread --json | jq -r '[.clusters[0].nodes[].init_pid] | join(" ")'; }
+before=$(pids)
+for host in "${hosts[@]}"; do stop_daemon "$host-worker" KILL; done
+for host in "${hosts[@]}"; do start_worker "$host"; done
+await three_hosts || die "the workers did not come back"
+running() { [ "$(vc list "$1" --json | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
+await running spread 3 || die "not all run: $(vc list spread -l)"
+[ "$(pids)" = "$before" ] || die "containers were restarted"
+
+echo "== a killed master comes back and knows everything"
+stop_daemon h1-master KILL
+start_master h1
+await three_hosts || die "the workers did not find the master again"
+await running spread 3 || die "not all run: $(vc list spread -l)"
+[ "$(pids)" = "$before" ] || die "containers were restarted"
+
+echo "== a host is lost: what may be made anew elsewhere is, what has data waits"
+cat >"$root/moving.yaml" <<'YAML'
+name: moving
+image: tiny
+roles:
+  worker: {count: 3, placement: spread, on-host-loss: recreate}
+YAML
+vc create -f "$root/moving.yaml" >/dev/null
+lost=$(node moving moving/worker-1 host)
+[ "$lost" != h1 ] || lost=$(node moving moving/worker-2 host)
+[ "$lost" != h1 ] || die "two nodes are on one host"
+victim=$(vc list moving --json | jq -r --arg host "$lost" '.clusters[0].nodes[] | select(.host == $host) | .name')
+old_pid=$(node moving "$victim" init_pid)
+cut "$lost"
+frozen() { grep -q FROZEN "/sys/fs/cgroup/freezer$(sed -n 's/.*:freezer://p' "/proc/$old_pid/cgroup")/freezer.state" 2>/dev/null ||
+  grep -q 'frozen 1' "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$old_pid/cgroup")/cgroup.events" 2>/dev/null; }
+await frozen || die "the lost host does not pause its node"
+moved() { [ "$(node moving "$victim" host)" != "$lost" ] && running moving 3; }
+await moved || die "it is not made anew: $(vc list moving -l)"
+frozen || die "two of one node run"
+[ "$(vc list spread --json | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = 2 ] ||
+  die "the node with data does not wait: $(vc list spread -l)"
+mend "$lost"
+await running spread 3 || die "the host's node did not come back: $(vc list spread -l)"
+gone() { ! kill -0 "$old_pid" 2>/dev/null; }
+await gone || die "the old node lives on"
+[ "$(pids)" = "$before" ] || die "the node that waited was restarted"
+running moving 3 || die "not all run: $(vc list moving -l)"
+
+echo "== deleted everywhere"
+vc delete spread moving >/dev/null
+for host in "${hosts[@]}"; do
+  [ -z "$(ls "$root/$host/vclusterd/parts")" ] || die "a part stayed on $host"
+done

@@ -1,0 +1,165 @@
+# Several hosts on this machine, for tests: each is a network namespace with an imaged and a
+# vclusterd worker of its own; masters run on the first ones. Sourced, with `program` set (its name
+# in messages) and PATH leading to our programs.
+#
+#   make_hosts 3           namespaces behind one bridge, 10.78.0.1 … .3, enrolled with each other
+#   start_worker h1 …      start_master h1 [FLAG…]       stop_daemon h1-worker
+#   on h1 COMMAND…         a command of ours with the sockets of that host
+#   cut h2; mend h2        its link
+#   await COMMAND…         until it succeeds, 30 s at most
+# At the end everything is taken down, and whatever stays behind fails the test.
+set -euo pipefail
+root=$(mktemp -d "/var/tmp/strata-$program.XXXXXX")
+chmod 755 "$root"  # Containers have to pass it.
+bridge=strata-$program-bridge-$$
+declare -A daemon=() holder=()
+hosts=()
+master_flags=()
+worker_flags=()
+
+die() { echo "$program: $*" >&2; exit 1; }
+namespace() { echo "strata-$program-$1-$$"; }
+address() { echo "10.78.0.${1#h}"; }
+# A host has a network and mounts of its own; cgroups and processes are this machine's.
+enter() { exec nsenter --net="/run/netns/$(namespace "$1")" --mount="/proc/${holder[$1]}/ns/mnt" "${@:2}"; }
+inside() { (enter "$@"); }
+on() { STRATA_RUN_DIR="$root/$1-run" inside "$1" "${@:2}"; }
+
+await() {
+  for _ in $(seq 600); do
+    "$@" && return
+    sleep 0.05
+  done
+  return 1
+}
+
+# A daemon in the background; its log is in $root/NAME.log.
+start_daemon() {  # NAME HOST READY-TEXT COMMAND…
+  local name=$1 host=$2 ready=$3
+  : >>"$root/$name.log"
+  local from
+  from=$(stat -c %s "$root/$name.log")
+  enter "$host" "${@:4}" 2>>"$root/$name.log" &
+  daemon[$name]=$!
+  timeout 30 grep -q -m1 "$ready" < \
+    <(tail -c "+$((from + 1))" -F --pid=$! "$root/$name.log" 2>/dev/null) ||
+    { cat "$root/$name.log" >&2; die "$name does not start"; }
+}
+stop_daemon() {  # NAME [SIGNAL]
+  local pid=${daemon[$1]}
+  unset "daemon[$1]"
+  kill "-${2:-TERM}" "$pid"
+  wait "$pid" 2>/dev/null || true
+}
+
+start_imaged() {
+  start_daemon "$1-imaged" "$1" serves imaged --state-dir "$root/$1" --run-dir "$root/$1-run" \
+    --peer-name "$1" --peer-listen "$(address "$1"):7443"
+}
+masters() {
+  local list=() host
+  for host in "${master_hosts[@]}"; do list+=("$host=$(address "$host"):7445"); done
+  (IFS=,; echo "${list[*]}")
+}
+start_master() {
+  start_daemon "$1-master" "$1" 'listens for workers' vclusterd master --state-dir "$root/$1" \
+    --run-dir "$root/$1-run" --listen "$(address "$1"):7445" --subnet-pool 10.78.128.0/17 \
+    "${master_flags[@]}"
+}
+start_worker() {
+  start_daemon "$1-worker" "$1" 'listens for masters' vclusterd worker --state-dir "$root/$1" \
+    --run-dir "$root/$1-run" --listen "$(address "$1"):7444" --masters "$(masters)" \
+    --subnet-pool 10.78.128.0/17 --record-starts 0 "${worker_flags[@]}"
+}
+
+# Keeps the mounts of a host. liblxc looks a bridge up in /sys, which has to be of its network.
+hold_mounts() {
+  # shellcheck disable=SC2016
+  nsenter --net="/run/netns/$(namespace "$1")" unshare -m --propagation private sh -c '
+    mkdir "$1" && mount --rbind /sys/fs/cgroup "$1" && mount -t sysfs sysfs /sys &&
+      mount --move "$1" /sys/fs/cgroup && rmdir "$1" && echo held && exec sleep infinity' \
+    hold "$root/$1-cgroup" >"$root/$1-holder" &
+  holder[$1]=$!
+  await grep -q held "$root/$1-holder" || die "$1 has no mounts of its own"
+}
+
+make_hosts() {
+  local i host
+  ip netns add "$bridge"
+  ip -n "$bridge" link add br0 type bridge
+  ip -n "$bridge" link set br0 up
+  for i in $(seq "$1"); do
+    host=h$i
+    hosts+=("$host")
+    ip netns add "$(namespace "$host")"
+    ip -n "$(namespace "$host")" link add eth0 type veth peer name "$host" netns "$bridge"
+    ip -n "$(namespace "$host")" address add "$(address "$host")/24" dev eth0
+    ip -n "$(namespace "$host")" link set lo up
+    ip -n "$(namespace "$host")" link set eth0 up
+    ip -n "$bridge" link set "$host" master br0 up
+    hold_mounts "$host"
+    start_imaged "$host"
+    if [ "$i" = 1 ]; then on h1 vimage host init >/dev/null; else
+      on h1 vimage host token 2>/dev/null | on "$host" vimage host join - >/dev/null
+    fi
+  done
+}
+cut() { ip -n "$bridge" link set "$1" down; }
+mend() { ip -n "$bridge" link set "$1" up; }
+
+# An image of a shell, on every host.
+make_tiny_image() {
+  mkdir -p "$root/tiny"/{bin,etc,dev,proc,sys,tmp,run,root,usr/bin}
+  cp /bin/busybox "$root/tiny/bin/busybox"
+  local applet
+  for applet in sh cat sleep hostname ping true false head nc wget httpd echo test touch ls; do
+    ln -sf busybox "$root/tiny/bin/$applet"
+  done
+  ln -sf /bin/busybox "$root/tiny/usr/bin/env"
+  touch "$root/tiny/etc"/{hosts,hostname,resolv.conf,machine-id}
+  echo 'root:x:0:0::/root:/bin/sh' >"$root/tiny/etc/passwd"
+  on h1 vimage import "$root/tiny" tiny >/dev/null
+  [ ${#hosts[@]} -lt 2 ] || on h1 vimage prestage root/tiny "${hosts[@]:1}" >/dev/null
+}
+
+take_down() {
+  local code=$? host name
+  trap - EXIT
+  [ $code -eq 0 ] || tail -n 15 "$root"/*.log >&2 || true
+  for host in "${hosts[@]}"; do mend "$host" 2>/dev/null || true; done
+  for name in "${!daemon[@]}"; do
+    case $name in *-worker | *-master) stop_daemon "$name" ;; esac
+  done
+  for host in "${hosts[@]}"; do
+    [ -n "${daemon[$host-imaged]:-}" ] || start_imaged "$host" || code=1
+    if [ -d "$root/$host/vclusterd/parts" ]; then
+      inside "$host" vclusterd --down --state-dir "$root/$host" --run-dir "$root/$host-run" \
+        --subnet-pool 10.78.128.0/17 2>>"$root/$host-down.log" ||
+        { tail -n 20 "$root/$host-down.log" >&2; code=1; }
+    fi
+  done
+  for name in "${!daemon[@]}"; do stop_daemon "$name"; done
+  for host in "${hosts[@]}"; do
+    name=$(namespace "$host")
+    if grep "$root" "/proc/${holder[$host]}/mountinfo" >&2; then
+      echo "$program: mounts stayed behind on $host" >&2
+      code=1
+    fi
+    kill "${holder[$host]}"
+    wait "${holder[$host]}" 2>/dev/null || true
+    if [ -n "$(ip netns pids "$name" 2>/dev/null)" ]; then
+      echo "$program: processes stayed behind in $name:" >&2
+      ip netns pids "$name" | xargs -r ps -o pid,args -p >&2 || true
+      code=1
+    fi
+    if ip -n "$name" link show 2>/dev/null | grep -E ': s[0-9a-f]{5}' >&2; then
+      echo "$program: links stayed behind in $name" >&2
+      code=1
+    fi
+    ip netns delete "$name" 2>/dev/null || true
+  done
+  ip netns delete "$bridge" 2>/dev/null || true
+  rm -rf --one-file-system "$root"
+  exit $code
+}
+trap take_down EXIT

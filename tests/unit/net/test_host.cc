@@ -1,0 +1,54 @@
+#include "tests/unit/net/test_host.h"
+
+#include <gtest/gtest.h>
+
+namespace strata::net {
+
+TestHost::TestHost() {
+  space.Set("net/ipv4/ip_forward", "1");
+  desired.instance = kInstance;
+  desired.pool = Ipv4Prefix::Parse("10.90.0.0/16").value();
+}
+
+Bridge& TestHost::AddBridge(uint32_t cluster) {
+  const std::string prefix = "10.90." + std::to_string(cluster) + ".0/24";
+  Bridge bridge;
+  bridge.name = BridgeName(kInstance, cluster);
+  bridge.prefix = Ipv4Prefix::Parse(prefix).value();
+  desired.bridges.push_back(bridge);
+  return desired.bridges.back();
+}
+
+TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
+  const std::string prefix = "10.90." + std::to_string(cluster) + ".";
+  TestNode node;
+  node.veth = VethName(kInstance, cluster, index);
+  node.address = prefix + std::to_string(kFirstNodeHost + index);
+  Join(space, node.veth, "", node.space, "eth0", node.address + "/24");
+  node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
+  space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
+  desired.veths.push_back({node.veth});
+  return node;
+}
+
+NetworkPlan TestHost::Plan() const {
+  const auto plan = space.In([&]() -> Result<NetworkPlan> {
+    ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+    return MakePlan(desired, links, true);
+  });
+  EXPECT_TRUE(plan.ok()) << plan.error().message();
+  return plan.value_or(NetworkPlan());
+}
+
+void TestHost::Apply() const {
+  const NetworkPlan plan = Plan();
+  const Status applied = space.In([&] { return ApplyPlan(plan); });
+  ASSERT_TRUE(applied.ok()) << applied.error().message();
+}
+
+bool IsDone(const NetworkPlan& plan) {
+  return plan.delete_links.empty() && plan.create_bridges.empty() && plan.set_bridges.empty() &&
+         plan.address_bridges.empty() && plan.set_ports.empty() && plan.set_rates.empty();
+}
+
+}  // namespace strata::net

@@ -1,0 +1,106 @@
+// FakeHost: a host that makes every order so at once, in memory. It can be told to be slow, to
+// refuse, and to let nodes break down; what it is told and says is kept.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "vclusterd/master/host_link.h"
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+class FakeHost final : public HostLink {
+ public:
+  explicit FakeHost(double cpus = 64) {
+    capacity_.set_cpus(cpus);
+    capacity_.set_memory_bytes(uint64_t{64} << 30);
+    capacity_.set_disk_bytes(uint64_t{1} << 40);
+  }
+
+  Result<std::vector<host::v1::PartStatus>> Apply(
+      const std::vector<host::v1::Part>& orders) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal.has_value()) return *refusal;
+    std::vector<host::v1::PartStatus> statuses;
+    for (const host::v1::Part& order : orders) {
+      host::v1::Part& last = parts_[order.number()];
+      if (order.revision() >= last.revision()) last = order;
+      statuses.push_back(StatusOf(order.number()));
+    }
+    return statuses;
+  }
+  Result<std::vector<net::ObservedLink>> Links() override {
+    return std::vector<net::ObservedLink>();
+  }
+  host::v1::Capacity Capacity() override { return capacity_; }
+  Status Resize(uint32_t, uint32_t, uint64_t) override { return Ok(); }
+  Result<host::v1::PartStatus> Look(uint32_t number) override {
+    const std::lock_guard lock(mutex_);
+    return StatusOf(number);
+  }
+  Result<SaveNodeResult> Save(uint32_t, uint32_t, const SaveNodeParameters&,
+                              const NodeLife::ProgressFn&, const CancelToken&) override {
+    return Error(Code::kUnsupported, "a fake");
+  }
+  Result<std::unique_ptr<RunningCommand>> Exec(uint32_t, uint32_t, const ExecParameters&,
+                                               TerminalSize, ExecListener&) override {
+    return Error(Code::kUnsupported, "a fake");
+  }
+
+  // What it has, as a worker says it in its hello.
+  std::vector<host::v1::PartStatus> Statuses() {
+    const std::lock_guard lock(mutex_);
+    std::vector<host::v1::PartStatus> statuses;
+    for (const auto& [number, part] : parts_) {
+      if (!part.nodes().empty()) statuses.push_back(StatusOf(number));
+    }
+    return statuses;
+  }
+  host::v1::Part Order(uint32_t number) {
+    const std::lock_guard lock(mutex_);
+    return parts_[number];
+  }
+  // From now on this state instead of READY, for nodes of the role.
+  void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
+    const std::lock_guard lock(mutex_);
+    states_[role] = {state, problem};
+  }
+
+  std::optional<Error> refusal;
+
+ private:
+  host::v1::PartStatus StatusOf(uint32_t number) {
+    const host::v1::Part& part = parts_[number];
+    host::v1::PartStatus status;
+    status.set_number(number);
+    status.set_revision(part.revision());
+    status.set_sequence(++sequence_);
+    for (const host::v1::NodeOrder& order : part.nodes()) {
+      host::v1::NodeStatus* node = status.add_nodes();
+      node->set_index(order.index());
+      node->set_incarnation(order.incarnation());
+      node->set_revision(part.revision());
+      const auto special = states_.find(order.role());
+      if (order.intent() != host::v1::RUN) {
+        node->set_state(host::v1::STOPPED);
+      } else if (special != states_.end()) {
+        node->set_state(special->second.first);
+        node->set_problem(special->second.second);
+      } else {
+        node->set_state(host::v1::READY);
+      }
+    }
+    return status;
+  }
+
+  host::v1::Capacity capacity_;
+  std::mutex mutex_;  // Guards what follows.
+  std::map<uint32_t, host::v1::Part> parts_;
+  std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
+  uint64_t sequence_ = 0;
+};
+
+}  // namespace strata::vcluster

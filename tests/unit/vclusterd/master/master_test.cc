@@ -1,0 +1,305 @@
+// The master and what it tells hosts, with hosts in memory.
+#include "vclusterd/master/master.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/vclusterd/master/fake_host.h"
+#include "vclusterd/master/clusters.h"
+#include "vclusterd/master/leadership.h"
+#include "vclusterd/master/tables.h"
+#include "vclusterd/master/verdicts.h"
+
+namespace strata::vcluster {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uid_t kAlice = 64001;
+
+void Ignore(const std::string&, uint32_t, uint32_t) {}
+
+MasterOptions Options(const std::string& name = "m1") {
+  MasterOptions options;
+  options.name = name;
+  options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
+  options.user_name = [](uint32_t uid) { return std::to_string(uid); };
+  options.now_unix_ms = [] { return int64_t{1'800'000'000'000}; };
+  options.every = milliseconds(20);
+  options.recreate_after = milliseconds(50);
+  return options;
+}
+
+class MasterTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_ = records::MakeMemoryRecordStore(DesiredTables());
+    Open();
+    for (const char* name : {"h1", "h2"}) AddHost(name);
+  }
+  void Open() {
+    clusters_.reset();
+    master_.reset();
+    auto opened = Master::Open(Options(), *store_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    master_ = std::move(*opened);
+    clusters_ = std::make_unique<Clusters>(*master_);
+  }
+  void AddHost(const std::string& name) {
+    if (hosts_[name] == nullptr) hosts_[name] = std::make_shared<FakeHost>();
+    master_->AddHost(name, hosts_[name], hosts_[name]->Statuses());
+  }
+
+  Result<ClusterView> Create(const Definition& definition) {
+    return clusters_->Create(kAlice, definition, "", Ignore, CancelToken());
+  }
+  static Definition Spread(const std::string& name, uint32_t count) {
+    Definition definition = PlainDefinition(name, "tiny", count, {});
+    definition.roles[0].placement.rank = Rank::kSpread;
+    return definition;
+  }
+  std::multiset<std::string> HostsOf(const std::string& name) {
+    std::multiset<std::string> hosts;
+    for (const NodeView& node : clusters_->List(kAlice, name).value()[0].nodes) {
+      hosts.insert(node.host);
+    }
+    return hosts;
+  }
+  bool IsAsWanted(uint32_t number) {
+    const auto verdict = AsWanted(master_->Find(number));
+    return verdict.has_value() && verdict->ok();
+  }
+  template <typename Condition>
+  static bool Await(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+  std::unique_ptr<records::RecordStore> store_;
+  std::map<std::string, std::shared_ptr<FakeHost>> hosts_;
+  std::unique_ptr<Master> master_;
+  std::unique_ptr<Clusters> clusters_;
+};
+
+TEST_F(MasterTest, NodesAreSpreadAndKnowWhereTheOthersAre) {
+  const auto made = Create(Spread("s", 4));
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_EQ(HostsOf("s"), (std::multiset<std::string>{"h1", "h1", "h2", "h2"}));
+  const host::v1::Part order = hosts_["h2"]->Order(1);
+  EXPECT_EQ(order.nodes_size(), 2);
+  EXPECT_EQ(order.peers_size(), 4);
+  EXPECT_EQ(order.cluster(), "s");
+}
+
+TEST_F(MasterTest, RolesAreHeldUntilThoseBeforeThemAreReady) {
+  Definition definition;
+  definition.name = "spark";
+  for (const char* name : {"worker", "master"}) {
+    Role& role = definition.roles.emplace_back();
+    role.name = name;
+    role.image = "tiny";
+  }
+  definition.roles[0].after = {"master"};
+  for (const auto& [name, host] : hosts_) host->SetState("master", host::v1::BREAKDOWN, "no luck");
+  const auto made = Create(definition);
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.error().message().find("spark/master-0: no luck"), std::string::npos);
+  // What could not start was never told to.
+  for (const auto& [name, host] : hosts_) {
+    const host::v1::Part order = host->Order(1);
+    for (const host::v1::NodeOrder& node : order.nodes()) {
+      EXPECT_TRUE(node.role() != "worker" || node.intent() == host::v1::HOLD);
+    }
+  }
+  EXPECT_TRUE(clusters_->List(kAlice, "").value().empty());
+}
+
+TEST_F(MasterTest, AMasterThatTakesOverKnowsEverythingAndRemovesWhatWasHalfMade) {
+  ASSERT_TRUE(Create(Spread("whole", 2)).ok());
+  ASSERT_TRUE(Create(Spread("half", 2)).ok());
+  master::v1::Vcluster record = master_->Find(2).vcluster->record;
+  record.set_phase(master::v1::CREATING);
+  Open();
+  ASSERT_TRUE(store_->Put(kVclustersTable, VclusterKey(2), FormatVcluster(record)).ok());
+  Open();
+  for (const auto& [name, host] : hosts_) AddHost(name);
+  EXPECT_TRUE(Await([&] { return clusters_->List(kAlice, "").value().size() == 1; }));
+  EXPECT_TRUE(Await([&] {
+    return hosts_["h1"]->Order(2).nodes().empty() && hosts_["h2"]->Order(2).nodes().empty();
+  }));
+  EXPECT_TRUE(Await([&] { return IsAsWanted(1); }));
+  // Numbers of what is gone are not given again.
+  EXPECT_TRUE(Create(Spread("next", 1)).ok());
+  EXPECT_EQ(master_->Find(3).vcluster->record.name(), "next");
+}
+
+TEST_F(MasterTest, WhatAHostHasOfADeletedVclusterIsRemovedAndWhatNobodyKnowsIsNot) {
+  ASSERT_TRUE(Create(Spread("gone", 2)).ok());
+  master_->RemoveHost("h2");
+  const host::v1::Part kept = hosts_["h2"]->Order(1);
+  ASSERT_TRUE(store_->Delete(kVclustersTable, VclusterKey(1)).ok());
+  host::v1::Part unknown = kept;
+  unknown.set_number(77);
+  ASSERT_TRUE(hosts_["h2"]->Apply({unknown}).ok());
+  Open();
+  AddHost("h2");
+  EXPECT_TRUE(Await([&] { return hosts_["h2"]->Order(1).nodes().empty(); }));
+  EXPECT_FALSE(hosts_["h2"]->Order(77).nodes().empty());
+}
+
+TEST_F(MasterTest, ALateReportDoesNotHideANewerOne) {
+  ASSERT_TRUE(Create(Spread("r", 2)).ok());
+  const host::v1::PartStatus newer = hosts_["h1"]->Look(1).value();
+  host::v1::PartStatus late = newer;
+  late.set_sequence(newer.sequence() - 1);
+  late.mutable_nodes(0)->set_state(host::v1::BREAKDOWN);
+  master_->Report("h1", newer);
+  master_->Report("h1", late);
+  EXPECT_EQ(master_->Find(1).states.at(late.nodes(0).index()).state(), host::v1::READY);
+}
+
+TEST_F(MasterTest, OnlyWhatMayBeMadeAnewLeavesALostHost) {
+  Definition definition = Spread("m", 2);
+  definition.roles[0].host_loss = HostLoss::kRecreate;
+  ASSERT_TRUE(Create(definition).ok());
+  ASSERT_TRUE(Create(Spread("stays", 2)).ok());
+  const host::v1::NodeOrder before = hosts_["h2"]->Order(1).nodes(0);
+  EXPECT_TRUE(before.fenced());
+  master_->RemoveHost("h2");
+  EXPECT_TRUE(Await([&] { return HostsOf("m") == std::multiset<std::string>{"h1", "h1"}; }));
+  EXPECT_EQ(HostsOf("stays"), (std::multiset<std::string>{"h1", "h2"}));
+  EXPECT_TRUE(Await([&] { return IsAsWanted(1); }));
+  EXPECT_GT(master_->Find(1).vcluster->FindNode(before.index())->incarnation(),
+            before.incarnation());
+  AddHost("h2");
+  EXPECT_TRUE(Await([&] { return hosts_["h2"]->Order(1).nodes().empty(); }));
+  EXPECT_TRUE(Await([&] { return IsAsWanted(2); }));
+}
+
+TEST_F(MasterTest, ScalingAddsNodesAndTakesTheNewestAway) {
+  ASSERT_TRUE(Create(Spread("web", 2)).ok());
+  const auto grown = clusters_->Scale(kAlice, "web", "node", 5, Ignore, {});
+  ASSERT_TRUE(grown.ok()) << grown.error().message();
+  EXPECT_EQ(grown->view->nodes.size(), 5u);
+  ASSERT_EQ(grown->changes.size(), 1u);
+  const auto shrunk = clusters_->Scale(kAlice, "web", "node", 1, Ignore, {});
+  ASSERT_TRUE(shrunk.ok()) << shrunk.error().message();
+  ASSERT_EQ(shrunk->view->nodes.size(), 1u);
+  EXPECT_EQ(shrunk->view->nodes[0].name, "web/0");
+  EXPECT_EQ(hosts_["h1"]->Order(1).nodes_size() + hosts_["h2"]->Order(1).nodes_size(), 1);
+  const auto none = clusters_->Scale(kAlice, "web", "worker", 2, Ignore, {});
+  EXPECT_NE(none.error().message().find("it has: node"), std::string::npos);
+}
+
+TEST_F(MasterTest, AnotherImageMakesNodesAnewOnlyWhenThatIsSaid) {
+  Definition definition = Spread("i", 2);
+  ASSERT_TRUE(Create(definition).ok());
+  definition.roles[0].image = "other";
+  const auto refused = clusters_->Apply(kAlice, definition, false, false, Ignore, {});
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  const uint32_t before = master_->Find(1).vcluster->record.nodes(0).incarnation();
+  const auto applied = clusters_->Apply(kAlice, definition, false, true, Ignore, {});
+  ASSERT_TRUE(applied.ok()) << applied.error().message();
+  EXPECT_GT(master_->Find(1).vcluster->record.nodes(0).incarnation(), before);
+  const auto same = clusters_->Apply(kAlice, definition, true, false, Ignore, {});
+  EXPECT_TRUE(same->changes.empty());
+}
+
+TEST_F(MasterTest, AFullClusterSaysWhatIsShortAndNothingIsLeft) {
+  Limits limits;
+  limits.memory_bytes = uint64_t{100} << 30;
+  const auto made = Create(PlainDefinition("big", "tiny", 4, limits));
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code(), Code::kResourceExhausted);
+  EXPECT_NE(made.error().message().find("big/"), std::string::npos) << made.error().message();
+  EXPECT_TRUE(clusters_->List(kAlice, "").value().empty());
+}
+
+TEST_F(MasterTest, ADrainedHostGetsNoNodes) {
+  ASSERT_TRUE(clusters_->Drain(0, "h1", true).ok());
+  EXPECT_EQ(clusters_->Drain(kAlice, "h2", true).error().code(), Code::kPermissionDenied);
+  EXPECT_EQ(clusters_->Drain(0, "h9", true).error().code(), Code::kNotFound);
+  ASSERT_TRUE(Create(Spread("d", 2)).ok());
+  EXPECT_EQ(HostsOf("d"), (std::multiset<std::string>{"h2", "h2"}));
+  Open();  // It is durable.
+  for (const auto& [name, host] : hosts_) AddHost(name);
+  ASSERT_TRUE(Create(Spread("e", 2)).ok());
+  EXPECT_EQ(HostsOf("e"), (std::multiset<std::string>{"h2", "h2"}));
+  ASSERT_TRUE(clusters_->Drain(0, "h1", false).ok());
+  ASSERT_TRUE(Create(Spread("f", 2)).ok());
+  EXPECT_EQ(HostsOf("f"), (std::multiset<std::string>{"h1", "h2"}));
+}
+
+TEST_F(MasterTest, AHostThatRefusesItsOrdersIsNamed) {
+  hosts_["h1"]->refusal = Error(Code::kResourceExhausted, "h1: the disk is full");
+  const auto made = Create(Spread("x", 2));
+  ASSERT_FALSE(made.ok());
+  EXPECT_NE(made.error().message().find("the disk is full"), std::string::npos);
+  hosts_["h1"]->refusal.reset();
+  EXPECT_TRUE(Await([&] { return clusters_->List(kAlice, "").value().empty(); }));
+}
+
+TEST(LeadershipTest, OneLeadsAnotherFollowsAndWhoWasTakenOverFromChangesNothing) {
+  const auto store = records::MakeMemoryRecordStore(DesiredTables());
+  std::mutex mutex;
+  std::string leader;
+  Master* first_master = nullptr;
+  const auto start = [&](const std::string& name) {
+    Leadership::Options options;
+    options.master = Options(name);
+    options.beat_every = milliseconds(20);
+    options.takeover_after = milliseconds(100);
+    return std::make_unique<Leadership>(
+        options, *store,
+        [&, name](Master& master) {
+          const std::lock_guard lock(mutex);
+          leader += name + " ";
+          if (name == "m1") first_master = &master;
+        },
+        [](Master&) {});
+  };
+  const auto leads = [&](const std::string& who) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const std::lock_guard lock(mutex);
+      if (leader == who) return true;
+    }
+    return false;
+  };
+  auto m1 = start("m1");
+  ASSERT_TRUE(leads("m1 "));
+  auto m2 = start("m2");
+  EXPECT_EQ(m2->Leader(), "m1");
+  m1.reset();  // Gives the lead up.
+  ASSERT_TRUE(leads("m1 m2 "));
+
+  // A third that takes the lead by force, as after a silence of m2 that only m3 has seen.
+  auto forced = Master::Open(Options("m3"), *store);
+  ASSERT_TRUE(forced.ok());
+  EXPECT_EQ((*forced)->epoch(), 3u);
+  EXPECT_TRUE((*forced)->Beat().ok());
+  const auto stale = Master::Open(
+      [&] {
+        MasterOptions options = Options("m4");
+        options.takes_over_from = std::optional<std::string>("what m4 saw a while ago");
+        return options;
+      }(),
+      *store);
+  EXPECT_EQ(stale.error().code(), Code::kFailedPrecondition);
+}
+
+TEST(LeadershipTest, TheRecordsOfAnEarlierLeaderCannotBeWrittenAnyMore) {
+  const auto store = records::MakeMemoryRecordStore(DesiredTables());
+  const auto before = Master::Open(Options("m1"), *store).value();
+  const auto after = Master::Open(Options("m2"), *store).value();
+  auto record = NewVcluster(PlainDefinition("a", "tiny", 1, {}), kAlice, 0).value();
+  EXPECT_EQ(before->Add({record}).error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(before->Beat().error().code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(after->Add({record}).ok());
+}
+
+}  // namespace
+}  // namespace strata::vcluster

@@ -1,0 +1,142 @@
+#include "common/log.h"
+#include "common/records/etcd/etcd_record_store.h"
+#include "common/rpc/local_server.h"
+#include "common/rpc/tls_server.h"
+#include "vclusterd/daemon/roles.h"
+#include "vclusterd/master/leadership.h"
+#include "vclusterd/master/single_host.h"
+#include "vclusterd/master/tables.h"
+#include "vclusterd/remote/master_service.h"
+#include "vclusterd/remote/membership.h"
+#include "vclusterd/service/vcluster_service.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr std::chrono::seconds kShutdownGrace(2);
+constexpr int kBeatsPerTakeover = 3;
+constexpr int kLooksPerRecreation = 4;
+
+Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings,
+                                                        const std::string& host) {
+  if (settings.etcd.empty()) return OpenDesiredState(settings.state_dir);
+  records::EtcdOptions options;
+  ASSIGN_OR_RETURN(options.location, records::ParseEtcdLocation(settings.etcd));
+  options.location.ca_file = settings.etcd_ca;
+  options.location.certificate_file = settings.etcd_certificate;
+  options.location.key_file = settings.etcd_key;
+  options.location.insecure = settings.etcd_insecure;
+  options.host = host;
+  options.tables = DesiredTables();
+  ASSIGN_OR_RETURN(auto store, records::EtcdRecordStore::Open(options));
+  return std::unique_ptr<records::RecordStore>(std::move(store));
+}
+
+// What there is while this master leads.
+class Lead {
+ public:
+  Lead(HostSessionsOptions options, Membership& membership)
+      : options_(options), membership_(membership) {}
+
+  void Won(Master& master) {
+    const auto sessions = std::make_shared<HostSessions>(options_, master, membership_);
+    const std::lock_guard lock(mutex_);
+    sessions_ = sessions;
+    clusters_ = std::make_shared<Clusters>(master);
+  }
+
+  // Waits for calls that still use the master: they end, because it has been told to.
+  void Lost(Master& master) {
+    std::shared_ptr<HostSessions> sessions;
+    std::shared_ptr<Clusters> clusters;
+    {
+      const std::lock_guard lock(mutex_);
+      sessions = std::exchange(sessions_, nullptr);
+      clusters = std::exchange(clusters_, nullptr);
+    }
+    master.EndWaits();
+    AwaitLast(std::move(clusters));
+    AwaitLast(std::move(sessions));
+  }
+
+  std::shared_ptr<HostSessions> sessions() {
+    const std::lock_guard lock(mutex_);
+    return sessions_;
+  }
+  std::shared_ptr<Clusters> clusters() {
+    const std::lock_guard lock(mutex_);
+    return clusters_;
+  }
+
+ private:
+  template <typename T>
+  void AwaitLast(std::shared_ptr<T> object) {
+    std::unique_lock lock(mutex_);
+    while (object.use_count() > 1) ended_.wait_for(lock, std::chrono::milliseconds(10));
+  }
+
+  const HostSessionsOptions options_;
+  Membership& membership_;
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable ended_;
+  std::shared_ptr<HostSessions> sessions_;
+  std::shared_ptr<Clusters> clusters_;
+};
+
+}  // namespace
+
+Status RunMaster(const Settings& settings) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockState(settings.state_dir, "master"));
+  ASSIGN_OR_RETURN(const auto membership, Membership::Open(settings.state_dir));
+  ASSIGN_OR_RETURN(const net::Ipv4Prefix pool, net::Ipv4Prefix::Parse(settings.subnet_pool));
+  ASSIGN_OR_RETURN(const auto store, OpenStore(settings, membership->name()));
+  HostSessionsOptions sessions;
+  sessions.lost_after = std::chrono::milliseconds(settings.host_lost_ms);
+  sessions.report_every = sessions.lost_after / 7;
+  Lead lead(sessions, *membership);
+  Leadership::Options options;
+  options.master = MakeMasterOptions(membership->name(), pool);
+  options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
+  options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
+  // What depends on time is looked at often enough to be in time.
+  options.master.every =
+      std::min(options.master.every, options.master.recreate_after / kLooksPerRecreation);
+  options.takeover_after = std::chrono::milliseconds(settings.takeover_ms);
+  options.beat_every = options.takeover_after / kBeatsPerTakeover;
+  Leadership leadership(
+      options, *store, [&](Master& master) { lead.Won(master); },
+      [&](Master& master) { lead.Lost(master); });
+
+  std::vector<std::unique_ptr<grpc::Service>> for_hosts;
+  for_hosts.push_back(MakeMasterService(
+      [&] {
+        return LeaderView{lead.sessions(), leadership.Leader()};
+      },
+      *membership));
+  rpc::TlsServerOptions tls;
+  tls.addresses = {settings.listen};
+  tls.identity_path = membership->IdentityPath();
+  tls.authority_path = membership->AuthorityPath();
+  ASSIGN_OR_RETURN(const auto hosts, rpc::TlsServer::Start(tls, std::move(for_hosts)));
+  const auto clusters = [&]() -> Result<std::shared_ptr<Clusters>> {
+    if (auto own = lead.clusters()) return own;
+    const std::string leader = leadership.Leader();
+    return Error(Code::kUnavailable, leader.empty()
+                                         ? "no master leads just now: try again in some seconds"
+                                         : "host '" + leader + "' leads: ask its vclusterd");
+  };
+  ASSIGN_OR_RETURN(
+      const auto users,
+      rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
+        std::vector<std::unique_ptr<grpc::Service>> services;
+        services.push_back(MakeVclusterService(clusters, caller));
+        return services;
+      }));
+  LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);
+  rpc::WaitForStopSignal();
+  users->Shutdown(kShutdownGrace);
+  hosts->Shutdown(kShutdownGrace);
+  return Ok();
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,58 @@
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/mount.h"
+#include "common/rpc/local_server.h"
+#include "imaged/client/host_image_client.h"
+#include "vclusterd/daemon/roles.h"
+#include "vclusterd/master/single_host.h"
+#include "vclusterd/master/upgrade.h"
+#include "vclusterd/service/vcluster_service.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr std::chrono::seconds kShutdownGrace(2);
+
+// Everything of this host goes, whoever ordered it; and the records, which would have it made anew.
+Status TakeDown(const Settings& settings, const HostConfig& config,
+                imaged::HostImageClient& images) {
+  ASSIGN_OR_RETURN(const auto nodes,
+                   HostNodes::Open(config, images, [](const host::v1::PartStatus&) {}));
+  RETURN_IF_ERROR(nodes->RemoveAll(/*force=*/true));
+  RETURN_IF_ERROR(Unmount(config.object_mount->mountpoint, /*lazy=*/true));
+  return RemoveTree(settings.state_dir + "/vclusterd/desired");
+}
+
+}  // namespace
+
+Status RunSingleHost(const Settings& settings) {
+  ASSIGN_OR_RETURN(const UniqueFd lock, LockState(settings.state_dir, "vclusterd"));
+  ASSIGN_OR_RETURN(const HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(settings.imaged_socket));
+  ASSIGN_OR_RETURN(auto store, OpenDesiredState(settings.state_dir));
+  RETURN_IF_ERROR(UpgradeState(settings.state_dir, *store));
+  if (settings.down) {
+    store.reset();
+    return TakeDown(settings, config, *images);
+  }
+  ASSIGN_OR_RETURN(const auto host,
+                   SingleHost::Open(config, *images, *store,
+                                    {settings.overcommit_cpus, settings.overcommit_memory}));
+  const auto clusters = [&]() -> Result<std::shared_ptr<Clusters>> { return host->clusters(); };
+  ASSIGN_OR_RETURN(
+      const auto server,
+      rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
+        std::vector<std::unique_ptr<grpc::Service>> services;
+        services.push_back(MakeVclusterService(clusters, caller));
+        return services;
+      }));
+  LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +
+           std::string(layerfs::DriverName(config.driver)) + ", volumes " +
+           std::string(layerfs::VolumeKindName(config.volumes)));
+  rpc::WaitForStopSignal();
+  server->Shutdown(kShutdownGrace);
+  LOG_INFO("ends; the nodes run on");
+  return Ok();
+}
+
+}  // namespace strata::vcluster

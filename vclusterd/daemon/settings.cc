@@ -1,0 +1,120 @@
+#include "vclusterd/daemon/settings.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/digest.h"
+#include "common/file_io.h"
+#include "layerfs/volume/probe_volumes.h"
+#include "net/plan.h"
+#include "vclusterd/runtime/cgroups.h"
+
+namespace strata::vcluster {
+namespace {
+
+// The other programs lie beside this one.
+Result<std::string> ProgramDirectory() {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  if (n <= 0 || n == sizeof(path)) return Errno("readlink /proc/self/exe");
+  const std::string program(path, static_cast<size_t>(n));
+  return program.substr(0, program.rfind('/'));
+}
+
+// Containers must be able to reach the file, wherever this program was installed: the run directory
+// is passable, a build directory may not be.
+Result<std::string> ProvideVinit(const std::string& from, const std::string& run_dir) {
+  ASSIGN_OR_RETURN(const std::string program, ReadFile(from + "/vinit"));
+  const std::string path = run_dir + "/vinit";
+  const auto present = ReadFile(path);
+  // Left alone when it is the same: running nodes have it mounted, and all share its one page.
+  if (!present.ok() || *present != program) {
+    RETURN_IF_ERROR(WriteFileAtomically(path, program, 0755));
+  }
+  return path;
+}
+
+Status ChooseVolumes(const Settings& settings, HostConfig* config) {
+  config->lvm_pool = settings.volume_pool;
+  config->disk_bytes_default = settings.volume_size;
+  if (settings.volumes.empty()) {
+    config->volumes = settings.volume_pool.empty() ? layerfs::PickVolumeKind(settings.state_dir)
+                                                   : layerfs::VolumeKind::kLvmThin;
+  } else {
+    ASSIGN_OR_RETURN(config->volumes, layerfs::ParseVolumeKind(settings.volumes));
+  }
+  if ((config->volumes == layerfs::VolumeKind::kLvmThin) == settings.volume_pool.empty()) {
+    return Error(Code::kInvalidArgument, "--volumes lvm-thin and --volume-pool go together");
+  }
+  if (settings.volume_size != 0) {
+    RETURN_IF_ERROR(layerfs::CheckVolumeSize(settings.volume_size), "--volume-size");
+    if (config->volumes == layerfs::VolumeKind::kNone) {
+      return Error(Code::kUnsupported, "--volume-size: no kind of volume works here");
+    }
+  }
+  return Ok();
+}
+
+// A path that stays the same whatever the working directory is, without symbolic links: the
+// instance's name is made from it.
+Result<std::string> Canonical(const std::string& path) {
+  RETURN_IF_ERROR(MakeDirectories(path));
+  return CanonicalPath(path);
+}
+
+}  // namespace
+
+Status MakePathsCanonical(Settings* settings) {
+  ASSIGN_OR_RETURN(settings->state_dir, Canonical(settings->state_dir));
+  ASSIGN_OR_RETURN(settings->run_dir, Canonical(settings->run_dir));
+  if (settings->imaged_socket.empty()) settings->imaged_socket = ImagedSocket(settings->run_dir);
+  return Ok();
+}
+
+Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind) {
+  const std::string directory = state_dir + "/vclusterd";
+  // The name that the first versions used, for the process that has nodes.
+  const std::string path = directory + (kind == "master" ? "/master.lock" : "/lock");
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, Open(path, O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Errno("lock " + path);
+    return Error(Code::kFailedPrecondition, "another " + kind + " serves " + state_dir);
+  }
+  return lock;
+}
+
+Result<HostConfig> MakeHostConfig(const Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
+  HostConfig config;
+  config.state_dir = settings.state_dir;
+  config.id_first = settings.id_base;
+  config.record_starts = std::chrono::seconds(settings.record_starts_s);
+  config.layerfs_binary = programs + "/layerfs";
+  config.object_mount = layerfs::ObjectMountSpec{.mountpoint = settings.run_dir + "/objects",
+                                                 .imaged_socket = settings.imaged_socket,
+                                                 .binary = programs + "/layerfs-objects"};
+  ASSIGN_OR_RETURN(config.pool, net::Ipv4Prefix::Parse(settings.subnet_pool));
+  if (config.pool.length > net::kClusterPrefixLength || config.pool.length < 8) {
+    return Error(Code::kInvalidArgument, "--subnet-pool is a /8 to /24");
+  }
+  if (settings.id_base < kIdCount) {
+    return Error(Code::kInvalidArgument, "--id-base is at least 65536");
+  }
+  RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
+  config.host.run_dir = settings.run_dir;
+  config.host.instance = Hasher::Of(settings.state_dir).Hex().substr(0, net::kInstanceDigits);
+  config.host.node_binary = programs + "/strata-node";
+  config.host.unified_cgroups = HasUnifiedCgroups();
+  ASSIGN_OR_RETURN(config.host.vinit, ProvideVinit(programs, settings.run_dir));
+  if (settings.driver.empty()) {
+    ASSIGN_OR_RETURN(config.driver, layerfs::PickDriver(settings.state_dir));
+  } else {
+    ASSIGN_OR_RETURN(config.driver, layerfs::ParseDriver(settings.driver));
+  }
+  RETURN_IF_ERROR(ChooseVolumes(settings, &config));
+  return config;
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,51 @@
+// What vclusterd is started with, and what follows from it on this host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/paths.h"
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "vclusterd/host/host_config.h"
+
+namespace strata::vcluster {
+
+struct Settings {
+  std::string state_dir = DefaultStateDir();
+  std::string run_dir = DefaultRunDir();
+  std::string imaged_socket;  // Empty: in run_dir.
+  std::string subnet_pool = "10.90.0.0/16";
+  uint32_t id_base = 1'000'000;
+  std::string driver;   // Empty: the better one.
+  std::string volumes;  // Empty: the best kind that works.
+  std::string volume_pool;
+  uint64_t volume_size = 0;
+  uint32_t record_starts_s = 20;
+  bool down = false;
+  // Of a cluster of hosts.
+  std::string listen;   // "10.0.0.1:7445"
+  std::string masters;  // "lab-1=10.0.0.1:7445,…"
+  std::string etcd;     // "etcd://…"; empty: the records are this host's own.
+  std::string etcd_ca;
+  std::string etcd_certificate;
+  std::string etcd_key;
+  bool etcd_insecure = false;
+  uint32_t takeover_ms = 6000;
+  uint32_t host_lost_ms = 15'000;
+  uint32_t recreate_ms = 60'000;
+  uint32_t fence_ms = 30'000;
+  double overcommit_cpus = 16;
+  double overcommit_memory = 2;
+  std::vector<std::string> labels;
+};
+
+// Directories that exist, by paths that stay the same whatever the working directory is.
+Status MakePathsCanonical(Settings* settings);
+// One process of this kind ("vclusterd", "master") per state directory, held until it ends.
+Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind);
+// For a process that runs nodes.
+Result<HostConfig> MakeHostConfig(const Settings& settings);
+
+}  // namespace strata::vcluster

@@ -1,0 +1,38 @@
+// What a host's part of vclusterd is started with.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "layerfs/root.h"
+#include "layerfs/volume/volume_store.h"
+#include "net/ipv4.h"
+#include "net/ports.h"
+#include "vclusterd/runtime/node_spec.h"
+
+namespace strata::vcluster {
+
+struct HostConfig {
+  std::string state_dir;  // …/vclusterd below it is ours.
+  HostLayout host;
+  net::Ipv4Prefix pool;
+  net::PortRange ports;  // Of this host, for nodes that ask for any.
+  uint32_t id_first = 1'000'000;
+  layerfs::Driver driver = layerfs::Driver::kKernel;
+  std::string layerfs_binary = "layerfs";
+  // For nodes with a limit of disk, and the limit of those whose user says none (0: no limit).
+  layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
+  std::string lvm_pool;
+  uint64_t disk_bytes_default = 0;
+  // How long the first start of an image is watched; 0: not at all.
+  std::chrono::milliseconds record_starts{0};
+  std::optional<layerfs::ObjectMountSpec>
+      object_mount;  // For roots whose objects are not all here.
+  // Before a node that broke down is started again: doubled each time, up to the second one.
+  std::chrono::milliseconds restart_pause{1000};
+  std::chrono::milliseconds restart_pause_max{60'000};
+};
+
+}  // namespace strata::vcluster

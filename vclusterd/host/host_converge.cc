@@ -1,0 +1,563 @@
+// From an order to what it says.
+#include <algorithm>
+
+#include "common/log.h"
+#include "net/plan.h"
+#include "vclusterd/host/host_nodes.h"
+#include "vclusterd/host/node_command.h"
+#include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/node_files.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using host::v1::NodeOrder;
+using std::chrono::milliseconds;
+
+// A node that ran for so long starts again after the first pause.
+constexpr std::chrono::minutes kStableTime(10);
+constexpr milliseconds kRemovalGrace(2000);
+
+double Milliseconds(Clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+// As wait(2) tells it; clean when process 1 exited with 0.
+std::string HowItEnded(std::optional<int> status) {
+  if (!status.has_value()) return "its process 1 ended";
+  if (WIFSIGNALED(*status)) {
+    return "its process 1 was killed by signal " + std::to_string(WTERMSIG(*status));
+  }
+  return "its process 1 ended with exit code " + std::to_string(WEXITSTATUS(*status));
+}
+
+bool MayRestart(const NodeOrder& order, std::optional<int> status) {
+  if (order.restart() == host::v1::NEVER) return false;
+  const bool clean = status.has_value() && WIFEXITED(*status) && WEXITSTATUS(*status) == 0;
+  return order.restart() == host::v1::ALWAYS || !clean;
+}
+
+std::string PeersOf(const host::v1::Part& order) {
+  std::string text = " ";  // Never empty: that means unknown.
+  for (const host::v1::Peer& peer : order.peers()) text += peer.SerializeAsString();
+  return text;
+}
+
+Limits LimitsOf(const NodeOrder& order) {
+  Limits limits;
+  limits.cpus = order.limits().cpus();
+  limits.memory_bytes = order.limits().memory_bytes();
+  limits.processes = order.limits().processes();
+  limits.network_bits_per_s = order.limits().network_bits_per_s();
+  limits.io_bytes_per_s = order.limits().io_bytes_per_s();
+  return limits;
+}
+
+}  // namespace
+
+void HostNodes::EnqueueAll(const PartPtr& part) {
+  std::vector<uint32_t> indices;
+  {
+    const std::lock_guard lock(part->mutex);
+    for (const auto& [index, node] : part->nodes) indices.push_back(index);
+  }
+  for (const uint32_t index : indices) Enqueue(part, index);
+}
+
+void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
+  NodePtr node;
+  bool waits = false;  // For a hook of the user's, which may take long.
+  {
+    const std::lock_guard lock(part->mutex);
+    const auto found = part->nodes.find(index);
+    if (found == part->nodes.end() || found->second->queued) return;
+    node = found->second;
+    node->queued = true;
+    ++part->jobs;
+    waits = !TakeJob(part, node, index).wanted.has_value() && node->local.has_on_destroy();
+  }
+  WorkQueue& queue = waits ? waiters_ : starters_;
+  queue.Push([this, part, node, index] { Converge(part, node, index); });
+}
+
+void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t index) {
+  {
+    const std::lock_guard working(node->work);
+    Job job;
+    {
+      const std::lock_guard lock(part->mutex);
+      node->queued = false;
+      job = TakeJob(part, node, index);
+    }
+    const Status done = MakeSo(job);
+    const std::lock_guard lock(part->mutex);
+    node->revision = job.order.revision();
+    if (!done.ok()) {
+      node->problem = done.error();
+      if (job.wanted.has_value()) node->state = host::v1::BREAKDOWN;
+      LOG_WARNING("node " + job.id + ": " + done.error().message());
+    }
+    if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
+      TryAgainLater(job);
+    }
+  }
+  EndJob(part);
+}
+
+// REQUIRES: part->mutex is held.
+void HostNodes::TryAgainLater(Job& job) {
+  Node& tried = *job.node;
+  const bool removal = !job.wanted.has_value();
+  const bool never = !removal && (job.wanted->restart() == host::v1::NEVER ||
+                                  job.wanted->intent() != host::v1::RUN);
+  if (tried.waiting || never || tried.pause == milliseconds::max()) return;
+  tried.waiting = true;
+  tried.pause = std::clamp(tried.pause * 2, config_.restart_pause, config_.restart_pause_max);
+  const PartPtr part = job.part;
+  const NodePtr node = job.node;
+  const uint32_t index = job.local.index();
+  starters_.Push(
+      [this, part, node, index] {
+        {
+          const std::lock_guard lock(part->mutex);
+          node->waiting = false;
+          node->due = true;
+        }
+        Enqueue(part, index);
+      },
+      tried.pause);
+}
+
+// After Ok the node is as the order says, or the waiters go on with it.
+Status HostNodes::MakeSo(Job& job) {
+  const bool another =
+      job.wanted.has_value() && job.wanted->incarnation() != job.local.incarnation();
+  if (!job.wanted.has_value() || another) RETURN_IF_ERROR(RemoveNode(job));
+  if (!job.wanted.has_value()) return Ok();
+  if (!job.local.made()) RETURN_IF_ERROR(MakeNode(job));
+  RETURN_IF_ERROR(AssignPorts(job));
+  if (job.wanted->intent() == host::v1::STOP) {
+    return StopNode(job, milliseconds(job.wanted->stop_grace_ms()));
+  }
+  bool asked = false;
+  bool due = false;
+  bool broken = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    Node& node = *job.node;
+    asked = std::exchange(node.attempt, job.wanted->attempt()) != job.wanted->attempt();
+    due = std::exchange(node.due, false);
+    broken = node.state == host::v1::BREAKDOWN;
+    if (asked) node.pause = milliseconds(0);
+  }
+  if (job.record.has_value() && !NodeRuntime::IsRunning(*job.record)) {
+    RETURN_IF_ERROR(ClearBreakdown(job));
+    broken = true;
+    due = false;
+  }
+  if (job.record.has_value()) {
+    RETURN_IF_ERROR(UpdateRunning(job));
+    if (broken && asked) {
+      waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
+        Settle(part, node, index);
+      });
+    }
+    return Ok();
+  }
+  if (broken && !asked && !due) return Ok();
+  if (job.wanted->intent() == host::v1::HOLD) {
+    const std::lock_guard lock(job.part->mutex);
+    job.node->state = host::v1::STOPPED;
+    job.node->problem.reset();
+    return Ok();
+  }
+  return StartNode(job);
+}
+
+Status HostNodes::RemoveNode(Job& job) {
+  {
+    const std::lock_guard lock(job.part->mutex);
+    job.node->state = host::v1::REMOVING;
+    job.node->problem.reset();
+    job.node->stopping = true;
+  }
+  const bool running = job.record.has_value() && NodeRuntime::IsRunning(*job.record);
+  if (running && job.local.created() && job.local.has_on_destroy() &&
+      !job.local.on_destroy().argv().empty()) {
+    // Its failure must not keep the node alive.
+    RecordHook(job, RunHook(*life_, TargetOf(job), "on-destroy", job.local.on_destroy(), closing_));
+    RETURN_IF_ERROR(closing_.Check());  // It runs again at the next start.
+  }
+  RETURN_IF_ERROR(life_->Stop(job.id, job.local, job.record, kRemovalGrace));
+  RETURN_IF_ERROR(life_->Remove(job.id, job.local, job.order.force_removal()));
+  const std::string tree = job.local.tree_path();
+  {
+    const std::lock_guard lock(job.part->mutex);
+    ++job.part->changes;
+    job.node->record.reset();
+    job.node->stopping = false;
+    job.record.reset();
+    if (job.wanted.has_value()) {
+      job.local.Clear();
+      job.local.set_index(job.wanted->index());
+      job.local.set_incarnation(job.wanted->incarnation());
+      *job.local.mutable_on_destroy() = job.wanted->on_destroy();
+      job.node->local = job.local;
+      job.node->state = host::v1::MAKING;
+      job.node->hooks.clear();
+    } else {
+      job.part->nodes.erase(job.local.index());
+    }
+  }
+  if (!tree.empty()) ForgetUnusedTree(tree);
+  return Ok();
+}
+
+void HostNodes::ForgetUnusedTree(const std::string& tree_path) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, part] : parts_) {
+    const std::lock_guard part_lock(part->mutex);
+    for (const auto& [index, node] : part->nodes) {
+      if (node->local.tree_path() == tree_path) return;
+    }
+  }
+  life_->ForgetTree(tree_path);
+}
+
+Status HostNodes::MakeNode(Job& job) {
+  bool start_unknown = false;
+  Status made = life_->Make(job.id, job.order.owner_uid(), *job.wanted, &job.local, &start_unknown);
+  if (!made.ok()) {
+    // The next try begins with nothing.
+    Status removed = life_->Remove(job.id, job.local, /*force=*/true);
+    if (!removed.ok()) LOG_WARNING("node " + job.id + ": " + removed.error().message());
+    return made;
+  }
+  job.local.set_made(true);
+  const std::lock_guard lock(job.part->mutex);
+  job.node->local = job.local;
+  job.node->start_unknown = start_unknown;
+  ++job.part->changes;
+  return Ok();
+}
+
+Status HostNodes::StartNode(Job& job) {
+  const auto start = Clock::now();
+  bool watched = false;
+  bool recovering = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    watched = std::exchange(job.node->start_unknown, false);
+    recovering = job.node->recovering;
+  }
+  ASSIGN_OR_RETURN(const NodeRecord record, life_->Start(SpecOf(job), job.local, watched));
+  const bool settles = job.wanted->has_ready() || (recovering && job.wanted->has_on_recovery()) ||
+                       (!job.local.created() && job.wanted->has_on_create());
+  {
+    const std::lock_guard lock(job.part->mutex);
+    Node& node = *job.node;
+    node.record = record;
+    node.problem.reset();
+    node.started_at = Clock::now();
+    node.start_ms = Milliseconds(node.started_at - start);
+    node.peers = PeersOf(job.order);
+    node.limits = job.wanted->limits().SerializeAsString();
+    if (recovering) ++node.restarts;
+    node.state = settles ? host::v1::STARTING : host::v1::READY;
+    if (!settles) {
+      node.recovering = false;
+      if (!node.local.created()) {
+        node.local.set_created(true);
+        ++job.part->changes;
+      }
+    }
+  }
+  RETURN_IF_ERROR(watch_->Add(job.id, record.init));
+  // Its link is there only now.
+  if (job.wanted->limits().network_bits_per_s() != 0) RETURN_IF_ERROR(UpdateNetwork());
+  if (settles) {
+    waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
+      Settle(part, node, index);
+    });
+  }
+  return Ok();
+}
+
+Status HostNodes::StopNode(Job& job, milliseconds grace) {
+  {
+    const std::lock_guard lock(job.part->mutex);
+    if (job.node->state == host::v1::STOPPED && !job.record.has_value()) return Ok();
+    job.node->stopping = true;
+  }
+  ASSIGN_OR_RETURN(const uint64_t used_bytes, life_->Stop(job.id, job.local, job.record, grace));
+  const std::lock_guard lock(job.part->mutex);
+  Node& node = *job.node;
+  node.record.reset();
+  node.ended.reset();
+  node.stopping = false;
+  node.state = host::v1::STOPPED;
+  node.problem.reset();
+  node.recovering = false;
+  node.attempt = job.wanted->attempt();
+  node.pause = milliseconds(0);
+  if (used_bytes != 0) node.upper_bytes = used_bytes;
+  return Ok();
+}
+
+// What liblxc left of a node that ended by itself; and whether its policy has it started again.
+Status HostNodes::ClearBreakdown(Job& job) {
+  ASSIGN_OR_RETURN(const uint64_t used_bytes,
+                   life_->Stop(job.id, job.local, job.record, milliseconds(0)));
+  job.record.reset();
+  const std::lock_guard lock(job.part->mutex);
+  Node& node = *job.node;
+  // Its monitor has reaped it by now.
+  const std::optional<int> status = ExitStatus(node.ended);
+  node.ended.reset();
+  node.record.reset();
+  node.state = host::v1::BREAKDOWN;
+  node.problem = Error(Code::kFailedPrecondition, HowItEnded(status));
+  node.recovering = true;
+  if (used_bytes != 0) node.upper_bytes = used_bytes;
+  if (Clock::now() - node.started_at > kStableTime) node.pause = milliseconds(0);
+  if (!MayRestart(*job.wanted, status)) node.pause = milliseconds::max();
+  return Ok();
+}
+
+void HostNodes::PauseFenced() {
+  std::vector<PartPtr> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, part] : parts_) parts.push_back(part);
+  }
+  for (const PartPtr& part : parts) {
+    std::vector<std::pair<uint32_t, NodePtr>> nodes;
+    {
+      const std::lock_guard lock(part->mutex);
+      for (const NodeOrder& order : part->order.nodes()) {
+        if (order.fenced()) nodes.emplace_back(order.index(), part->nodes.at(order.index()));
+      }
+    }
+    for (const auto& [index, node] : nodes) {
+      const std::lock_guard working(node->work);
+      std::optional<NodeRecord> record;
+      {
+        const std::lock_guard lock(part->mutex);
+        if (node->state == host::v1::READY || node->state == host::v1::STARTING) {
+          record = node->record;
+        }
+      }
+      if (!record.has_value()) continue;
+      const Status frozen = life_->runtime().Freeze(*record);
+      const std::string id = NodeId(part->order.number(), index);
+      if (!frozen.ok()) {
+        // It must not run on: another one may.
+        LOG_ERROR("node " + id + " cannot be paused and is killed: " + frozen.error().message());
+        if (const auto init = OpenProcess(record->init); init.ok()) KillProcess(*init);
+        continue;
+      }
+      LOG_WARNING("node " + id + " is paused: no master is heard");
+      const std::lock_guard lock(part->mutex);
+      node->state = host::v1::PAUSED;
+      node->problem = Error(Code::kUnavailable, "paused: its host heard no master");
+    }
+    if (!nodes.empty()) Tell(part);
+  }
+}
+
+Status HostNodes::UpdateRunning(Job& job) {
+  bool paused = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    paused = job.node->state == host::v1::PAUSED;
+  }
+  if (paused) {
+    RETURN_IF_ERROR(life_->runtime().Thaw(*job.record));
+    const std::lock_guard lock(job.part->mutex);
+    job.node->state = job.local.created() ? host::v1::READY : host::v1::STARTING;
+    if (!job.local.created()) {
+      waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
+        Settle(part, node, index);
+      });
+    }
+  }
+  const std::string peers = PeersOf(job.order);
+  const std::string limits = job.wanted->limits().SerializeAsString();
+  bool new_peers = false;
+  bool new_limits = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    new_peers = job.node->peers != peers;
+    new_limits = job.node->limits != limits;
+    if (job.node->state != host::v1::BREAKDOWN) job.node->problem.reset();
+  }
+  if (new_peers) {
+    RETURN_IF_ERROR(WriteNodeFiles(SpecOf(job), config_.host.NodeDir(job.id)));
+  }
+  if (new_limits) {
+    RETURN_IF_ERROR(LimitCgroupsOf(job.record->init.pid, LimitsOf(*job.wanted)));
+    RETURN_IF_ERROR(UpdateNetwork());
+  }
+  const std::lock_guard lock(job.part->mutex);
+  job.node->peers = peers;
+  job.node->limits = limits;
+  return Ok();
+}
+
+void HostNodes::Settle(const PartPtr& part, const NodePtr& node, uint32_t index) {
+  Job job;
+  {
+    const std::lock_guard lock(part->mutex);
+    job = TakeJob(part, node, index);
+    if (!job.record.has_value() || !job.wanted.has_value()) return;
+    node->state = host::v1::STARTING;
+    node->problem.reset();
+  }
+  Tell(part);
+  const Status ready = BecomeReady(job);
+  {
+    const std::lock_guard lock(part->mutex);
+    // It may have been stopped, or started anew, meanwhile.
+    if (!node->record.has_value() || node->record->init != job.record->init) return;
+    if (closing_.cancelled() || node->state != host::v1::STARTING) return;
+    node->state = ready.ok() ? host::v1::READY : host::v1::BREAKDOWN;
+    if (ready.ok()) {
+      node->recovering = false;
+      if (!node->local.created()) ++part->changes;
+      node->local.set_created(true);
+    } else {
+      node->problem = ready.error();
+    }
+  }
+  Tell(part);
+}
+
+Status HostNodes::BecomeReady(Job& job) {
+  const ExecTarget target = TargetOf(job);
+  bool recovering = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    recovering = job.node->recovering;
+  }
+  const auto run = [&](const std::string& hook, const host::v1::Command& command) -> Status {
+    host::v1::HookRun done = RunHook(*life_, target, hook, command, closing_);
+    const std::string problem = done.problem();
+    RecordHook(job, std::move(done));
+    return problem.empty() ? Ok() : Status(Error(Code::kFailedPrecondition, problem));
+  };
+  if (!job.local.created() && job.wanted->has_on_create()) {
+    RETURN_IF_ERROR(run("on-create", job.wanted->on_create()));
+  } else if (recovering && job.wanted->has_on_recovery()) {
+    RETURN_IF_ERROR(run("on-recovery", job.wanted->on_recovery()));
+  }
+  if (!job.wanted->has_ready()) return Ok();
+  return AwaitReady(*life_, target, job.wanted->address(), job.wanted->ready(), closing_);
+}
+
+void HostNodes::RecordHook(const Job& job, host::v1::HookRun run) {
+  if (!run.problem().empty()) LOG_WARNING("node " + job.id + ": " + run.problem());
+  const std::lock_guard lock(job.part->mutex);
+  job.node->hooks[run.hook()] = std::move(run);
+}
+
+void HostNodes::EndJob(const PartPtr& part) {
+  {
+    const std::lock_guard lock(part->mutex);
+    --part->jobs;
+  }
+  Tell(part);
+}
+
+void HostNodes::Tell(const PartPtr& part) {
+  const std::lock_guard told(part->told);
+  std::optional<host::v1::HostPart> file;
+  bool gone = false;
+  uint32_t number = 0;
+  uint64_t changes = 0;
+  {
+    const std::lock_guard lock(part->mutex);
+    if (part->removed) return;
+    number = part->order.number();
+    changes = part->changes;
+    gone = part->jobs == 0 && part->nodes.empty() && part->order.nodes().empty();
+    if (part->jobs == 0 && changes != part->written) file = FileOf(*part);
+  }
+  Status written = Ok();
+  if (gone) {
+    // Its bridge goes while the number is still taken.
+    written = UpdateNetwork();
+    if (written.ok()) written = store_.Remove(number);
+  } else if (file.has_value()) {
+    written = life_->Sync();
+    if (written.ok()) written = store_.Write(*file);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    const std::lock_guard part_lock(part->mutex);
+    if (!written.ok()) {
+      LOG_ERROR("part " + std::to_string(number) + ": " + written.error().message());
+      for (const auto& [index, node] : part->nodes) {
+        if (node->state == host::v1::READY) node->problem = written.error();
+      }
+    } else if (gone) {
+      part->removed = true;
+      parts_.erase(number);
+    } else if (file.has_value()) {
+      part->written = changes;
+    }
+  }
+  listener_(StatusOf(part, /*with_usage=*/false));
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+void HostNodes::NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd) {
+  const size_t dash = id.find('-');
+  const auto number = static_cast<uint32_t>(std::stoul(id.substr(0, dash)));
+  const auto index = static_cast<uint32_t>(std::stoul(id.substr(dash + 1)));
+  const PartPtr part = Find(number);
+  if (part == nullptr) return;
+  {
+    const std::lock_guard lock(part->mutex);
+    const auto found = part->nodes.find(index);
+    if (found == part->nodes.end()) return;
+    Node& node = *found->second;
+    if (node.stopping || !node.record.has_value() || node.record->init != init) return;
+    node.ended = std::move(pid_fd);
+    node.state = host::v1::BREAKDOWN;
+    node.problem = Error(Code::kFailedPrecondition, "its process 1 ended");
+  }
+  Enqueue(part, index);
+}
+
+NodeSpec HostNodes::SpecOf(const Job& job) const {
+  const host::v1::Part& order = job.order;
+  const NodeOrder& node = *job.wanted;
+  NodeSpec spec;
+  spec.id = job.id;
+  for (const host::v1::Peer& peer : order.peers()) {
+    spec.peers.push_back({peer.hostname(),
+                          {peer.aliases().begin(), peer.aliases().end()},
+                          net::Ipv4::Parse(peer.address()).value_or(net::Ipv4())});
+  }
+  spec.self = {node.hostname(), {}, net::Ipv4::Parse(node.address()).value_or(net::Ipv4())};
+  spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
+  spec.gateway = spec.prefix.Host(net::kGatewayHost);
+  spec.bridge = net::BridgeName(config_.host.instance, order.number());
+  spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
+  spec.id_first = job.id_first;
+  spec.limits = LimitsOf(node);
+  spec.machine_id = node.machine_id();
+  spec.ssh = {order.ssh_login_seed(), order.ssh_host_seed()};
+  if (node.command().empty()) {
+    spec.command.assign(job.local.command().begin(), job.local.command().end());
+  } else {
+    spec.command.assign(node.command().begin(), node.command().end());
+  }
+  spec.env.assign(job.local.env().begin(), job.local.env().end());
+  spec.env.insert(spec.env.end(), node.env().begin(), node.env().end());
+  return spec;
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,412 @@
+// Orders, states, and what is asked about single nodes.
+#include "vclusterd/host/host_nodes.h"
+
+#include <algorithm>
+
+#include "common/file_io.h"
+#include "common/log.h"
+#include "common/parallel.h"
+#include "net/apply.h"
+#include "net/plan.h"
+
+namespace strata::vcluster {
+namespace {
+
+using host::v1::NodeOrder;
+using host::v1::NodeStatus;
+using host::v1::PartStatus;
+
+// A start mostly waits: for the kernel's namespaces, for liblxc's own processes.
+constexpr size_t kStartThreads = 8;
+constexpr size_t kWaitThreads = 64;
+// Of a hook's output, when nobody asks for all of it.
+constexpr size_t kHookOutputTold = 1024;
+
+// The end of a text in UTF-8.
+std::string LastOf(const std::string& output) {
+  if (output.size() <= kHookOutputTold) return output;
+  size_t start = output.size() - kHookOutputTold;
+  while (start < output.size() && (static_cast<uint8_t>(output[start]) & 0xc0) == 0x80) ++start;
+  return output.substr(start);
+}
+
+// Greater than all of an earlier process, as long as there was less than one status a microsecond.
+uint64_t FirstSequence() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
+}
+
+}  // namespace
+
+HostNodes::HostNodes(HostConfig config, OwnerIds owners, Listener listener)
+    : config_(std::move(config)),
+      listener_(std::move(listener)),
+      store_(config_.state_dir + "/vclusterd/parts"),
+      owners_(std::move(owners)),
+      sequence_(FirstSequence()),
+      starters_(kStartThreads),
+      waiters_(kWaitThreads) {}
+
+Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
+                                                   imaged::HostImageClient& images,
+                                                   Listener listener) {
+  RETURN_IF_ERROR(MakeDirectories(config.state_dir + "/vclusterd", 0755));
+  RETURN_IF_ERROR(MakeDirectories(config.host.run_dir));
+  ASSIGN_OR_RETURN(OwnerIds owners,
+                   OwnerIds::Load(config.state_dir + "/vclusterd/owners.json", config.id_first));
+  std::unique_ptr<HostNodes> nodes(
+      new HostNodes(std::move(config), std::move(owners), std::move(listener)));
+  ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
+  ASSIGN_OR_RETURN(nodes->watch_,
+                   NodeWatch::Start([raw = nodes.get()](const std::string& id,
+                                                        const ProcessId& init, UniqueFd pid_fd) {
+                     raw->NodeEnded(id, init, std::move(pid_fd));
+                   }));
+  RETURN_IF_ERROR(nodes->Recover());
+  return nodes;
+}
+
+HostNodes::~HostNodes() {
+  closing_.Cancel();
+  waiters_.Close();
+  starters_.Close();
+  watch_.reset();
+}
+
+HostNodes::PartPtr HostNodes::Find(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = parts_.find(number);
+  return found == parts_.end() ? nullptr : found->second;
+}
+
+HostNodes::PartPtr HostNodes::FindOrAdd(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  PartPtr& part = parts_[number];
+  if (part == nullptr) part = std::make_shared<Part>();
+  return part;
+}
+
+HostNodes::Job HostNodes::TakeJob(const PartPtr& part, const NodePtr& node, uint32_t index) {
+  Job job;
+  job.part = part;
+  job.node = node;
+  job.id = NodeId(part->order.number(), index);
+  job.order = part->order;
+  for (const NodeOrder& order : part->order.nodes()) {
+    if (order.index() == index) job.wanted = order;
+  }
+  job.local = node->local;
+  job.record = node->record;
+  job.id_first = part->id_first;
+  return job;
+}
+
+Result<HostNodes::Job> HostNodes::JobOn(uint32_t number, uint32_t index) {
+  const PartPtr part = Find(number);
+  if (part != nullptr) {
+    const std::lock_guard lock(part->mutex);
+    if (const auto found = part->nodes.find(index); found != part->nodes.end()) {
+      return TakeJob(part, found->second, index);
+    }
+  }
+  return Error(Code::kNotFound, "node " + NodeId(number, index) + " is not on this host");
+}
+
+host::v1::HostPart HostNodes::FileOf(const Part& part) const {
+  host::v1::HostPart file;
+  *file.mutable_order() = part.order;
+  for (const auto& [index, node] : part.nodes) *file.add_nodes() = node->local;
+  return file;
+}
+
+Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Part>& orders) {
+  for (const host::v1::Part& order : orders) RETURN_IF_ERROR(CheckPart(order));
+  const std::lock_guard applying(apply_mutex_);
+  std::vector<PartPtr> taken(orders.size());
+  RETURN_IF_ERROR(ParallelFor(
+      orders.size(),
+      [&](size_t i) -> Status {
+        if (IsUnreadable(orders[i].number())) return Ok();
+        ASSIGN_OR_RETURN(taken[i], TakeOrder(orders[i]));
+        return Ok();
+      },
+      kStartThreads));
+  std::erase(taken, nullptr);
+  Status network = taken.empty() ? Ok() : UpdateNetwork();
+  for (const PartPtr& part : taken) EnqueueAll(part);
+  RETURN_IF_ERROR(network.ok() ? Ok() : Status(network.error().Wrap("network")));
+  std::vector<PartStatus> statuses;
+  for (const host::v1::Part& order : orders) {
+    statuses.push_back(IsUnreadable(order.number()) ? UnreadableStatus(order)
+                                                    : StatusOf(order.number(), false));
+  }
+  return statuses;
+}
+
+Status HostNodes::RemoveAll(bool force) {
+  std::vector<host::v1::Part> removals;
+  for (const PartStatus& status : Statuses(/*with_usage=*/false)) {
+    host::v1::Part& removal = removals.emplace_back();
+    removal.set_number(status.number());
+    removal.set_revision(status.revision() + 1);
+    removal.set_force_removal(force);
+  }
+  RETURN_IF_ERROR(Apply(removals));
+  std::unique_lock lock(mutex_);
+  while (!parts_.empty()) {
+    for (const auto& [number, part] : parts_) {
+      const std::lock_guard part_lock(part->mutex);
+      for (const auto& [index, node] : part->nodes) {
+        if (node->problem.has_value() && node->revision == part->order.revision()) {
+          return node->problem->Wrap("node " + NodeId(number, index));
+        }
+      }
+    }
+    changed_.wait_for(lock, std::chrono::seconds(1));
+  }
+  return Ok();
+}
+
+bool HostNodes::IsUnreadable(uint32_t number) const {
+  return std::find(unreadable_.begin(), unreadable_.end(), number) != unreadable_.end();
+}
+
+// Every node of it is as broken as the file is.
+PartStatus HostNodes::UnreadableStatus(const host::v1::Part& order) {
+  PartStatus status;
+  status.set_number(order.number());
+  status.set_revision(order.revision());
+  status.set_sequence(++sequence_);
+  const auto add = [&](uint32_t index, uint32_t incarnation, host::v1::NodeState state) {
+    NodeStatus* node = status.add_nodes();
+    node->set_index(index);
+    node->set_incarnation(incarnation);
+    node->set_revision(order.revision());
+    node->set_state(state);
+    node->set_problem(store_.PathOf(order.number()) +
+                      " cannot be read: put it right and restart vclusterd; its nodes are left "
+                      "alone until then");
+    node->set_problem_code(static_cast<int>(Code::kCorrupt));
+  };
+  for (const NodeOrder& node : order.nodes()) {
+    add(node.index(), node.incarnation(), host::v1::BREAKDOWN);
+  }
+  if (order.nodes().empty()) add(0, 0, host::v1::REMOVING);
+  return status;
+}
+
+Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
+  if (order.nodes().empty() && Find(order.number()) == nullptr) return PartPtr();
+  ASSIGN_OR_RETURN(const uint32_t id_first, owners_.RangeOf(order.owner_uid()));
+  while (true) {
+    const PartPtr part = FindOrAdd(order.number());
+    const std::lock_guard told(part->told);
+    host::v1::HostPart file;
+    {
+      const std::lock_guard lock(part->mutex);
+      if (part->removed) continue;  // Just now; the next look finds another.
+      if (order.revision() <= part->order.revision()) return PartPtr();
+      host::v1::Part& current = part->order;
+      if (order.nodes().empty()) {
+        // A removal says no more than that; names and keys are needed until the nodes are gone.
+        current.clear_nodes();
+        current.set_revision(order.revision());
+        current.set_force_removal(order.force_removal());
+      } else {
+        current = order;
+        part->id_first = id_first;
+      }
+      for (const NodeOrder& wanted : order.nodes()) {
+        NodePtr& node = part->nodes[wanted.index()];
+        if (node == nullptr) {
+          node = std::make_shared<Node>();
+          node->local.set_index(wanted.index());
+          node->local.set_incarnation(wanted.incarnation());
+        }
+        if (node->local.incarnation() == wanted.incarnation()) {
+          *node->local.mutable_on_destroy() = wanted.on_destroy();
+        }
+      }
+      file = FileOf(*part);
+    }
+    if (Status written = store_.Write(file); !written.ok()) {
+      const std::lock_guard lock(part->mutex);
+      part->order.set_revision(order.revision() - 1);  // The same order may come again.
+      return written.error();
+    }
+    return part;
+  }
+}
+
+Status HostNodes::UpdateNetwork(bool at_start) {
+  const std::lock_guard network_lock(network_mutex_);
+  net::DesiredNetwork desired{config_.host.instance, config_.pool, {}, {}};
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, part] : parts_) {
+      const std::lock_guard part_lock(part->mutex);
+      if (part->nodes.empty()) continue;
+      ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
+      net::Bridge bridge{net::BridgeName(config_.host.instance, number), prefix, {}};
+      std::map<uint32_t, uint64_t> rates;
+      for (const NodeOrder& order : part->order.nodes()) {
+        rates[order.index()] = order.limits().network_bits_per_s();
+      }
+      for (const auto& [index, node] : part->nodes) {
+        for (const host::v1::Forward& forward : node->local.forwards()) {
+          bridge.forwards.push_back({forward.udp() ? net::Protocol::kUdp : net::Protocol::kTcp,
+                                     static_cast<uint16_t>(forward.host_port()),
+                                     prefix.Host(net::kFirstNodeHost + index),
+                                     static_cast<uint16_t>(forward.node_port())});
+        }
+        if (!node->record.has_value()) continue;
+        desired.veths.push_back(
+            {net::VethName(config_.host.instance, number, index), rates[index]});
+      }
+      desired.bridges.push_back(std::move(bridge));
+    }
+  }
+  const std::string marker = config_.host.run_dir + "/ip_forward.was_off";
+  if (!desired.bridges.empty()) RETURN_IF_ERROR(net::EnableForwarding(marker));
+  ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
+  ASSIGN_OR_RETURN(const net::NetworkPlan plan,
+                   net::MakePlan(desired, links, /*delete_veths=*/at_start));
+  RETURN_IF_ERROR(net::ApplyPlan(plan));
+  return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
+}
+
+PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
+  PartStatus status;
+  uint32_t number = 0;
+  {
+    const std::lock_guard lock(part->mutex);
+    number = part->order.number();
+    status.set_number(number);
+    status.set_sequence(++sequence_);
+    status.set_revision(part->order.revision());
+    for (const auto& [index, node] : part->nodes) {
+      NodeStatus* out = status.add_nodes();
+      out->set_index(index);
+      out->set_incarnation(node->local.incarnation());
+      out->set_revision(node->revision);
+      // It is not there for good before the file says so.
+      const bool early = node->state == host::v1::READY && part->changes != part->written;
+      out->set_state(early ? host::v1::STARTING : node->state);
+      if (node->problem.has_value()) {
+        out->set_problem(node->problem->message());
+        out->set_problem_code(static_cast<int>(node->problem->code()));
+      }
+      out->set_image(node->local.image());
+      out->set_image_digest(node->local.image_digest());
+      out->set_driver(node->local.driver());
+      out->set_volume(node->local.volume());
+      out->set_disk_bytes(node->local.disk_bytes());
+      if (node->record.has_value()) out->set_init_pid(node->record->init.pid);
+      out->set_start_ms(node->start_ms);
+      out->set_upper_bytes(node->upper_bytes);
+      out->set_restarts(node->restarts);
+      *out->mutable_forwards() = node->local.forwards();
+      for (const auto& [hook, run] : node->hooks) {
+        host::v1::HookRun* told = out->add_hooks();
+        *told = run;
+        if (!with_usage) told->set_output(LastOf(run.output()));
+      }
+    }
+  }
+  if (with_usage) {
+    for (NodeStatus& node : *status.mutable_nodes()) AddUsage(part, number, &node);
+  }
+  return status;
+}
+
+// A node of the fuse driver whose root has ended cannot do anything any more, though its processes
+// are there.
+void HostNodes::AddUsage(const PartPtr& part, uint32_t number, NodeStatus* status) {
+  const auto job = JobOn(number, status->index());
+  if (!job.ok() || job->part != part || !job->local.made()) return;
+  const std::unique_lock working(job->node->work, std::try_to_lock);
+  if (!working.owns_lock()) return;  // Its volume may go away meanwhile.
+  if (const auto used = life_->UsedBytes(job->id, job->local); used.ok()) {
+    status->set_upper_bytes(*used);
+  }
+  if (status->state() != host::v1::READY || job->local.driver() != "fuse") return;
+  if (const auto reason = life_->BrokenRoot(job->id, job->local)) {
+    status->set_state(host::v1::BREAKDOWN);
+    status->set_problem("its root file system ended: " + *reason +
+                        " (stop and start the Vcluster)");
+  }
+}
+
+std::vector<PartStatus> HostNodes::Statuses(bool with_usage) {
+  std::vector<PartPtr> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, part] : parts_) parts.push_back(part);
+  }
+  std::vector<PartStatus> statuses;
+  for (const PartPtr& part : parts) statuses.push_back(StatusOf(part, with_usage));
+  return statuses;
+}
+
+PartStatus HostNodes::StatusOf(uint32_t number, bool with_usage) {
+  if (const PartPtr part = Find(number)) return StatusOf(part, with_usage);
+  PartStatus none;
+  none.set_number(number);
+  none.set_sequence(++sequence_);
+  return none;
+}
+
+Status HostNodes::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) {
+  ASSIGN_OR_RETURN(Job job, JobOn(number, index));
+  const std::lock_guard working(job.node->work);
+  ASSIGN_OR_RETURN(job, JobOn(number, index));
+  if (!job.local.made()) return Error(Code::kFailedPrecondition, "it is not ready yet");
+  RETURN_IF_ERROR(life_->Resize(job.id, job.local, disk_bytes));
+  const std::lock_guard told(job.part->told);
+  host::v1::HostPart file;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    job.node->local.set_disk_bytes(disk_bytes);
+    file = FileOf(*job.part);
+  }
+  return store_.Write(file);
+}
+
+Result<SaveNodeResult> HostNodes::Save(uint32_t number, uint32_t index,
+                                       const SaveNodeParameters& parameters,
+                                       const NodeLife::ProgressFn& progress,
+                                       const CancelToken& cancel) {
+  ASSIGN_OR_RETURN(Job job, JobOn(number, index));
+  const std::lock_guard working(job.node->work);
+  ASSIGN_OR_RETURN(job, JobOn(number, index));
+  if (!job.local.made()) return Error(Code::kFailedPrecondition, "it is not ready yet");
+  return life_->Save(job.id, job.local, job.id_first, job.record, parameters, progress, cancel);
+}
+
+ExecTarget HostNodes::TargetOf(const Job& job) const {
+  ExecTarget target;
+  target.id = job.id;
+  target.init_pid = job.record.has_value() ? job.record->init.pid : 0;
+  target.id_first = job.id_first;
+  target.env.assign(job.local.env().begin(), job.local.env().end());
+  if (job.wanted.has_value()) {
+    target.env.insert(target.env.end(), job.wanted->env().begin(), job.wanted->env().end());
+  }
+  return target;
+}
+
+Result<std::unique_ptr<RunningCommand>> HostNodes::Exec(uint32_t number, uint32_t index,
+                                                        const ExecParameters& parameters,
+                                                        TerminalSize terminal,
+                                                        ExecListener& listener) {
+  ASSIGN_OR_RETURN(const Job job, JobOn(number, index));
+  if (!job.record.has_value() || !NodeRuntime::IsRunning(*job.record)) {
+    return Error(Code::kFailedPrecondition, "it does not run (vcluster start)");
+  }
+  ASSIGN_OR_RETURN(auto session,
+                   ExecSession::Start(*life_, TargetOf(job), parameters, terminal, listener));
+  return std::unique_ptr<RunningCommand>(std::move(session));
+}
+
+}  // namespace strata::vcluster

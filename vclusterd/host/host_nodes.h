@@ -1,0 +1,204 @@
+// HostNodes: the nodes that this host has, made as the last orders say (vclusterd/api/host.proto).
+//
+// An order is durable when Apply returns; what it says is done behind it, and told to the listener.
+// A node that breaks down is started again by its own restart policy, so a host goes on without a
+// master. Whatever a crash leaves, the next Open finds the file of the part, takes away what is
+// half-made, and goes on.
+//
+// Thread-safe. Work on one node is done by one thread at a time; a save holds its node as well.
+//
+// Durability: a node is in its part's file before anything of it exists, marked as made before
+// anybody is told that it is ready, and leaves the file after everything of it is gone. Containers
+// are not children of this process and run on without it.
+//
+// Lock order: apply_mutex_, Node::work, Part::told, ports_mutex_, network_mutex_, mutex_,
+// Part::mutex.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/cancel.h"
+#include "common/result.h"
+#include "common/subprocess.h"
+#include "common/work_queue.h"
+#include "imaged/client/host_image_client.h"
+#include "vclusterd/api/host.pb.h"
+#include "vclusterd/host/exec_session.h"
+#include "vclusterd/host/host_config.h"
+#include "vclusterd/host/node_life.h"
+#include "vclusterd/host/node_watch.h"
+#include "vclusterd/host/owner_ids.h"
+#include "vclusterd/host/part_store.h"
+
+namespace strata::vcluster {
+
+class HostNodes {
+ public:
+  // A part as it is now, after every change of it; without nodes when it is gone. From any thread,
+  // one call at a time per part, in their order. It must not call this object.
+  using Listener = std::function<void(const host::v1::PartStatus&)>;
+
+  // Takes over what runs on this host under this state directory, and removes what a crash left.
+  // `images` must outlive the result.
+  static Result<std::unique_ptr<HostNodes>> Open(HostConfig config, imaged::HostImageClient& images,
+                                                 Listener listener);
+  // Waits for work that has begun; nodes run on.
+  ~HostNodes();
+
+  // Answers the state of each part that there is then. kInvalidArgument for an order that cannot be
+  // meant; then none of them is taken.
+  Result<std::vector<host::v1::PartStatus>> Apply(const std::vector<host::v1::Part>& orders);
+
+  // Removes everything and waits for that. `force`: even where imaged does not answer. The first
+  // problem of a node ends it.
+  Status RemoveAll(bool force);
+
+  // Freezes the nodes that a master may make anew elsewhere while it hears nothing of this host
+  // (NodeOrder.fenced). The next order for such a node has it go on, or removes it.
+  void PauseFenced();
+
+  // `with_usage`: also what the changes of each node take, which costs a look at its volume.
+  std::vector<host::v1::PartStatus> Statuses(bool with_usage);
+  // Without nodes: there is nothing of this Vcluster.
+  host::v1::PartStatus StatusOf(uint32_t number, bool with_usage);
+
+  // Another limit of disk for a node that may run. kFailedPrecondition: more is in use, or it was
+  // made without a limit. The next order has to say the same.
+  Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes);
+  Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
+                              const NodeLife::ProgressFn& progress, const CancelToken& cancel);
+  // Starts a command. kFailedPrecondition: the node does not run. `listener` must outlive the
+  // result.
+  Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
+                                               const ExecParameters& parameters,
+                                               TerminalSize terminal, ExecListener& listener);
+
+  const HostConfig& config() const { return config_; }
+
+ private:
+  struct Node {
+    std::mutex work;  // Held by whoever changes or saves it.
+    // What follows is guarded by Part::mutex.
+    host::v1::LocalNode local;
+    std::optional<NodeRecord> record;  // Of its container, until that was cleared up.
+    UniqueFd ended;                    // Of its process 1, which ended by itself.
+    host::v1::NodeState state = host::v1::MAKING;
+    std::optional<Error> problem;
+    uint64_t revision = 0;               // The last order that was worked through.
+    uint32_t attempt = 0;                // The order's, when it was last started.
+    bool queued = false;                 // For Converge.
+    bool stopping = false;               // Its end is meant.
+    bool waiting = false;                // For the end of the pause before another try…
+    bool due = false;                    // …which is over.
+    bool start_unknown = false;          // Of its image: the next start is worth a recording.
+    bool recovering = false;             // The next start is one after a breakdown.
+    std::chrono::milliseconds pause{0};  // Before the last try.
+    std::chrono::steady_clock::time_point started_at;
+    std::string peers;   // That its files name; empty: not known.
+    std::string limits;  // That its cgroups have; empty: not known.
+    uint32_t restarts = 0;
+    double start_ms = 0;
+    uint64_t upper_bytes = 0;  // When its volume was active last.
+    std::map<std::string, host::v1::HookRun> hooks;
+  };
+  using NodePtr = std::shared_ptr<Node>;
+  struct Part {
+    std::mutex told;   // One call of the listener, or write of the file, at a time.
+    std::mutex mutex;  // Guards what follows, but not Node::work.
+    host::v1::Part order;
+    uint32_t id_first = 0;
+    std::map<uint32_t, NodePtr> nodes;  // By index: those ordered, and those not yet gone.
+    uint32_t jobs = 0;                  // On nodes, queued or running.
+    uint64_t changes = 0;               // Of what the file holds…
+    uint64_t written = 0;               // …and how many of them it has.
+    bool removed = false;               // Nothing is left, the file neither.
+  };
+  using PartPtr = std::shared_ptr<Part>;
+  // What a job works with: copies, taken at its start.
+  struct Job {
+    PartPtr part;
+    NodePtr node;
+    std::string id;
+    host::v1::Part order;
+    std::optional<host::v1::NodeOrder> wanted;  // Absent: it should not be there.
+    host::v1::LocalNode local;
+    std::optional<NodeRecord> record;
+    uint32_t id_first = 0;
+  };
+
+  HostNodes(HostConfig config, OwnerIds owners, Listener listener);
+
+  // host_nodes.cc
+  PartPtr Find(uint32_t number);
+  Result<Job> JobOn(uint32_t number, uint32_t index);
+  // REQUIRES: part->mutex is held.
+  static Job TakeJob(const PartPtr& part, const NodePtr& node, uint32_t index);
+  host::v1::HostPart FileOf(const Part& part) const;
+  host::v1::PartStatus StatusOf(const PartPtr& part, bool with_usage);
+  void AddUsage(const PartPtr& part, uint32_t number, host::v1::NodeStatus* status);
+  // nullptr: it is older than the last one, or asks for the removal of nothing.
+  Result<PartPtr> TakeOrder(const host::v1::Part& order);
+  PartPtr FindOrAdd(uint32_t number);
+  bool IsUnreadable(uint32_t number) const;
+  host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
+  Status UpdateNetwork(bool at_start = false);
+
+  // host_recovery.cc
+  Status Recover();
+  Status RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t index);
+  Status RemoveOrphans();
+
+  // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
+  void EnqueueAll(const PartPtr& part);
+  void Enqueue(const PartPtr& part, uint32_t index);
+  void Converge(const PartPtr& part, const NodePtr& node, uint32_t index);
+  Status MakeSo(Job& job);
+  Status RemoveNode(Job& job);
+  Status MakeNode(Job& job);
+  Status StartNode(Job& job);
+  Status StopNode(Job& job, std::chrono::milliseconds grace);
+  Status ClearBreakdown(Job& job);
+  Status UpdateRunning(Job& job);
+  // Chooses ports of the host for the node's, and keeps those that it has.
+  Status AssignPorts(Job& job);
+  void TryAgainLater(Job& job);
+  void Settle(const PartPtr& part, const NodePtr& node, uint32_t index);
+  Status BecomeReady(Job& job);
+  void RecordHook(const Job& job, host::v1::HookRun run);
+  void EndJob(const PartPtr& part);
+  void Tell(const PartPtr& part);
+  void NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd);
+  void ForgetUnusedTree(const std::string& tree_path);
+  ExecTarget TargetOf(const Job& job) const;
+  NodeSpec SpecOf(const Job& job) const;
+
+  const HostConfig config_;
+  const Listener listener_;
+  PartStore store_;
+  OwnerIds owners_;
+  std::unique_ptr<NodeLife> life_;    // Set by Open.
+  std::vector<uint32_t> unreadable_;  // Numbers of files that could not be read.
+  std::mutex apply_mutex_;            // One Apply at a time.
+  std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
+  std::mutex network_mutex_;          // Held around observe, plan and apply.
+  std::mutex mutex_;                  // Guards parts_.
+  std::condition_variable changed_;   // A part was told.
+  std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
+  CancelToken closing_;
+  std::atomic<uint64_t> sequence_;  // Of the last status.
+  WorkQueue starters_;
+  WorkQueue waiters_;  // Hooks and checks, which mostly wait.
+  std::unique_ptr<NodeWatch> watch_;
+};
+
+}  // namespace strata::vcluster

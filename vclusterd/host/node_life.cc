@@ -1,0 +1,217 @@
+#include "vclusterd/host/node_life.h"
+
+#include <utility>
+
+#include "common/log.h"
+#include "migrate/diff_rounds.h"
+#include "vclusterd/runtime/node_config.h"
+
+namespace strata::vcluster {
+namespace {
+
+using host::v1::LocalNode;
+using Clock = std::chrono::steady_clock;
+
+// Checked when it was written and when it was read.
+layerfs::VolumeKind KindOf(const LocalNode& local) {
+  return layerfs::ParseVolumeKind(local.volume()).value_or(layerfs::VolumeKind::kNone);
+}
+
+class RunningNode final : public migrate::FreezableContainer {
+ public:
+  RunningNode(const NodeRuntime& runtime, std::optional<NodeRecord> record)
+      : runtime_(runtime), record_(std::move(record)) {}
+  Status Freeze() override { return runtime_.Freeze(*record_); }
+  Status Thaw() override { return runtime_.Thaw(*record_); }
+
+ private:
+  const NodeRuntime& runtime_;
+  const std::optional<NodeRecord> record_;
+};
+
+imaged::SaveParameters SaveOf(const layerfs::RootSpec& root, const SaveNodeParameters& parameters) {
+  imaged::SaveParameters save;
+  save.upper_dir = root.upper_dir;
+  save.work_dir = root.work_dir;
+  save.id_shift_first = root.id_shift->first_id;
+  save.id_shift_count = root.id_shift->count;
+  save.origin = parameters.origin;
+  save.on_behalf_of_uid = parameters.on_behalf_of_uid;
+  save.reference = parameters.reference;
+  save.description = parameters.description;
+  save.is_public = parameters.is_public;
+  save.replace = parameters.replace;
+  save.command_line = parameters.command_line;
+  save.scrub = parameters.scrub;
+  return save;
+}
+
+}  // namespace
+
+NodeLife::NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime)
+    : config_(config),
+      images_(images),
+      runtime_(std::move(runtime)),
+      volumes_({.state_dir = config_.state_dir,
+                .run_dir = config_.host.run_dir,
+                .kind = config_.volumes,
+                .lvm_pool = config_.lvm_pool,
+                .lvm_prefix = "s" + config_.host.instance}),
+      recordings_(images, config_.record_starts) {}
+
+Result<std::unique_ptr<NodeLife>> NodeLife::Create(const HostConfig& config,
+                                                   imaged::HostImageClient& images) {
+  ASSIGN_OR_RETURN(NodeRuntime runtime, NodeRuntime::Create(config.host));
+  return std::unique_ptr<NodeLife>(new NodeLife(config, images, std::move(runtime)));
+}
+
+Status NodeLife::Recover(const std::set<std::pair<layerfs::VolumeKind, std::string>>& known,
+                         bool keep_unknown) {
+  return volumes_.Recover(known, keep_unknown);
+}
+
+layerfs::RootSpec NodeLife::RootSpecOf(const LocalNode& local, uint32_t id_first,
+                                       const std::string& volume) const {
+  layerfs::RootSpec spec;
+  spec.tree_path = local.tree_path();
+  spec.objects_dir = local.objects_dir();
+  spec.upper_dir = volume + "/upper";
+  spec.work_dir = volume + "/work";
+  spec.id_shift = layerfs::IdShift{id_first, kIdCount};
+  spec.object_mount = config_.object_mount;
+  return spec;
+}
+
+Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1::NodeOrder& order,
+                      LocalNode* local, bool* start_unknown) {
+  const uint64_t disk_bytes =
+      order.limits().default_disk() ? config_.disk_bytes_default : order.limits().disk_bytes();
+  ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, volumes_.KindFor(disk_bytes));
+  ASSIGN_OR_RETURN(const imaged::AcquiredRoot root,
+                   images_.AcquireRoot(order.image(), owner_uid, LeaseOf(id)));
+  local->set_image(root.reference);
+  local->set_image_digest(root.image_digest);
+  local->set_tree_path(root.tree_path);
+  local->set_objects_dir(root.objects_dir);
+  local->mutable_command()->Assign(root.command.begin(), root.command.end());
+  local->mutable_env()->Assign(root.env.begin(), root.env.end());
+  local->set_driver(order.driver().empty() ? std::string(layerfs::DriverName(config_.driver))
+                                           : order.driver());
+  local->set_volume(std::string(layerfs::VolumeKindName(kind)));
+  local->set_disk_bytes(disk_bytes);
+  *start_unknown = root.start_unknown;
+  return volumes_.Create(kind, id, disk_bytes);
+}
+
+Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local, bool watched) {
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), spec.id));
+  const layerfs::RootSpec root_spec = RootSpecOf(local, spec.id_first, volume);
+  RETURN_IF_ERROR(layerfs::PrepareUpper(root_spec));
+  ASSIGN_OR_RETURN(const layerfs::Driver driver, layerfs::ParseDriver(local.driver()));
+  ASSIGN_OR_RETURN(UniqueFd root,
+                   layerfs::MountRoot(driver, root_spec, trees_, config_.layerfs_binary));
+  if (watched) {
+    recordings_.Begin(root_spec.tree_path, LeaseOf(spec.id), root.get(),
+                      config_.host.NodeDir(spec.id) + "/root");
+  }
+  return runtime_.Start(spec, std::move(root));
+}
+
+Result<uint64_t> NodeLife::Stop(const std::string& id, const LocalNode& local,
+                                const std::optional<NodeRecord>& record,
+                                std::chrono::milliseconds grace) {
+  RETURN_IF_ERROR(runtime_.Stop(id, record, grace), "node " + id);
+  uint64_t used_bytes = 0;
+  if (Status status = LetVolumeGo(id, local, &used_bytes); !status.ok()) {
+    // It is stopped all the same; the next start finds the volume active.
+    LOG_WARNING("node " + id + ": " + status.error().message());
+  }
+  return used_bytes;
+}
+
+// REQUIRES: the node does not run and is not being saved.
+Status NodeLife::LetVolumeGo(const std::string& id, const LocalNode& local, uint64_t* used_bytes) {
+  const layerfs::VolumeKind kind = KindOf(local);
+  if (kind == layerfs::VolumeKind::kNone) return Ok();
+  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) *used_bytes = usage->used_bytes;
+  return volumes_.Deactivate(kind, id);
+}
+
+Status NodeLife::Remove(const std::string& id, const LocalNode& local, bool force) {
+  RETURN_IF_ERROR(volumes_.Remove(KindOf(local), id));
+  Status released = images_.ReleaseRoot(LeaseOf(id));
+  if (released.ok() || released.error().code() == Code::kNotFound) return Ok();
+  if (!force) return released;
+  LOG_WARNING("the lease of node " + id + " stays: " + released.error().message());
+  return Ok();
+}
+
+Status NodeLife::Resize(const std::string& id, const LocalNode& local, uint64_t disk_bytes) {
+  return volumes_.Resize(KindOf(local), id, disk_bytes);
+}
+
+Result<uint64_t> NodeLife::UsedBytes(const std::string& id, const LocalNode& local) {
+  ASSIGN_OR_RETURN(const layerfs::VolumeUsage usage, volumes_.Usage(KindOf(local), id));
+  return usage.used_bytes;
+}
+
+std::optional<std::string> NodeLife::BrokenRoot(const std::string& id, const LocalNode& local) {
+  const auto volume = volumes_.Activate(KindOf(local), id);
+  if (!volume.ok()) return std::nullopt;
+  return layerfs::BrokenReason(*volume + "/upper");
+}
+
+Result<SaveNodeResult> NodeLife::Save(const std::string& id, const LocalNode& local,
+                                      uint32_t id_first, const std::optional<NodeRecord>& record,
+                                      const SaveNodeParameters& parameters,
+                                      const ProgressFn& progress, const CancelToken& cancel) {
+  const auto start = Clock::now();
+  const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  const auto save = [&]() -> Result<SaveNodeResult> {
+    imaged::SaveParameters request = SaveOf(RootSpecOf(local, id_first, volume), parameters);
+    request.lease = LeaseOf(id);
+    RunningNode container(runtime_, record);
+    ASSIGN_OR_RETURN(const auto session, images_.StartSave(request));
+    migrate::Rounds rounds;
+    rounds.first = [&] {
+      progress("copy", 0, 3);
+      return session->FirstRound();
+    };
+    rounds.second = [&]() -> Status {
+      RETURN_IF_ERROR(cancel.Check());
+      return session->SecondRound();
+    };
+    ASSIGN_OR_RETURN(const migrate::RoundTimes times,
+                     migrate::RunDiffRounds(container, running, rounds));
+    RETURN_IF_ERROR(cancel.Check());
+    progress("publish", 2, 3);
+    SaveNodeResult result;
+    ASSIGN_OR_RETURN(result.image, session->Finish());
+    result.stall = times.stall;
+    result.total = Clock::now() - start;
+    return result;
+  };
+  Result<SaveNodeResult> saved = save();
+  uint64_t used_bytes = 0;
+  if (!running) {
+    if (Status gone = LetVolumeGo(id, local, &used_bytes); !gone.ok()) {
+      LOG_WARNING("after a save: " + gone.error().message());
+    }
+  }
+  return saved;
+}
+
+Result<Subprocess> NodeLife::Exec(const ExecTarget& target, const ExecParameters& parameters,
+                                  int in, int out, int err) const {
+  ExecNodeRequest request;
+  request.argv = parameters.argv;
+  request.env = NodeEnvironment(target.env, parameters.env);
+  request.working_directory = parameters.working_directory;
+  request.uid = parameters.uid;
+  request.gid = parameters.gid;
+  request.terminal = parameters.terminal;
+  return runtime_.Exec(target.id, std::move(request), in, out, err);
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,174 @@
+#include "vclusterd/host/part_store.h"
+
+#include <dirent.h>
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <memory>
+#include <set>
+
+#include "common/digest.h"
+#include "common/file_io.h"
+#include "common/log.h"
+#include "layerfs/root.h"
+#include "layerfs/volume/volume_store.h"
+#include "net/plan.h"
+#include "vclusterd/definition/definition.h"
+#include "vclusterd/runtime/ssh_keys.h"
+
+namespace strata::vcluster {
+namespace {
+
+using host::v1::HostPart;
+using host::v1::LocalNode;
+using host::v1::NodeOrder;
+using host::v1::Part;
+
+constexpr uint32_t kVersion = 2;  // 1: before Vclusters could have several hosts.
+constexpr char kSuffix[] = ".json";
+constexpr size_t kFileBytesMax = 64u << 20;
+
+Error Wrong(const std::string& what) { return Error(Code::kInvalidArgument, "an order: " + what); }
+
+Limits LimitsOf(const host::v1::Limits& limits) {
+  Limits checked;
+  checked.cpus = limits.cpus();
+  checked.memory_bytes = limits.memory_bytes();
+  checked.processes = limits.processes();
+  return checked;
+}
+
+Status CheckNode(const NodeOrder& node) {
+  const std::string name = "node " + std::to_string(node.index());
+  if (node.index() >= net::kNodesMaxPerCluster) return Wrong(name + " is out of range");
+  if (node.machine_id().size() != 32 || !FromHex(node.machine_id()).ok()) {
+    return Wrong(name + " has a bad machine-id");
+  }
+  if (node.hostname().empty() || node.hostname().size() > 63) {
+    return Wrong(name + " has a bad host name");
+  }
+  RETURN_IF_ERROR(net::Ipv4::Parse(node.address()));
+  RETURN_IF_ERROR(CheckLimits(LimitsOf(node.limits())));
+  if (!node.driver().empty()) RETURN_IF_ERROR(layerfs::ParseDriver(node.driver()));
+  return Ok();
+}
+
+Status CheckLocal(const LocalNode& node) {
+  if (node.index() >= net::kNodesMaxPerCluster) return Wrong("a node is out of range");
+  if (!node.made()) return Ok();
+  RETURN_IF_ERROR(layerfs::ParseDriver(node.driver()));
+  ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, layerfs::ParseVolumeKind(node.volume()));
+  if ((kind == layerfs::VolumeKind::kNone) != (node.disk_bytes() == 0)) {
+    return Wrong("volume and limit of disk do not agree");
+  }
+  return Ok();
+}
+
+Status CheckHostPart(const HostPart& part) {
+  if (part.version() != kVersion) return Wrong("unknown version");
+  RETURN_IF_ERROR(CheckPart(part.order()));
+  for (const LocalNode& node : part.nodes()) RETURN_IF_ERROR(CheckLocal(node));
+  return Ok();
+}
+
+}  // namespace
+
+std::string NodeId(uint32_t number, uint32_t index) {
+  return std::to_string(number) + "-" + std::to_string(index);
+}
+
+Status CheckPart(const Part& part) {
+  if (part.number() == 0 || part.number() >= kClustersMax) return Wrong("a number out of range");
+  if (part.nodes().empty()) return Ok();  // A removal.
+  RETURN_IF_ERROR(CheckClusterName(part.cluster()));
+  ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part.subnet()));
+  if (prefix.length != net::kClusterPrefixLength) return Wrong("the subnet is no /24");
+  if (part.ssh_login_seed().size() != kSshSeedSize || part.ssh_host_seed().size() != kSshSeedSize) {
+    return Wrong("bad keys");
+  }
+  std::set<uint32_t> seen;
+  for (const NodeOrder& node : part.nodes()) {
+    RETURN_IF_ERROR(CheckNode(node));
+    if (!seen.insert(node.index()).second) return Wrong("a node twice");
+    if (!prefix.Contains(net::Ipv4::Parse(node.address()).value())) {
+      return Wrong("an address outside of the subnet");
+    }
+  }
+  if (part.peers_size() > static_cast<int>(net::kNodesMaxPerCluster))
+    return Wrong("too many peers");
+  for (const host::v1::Peer& peer : part.peers()) RETURN_IF_ERROR(net::Ipv4::Parse(peer.address()));
+  return Ok();
+}
+
+std::string FormatHostPart(const HostPart& part) {
+  HostPart versioned = part;
+  versioned.set_version(kVersion);
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  // Fails for strings that are no UTF-8 only, and protobuf refuses those when they are parsed.
+  if (!google::protobuf::util::MessageToJsonString(versioned, &json, options).ok()) return {};
+  return json;
+}
+
+Result<HostPart> ParseHostPart(std::string_view json) {
+  HostPart part;
+  const auto parsed = google::protobuf::util::JsonStringToMessage(
+      google::protobuf::StringPiece(json.data(), json.size()), &part);
+  if (!parsed.ok()) return Error(Code::kCorrupt, parsed.ToString());
+  if (Status checked = CheckHostPart(part); !checked.ok()) {
+    return Error(Code::kCorrupt, checked.error().message());
+  }
+  return part;
+}
+
+std::string PartStore::PathOf(uint32_t number) const {
+  return directory_ + "/" + std::to_string(number) + kSuffix;
+}
+
+Result<std::vector<HostPart>> PartStore::Load(std::vector<uint32_t>* unreadable) const {
+  RETURN_IF_ERROR(MakeDirectories(directory_, 0700));
+  struct Close {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  const std::unique_ptr<DIR, Close> dir(::opendir(directory_.c_str()));
+  if (dir == nullptr) return Errno("opendir " + directory_);
+  std::vector<HostPart> parts;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    const std::string path = directory_ + "/" + name;
+    uint32_t number = 0;
+    const auto digits = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (digits.ec != std::errc() || std::string_view(digits.ptr) != kSuffix) {
+      if (name.find(".json.") != std::string::npos) ::unlink(path.c_str());  // A write cut short.
+      continue;
+    }
+    const auto text = ReadFile(path, kFileBytesMax);
+    auto part = text.ok() ? ParseHostPart(*text) : Result<HostPart>(text.error());
+    if (part.ok() && part->order().number() != number) part = Error(Code::kCorrupt, "wrong number");
+    if (!part.ok()) {
+      LOG_ERROR(path + ": " + part.error().message() + "; its nodes are left alone");
+      unreadable->push_back(number);
+      continue;
+    }
+    parts.push_back(std::move(*part));
+  }
+  return parts;
+}
+
+Status PartStore::Write(const HostPart& part) const {
+  const std::string json = FormatHostPart(part);
+  if (json.empty()) return Error(Code::kInvalidArgument, "an order holds text that is no UTF-8");
+  return WriteFileDurably(PathOf(part.order().number()), json, 0600);
+}
+
+Status PartStore::Remove(uint32_t number) const {
+  const std::string path = PathOf(number);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + path);
+  return FsyncDirectory(directory_);
+}
+
+}  // namespace strata::vcluster

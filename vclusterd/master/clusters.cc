@@ -1,0 +1,262 @@
+// Names, rights, and what is shown.
+#include "vclusterd/master/clusters.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "vclusterd/master/user_names.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr size_t kTextMax = 200;
+
+// "[owner/]name[/node]"
+std::vector<std::string> SplitTarget(const std::string& text) {
+  std::vector<std::string> parts;
+  size_t start = 0;
+  while (true) {
+    const size_t slash = text.find('/', start);
+    parts.push_back(text.substr(start, slash - start));
+    if (slash == std::string::npos) return parts;
+    start = slash + 1;
+  }
+}
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+const master::v1::Node* FindByName(const Vcluster& vcluster, const std::string& name) {
+  for (const master::v1::Node& node : vcluster.record.nodes()) {
+    if (vcluster.NodeName(node) == name) return &node;
+  }
+  return nullptr;
+}
+
+NodeCondition ConditionOf(const Vcluster& vcluster, const master::v1::Node& node,
+                          const host::v1::NodeStatus* status) {
+  if (vcluster.record.phase() == master::v1::CREATING || status == nullptr) {
+    return node.wanted() ? NodeCondition::kCreating : NodeCondition::kStopped;
+  }
+  switch (status->state()) {
+    case host::v1::STARTING:
+    case host::v1::READY:
+      return NodeCondition::kRunning;
+    case host::v1::BREAKDOWN:
+      return NodeCondition::kBreakdown;
+    case host::v1::MAKING:
+      return NodeCondition::kCreating;
+    default:
+      return NodeCondition::kStopped;
+  }
+}
+
+}  // namespace
+
+Definition PlainDefinition(const std::string& name, const std::string& image, uint32_t nodes,
+                           const Limits& limits) {
+  Definition definition;
+  definition.name = name;
+  Role& role = definition.roles.emplace_back();
+  role.name = kDefaultRole;
+  role.image = image;
+  role.count = nodes;
+  role.limits = limits;
+  return definition;
+}
+
+Result<Clusters::Target> Clusters::FindTarget(uid_t caller, const std::string& text) {
+  // What the caller may not see is answered as what does not exist.
+  const Error not_found(Code::kNotFound, "no Vcluster is called '" + text.substr(0, kTextMax) +
+                                             "' (see: vcluster list)");
+  const std::vector<std::string> parts = SplitTarget(text);
+  if (parts.size() > 3) return not_found;
+  const std::vector<VclusterView> all = master_.All();
+  const auto find = [&](const std::string& owner, const std::string& name,
+                        const std::string& node) -> Result<Target> {
+    uid_t uid = caller;
+    if (!owner.empty()) {
+      const auto named = UserId(owner);
+      if (!named.ok() || (caller != 0 && *named != caller)) return not_found;
+      uid = *named;
+    }
+    const VclusterView* mine = nullptr;
+    std::vector<const VclusterView*> others;
+    for (const VclusterView& view : all) {
+      if (view.vcluster->record.name() != name) continue;
+      if (view.vcluster->record.owner_uid() == uid) {
+        mine = &view;
+      } else {
+        others.push_back(&view);
+      }
+    }
+    // root may leave the owner out where the name says enough.
+    if (mine == nullptr && caller == 0 && owner.empty()) {
+      if (others.size() > 1) {
+        return Error(Code::kInvalidArgument,
+                     "several users have a Vcluster called '" + name + "': say OWNER/" + name);
+      }
+      if (!others.empty()) mine = others.front();
+    }
+    if (mine == nullptr) return not_found;
+    Target target{*mine, std::nullopt};
+    if (node.empty()) return target;
+    const master::v1::Node* found = FindByName(*mine->vcluster, node);
+    if (found == nullptr) {
+      return Error(Code::kNotFound,
+                   "Vcluster " + name + " has no node " + node.substr(0, kTextMax));
+    }
+    target.index = found->index();
+    return target;
+  };
+  if (parts.size() == 3) return find(parts[0], parts[1], parts[2]);
+  if (parts.size() == 1) return find("", parts[0], "");
+  // "name/node" or "owner/name": what looks like a node, or is one, is one.
+  auto as_node = find("", parts[0], parts[1]);
+  if (as_node.ok() || IsNumber(parts[1])) return as_node;
+  auto as_cluster = find(parts[0], parts[1], "");
+  if (as_cluster.ok()) return as_cluster;
+  return as_node.error().message().find("has no node") != std::string::npos ? as_node : as_cluster;
+}
+
+ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
+  const Vcluster& vcluster = *seen.vcluster;
+  const master::v1::Vcluster& record = vcluster.record;
+  NodeStates states = seen.states;
+  if (with_usage) {
+    std::set<std::string> hosts;
+    for (const master::v1::Node& node : record.nodes()) hosts.insert(node.host());
+    for (const std::string& host : hosts) {
+      const std::shared_ptr<HostLink> link = master_.LinkTo(host);
+      if (link == nullptr) continue;
+      const auto looked = link->Look(record.number());
+      if (!looked.ok()) continue;
+      for (const host::v1::NodeStatus& status : looked->nodes()) {
+        const auto known = states.find(status.index());
+        if (known != states.end() && known->second.incarnation() == status.incarnation()) {
+          known->second = status;
+        }
+      }
+    }
+  }
+  ClusterView view;
+  view.name = record.name();
+  view.owner_uid = record.owner_uid();
+  view.owner = UserName(record.owner_uid());
+  view.prefix = vcluster.prefix;
+  view.created_unix_ms = record.created_unix_ms();
+  view.expires_unix_s = record.expires_unix_s();
+  view.cloned_from = record.cloned_from();
+  view.description = vcluster.definition.description;
+  for (const master::v1::Node& node : record.nodes()) {
+    const auto status = states.find(node.index());
+    const host::v1::NodeStatus* told = status == states.end() ? nullptr : &status->second;
+    static const Role kGoneRole;
+    const Role* known_role = vcluster.RoleOf(node);
+    const Role& role = known_role == nullptr ? kGoneRole : *known_role;
+    NodeView& out = view.nodes.emplace_back();
+    out.name = record.name() + "/" + vcluster.NodeName(node);
+    out.hostname = vcluster.Hostname(node);
+    out.role = node.role();
+    out.host = node.host();
+    out.address = vcluster.AddressOf(node);
+    out.condition = ConditionOf(vcluster, node, told);
+    out.limits = role.limits;
+    out.image = role.image;
+    if (const auto lost = seen.lost.find(node.index()); lost != seen.lost.end()) {
+      out.condition = NodeCondition::kBreakdown;
+      out.problem = "its host '" + lost->second + "' is lost (vcluster host list)";
+      continue;
+    }
+    if (told == nullptr) {
+      if (seen.problem.has_value()) out.problem = seen.problem->message();
+      continue;
+    }
+    out.ready = told->state() == host::v1::READY;
+    if (!told->image().empty()) out.image = told->image();
+    out.image_digest = told->image_digest();
+    out.driver = told->driver();
+    out.volume = told->volume();
+    out.disk_limit_bytes = told->disk_bytes();
+    out.upper_bytes = told->upper_bytes();
+    if (out.condition == NodeCondition::kRunning) {
+      out.init_pid = static_cast<pid_t>(told->init_pid());
+    }
+    out.problem = told->problem();
+    out.start_ms = told->start_ms();
+    out.restarts = told->restarts();
+    out.ports.assign(told->forwards().begin(), told->forwards().end());
+    out.hooks.assign(told->hooks().begin(), told->hooks().end());
+  }
+  return view;
+}
+
+Result<std::vector<ClusterView>> Clusters::List(uid_t caller, const std::string& name) {
+  std::vector<VclusterView> chosen;
+  if (!name.empty()) {
+    ASSIGN_OR_RETURN(Target target, FindTarget(caller, name));
+    chosen.push_back(std::move(target.view));
+  } else {
+    for (VclusterView& view : master_.All()) {
+      if (caller == 0 || view.vcluster->record.owner_uid() == caller) {
+        chosen.push_back(std::move(view));
+      }
+    }
+  }
+  std::vector<ClusterView> views;
+  for (const VclusterView& view : chosen) views.push_back(View(view, /*with_usage=*/true));
+  std::sort(views.begin(), views.end(), [](const ClusterView& a, const ClusterView& b) {
+    return std::tie(a.owner, a.name) < std::tie(b.owner, b.name);
+  });
+  return views;
+}
+
+Result<NodePlace> Clusters::FindNode(uid_t caller, const std::string& node) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, node));
+  const Vcluster& vcluster = *target.view.vcluster;
+  if (!target.index.has_value()) {
+    return Error(Code::kInvalidArgument,
+                 "say which node: " + node + "/" + vcluster.NodeName(vcluster.record.nodes(0)));
+  }
+  const master::v1::Node& found = *vcluster.FindNode(*target.index);
+  NodePlace place;
+  place.number = vcluster.record.number();
+  place.index = *target.index;
+  place.name = vcluster.record.name() + "/" + vcluster.NodeName(found);
+  place.host = found.host();
+  place.link = master_.LinkTo(found.host());
+  if (place.link == nullptr) {
+    return Error(Code::kUnavailable, "node " + place.name + " is on host '" + found.host() +
+                                         "', which is not there (vcluster host list)");
+  }
+  return place;
+}
+
+Status Clusters::Drain(uid_t caller, const std::string& host, bool drain) {
+  if (caller != 0) return Error(Code::kPermissionDenied, "only root drains hosts");
+  return master_.Drain(host, drain);
+}
+
+Result<std::string> Clusters::Why(uid_t caller, const std::string& node) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, node));
+  const Vcluster& vcluster = *target.view.vcluster;
+  std::string text;
+  for (const master::v1::Node& candidate : vcluster.record.nodes()) {
+    if (target.index.has_value() && candidate.index() != *target.index) continue;
+    ASSIGN_OR_RETURN(const std::string why,
+                     master_.Why(vcluster.record.number(), candidate.index()));
+    text += why;
+  }
+  if (!vcluster.record.last_problem().empty()) {
+    text += "last moved because " + vcluster.record.last_problem() + "\n";
+  }
+  return text;
+}
+
+Result<Definition> Clusters::Export(uid_t caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
+  return target.view.vcluster->definition;
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,153 @@
+// What users do with Vclusters: every operation of the service, without gRPC. Names and rights are
+// looked after here; the master makes it so.
+//
+// Thread-safe. Operations wait until what they ask for is so, or cannot be. Changes of one
+// Vcluster follow each other.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/cancel.h"
+#include "common/result.h"
+#include "net/ipv4.h"
+#include "vclusterd/definition/definition.h"
+#include "vclusterd/definition/diff.h"
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+enum class NodeCondition { kCreating, kRunning, kStopped, kBreakdown };
+
+struct NodeView {
+  std::string name;      // "hpc/0", "spark/worker-1"
+  std::string hostname;  // "hpc-0"
+  std::string role;
+  std::string host;
+  net::Ipv4 address;
+  NodeCondition condition = NodeCondition::kStopped;
+  bool ready = false;  // kRunning: its hooks have succeeded and its check says so.
+  std::string image;
+  std::string image_digest;
+  Limits limits;
+  std::string driver;
+  std::string volume;
+  pid_t init_pid = 0;
+  uint64_t upper_bytes = 0;
+  uint64_t disk_limit_bytes = 0;  // 0: none.
+  std::string problem;
+  double start_ms = 0;
+  uint32_t restarts = 0;
+  std::vector<host::v1::HookRun> hooks;
+  std::vector<host::v1::Forward> ports;
+};
+
+struct ClusterView {
+  std::string name;
+  std::string owner;
+  uid_t owner_uid = 0;
+  net::Ipv4Prefix prefix;
+  int64_t created_unix_ms = 0;
+  int64_t expires_unix_s = 0;
+  std::string cloned_from;
+  std::string description;
+  std::vector<NodeView> nodes;
+};
+
+struct CloneParameters {
+  std::string source;
+  uint32_t count = 1;
+  std::string prefix;  // Empty: "<source>-".
+  std::string image;   // Empty: the images of the source's nodes.
+};
+
+// A node, and where it is.
+struct NodePlace {
+  uint32_t number = 0;
+  uint32_t index = 0;
+  std::string name;  // "hpc/0"
+  std::string host;
+  std::shared_ptr<HostLink> link;
+};
+
+class Clusters {
+ public:
+  // Called from any thread, also concurrently.
+  using ProgressFn = std::function<void(const std::string& stage, uint32_t done, uint32_t total)>;
+
+  // `master` must outlive this.
+  explicit Clusters(Master& master) : master_(master) {}
+
+  // After an error, and when `cancel` was set, nothing new is left. `driver`: of all nodes; empty:
+  // each host's best.
+  Result<ClusterView> Create(uid_t caller, const Definition& definition, const std::string& driver,
+                             const ProgressFn& progress, const CancelToken& cancel);
+  Result<std::vector<ClusterView>> Clone(uid_t caller, const CloneParameters& parameters,
+                                         const ProgressFn& progress, const CancelToken& cancel);
+
+  // Empty `name`: all that the caller may see.
+  Result<std::vector<ClusterView>> List(uid_t caller, const std::string& name);
+  Result<ClusterView> Start(uid_t caller, const std::string& target);
+  Result<ClusterView> Stop(uid_t caller, const std::string& target,
+                           std::chrono::milliseconds grace);
+  Status Delete(uid_t caller, const std::string& name);
+
+  // A new limit of disk for a node or all of a Vcluster's, while they run. After an error some may
+  // have it. kFailedPrecondition: more is in use, or the node was made without a limit.
+  Result<ClusterView> Resize(uid_t caller, const std::string& target, uint64_t disk_bytes);
+
+  // Makes the caller's Vcluster of that name as the definition says, or makes it. With `dry_run`
+  // only the changes are answered. Waits until it is so.
+  struct Applied {
+    std::vector<DefinitionChange> changes;
+    bool created = false;
+    std::optional<ClusterView> view;  // Not of a dry run.
+  };
+  Result<Applied> Apply(uid_t caller, const Definition& definition, bool dry_run, bool recreate,
+                        const ProgressFn& progress, const CancelToken& cancel);
+  // Another number of nodes for a role.
+  Result<Applied> Scale(uid_t caller, const std::string& name, const std::string& role,
+                        uint32_t count, const ProgressFn& progress, const CancelToken& cancel);
+  // Moves the end of its time, which may be over; `for_seconds` from now. 0: it has none any more.
+  Result<ClusterView> Extend(uid_t caller, const std::string& name, int64_t for_seconds);
+
+  // kInvalidArgument unless `node` names one node; kUnavailable: its host is not there.
+  Result<NodePlace> FindNode(uid_t caller, const std::string& node);
+  std::vector<Master::HostView> Hosts() { return master_.Hosts(); }
+  // kPermissionDenied unless root asks.
+  Status Drain(uid_t caller, const std::string& host, bool drain);
+  // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
+  Result<std::string> Why(uid_t caller, const std::string& node);
+
+  // The definition as it is now.
+  Result<Definition> Export(uid_t caller, const std::string& name);
+
+  // Deletes every Vcluster. `force`: even where imaged does not answer.
+  Status DeleteAll(bool force);
+
+ private:
+  struct Target {
+    VclusterView view;
+    std::optional<uint32_t> index;  // Of the one node that is meant.
+  };
+
+  Result<Target> FindTarget(uid_t caller, const std::string& text);
+  Result<std::vector<VclusterPtr>> Launch(std::vector<master::v1::Vcluster> records,
+                                          const ProgressFn& progress, const CancelToken& cancel);
+  Status Remove(const std::vector<uint32_t>& numbers, bool force);
+  Result<Applied> Become(const Vcluster& before, const Definition& definition, bool recreate,
+                         const ProgressFn& progress, const CancelToken& cancel);
+  ClusterView View(const VclusterView& view, bool with_usage);
+
+  Master& master_;
+};
+
+// A Vcluster of nodes that are all alike, of the role "node".
+Definition PlainDefinition(const std::string& name, const std::string& image, uint32_t nodes,
+                           const Limits& limits);
+
+}  // namespace strata::vcluster

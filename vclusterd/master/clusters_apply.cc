@@ -1,0 +1,93 @@
+// Changes of what a Vcluster is: apply, scale, extend.
+#include "vclusterd/master/clusters.h"
+#include "vclusterd/master/reshape.h"
+#include "vclusterd/master/verdicts.h"
+
+namespace strata::vcluster {
+
+Result<Clusters::Applied> Clusters::Apply(uid_t caller, const Definition& definition, bool dry_run,
+                                          bool recreate, const ProgressFn& progress,
+                                          const CancelToken& cancel) {
+  RETURN_IF_ERROR(CheckDefinition(definition));
+  auto target = FindTarget(caller, definition.name);
+  // root means his own, as everybody does.
+  if (target.ok() && target->view.vcluster->record.owner_uid() != caller) {
+    target = Error(Code::kNotFound, "not his");
+  }
+  if (!target.ok()) {
+    if (target.error().code() != Code::kNotFound) return target.error();
+    Applied applied;
+    applied.created = true;
+    if (dry_run) return applied;
+    ASSIGN_OR_RETURN(applied.view, Create(caller, definition, "", progress, cancel));
+    return applied;
+  }
+  const Vcluster& before = *target->view.vcluster;
+  if (!dry_run) return Become(before, definition, recreate, progress, cancel);
+  Applied applied;
+  applied.changes = DiffDefinitions(before.definition, definition);
+  return applied;
+}
+
+Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definition& definition,
+                                           bool recreate, const ProgressFn& progress,
+                                           const CancelToken& cancel) {
+  Applied applied;
+  const uint32_t number = before.record.number();
+  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
+    if (record->phase() != master::v1::LIVE) {
+      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
+    }
+    // As it is now, not as it was looked up.
+    ASSIGN_OR_RETURN(const VclusterPtr now, ReadVcluster(*record));
+    ReshapeOptions options;
+    options.recreate = recreate;
+    options.now_unix_s = master_.NowUnixMs() / 1000;
+    applied.changes = DiffDefinitions(now->definition, definition);
+    return Reshape(*now, definition, options, record);
+  }));
+  const auto total = definition.NodeCount();
+  RETURN_IF_ERROR(master_.Await(
+      {number}, AsWanted, [&] { progress("change", CountAsWanted(master_.Find(number)), total); },
+      cancel));
+  applied.view = View(master_.Find(number), /*with_usage=*/false);
+  return applied;
+}
+
+Result<Clusters::Applied> Clusters::Scale(uid_t caller, const std::string& name,
+                                          const std::string& role, uint32_t count,
+                                          const ProgressFn& progress, const CancelToken& cancel) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
+  const Vcluster& before = *target.view.vcluster;
+  Definition definition = before.definition;
+  bool found = false;
+  for (Role& scaled : definition.roles) {
+    if (scaled.name != role) continue;
+    scaled.count = count;
+    found = true;
+  }
+  if (!found) {
+    std::string roles;
+    for (const Role& known : before.definition.roles) roles += " " + known.name;
+    return Error(Code::kNotFound, "Vcluster " + before.record.name() + " has no role '" +
+                                      role.substr(0, kRoleNameSizeMax) + "'; it has:" + roles);
+  }
+  RETURN_IF_ERROR(CheckDefinition(definition));
+  return Become(before, definition, /*recreate=*/false, progress, cancel);
+}
+
+Result<ClusterView> Clusters::Extend(uid_t caller, const std::string& name, int64_t for_seconds) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
+  const uint32_t number = target.view.vcluster->record.number();
+  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
+    if (record->phase() != master::v1::LIVE) {
+      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
+    }
+    record->set_expires_unix_s(for_seconds == 0 ? 0 : master_.NowUnixMs() / 1000 + for_seconds);
+    record->set_expired(false);
+    return Ok();
+  }));
+  return View(master_.Find(number), /*with_usage=*/false);
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,200 @@
+// Operations on whole Vclusters: create, clone, start, stop, delete.
+#include <algorithm>
+
+#include "common/log.h"
+#include "net/plan.h"
+#include "vclusterd/definition/format_file.h"
+#include "vclusterd/master/clusters.h"
+#include "vclusterd/master/user_names.h"
+#include "vclusterd/master/verdicts.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr uint32_t kClonesMax = 1000;
+
+std::vector<uint32_t> NumbersOf(const std::vector<VclusterPtr>& vclusters) {
+  std::vector<uint32_t> numbers;
+  for (const VclusterPtr& vcluster : vclusters) numbers.push_back(vcluster->record.number());
+  return numbers;
+}
+
+}  // namespace
+
+Result<ClusterView> Clusters::Create(uid_t caller, const Definition& definition,
+                                     const std::string& driver, const ProgressFn& progress,
+                                     const CancelToken& cancel) {
+  RETURN_IF_ERROR(CheckDefinition(definition));
+  ASSIGN_OR_RETURN(master::v1::Vcluster record,
+                   NewVcluster(definition, caller, master_.NowUnixMs()));
+  for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
+  ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, Launch({record}, progress, cancel));
+  return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
+}
+
+Result<std::vector<ClusterView>> Clusters::Clone(uid_t caller, const CloneParameters& parameters,
+                                                 const ProgressFn& progress,
+                                                 const CancelToken& cancel) {
+  if (parameters.count == 0 || parameters.count > kClonesMax) {
+    return Error(Code::kInvalidArgument,
+                 "the number of clones must be 1 to " + std::to_string(kClonesMax));
+  }
+  ASSIGN_OR_RETURN(const Target source, FindTarget(caller, parameters.source));
+  const Vcluster& pattern = *source.view.vcluster;
+  if (pattern.record.phase() != master::v1::LIVE) {
+    return Error(Code::kFailedPrecondition, "Vcluster " + pattern.record.name() + " is not ready");
+  }
+  const std::string prefix =
+      parameters.prefix.empty() ? pattern.record.name() + "-" : parameters.prefix;
+  Definition definition = pattern.definition;
+  if (!parameters.image.empty()) {
+    for (Role& role : definition.roles) role.image = parameters.image;
+  }
+  for (Role& role : definition.roles) {
+    // A port of the host leads to one of them only; the others get free ones.
+    for (PortForward& port : role.ports) port.host_port = 0;
+  }
+  std::vector<master::v1::Vcluster> records;
+  for (uint32_t i = 1; i <= parameters.count; ++i) {
+    definition.name = prefix + std::to_string(i);
+    RETURN_IF_ERROR(CheckClusterName(definition.name));
+    ASSIGN_OR_RETURN(master::v1::Vcluster record,
+                     NewVcluster(definition, caller, master_.NowUnixMs()));
+    for (int n = 0; n < record.nodes_size() && n < pattern.record.nodes_size(); ++n) {
+      const master::v1::Node& from = pattern.record.nodes(n);
+      record.mutable_nodes(n)->set_driver(from.driver());
+      if (from.has_disk_bytes()) record.mutable_nodes(n)->set_disk_bytes(from.disk_bytes());
+    }
+    record.set_cloned_from(UserName(pattern.record.owner_uid()) + "/" + pattern.record.name());
+    records.push_back(std::move(record));
+  }
+  ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made,
+                   Launch(std::move(records), progress, cancel));
+  std::vector<ClusterView> views;
+  for (const uint32_t number : NumbersOf(made)) {
+    views.push_back(View(master_.Find(number), /*with_usage=*/false));
+  }
+  return views;
+}
+
+Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vcluster> records,
+                                                  const ProgressFn& progress,
+                                                  const CancelToken& cancel) {
+  uint32_t total = 0;
+  for (const master::v1::Vcluster& record : records) {
+    total += static_cast<uint32_t>(record.nodes_size());
+  }
+  progress("network", 0, total);
+  ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, master_.Add(std::move(records)));
+  const std::vector<uint32_t> numbers = NumbersOf(made);
+  Status launched = master_.Await(
+      numbers, AsWanted,
+      [&] {
+        uint32_t ready = 0;
+        for (const uint32_t number : numbers) ready += CountAsWanted(master_.Find(number));
+        progress("start", ready, total);
+      },
+      cancel);
+  if (launched.ok()) launched = cancel.Check();
+  if (launched.ok()) {
+    launched = master_.Change(numbers, [](master::v1::Vcluster* record) {
+      record->set_phase(master::v1::LIVE);
+      return Ok();
+    });
+  }
+  if (launched.ok()) return made;
+  if (Status removed = Remove(numbers, /*force=*/false); !removed.ok()) {
+    LOG_ERROR("what was begun is removed as soon as that is possible: " +
+              removed.error().message());
+  }
+  return launched.error();
+}
+
+Status Clusters::Remove(const std::vector<uint32_t>& numbers, bool force) {
+  for (const uint32_t number : numbers) {
+    Status changed = master_.Change({number}, [&](master::v1::Vcluster* record) {
+      record->set_phase(master::v1::DELETING);
+      if (force) record->set_force_removal(true);
+      return Ok();
+    });
+    if (!changed.ok() && changed.error().code() != Code::kNotFound) return changed;
+  }
+  return master_.Await(numbers, IsGone, {}, CancelToken());
+}
+
+Status Clusters::Delete(uid_t caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
+  if (target.index.has_value()) {
+    return Error(Code::kInvalidArgument, "a Vcluster is deleted as a whole, not one node of it");
+  }
+  return Remove({target.view.vcluster->record.number()}, /*force=*/false);
+}
+
+Status Clusters::DeleteAll(bool force) {
+  std::vector<uint32_t> numbers;
+  for (const VclusterView& view : master_.All()) numbers.push_back(view.vcluster->record.number());
+  return Remove(numbers, force);
+}
+
+Result<ClusterView> Clusters::Start(uid_t caller, const std::string& text) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
+  const uint32_t number = target.view.vcluster->record.number();
+  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
+    if (record->phase() != master::v1::LIVE) {
+      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
+    }
+    for (master::v1::Node& node : *record->mutable_nodes()) {
+      if (target.index.has_value() && node.index() != *target.index) continue;
+      node.set_wanted(true);
+      const auto state = target.view.states.find(node.index());
+      const bool runs =
+          state != target.view.states.end() && state->second.state() == host::v1::READY;
+      if (!runs) node.set_attempt(node.attempt() + 1);
+    }
+    return Ok();
+  }));
+  const auto started = [&](const VclusterView& view) { return AllRun(view, target.index); };
+  RETURN_IF_ERROR(master_.Await({number}, started, {}, CancelToken()));
+  return View(master_.Find(number), /*with_usage=*/false);
+}
+
+Result<ClusterView> Clusters::Stop(uid_t caller, const std::string& text,
+                                   std::chrono::milliseconds grace) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
+  const uint32_t number = target.view.vcluster->record.number();
+  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
+    if (record->phase() != master::v1::LIVE) {
+      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
+    }
+    for (master::v1::Node& node : *record->mutable_nodes()) {
+      if (target.index.has_value() && node.index() != *target.index) continue;
+      node.set_wanted(false);
+      node.set_stop_grace_ms(static_cast<uint32_t>(grace.count()));
+    }
+    return Ok();
+  }));
+  const auto stopped = [&](const VclusterView& view) { return AllStopped(view, target.index); };
+  RETURN_IF_ERROR(master_.Await({number}, stopped, {}, CancelToken()));
+  return View(master_.Find(number), /*with_usage=*/false);
+}
+
+Result<ClusterView> Clusters::Resize(uid_t caller, const std::string& text, uint64_t disk_bytes) {
+  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
+  const Vcluster& vcluster = *target.view.vcluster;
+  for (const master::v1::Node& node : vcluster.record.nodes()) {
+    if (target.index.has_value() && node.index() != *target.index) continue;
+    const std::string name = "node " + vcluster.record.name() + "/" + vcluster.NodeName(node);
+    const std::shared_ptr<HostLink> link = master_.LinkTo(node.host());
+    if (link == nullptr) return Error(Code::kUnavailable, name + ": its host is not there");
+    RETURN_IF_ERROR(link->Resize(vcluster.record.number(), node.index(), disk_bytes), name);
+    RETURN_IF_ERROR(master_.Change({vcluster.record.number()}, [&](master::v1::Vcluster* record) {
+      for (master::v1::Node& resized : *record->mutable_nodes()) {
+        if (resized.index() == node.index()) resized.set_disk_bytes(disk_bytes);
+      }
+      return Ok();
+    }));
+  }
+  return View(master_.Find(vcluster.record.number()), /*with_usage=*/true);
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,43 @@
+// HostLink: a host as the master sees it. In this process (LocalHost), or another one's worker.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "net/plan.h"
+#include "vclusterd/api/worker.pb.h"
+#include "vclusterd/host/exec_session.h"
+#include "vclusterd/host/node_life.h"
+
+namespace strata::vcluster {
+
+// Thread-safe.
+class HostLink {
+ public:
+  virtual ~HostLink() = default;
+  // The orders are durable there when it answers, with the state of each part then. kUnavailable:
+  // it is not known whether they are.
+  virtual Result<std::vector<host::v1::PartStatus>> Apply(
+      const std::vector<host::v1::Part>& orders) = 0;
+  // Addresses that no Vcluster may use: those of the host itself.
+  virtual Result<std::vector<net::ObservedLink>> Links() = 0;
+  virtual host::v1::Capacity Capacity() = 0;
+  // Another limit of disk for a node, which the next order repeats.
+  virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
+  // A status with the figures that cost a look.
+  virtual Result<host::v1::PartStatus> Look(uint32_t number) = 0;
+  // Cancelled before it is published, a save leaves nothing. `progress` from any thread.
+  virtual Result<SaveNodeResult> Save(uint32_t number, uint32_t index,
+                                      const SaveNodeParameters& parameters,
+                                      const NodeLife::ProgressFn& progress,
+                                      const CancelToken& cancel) = 0;
+  // Starts a command in a node. `listener` must outlive the result.
+  virtual Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
+                                                       const ExecParameters& parameters,
+                                                       TerminalSize terminal,
+                                                       ExecListener& listener) = 0;
+};
+
+}  // namespace strata::vcluster

@@ -1,0 +1,66 @@
+// Leadership: of several masters over one record store, one leads. The leader writes a beat every
+// few seconds; who sees none for long enough takes the lead with a transaction that expects the
+// record of the leader whose beats ended. Every commit of a leader expects his own record, so one
+// who was taken over from can change nothing any more, whatever he believes. Clocks are never
+// compared: each master measures with its own how long the records have stayed the same.
+//
+// Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "common/records/record_store.h"
+#include "common/result.h"
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+class Leadership {
+ public:
+  struct Options {
+    MasterOptions master;
+    std::chrono::milliseconds beat_every{2000};
+    std::chrono::milliseconds takeover_after{6000};
+  };
+  // On the thread of this. `won`: a master that leads, which is destroyed when `lost` has returned.
+  using Won = std::function<void(Master& master)>;
+  using Lost = std::function<void(Master& master)>;
+
+  // `store` must outlive this.
+  Leadership(Options options, records::RecordStore& store, Won won, Lost lost);
+  // Gives the lead up, so that another takes it at once.
+  ~Leadership();
+
+  // The host that leads, as the records say; empty: nobody.
+  std::string Leader() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void Run(const std::stop_token& stop);
+  Status Campaign();
+  void StepDown(bool give_up);
+
+  const Options options_;
+  records::RecordStore& store_;
+  const Won won_;
+  const Lost lost_;
+  std::unique_ptr<Master> master_;  // Of the thread.
+  std::optional<std::string> seen_leader_;
+  std::optional<std::string> seen_beat_;
+  Clock::time_point seen_since_;
+  Clock::time_point beat_taken_;  // The last of ours that was written.
+  mutable std::mutex mutex_;      // For wake_ alone.
+  std::condition_variable_any wake_;
+  std::jthread thread_;  // Last.
+};
+
+}  // namespace strata::vcluster

@@ -1,0 +1,424 @@
+#include "vclusterd/master/master.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "vclusterd/master/tables.h"
+
+namespace strata::vcluster {
+namespace {
+
+// etcd takes 128 operations in a transaction.
+constexpr size_t kCommitMax = 100;
+constexpr uint32_t kNumbersMax = 100'000;
+// How long nobody notices that a waiting caller gave up.
+constexpr std::chrono::milliseconds kCancelPause(20);
+constexpr std::chrono::milliseconds kProgressPause(100);
+
+}  // namespace
+
+Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::RecordStore& store) {
+  std::unique_ptr<Master> master(new Master(std::move(options), store));
+  {
+    const std::lock_guard lock(master->mutex_);
+    RETURN_IF_ERROR(master->TakeLead());
+    RETURN_IF_ERROR(master->Load());
+  }
+  master->thread_ = std::thread([raw = master.get()] { raw->Work(); });
+  return master;
+}
+
+void Master::EndWaits() {
+  const std::lock_guard lock(mutex_);
+  stop_ = true;
+  work_.notify_all();
+  changed_.notify_all();
+}
+
+Master::~Master() {
+  EndWaits();
+  if (thread_.joinable()) thread_.join();
+  std::vector<std::string> names;
+  for (const auto& [name, host] : hosts_) names.push_back(name);
+  for (const std::string& name : names) RemoveHost(name);
+}
+
+Status Master::TakeLead() {
+  ASSIGN_OR_RETURN(const auto before, store_.Get(kLeaderTable, kLeaderKey));
+  if (options_.takes_over_from.has_value() && before != *options_.takes_over_from) {
+    return Error(Code::kFailedPrecondition, "another master has taken the lead");
+  }
+  master::v1::Leader leader;
+  if (before.has_value() && !leader.ParseFromString(*before)) {
+    return Error(Code::kCorrupt, "the record of the leader cannot be read");
+  }
+  epoch_ = leader.epoch() + 1;
+  leader.set_host(options_.name);
+  leader.set_epoch(epoch_);
+  leader_record_ = leader.SerializeAsString();
+  return store_.Commit(
+      {{kLeaderTable, kLeaderKey, before}},
+      {{kLeaderTable, kLeaderKey, leader_record_}, {kLeaderTable, kBeatKey, NextBeat()}});
+}
+
+std::string Master::NextBeat() { return std::to_string(epoch_) + "." + std::to_string(++beats_); }
+
+Status Master::Beat() {
+  std::string beat;
+  {
+    const std::lock_guard lock(mutex_);
+    beat = NextBeat();
+  }
+  return store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
+                       {{kLeaderTable, kBeatKey, beat}});
+}
+
+Status Master::GiveUp() {
+  return store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
+                       {{kLeaderTable, kBeatKey, std::nullopt}});
+}
+
+Status Master::Load() {
+  ASSIGN_OR_RETURN(const auto counters, store_.Get(kLeaderTable, kCountersKey));
+  master::v1::Counters read;
+  if (counters.has_value() && read.ParseFromString(*counters)) last_number_ = read.last_number();
+  RETURN_IF_ERROR(
+      store_.Scan(kHostsTable, "", [&](const std::string& key, const std::string& value) -> Status {
+        if (host_records_[key].ParseFromString(value)) return Ok();
+        return Error(Code::kCorrupt, "record of host " + key + " cannot be read");
+      }));
+  RETURN_IF_ERROR(store_.Scan(kVclustersTable, "",
+                              [&](const std::string& key, const std::string& value) -> Status {
+                                auto vcluster = ParseVcluster(value);
+                                if (!vcluster.ok())
+                                  return vcluster.error().Wrap("record of Vcluster " + key);
+                                const uint32_t number = (*vcluster)->record.number();
+                                placer_.Sync(**vcluster);
+                                entries_[number].vcluster = std::move(*vcluster);
+                                touched_.insert(number);
+                                return Ok();
+                              }));
+  std::vector<master::v1::Vcluster> half_made;
+  for (const auto& [number, entry] : entries_) {
+    if (entry.vcluster->record.phase() != master::v1::CREATING) continue;
+    LOG_INFO("Vcluster " + entry.vcluster->record.name() +
+             ": removing what an interrupted operation left");
+    half_made.push_back(entry.vcluster->record);
+    half_made.back().set_phase(master::v1::DELETING);
+  }
+  return Store(std::move(half_made));
+}
+
+Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
+                      std::vector<records::RecordChange> changes) {
+  std::vector<records::RecordExpectation> all = expected;
+  all.push_back({kLeaderTable, kLeaderKey, leader_record_});
+  return store_.Commit(all, changes);
+}
+
+Status Master::Store(std::vector<master::v1::Vcluster> records,
+                     std::vector<records::RecordChange> also) {
+  for (size_t first = 0; first < records.size(); first += kCommitMax) {
+    const size_t end = std::min(records.size(), first + kCommitMax);
+    std::vector<VclusterPtr> read;
+    std::vector<records::RecordChange> changes = std::exchange(also, {});
+    for (size_t i = first; i < end; ++i) {
+      ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(records[i])));
+      changes.push_back({kVclustersTable, VclusterKey(vcluster->record.number()),
+                         FormatVcluster(vcluster->record)});
+      read.push_back(std::move(vcluster));
+    }
+    RETURN_IF_ERROR(Commit({}, std::move(changes)));
+    for (VclusterPtr& vcluster : read) {
+      const uint32_t number = vcluster->record.number();
+      placer_.Sync(*vcluster);
+      entries_[number].vcluster = std::move(vcluster);
+      Touch(number);
+    }
+  }
+  return Ok();
+}
+
+void Master::Touch(uint32_t number) {
+  touched_.insert(number);
+  work_.notify_one();
+}
+
+void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
+                     const std::vector<host::v1::PartStatus>& statuses) {
+  RemoveHost(name);
+  const std::lock_guard lock(mutex_);
+  auto host = std::make_shared<Host>();
+  host->name = name;
+  host->link = std::move(link);
+  host->sender = std::thread([this, host] { Send(host); });
+  hosts_[name] = host;
+  absent_since_.erase(name);
+  placer_.PutHost(
+      name, host->link->Capacity(),
+      host_records_[name].draining() ? HostCondition::kDraining : HostCondition::kReady);
+  for (auto& [number, entry] : entries_) {
+    entry.told.erase(name);  // It may have lost what it was told.
+    entry.heard.erase(name);
+    touched_.insert(number);
+  }
+  orphans_.erase(name);
+  for (const host::v1::PartStatus& status : statuses) Hear(name, status);
+  work_.notify_one();
+}
+
+void Master::RemoveHost(const std::string& name, const HostLink* link) {
+  std::thread sender;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = hosts_.find(name);
+    if (found == hosts_.end() || (link != nullptr && found->second->link.get() != link)) return;
+    Host& host = *found->second;
+    host.removed = true;
+    host.wake.notify_all();
+    sender = std::move(host.sender);
+    hosts_.erase(found);
+    absent_since_[name] = std::chrono::steady_clock::now();
+    placer_.SetCondition(name, HostCondition::kLost);
+    for (auto& [number, entry] : entries_) {
+      if (entry.told.erase(name) != 0) touched_.insert(number);
+    }
+    work_.notify_one();
+  }
+  sender.join();
+}
+
+std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
+  const std::lock_guard lock(mutex_);
+  const auto found = hosts_.find(host);
+  return found == hosts_.end() ? nullptr : found->second->link;
+}
+
+void Master::Report(const std::string& host, const host::v1::PartStatus& status) {
+  const std::lock_guard lock(mutex_);
+  Hear(host, status);
+  changed_.notify_all();
+}
+
+void Master::Hear(const std::string& host, const host::v1::PartStatus& status) {
+  const auto found = entries_.find(status.number());
+  if (found == entries_.end()) {
+    // A number that was never given away is not ours to remove: our records may be the wrong ones.
+    if (status.nodes().empty()) {
+      orphans_[host].erase(status.number());
+    } else if (status.number() <= last_number_) {
+      orphans_[host].insert(status.number());
+    } else {
+      LOG_WARNING("host " + host + " has nodes of a Vcluster " + std::to_string(status.number()) +
+                  " that is not known here; they are left alone");
+    }
+    return;
+  }
+  host::v1::PartStatus& heard = found->second.heard[host];
+  if (status.sequence() <= heard.sequence()) return;
+  heard = status;
+  Touch(status.number());
+}
+
+Status Master::CheckNames(const std::vector<master::v1::Vcluster>& records) {
+  std::set<std::pair<uint32_t, std::string>> taken;
+  for (const auto& [number, entry] : entries_) {
+    taken.emplace(entry.vcluster->record.owner_uid(), entry.vcluster->record.name());
+  }
+  for (const master::v1::Vcluster& record : records) {
+    if (taken.emplace(record.owner_uid(), record.name()).second) continue;
+    return Error(Code::kAlreadyExists,
+                 "you already have a Vcluster called '" + record.name() + "'");
+  }
+  return Ok();
+}
+
+Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
+                           const std::vector<net::ObservedLink>& links) {
+  std::vector<net::Ipv4Prefix> taken;
+  for (const auto& [number, entry] : entries_) taken.push_back(entry.vcluster->prefix);
+  std::set<uint32_t> given;
+  for (master::v1::Vcluster& record : *records) {
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::ChoosePrefix(options_.pool, taken, links));
+    taken.push_back(prefix);
+    record.set_subnet(prefix.ToString());
+    if (entries_.size() + given.size() >= kNumbersMax - 1) {
+      return Error(Code::kResourceExhausted, "there are too many Vclusters");
+    }
+    do {
+      last_number_ = last_number_ % (kNumbersMax - 1) + 1;
+    } while (entries_.contains(last_number_) || !given.insert(last_number_).second);
+    record.set_number(last_number_);
+  }
+  return Ok();
+}
+
+Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> records) {
+  std::vector<std::shared_ptr<HostLink>> links;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, host] : hosts_) links.push_back(host->link);
+  }
+  // Outside the lock: a look at a host's links takes a while.
+  std::vector<net::ObservedLink> observed;
+  for (const std::shared_ptr<HostLink>& link : links) {
+    ASSIGN_OR_RETURN(const auto of_host, link->Links());
+    observed.insert(observed.end(), of_host.begin(), of_host.end());
+  }
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(CheckNames(records));
+  RETURN_IF_ERROR(GiveNumbers(&records, observed));
+  master::v1::Counters counters;
+  counters.set_last_number(last_number_);
+  std::vector<uint32_t> numbers;
+  for (const master::v1::Vcluster& record : records) numbers.push_back(record.number());
+  // Of a batch that ends in the middle, the next master removes what is CREATING.
+  RETURN_IF_ERROR(
+      Store(std::move(records), {{kLeaderTable, kCountersKey, counters.SerializeAsString()}}));
+  std::vector<VclusterPtr> added;
+  for (const uint32_t number : numbers) added.push_back(entries_.at(number).vcluster);
+  return added;
+}
+
+Status Master::Change(const std::vector<uint32_t>& numbers, const Edit& edit) {
+  const std::lock_guard lock(mutex_);
+  std::vector<master::v1::Vcluster> changed;
+  for (const uint32_t number : numbers) {
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) {
+      return Error(Code::kNotFound, "the Vcluster was just deleted");
+    }
+    changed.push_back(found->second.vcluster->record);
+    RETURN_IF_ERROR(edit(&changed.back()));
+  }
+  return Store(std::move(changed));
+}
+
+Status Master::Drain(const std::string& name, bool drain) {
+  const std::lock_guard lock(mutex_);
+  const bool known = hosts_.contains(name) || host_records_.contains(name);
+  if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
+  master::v1::Host record = host_records_[name];
+  record.set_name(name);
+  record.set_draining(drain);
+  RETURN_IF_ERROR(Commit({}, {{kHostsTable, name, record.SerializeAsString()}}));
+  host_records_[name] = record;
+  if (hosts_.contains(name)) {
+    placer_.SetCondition(name, drain ? HostCondition::kDraining : HostCondition::kReady);
+  }
+  for (const auto& [number, entry] : entries_) touched_.insert(number);
+  work_.notify_one();
+  return Ok();
+}
+
+std::vector<Master::HostView> Master::Hosts() {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, HostView> views;
+  for (const auto& [name, record] : host_records_) views[name].draining = record.draining();
+  for (const auto& [name, host] : hosts_) {
+    views[name].present = true;
+    views[name].capacity = host->link->Capacity();
+  }
+  for (const auto& [number, entry] : entries_) {
+    for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+      if (!node.host().empty()) ++views[node.host()].nodes;
+    }
+  }
+  std::vector<HostView> list;
+  for (auto& [name, view] : views) {
+    view.name = name;
+    list.push_back(std::move(view));
+  }
+  return list;
+}
+
+Result<std::string> Master::Why(uint32_t number, uint32_t index) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
+  return placer_.Why(*found->second.vcluster, index);
+}
+
+NodeStates Master::StatesOf(const Entry& entry) const {
+  NodeStates states;
+  for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+    const auto heard = entry.heard.find(node.host());
+    // What a host said before it was lost is not so any more, as far as anybody knows.
+    if (heard == entry.heard.end() || !hosts_.contains(node.host())) continue;
+    for (const host::v1::NodeStatus& status : heard->second.nodes()) {
+      if (status.index() == node.index() && status.incarnation() == node.incarnation()) {
+        states[node.index()] = status;
+      }
+    }
+  }
+  return states;
+}
+
+VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
+  VclusterView view;
+  view.vcluster = entry.vcluster;
+  view.states = StatesOf(entry);
+  for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+    if (!node.host().empty() && !hosts_.contains(node.host()))
+      view.lost[node.index()] = node.host();
+  }
+  if (touched_.contains(number)) return view;
+  view.settled = true;
+  view.problem = entry.problem;
+  for (const auto& [host, told] : entry.told) {
+    if (told.under_way) view.settled = false;
+    if (told.error.has_value() && !view.problem.has_value()) view.problem = told.error;
+    for (const host::v1::NodeOrder& order : told.order.nodes()) {
+      const auto state = view.states.find(order.index());
+      if (state != view.states.end() && state->second.revision() >= told.order.revision()) {
+        view.current.insert(order.index());
+      } else {
+        view.settled = false;
+      }
+    }
+  }
+  return view;
+}
+
+std::vector<VclusterView> Master::All() {
+  const std::lock_guard lock(mutex_);
+  std::vector<VclusterView> views;
+  for (const auto& [number, entry] : entries_) views.push_back(ViewOf(number, entry));
+  return views;
+}
+
+VclusterView Master::Find(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(number);
+  return found == entries_.end() ? VclusterView() : ViewOf(number, found->second);
+}
+
+Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
+                     const std::function<void()>& progress, const CancelToken& cancel) {
+  std::set<uint32_t> open(numbers.begin(), numbers.end());
+  auto shown = std::chrono::steady_clock::now();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    for (auto it = open.begin(); it != open.end();) {
+      const auto found = entries_.find(*it);
+      const auto said =
+          verdict(found == entries_.end() ? VclusterView() : ViewOf(*it, found->second));
+      if (said.has_value() && !said->ok()) return *said;
+      it = said.has_value() ? open.erase(it) : std::next(it);
+    }
+    if (open.empty()) return Ok();
+    if (const auto now = std::chrono::steady_clock::now();
+        progress && now - shown > kProgressPause) {
+      shown = now;
+      lock.unlock();
+      progress();
+      lock.lock();
+      continue;
+    }
+    if (stop_) return Error(Code::kUnavailable, "vclusterd ends");
+    RETURN_IF_ERROR(cancel.Check());
+    changed_.wait_for(lock, kCancelPause);
+  }
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,202 @@
+// Master: the desired state of all Vclusters, and the loop that has hosts make it so.
+//
+// What should be is in a record store, what is comes from the hosts. After every change of either,
+// and every ten seconds anyway, the loop compares the two and tells hosts what has changed for them
+// (DCM, section 4.2). So nothing rests on a message that arrives or a step that is remembered: a
+// master that takes over reads the records, hears the hosts, and goes on.
+//
+// Thread-safe. Durability: a change is durable when it returns; what it asks for comes later.
+//
+// Lock order: mutex_ is a leaf but for the record store's own; it is not held while hosts are
+// called.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/cancel.h"
+#include "common/records/record_store.h"
+#include "common/result.h"
+#include "net/ipv4.h"
+#include "vclusterd/api/host.pb.h"
+#include "vclusterd/master/host_link.h"
+#include "vclusterd/master/orders.h"
+#include "vclusterd/master/placer.h"
+#include "vclusterd/master/vcluster.h"
+
+namespace strata::vcluster {
+
+struct MasterOptions {
+  std::string name;  // Of the host that runs it.
+  net::Ipv4Prefix pool;
+  std::chrono::milliseconds every{10'000};
+  // A host that is not there for so long is lost: nodes that may be made anew elsewhere are. A host
+  // pauses such nodes earlier when it hears no master (docs/clusters.md).
+  std::chrono::milliseconds recreate_after{60'000};
+  PlacerOptions placer;
+  // The name of an owner on hosts and in lineages.
+  std::function<std::string(uint32_t uid)> user_name;
+  std::function<int64_t()> now_unix_ms;
+  // The leader's record that must still be there when this master takes the lead; absent: whatever
+  // is there.
+  std::optional<std::optional<std::string>> takes_over_from;
+};
+
+// A Vcluster with what is known of its nodes.
+struct VclusterView {
+  VclusterPtr vcluster;
+  NodeStates states;
+  std::set<uint32_t> current;            // Nodes for which the last order was worked through.
+  std::map<uint32_t, std::string> lost;  // Nodes whose host is not there, and which that is.
+  // Everything that was asked for so far was told to the hosts and worked through there.
+  bool settled = false;
+  std::optional<Error> problem;  // Why it cannot even be told to a host, or has no place.
+};
+
+class Master {
+ public:
+  using Edit = std::function<Status(master::v1::Vcluster*)>;
+  // Whether what somebody waits for has come, Ok or not; nullopt: not yet. A Vcluster that is gone
+  // has no `vcluster`.
+  using Verdict = std::function<std::optional<Status>(const VclusterView&)>;
+
+  // Takes the lead over. What was being created when the last master ended is removed. `store` must
+  // outlive the result.
+  static Result<std::unique_ptr<Master>> Open(MasterOptions options, records::RecordStore& store);
+  // Stops the loop; hosts are not called any more when it returns.
+  ~Master();
+
+  // From here on it gets nodes and orders. `statuses`: everything that it has. Takes the place of
+  // the host's earlier link.
+  void AddHost(const std::string& name, std::shared_ptr<HostLink> link,
+               const std::vector<host::v1::PartStatus>& statuses);
+  // It is not called any more when this returns; its nodes stay its own. Nothing is done when
+  // `link` is given and is not the host's.
+  void RemoveHost(const std::string& name, const HostLink* link = nullptr);
+  std::shared_ptr<HostLink> LinkTo(const std::string& host);
+  // What a host says of one Vcluster. Repeated, late and unknown ones are fine.
+  void Report(const std::string& host, const host::v1::PartStatus& status);
+
+  // New Vclusters get numbers and subnets; all or none. kAlreadyExists: the owner has one of that
+  // name.
+  Result<std::vector<VclusterPtr>> Add(std::vector<master::v1::Vcluster> records);
+  // The lead is kept (leadership.h). kFailedPrecondition: another has it.
+  Status Beat();
+  // Nobody has to wait for the end of our beats.
+  Status GiveUp();
+
+  uint64_t epoch() const { return epoch_; }
+  int64_t NowUnixMs() const { return options_.now_unix_ms(); }
+
+  // Changes records. kNotFound when one is gone. After an error some of them may be changed.
+  Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
+  // Looks until each of them has its verdict; Ok when all are, otherwise the first that is not.
+  // `verdict` is called with the master locked; `progress` now and then without.
+  Status Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
+               const std::function<void()>& progress, const CancelToken& cancel);
+
+  // No node is placed on a host that is drained; its nodes move away as far as they may. Durable.
+  // kNotFound.
+  Status Drain(const std::string& host, bool drain);
+  struct HostView {
+    std::string name;
+    bool present = false;
+    bool draining = false;
+    host::v1::Capacity capacity;
+    uint32_t nodes = 0;
+  };
+  std::vector<HostView> Hosts();
+
+  // Why a node is where it is, or nowhere: text for people.
+  Result<std::string> Why(uint32_t number, uint32_t index);
+
+  // Whoever waits, waits no longer (kUnavailable), and the loop ends.
+  void EndWaits();
+
+  std::vector<VclusterView> All();
+  VclusterView Find(uint32_t number);
+
+ private:
+  struct Told {
+    host::v1::Part order;  // As it was told last; its revision.
+    bool under_way = false;
+    std::optional<Error> error;
+  };
+  struct Entry {
+    VclusterPtr vcluster;
+    std::map<std::string, Told> told;                   // By host.
+    std::map<std::string, host::v1::PartStatus> heard;  // By host.
+    std::optional<Error> problem;
+  };
+  struct Host {
+    std::string name;
+    std::shared_ptr<HostLink> link;
+    std::map<uint32_t, host::v1::Part> outbox;  // By number of the Vcluster.
+    bool removed = false;
+    std::condition_variable wake;
+    std::thread sender;
+  };
+
+  Master(MasterOptions options, records::RecordStore& store)
+      : options_(std::move(options)), store_(store), placer_(options_.placer) {}
+  Status TakeLead();
+  Status Load();
+  void Work();
+  void Send(const std::shared_ptr<Host>& host);
+
+  // REQUIRES of all below: mutex_ is held.
+  std::string NextBeat();
+  Status Commit(const std::vector<records::RecordExpectation>& expected,
+                std::vector<records::RecordChange> changes);
+  // `also`: changes that go with the first of them.
+  Status Store(std::vector<master::v1::Vcluster> records,
+               std::vector<records::RecordChange> also = {});
+  Status GiveNumbers(std::vector<master::v1::Vcluster>* records,
+                     const std::vector<net::ObservedLink>& links);
+  Status CheckNames(const std::vector<master::v1::Vcluster>& records);
+  void Place(const std::set<uint32_t>& numbers);
+  void MoveOff(Entry& entry);
+  void DropLeft(Entry& entry);
+  void Expire(Entry& entry);
+  bool Retire(uint32_t number, Entry& entry);
+  void MakeOrders(Entry& entry, bool repeat);
+  void RemoveOrphans();
+  void Hear(const std::string& host, const host::v1::PartStatus& status);
+  static void Post(Host& host, host::v1::Part order);
+  NodeStates StatesOf(const Entry& entry) const;
+  VclusterView ViewOf(uint32_t number, const Entry& entry) const;
+  void Touch(uint32_t number);
+
+  const MasterOptions options_;
+  records::RecordStore& store_;
+  uint64_t epoch_ = 0;               // Of this lead; set by Open.
+  std::string leader_record_;        // As it was written; set by Open.
+  std::mutex mutex_;                 // Guards what follows.
+  std::condition_variable work_;     // For the loop.
+  std::condition_variable changed_;  // For those who wait.
+  uint32_t last_number_ = 0;
+  std::map<uint32_t, Entry> entries_;
+  Placer placer_;
+  std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
+  std::map<std::string, master::v1::Host> host_records_;
+  // Since when a host with nodes is not there.
+  std::map<std::string, std::chrono::steady_clock::time_point> absent_since_;
+  std::set<uint32_t> touched_;                         // To be looked at by the loop.
+  std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
+  uint32_t orders_ = 0;                                // Of this epoch, given so far…
+  uint64_t beats_ = 0;                                 // …and beats.
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace strata::vcluster

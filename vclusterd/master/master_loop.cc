@@ -1,0 +1,268 @@
+// The loop that has hosts make what should be.
+#include <algorithm>
+
+#include "common/log.h"
+#include "vclusterd/master/master.h"
+#include "vclusterd/master/reshape.h"
+#include "vclusterd/master/tables.h"
+
+namespace strata::vcluster {
+
+void Master::Work() {
+  std::unique_lock lock(mutex_);
+  auto next_look = std::chrono::steady_clock::now() + options_.every;
+  while (!stop_) {
+    if (touched_.empty()) work_.wait_until(lock, next_look);
+    if (stop_) return;
+    const bool look = std::chrono::steady_clock::now() >= next_look;
+    if (look) {
+      for (const auto& [number, entry] : entries_) touched_.insert(number);
+      next_look = std::chrono::steady_clock::now() + options_.every;
+      RemoveOrphans();
+    }
+    const std::set<uint32_t> touched = std::exchange(touched_, {});
+    for (const uint32_t number : touched) {
+      const auto found = entries_.find(number);
+      if (found != entries_.end()) MoveOff(found->second);
+    }
+    Place(touched);
+    for (const uint32_t number : touched) {
+      const auto found = entries_.find(number);
+      if (found == entries_.end()) continue;
+      DropLeft(found->second);
+      if (look) Expire(found->second);
+      if (!Retire(number, found->second)) MakeOrders(found->second, look);
+    }
+    changed_.notify_all();
+  }
+}
+
+// Tells one host what is posted for it, as long as it is there.
+void Master::Send(const std::shared_ptr<Host>& host) {
+  std::unique_lock lock(mutex_);
+  while (!host->removed) {
+    if (host->outbox.empty()) {
+      host->wake.wait(lock);
+      continue;
+    }
+    std::vector<host::v1::Part> orders;
+    for (auto& [number, order] : host->outbox) orders.push_back(std::move(order));
+    host->outbox.clear();
+    lock.unlock();
+    const auto applied = host->link->Apply(orders);
+    lock.lock();
+    if (host->removed) return;
+    for (const host::v1::Part& order : orders) {
+      const auto found = entries_.find(order.number());
+      if (found == entries_.end()) continue;
+      const auto entry = found->second.told.find(host->name);
+      if (entry == found->second.told.end()) continue;
+      Told& told = entry->second;
+      if (told.order.revision() != order.revision()) continue;  // A later one follows.
+      told.under_way = false;
+      told.error.reset();
+      if (applied.ok()) continue;
+      told.error = applied.error();
+      told.order.clear_number();  // So that it differs, and is told again at the next look.
+    }
+    if (applied.ok()) {
+      for (const host::v1::PartStatus& status : *applied) Hear(host->name, status);
+    } else {
+      LOG_WARNING("host " + host->name + ": " + applied.error().message());
+    }
+    changed_.notify_all();
+  }
+}
+
+void Master::Post(Host& host, host::v1::Part order) {
+  const uint32_t number = order.number();
+  host.outbox[number] = std::move(order);
+  host.wake.notify_one();
+}
+
+// Takes nodes that may be made anew elsewhere from hosts that are lost. They are told apart from
+// those that were there by their incarnation: a host that comes back removes the old ones.
+void Master::MoveOff(Entry& entry) {
+  const auto now = std::chrono::steady_clock::now();
+  master::v1::Vcluster record = entry.vcluster->record;
+  if (record.phase() == master::v1::DELETING) return;
+  bool moved = false;
+  for (master::v1::Node& node : *record.mutable_nodes()) {
+    if (node.host().empty() || node.leaving() || hosts_.contains(node.host())) continue;
+    const auto since = absent_since_.emplace(node.host(), now).first->second;
+    const Role* role = entry.vcluster->RoleOf(node);
+    if (now - since < options_.recreate_after || role->host_loss != HostLoss::kRecreate) continue;
+    LOG_WARNING("host " + node.host() + " is lost: node " + record.name() + "/" +
+                entry.vcluster->NodeName(node) + " is made anew elsewhere");
+    record.set_last_problem("host " + node.host() + " was lost");
+    record.set_incarnations(record.incarnations() + 1);
+    node.set_incarnation(record.incarnations());
+    node.clear_host();
+    moved = true;
+  }
+  if (!moved) return;
+  const uint32_t number = record.number();
+  if (Status stored = Store({std::move(record)}); !stored.ok()) entry.problem = stored.error();
+  touched_.erase(number);  // It is being looked at.
+}
+
+// Gives every node without a place one.
+void Master::Place(const std::set<uint32_t>& numbers) {
+  std::vector<const Vcluster*> vclusters;
+  for (const uint32_t number : numbers) {
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) continue;
+    const master::v1::Vcluster& record = found->second.vcluster->record;
+    const bool placed = std::all_of(
+        record.nodes().begin(), record.nodes().end(),
+        [](const master::v1::Node& node) { return !node.host().empty() || node.leaving(); });
+    found->second.problem.reset();
+    if (!placed && record.phase() != master::v1::DELETING) {
+      vclusters.push_back(found->second.vcluster.get());
+    }
+  }
+  if (vclusters.empty()) return;
+  std::vector<master::v1::Vcluster> changed;
+  for (auto& [number, placed] : placer_.Place(vclusters)) {
+    Entry& entry = entries_.at(number);
+    if (placed.error.has_value()) {
+      entry.problem =
+          hosts_.empty() ? Error(Code::kUnavailable, "no host is there yet") : *placed.error;
+      continue;
+    }
+    changed.push_back(entry.vcluster->record);
+    for (master::v1::Node& node : *changed.back().mutable_nodes()) {
+      if (const auto host = placed.host.find(node.index()); host != placed.host.end()) {
+        node.set_host(host->second);
+      }
+    }
+  }
+  const std::vector<master::v1::Vcluster> records = changed;
+  if (Status stored = Store(std::move(changed)); !stored.ok()) {
+    for (const master::v1::Vcluster& record : records) {
+      entries_.at(record.number()).problem = stored.error();
+    }
+  }
+  for (const master::v1::Vcluster& record : records) touched_.erase(record.number());
+}
+
+// Nodes that were to leave, and are gone from their host.
+void Master::DropLeft(Entry& entry) {
+  std::vector<uint32_t> gone;
+  for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+    if (!node.leaving()) continue;
+    const auto heard = entry.heard.find(node.host());
+    const auto told = entry.told.find(node.host());
+    if (!node.host().empty() &&
+        (heard == entry.heard.end() || told == entry.told.end() || told->second.error ||
+         told->second.under_way || heard->second.revision() < told->second.order.revision())) {
+      continue;
+    }
+    const auto names = [&](const auto& other) { return other.index() == node.index(); };
+    const bool told_to_keep =
+        !node.host().empty() &&
+        std::any_of(told->second.order.nodes().begin(), told->second.order.nodes().end(), names);
+    const bool there = !node.host().empty() && std::any_of(heard->second.nodes().begin(),
+                                                           heard->second.nodes().end(), names);
+    if (!told_to_keep && !there) gone.push_back(node.index());
+  }
+  master::v1::Vcluster record = entry.vcluster->record;
+  if (gone.empty() || !DropNodes(gone, &record)) return;
+  const uint32_t number = record.number();
+  if (Status stored = Store({std::move(record)}); !stored.ok()) {
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
+  }
+  touched_.erase(number);
+}
+
+// What was asked for when its time is over.
+void Master::Expire(Entry& entry) {
+  const master::v1::Vcluster& before = entry.vcluster->record;
+  const int64_t expires = before.expires_unix_s();
+  if (expires == 0 || options_.now_unix_ms() / 1000 < expires || before.expired() ||
+      before.phase() != master::v1::LIVE) {
+    return;
+  }
+  master::v1::Vcluster record = before;
+  record.set_expired(true);
+  if (entry.vcluster->definition.on_expiry == ExpiryAction::kDelete) {
+    record.set_phase(master::v1::DELETING);
+  } else {
+    for (master::v1::Node& node : *record.mutable_nodes()) node.set_wanted(false);
+  }
+  LOG_INFO("Vcluster " + record.name() + ": its time is over");
+  const uint32_t number = record.number();
+  if (Status stored = Store({std::move(record)}); !stored.ok()) {
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
+  }
+  touched_.erase(number);
+}
+
+// A Vcluster that is being deleted and of which no host has anything is gone.
+bool Master::Retire(uint32_t number, Entry& entry) {
+  if (entry.vcluster->record.phase() != master::v1::DELETING) return false;
+  for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+    if (!node.host().empty() && !entry.told.contains(node.host())) return false;
+  }
+  for (const auto& [host, told] : entry.told) {
+    const auto heard = entry.heard.find(host);
+    if (told.under_way || told.error.has_value() || !told.order.nodes().empty() ||
+        heard == entry.heard.end() || !heard->second.nodes().empty()) {
+      return false;
+    }
+  }
+  if (Status gone = Commit({}, {{kVclustersTable, VclusterKey(number), std::nullopt}});
+      !gone.ok()) {
+    entry.problem = gone.error();
+    return false;
+  }
+  placer_.Forget(number);
+  entries_.erase(number);
+  return true;
+}
+
+void Master::MakeOrders(Entry& entry, bool repeat) {
+  std::set<std::string> concerned;
+  for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+    if (!node.host().empty()) concerned.insert(node.host());
+  }
+  for (const auto& [host, status] : entry.heard) concerned.insert(host);
+  const NodeStates states = StatesOf(entry);
+  OrderContext context;
+  context.owner_name = options_.user_name(entry.vcluster->record.owner_uid());
+  for (const std::string& host : concerned) {
+    const auto link = hosts_.find(host);
+    if (link == hosts_.end()) continue;
+    host::v1::Part order = OrderFor(*entry.vcluster, host, states, context);
+    Told& told = entry.told[host];
+    order.set_revision(told.order.revision());
+    if (order.SerializeAsString() == told.order.SerializeAsString()) {
+      const auto heard = entry.heard.find(host);
+      const bool taken = heard != entry.heard.end() && heard->second.revision() >= order.revision();
+      if (!repeat || taken || order.nodes().empty()) continue;
+    } else {
+      order.set_revision(epoch_ << 32 | ++orders_);
+      told.order = order;
+    }
+    told.under_way = true;
+    Post(*link->second, std::move(order));
+  }
+}
+
+// What hosts have of Vclusters that were deleted.
+void Master::RemoveOrphans() {
+  for (const auto& [host, numbers] : orphans_) {
+    const auto link = hosts_.find(host);
+    if (link == hosts_.end()) continue;
+    for (const uint32_t number : numbers) {
+      LOG_INFO("host " + host + ": removing nodes of the deleted Vcluster " +
+               std::to_string(number));
+      host::v1::Part order;
+      order.set_number(number);
+      order.set_revision(epoch_ << 32 | ++orders_);
+      Post(*link->second, std::move(order));
+    }
+  }
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,53 @@
+#include "vclusterd/master/single_host.h"
+
+#include "common/file_io.h"
+#include "vclusterd/master/tables.h"
+#include "vclusterd/master/user_names.h"
+
+namespace strata::vcluster {
+
+Result<std::unique_ptr<records::RecordStore>> OpenDesiredState(const std::string& state_dir) {
+  const std::string directory = state_dir + "/vclusterd/desired";
+  RETURN_IF_ERROR(MakeDirectories(directory, 0700));
+  records::RocksOptions options;
+  options.tables = DesiredTables();
+  options.index_remedy =
+      "remove " + records::IndexDirectory(directory) + ", which is made anew from its journal";
+  options.journal_remedy = "put a backup of " + directory + " back";
+  return records::OpenRocksRecordStore(directory, options);
+}
+
+MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool) {
+  MasterOptions options;
+  options.name = name;
+  options.pool = pool;
+  options.user_name = UserName;
+  options.now_unix_ms = [] {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  };
+  return options;
+}
+
+Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
+                                                     imaged::HostImageClient& images,
+                                                     records::RecordStore& store,
+                                                     PlacerOptions placer) {
+  std::unique_ptr<SingleHost> host(new SingleHost);
+  ASSIGN_OR_RETURN(host->local_, LocalHost::Open(config, images));
+  MasterOptions options = MakeMasterOptions(kSingleHostName, config.pool);
+  options.placer = placer;
+  ASSIGN_OR_RETURN(host->master_, Master::Open(options, store));
+  host->local_->Join(kSingleHostName, *host->master_);
+  host->clusters_ = std::make_shared<Clusters>(*host->master_);
+  return host;
+}
+
+SingleHost::~SingleHost() {
+  clusters_.reset();
+  if (local_ != nullptr) local_->Leave();
+  master_.reset();
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,46 @@
+// SingleHost: a whole Strata on one host: the records, the nodes, and the master of both, in one
+// process.
+#pragma once
+
+#include <memory>
+
+#include "common/records/record_store.h"
+#include "common/result.h"
+#include "imaged/client/host_image_client.h"
+#include "vclusterd/host/host_config.h"
+#include "vclusterd/master/clusters.h"
+#include "vclusterd/master/local_host.h"
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+// What its only host is called in records.
+inline constexpr char kSingleHostName[] = "local";
+
+class SingleHost {
+ public:
+  // Takes over what runs on this host under this state directory, and removes what a crash left.
+  // Both must outlive the result. `store` is `config`'s own (OpenDesiredState).
+  static Result<std::unique_ptr<SingleHost>> Open(const HostConfig& config,
+                                                  imaged::HostImageClient& images,
+                                                  records::RecordStore& store,
+                                                  PlacerOptions placer = {});
+  ~SingleHost();
+
+  const std::shared_ptr<Clusters>& clusters() { return clusters_; }
+  HostNodes& nodes() { return local_->nodes(); }
+
+ private:
+  SingleHost() = default;
+  std::shared_ptr<LocalHost> local_;
+  std::unique_ptr<Master> master_;
+  std::shared_ptr<Clusters> clusters_;
+};
+
+// With this host's accounts and clock.
+MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool);
+
+// The records below the state directory.
+Result<std::unique_ptr<records::RecordStore>> OpenDesiredState(const std::string& state_dir);
+
+}  // namespace strata::vcluster

@@ -1,0 +1,140 @@
+#include "vclusterd/master/vcluster.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "common/digest.h"
+#include "net/plan.h"
+#include "vclusterd/definition/format_file.h"
+#include "vclusterd/runtime/ssh_keys.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr uint32_t kVersion = 1;
+
+}  // namespace
+
+const master::v1::Node* Vcluster::FindNode(uint32_t index) const {
+  for (const master::v1::Node& node : record.nodes()) {
+    if (node.index() == index) return &node;
+  }
+  return nullptr;
+}
+
+std::string Vcluster::NodeName(const master::v1::Node& node) const {
+  const std::string ordinal = std::to_string(node.ordinal());
+  return node.role() == kDefaultRole ? ordinal : node.role() + "-" + ordinal;
+}
+
+std::string Vcluster::Hostname(const master::v1::Node& node) const {
+  const std::string ordinal = std::to_string(node.ordinal());
+  return (node.role() == kDefaultRole ? record.name() : node.role()) + "-" + ordinal;
+}
+
+net::Ipv4 Vcluster::AddressOf(const master::v1::Node& node) const {
+  return prefix.Host(net::kFirstNodeHost + node.index());
+}
+
+std::string VclusterKey(uint32_t number) {
+  char text[16];
+  std::snprintf(text, sizeof(text), "%010u", number);
+  return text;
+}
+
+std::string FormatVcluster(const master::v1::Vcluster& record) {
+  master::v1::Vcluster versioned = record;
+  versioned.set_version(kVersion);
+  return versioned.SerializeAsString();
+}
+
+Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record) {
+  auto vcluster = std::make_shared<Vcluster>();
+  ASSIGN_OR_RETURN(vcluster->definition, ParseDefinitionJson(record.definition()));
+  vcluster->definition.name = record.name();
+  ASSIGN_OR_RETURN(vcluster->prefix, net::Ipv4Prefix::Parse(record.subnet()));
+  std::set<uint32_t> seen;
+  for (const master::v1::Node& node : record.nodes()) {
+    if (node.index() >= net::kNodesMaxPerCluster || !seen.insert(node.index()).second ||
+        (!node.leaving() && vcluster->definition.FindRole(node.role()) == nullptr)) {
+      return Error(Code::kCorrupt, "node " + std::to_string(node.index()) + " makes no sense");
+    }
+  }
+  vcluster->record = std::move(record);
+  return VclusterPtr(std::move(vcluster));
+}
+
+Result<VclusterPtr> ParseVcluster(std::string_view bytes) {
+  master::v1::Vcluster record;
+  if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      record.version() != kVersion || record.number() == 0) {
+    return Error(Code::kCorrupt, "no record of a Vcluster");
+  }
+  auto vcluster = ReadVcluster(std::move(record));
+  if (!vcluster.ok()) return Error(Code::kCorrupt, vcluster.error().message());
+  return vcluster;
+}
+
+Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms) {
+  ASSIGN_OR_RETURN(*record->mutable_ssh_login_seed(), RandomBytes(kSshSeedSize));
+  ASSIGN_OR_RETURN(*record->mutable_ssh_host_seed(), RandomBytes(kSshSeedSize));
+  for (master::v1::Node& node : *record->mutable_nodes()) {
+    ASSIGN_OR_RETURN(const std::string bytes, RandomBytes(16));
+    node.set_machine_id(ToHex(bytes));
+  }
+  record->set_created_unix_ms(now_unix_ms);
+  return Ok();
+}
+
+Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count) {
+  std::set<uint32_t> indices;
+  std::set<uint32_t> ordinals;
+  for (const master::v1::Node& node : record->nodes()) {
+    indices.insert(node.index());
+    if (node.role() == role) ordinals.insert(node.ordinal());
+  }
+  const auto lowest_free = [](std::set<uint32_t>* taken) {
+    uint32_t free = 0;
+    while (taken->contains(free)) ++free;
+    taken->insert(free);
+    return free;
+  };
+  while (ordinals.size() < count) {
+    if (indices.size() >= net::kNodesMaxPerCluster) {
+      return Error(Code::kResourceExhausted,
+                   "a Vcluster has at most " + std::to_string(net::kNodesMaxPerCluster) + " nodes");
+    }
+    master::v1::Node* node = record->add_nodes();
+    node->set_role(role);
+    node->set_index(lowest_free(&indices));
+    node->set_ordinal(lowest_free(&ordinals));
+    record->set_incarnations(record->incarnations() + 1);
+    node->set_incarnation(record->incarnations());
+    node->set_wanted(true);
+    ASSIGN_OR_RETURN(const std::string bytes, RandomBytes(16));
+    node->set_machine_id(ToHex(bytes));
+  }
+  return Ok();
+}
+
+Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
+                                         int64_t now_unix_ms) {
+  master::v1::Vcluster record;
+  record.set_name(definition.name);
+  record.set_owner_uid(owner_uid);
+  record.set_phase(master::v1::CREATING);
+  record.set_definition(FormatDefinitionJson(definition));
+  for (const Role& role : definition.roles) {
+    RETURN_IF_ERROR(AddNodes(&record, role.name, role.count));
+  }
+  RETURN_IF_ERROR(GiveIdentity(&record, now_unix_ms));
+  if (definition.expires.has_value()) {
+    record.set_expires_unix_s(definition.expires->time_since_epoch().count());
+  } else if (definition.lifetime.has_value()) {
+    record.set_expires_unix_s(now_unix_ms / 1000 + definition.lifetime->count());
+  }
+  return record;
+}
+
+}  // namespace strata::vcluster

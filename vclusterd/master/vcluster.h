@@ -1,0 +1,51 @@
+// A Vcluster as the master holds it: its record, and the definition that the record carries, read.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "net/ipv4.h"
+#include "vclusterd/api/records.pb.h"
+#include "vclusterd/definition/definition.h"
+
+namespace strata::vcluster {
+
+struct Vcluster {
+  master::v1::Vcluster record;
+  Definition definition;  // As record.definition says; the name is the record's.
+  net::Ipv4Prefix prefix;
+
+  // nullptr for a node that is leaving because its role is gone.
+  const Role* RoleOf(const master::v1::Node& node) const {
+    return definition.FindRole(node.role());
+  }
+  const master::v1::Node* FindNode(uint32_t index) const;
+  // "0" of the role `node`, otherwise "worker-1".
+  std::string NodeName(const master::v1::Node& node) const;
+  std::string Hostname(const master::v1::Node& node) const;
+  net::Ipv4 AddressOf(const master::v1::Node& node) const;
+};
+
+// Never changed once it is there: a change makes another one.
+using VclusterPtr = std::shared_ptr<const Vcluster>;
+
+std::string VclusterKey(uint32_t number);
+std::string FormatVcluster(const master::v1::Vcluster& record);
+// kCorrupt for what FormatVcluster did not write.
+Result<VclusterPtr> ParseVcluster(std::string_view bytes);
+// Of a record that was just made or changed.
+Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
+
+// A record without nodes' places for this definition: number, names, keys of its own.
+Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
+                                         int64_t now_unix_ms);
+// What no two Vclusters share, not even clones: keys, machine-ids, time.
+Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms);
+// Nodes of a role up to `count`, with the lowest indices and ordinals that are free.
+// kResourceExhausted: the Vcluster has no more.
+Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count);
+
+}  // namespace strata::vcluster

@@ -1,0 +1,132 @@
+#include "vclusterd/remote/master_service.h"
+
+#include "vclusterd/api/worker.grpc.pb.h"
+#include "vclusterd/remote/guarded.h"
+#include "vclusterd/remote/remote_host.h"
+
+namespace strata::vcluster {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The host's own addresses, which subnets must not overlap, as links.
+Result<std::vector<net::ObservedLink>> LinksOf(const host::v1::HelloRequest& request) {
+  net::ObservedLink link;
+  link.name = "of the host";
+  link.up = true;
+  for (const std::string& text : request.used_addresses()) {
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(text));
+    link.addresses.push_back(prefix);
+  }
+  return std::vector<net::ObservedLink>{std::move(link)};
+}
+
+class MasterServiceImpl final : public host::v1::MasterService::Service {
+ public:
+  MasterServiceImpl(FindLeader find, Membership& membership)
+      : find_(std::move(find)), membership_(membership) {}
+
+  grpc::Status Hello(grpc::ServerContext* context, const host::v1::HelloRequest* request,
+                     host::v1::HelloResponse* response) override {
+    return ForHost(membership_, context, "hello", [&](const std::string& host) -> Status {
+      const LeaderView leader = find_();
+      response->set_leader(leader.leader);
+      if (leader.sessions == nullptr) return Ok();
+      RETURN_IF_ERROR(leader.sessions->Hello(host, *request, response));
+      response->set_leads(true);
+      return Ok();
+    });
+  }
+
+  grpc::Status Report(grpc::ServerContext* context, const host::v1::ReportRequest* request,
+                      host::v1::ReportResponse*) override {
+    return ForHost(membership_, context, "report", [&](const std::string& host) -> Status {
+      const LeaderView leader = find_();
+      if (leader.sessions == nullptr) {
+        return Error(Code::kFailedPrecondition, "this master does not lead");
+      }
+      return leader.sessions->Report(host, *request);
+    });
+  }
+
+ private:
+  const FindLeader find_;
+  Membership& membership_;
+};
+
+}  // namespace
+
+HostSessions::HostSessions(HostSessionsOptions options, Master& master, Membership& membership)
+    : options_(options),
+      master_(master),
+      membership_(membership),
+      watcher_([this](const std::stop_token& stop) { Watch(stop); }) {}
+
+HostSessions::~HostSessions() {
+  watcher_.request_stop();
+  watcher_.join();
+  for (const auto& [host, session] : sessions_) master_.RemoveHost(host, session.link.get());
+}
+
+Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest& request,
+                           host::v1::HelloResponse* response) {
+  ASSIGN_OR_RETURN(std::vector<net::ObservedLink> links, LinksOf(request));
+  ASSIGN_OR_RETURN(const auto channel, membership_.Connect(request.address(), host),
+                   "the worker's address");
+  auto link = std::make_shared<RemoteHost>(host, channel, master_.epoch(), std::move(links),
+                                           request.capacity());
+  {
+    const std::lock_guard lock(mutex_);
+    Session& session = sessions_[host];
+    if (request.session() < session.number) {
+      return Error(Code::kFailedPrecondition, "a later worker of host '" + host + "' is here");
+    }
+    session = {request.session(), link, Clock::now()};
+  }
+  master_.AddHost(host, link, {request.parts().begin(), request.parts().end()});
+  response->set_epoch(master_.epoch());
+  response->set_report_every_ms(static_cast<uint32_t>(options_.report_every.count()));
+  LOG_INFO("host " + host + " is there, at " + request.address());
+  return Ok();
+}
+
+Status HostSessions::Report(const std::string& host, const host::v1::ReportRequest& request) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(host);
+    if (found == sessions_.end() || found->second.number != request.session() ||
+        request.epoch() != master_.epoch()) {
+      return Error(Code::kFailedPrecondition, "say hello again");
+    }
+    found->second.heard = Clock::now();
+  }
+  for (const host::v1::PartStatus& part : request.parts()) master_.Report(host, part);
+  return Ok();
+}
+
+void HostSessions::Watch(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    wake_.wait_for(lock, stop, options_.lost_after / 5, [] { return false; });
+    for (auto it = sessions_.begin(); it != sessions_.end();) {
+      if (Clock::now() - it->second.heard < options_.lost_after) {
+        ++it;
+        continue;
+      }
+      const auto [host, session] = *it;
+      it = sessions_.erase(it);
+      LOG_WARNING("host " + host + " is lost: nothing was heard of it for " +
+                  std::to_string(options_.lost_after.count() / 1000) + " s");
+      lock.unlock();
+      master_.RemoveHost(host, session.link.get());
+      lock.lock();
+      it = sessions_.begin();
+    }
+  }
+}
+
+std::unique_ptr<grpc::Service> MakeMasterService(FindLeader find, Membership& membership) {
+  return std::make_unique<MasterServiceImpl>(std::move(find), membership);
+}
+
+}  // namespace strata::vcluster

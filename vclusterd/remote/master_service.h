@@ -1,0 +1,69 @@
+// MasterService (vclusterd/api/worker.proto): workers say what they have, and that they are there.
+// A worker of which nothing is heard for a while is taken from the master's hosts; its nodes stay
+// its own.
+#pragma once
+
+#include <grpcpp/impl/codegen/service_type.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "common/result.h"
+#include "vclusterd/api/worker.pb.h"
+#include "vclusterd/master/master.h"
+#include "vclusterd/remote/membership.h"
+
+namespace strata::vcluster {
+
+struct HostSessionsOptions {
+  std::chrono::milliseconds report_every{2000};
+  std::chrono::milliseconds lost_after{15'000};
+};
+
+// The workers that this leader hears. Thread-safe.
+class HostSessions {
+ public:
+  // Both must outlive this.
+  HostSessions(HostSessionsOptions options, Master& master, Membership& membership);
+  ~HostSessions();
+
+  Status Hello(const std::string& host, const host::v1::HelloRequest& request,
+               host::v1::HelloResponse* response);
+  // kFailedPrecondition: its session is not known here.
+  Status Report(const std::string& host, const host::v1::ReportRequest& request);
+
+ private:
+  struct Session {
+    uint64_t number = 0;
+    std::shared_ptr<HostLink> link;
+    std::chrono::steady_clock::time_point heard;
+  };
+  void Watch(const std::stop_token& stop);
+
+  const HostSessionsOptions options_;
+  Master& master_;
+  Membership& membership_;
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable_any wake_;
+  std::map<std::string, Session> sessions_;  // By host.
+  std::jthread watcher_;                     // Last: it uses all of the above.
+};
+
+// Who answers Hello: the leader's sessions, or who leads.
+struct LeaderView {
+  std::shared_ptr<HostSessions> sessions;  // nullptr: this master does not lead.
+  std::string leader;                      // Its host, as far as that is known.
+};
+using FindLeader = std::function<LeaderView()>;
+
+std::unique_ptr<grpc::Service> MakeMasterService(FindLeader find, Membership& membership);
+
+}  // namespace strata::vcluster

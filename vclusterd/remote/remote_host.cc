@@ -1,0 +1,73 @@
+#include "vclusterd/remote/remote_host.h"
+
+#include "common/rpc/status.h"
+
+namespace strata::vcluster {
+namespace {
+
+// An order is taken, not carried out, within this.
+constexpr std::chrono::seconds kAnswerMax(20);
+// Of one message; gRPC refuses those beyond 4 MiB.
+constexpr size_t kMessageBytesMax = 3u << 20;
+
+void SetDeadline(grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + kAnswerMax);
+}
+
+}  // namespace
+
+RemoteHost::RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
+                       std::vector<net::ObservedLink> links, host::v1::Capacity capacity)
+    : name_(std::move(name)),
+      epoch_(epoch),
+      links_(std::move(links)),
+      capacity_(std::move(capacity)),
+      stub_(host::v1::WorkerService::NewStub(channel)) {}
+
+Result<std::vector<host::v1::PartStatus>> RemoteHost::Apply(
+    const std::vector<host::v1::Part>& orders) {
+  std::vector<host::v1::PartStatus> statuses;
+  for (size_t i = 0; i < orders.size();) {
+    host::v1::ApplyRequest request;
+    request.set_epoch(epoch_);
+    size_t bytes = 0;
+    do {
+      bytes += orders[i].ByteSizeLong();
+      *request.add_orders() = orders[i++];
+    } while (i < orders.size() && bytes + orders[i].ByteSizeLong() < kMessageBytesMax);
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    host::v1::ApplyResponse response;
+    const grpc::Status status = stub_->Apply(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpc(status).Wrap("host " + name_);
+    statuses.insert(statuses.end(), response.parts().begin(), response.parts().end());
+  }
+  return statuses;
+}
+
+Status RemoteHost::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) {
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  host::v1::ResizeRequest request;
+  request.set_epoch(epoch_);
+  request.set_number(number);
+  request.set_index(index);
+  request.set_disk_bytes(disk_bytes);
+  host::v1::ResizeResponse response;
+  const grpc::Status status = stub_->Resize(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return Ok();
+}
+
+Result<host::v1::PartStatus> RemoteHost::Look(uint32_t number) {
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  host::v1::LookRequest request;
+  request.set_number(number);
+  host::v1::PartStatus response;
+  const grpc::Status status = stub_->Look(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return response;
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,44 @@
+// RemoteHost: a host whose worker is another process, called by gRPC.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vclusterd/api/worker.grpc.pb.h"
+#include "vclusterd/master/host_link.h"
+
+namespace strata::vcluster {
+
+class RemoteHost final : public HostLink {
+ public:
+  // `links`: of the host itself, as its worker said.
+  RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
+             std::vector<net::ObservedLink> links, host::v1::Capacity capacity);
+
+  Result<std::vector<host::v1::PartStatus>> Apply(
+      const std::vector<host::v1::Part>& orders) override;
+  Result<std::vector<net::ObservedLink>> Links() override { return links_; }
+  host::v1::Capacity Capacity() override { return capacity_; }
+  Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
+  Result<host::v1::PartStatus> Look(uint32_t number) override;
+  Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
+                              const NodeLife::ProgressFn& progress,
+                              const CancelToken& cancel) override;
+  Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
+                                               const ExecParameters& parameters,
+                                               TerminalSize terminal,
+                                               ExecListener& listener) override;
+
+ private:
+  const std::string name_;
+  const uint64_t epoch_;
+  const std::vector<net::ObservedLink> links_;
+  const host::v1::Capacity capacity_;
+  const std::unique_ptr<host::v1::WorkerService::Stub> stub_;
+};
+
+}  // namespace strata::vcluster

@@ -1,0 +1,13 @@
+// What Clusters answers, as messages of vclusterd/api/vcluster.proto.
+#pragma once
+
+#include "vclusterd/api/vcluster.pb.h"
+#include "vclusterd/master/clusters.h"
+
+namespace strata::vcluster {
+
+void ToProto(const ClusterView& view, v1::VclusterInfo* info);
+void ToProto(const std::vector<Master::HostView>& hosts, v1::Hosts* message);
+void ToProto(const Clusters::Applied& applied, v1::ApplyResult* result);
+
+}  // namespace strata::vcluster
