@@ -11,8 +11,8 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
             Daemon::kVclusterd, console);
   AddMakeCommands(tool);
   AddStateCommands(tool);
-  AddChangeCommands(tool);
-  AddHostCommands(tool);
+  AddDefinitionCommands(tool);
+  AddClusterHostCommands(tool);
   AddExecCommand(tool);
   return tool.Run(argc, argv);
 }

@@ -10,10 +10,10 @@ namespace strata::tools {
 int VclusterMain(int argc, const char* const* argv, Console& console);
 
 // Each adds its subcommands to `tool`, which keeps what they hold.
-void AddMakeCommands(Tool& tool);    // create, clone
-void AddStateCommands(Tool& tool);   // list, start, stop, delete
-void AddChangeCommands(Tool& tool);  // apply, diff, export, scale, extend, hooks, schema
-void AddHostCommands(Tool& tool);    // host list, host drain, host resume, why
+void AddMakeCommands(Tool& tool);         // create, clone
+void AddStateCommands(Tool& tool);        // list, start, stop, delete
+void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
+void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, why
 void AddExecCommand(Tool& tool);
 
 // The text of a Vcluster file; "-": of standard input.

@@ -76,7 +76,7 @@ Result<int> Why(Tool& tool, const std::string& node) {
 
 }  // namespace
 
-void AddHostCommands(Tool& tool) {
+void AddClusterHostCommands(Tool& tool) {
   CLI::App* group = tool.AddGroup("host", "The hosts that nodes run on");
   tool.AddCommand(
       "list", "The hosts, what they have, and whether they are there", "  vcluster host list",

@@ -232,7 +232,7 @@ Result<std::string> ReadDefinitionFile(const std::string& path) {
   return ReadFile(path, kBytesMax);
 }
 
-void AddChangeCommands(Tool& tool) {
+void AddDefinitionCommands(Tool& tool) {
   AddApply(tool);
   auto name = std::make_shared<std::string>();
   CLI::App* exported = tool.AddCommand(
