@@ -1,5 +1,5 @@
-// The tables of Strata's users (docs/users.md). They may share a record store with
-// others; what they hold is in vclusterd/api/users.proto.
+// The tables of Strata's users. They may share a record store with others; what they hold is in
+// vclusterd/api/users.proto.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,10 @@ namespace strata::vcluster {
 inline constexpr records::Table kUsersTable{"users"};               // By uid.
 inline constexpr records::Table kUserSecretsTable{"user-secrets"};  // By uid.
 inline constexpr records::Table kUserIndexTable{"user-index"};      // By what is looked for.
+inline constexpr records::Table kUserTokensTable{"user-tokens"};    // By hash.
 
 inline std::vector<records::Table> UserTables() {
-  return {kUsersTable, kUserSecretsTable, kUserIndexTable};
+  return {kUsersTable, kUserSecretsTable, kUserIndexTable, kUserTokensTable};
 }
 
 // Ten digits, so that byte order is the order of numbers.
