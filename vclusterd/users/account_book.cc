@@ -1,7 +1,6 @@
 #include "vclusterd/users/account_book.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <mutex>
 
 #include "common/log.h"
@@ -119,13 +118,14 @@ std::string OpenIdKey(const OpenIdSubject& subject) {
 void AccountBook::Apply(const std::vector<records::RecordChange>& changes) {
   const std::lock_guard lock(mutex_);
   for (const records::RecordChange& change : changes) {
-    if (change.table != kUsersTable || !change.value) continue;
+    const auto uid = NumberOfKey(change.key);
+    if (change.table != kUsersTable || !uid || !change.value) continue;
     auto account = std::make_shared<Account>();
-    if (!account->ParseFromString(*change.value)) {
+    if (!account->ParseFromString(*change.value) || account->uid() != *uid) {
       // Who it is may do nothing, instead of what a user without an account may.
       LOG_ERROR("the account " + Printable(change.key) + " is damaged: it counts as locked");
       account->Clear();
-      account->set_uid(static_cast<uint32_t>(std::strtoul(change.key.c_str(), nullptr, 10)));
+      account->set_uid(*uid);
       account->set_name(change.key);
       account->set_status(users::v1::LOCKED);
     }
@@ -258,11 +258,8 @@ Result<AccountPtr> AccountBook::EditOnce(uint32_t uid, const AccountEdit& edit) 
   const std::string key = NumberKey(uid);
   ASSIGN_OR_RETURN(auto loaded, Load<Account>(store_, kUsersTable, key));
   if (!loaded.raw || loaded.value.status() == users::v1::DELETED) return NoAccount(uid);
-  if (edit.revision && *edit.revision != loaded.value.revision()) {
-    return Error(Code::kFailedPrecondition, "somebody else has changed the account of " +
-                                                loaded.value.name() +
-                                                " meanwhile: look at it again");
-  }
+  RETURN_IF_ERROR(
+      CheckRevision(edit.revision, loaded.value, "the account of " + loaded.value.name()));
   Transaction transaction;
   auto account = std::make_shared<Account>(loaded.value);
   account->set_revision(loaded.value.revision() + 1);
@@ -274,23 +271,19 @@ Result<AccountPtr> AccountBook::EditOnce(uint32_t uid, const AccountEdit& edit) 
 }
 
 Result<AccountPtr> AccountBook::Edit(uint32_t uid, const AccountEdit& edit) {
-  // With a revision, the second attempt of who lost says why.
-  return records::RetryWhileChanged([&] { return EditOnce(uid, edit); });
+  return ChangeFrom(edit.revision, [&] { return EditOnce(uid, edit); });
 }
 
 Status AccountBook::Delete(uint32_t uid, std::optional<uint64_t> revision) {
   if (uid == 0) {
     return Error(Code::kPermissionDenied, "root of the host is always an active admin");
   }
-  return records::RetryWhileChanged([&]() -> Status {
+  return ChangeFrom(revision, [&]() -> Status {
     const std::string key = NumberKey(uid);
     ASSIGN_OR_RETURN(const auto loaded, Load<Account>(store_, kUsersTable, key));
     const Account& account = loaded.value;
     if (!loaded.raw || account.status() == users::v1::DELETED) return NoAccount(uid);
-    if (revision && *revision != account.revision()) {
-      return Error(Code::kFailedPrecondition, "somebody else has changed the account of " +
-                                                  account.name() + " meanwhile: look at it again");
-    }
+    RETURN_IF_ERROR(CheckRevision(revision, account, "the account of " + account.name()));
     Transaction transaction;
     Account rest;
     rest.set_version(kRecordVersion);

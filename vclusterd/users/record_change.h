@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/records/record_store.h"
+#include "common/records/retry.h"
 #include "common/result.h"
 
 namespace strata::vcluster {
@@ -28,6 +29,21 @@ Result<Loaded<Record>> Load(records::RecordStore& store, records::Table table,
                  "the record " + key + " of " + std::string(table.name) + " is damaged");
   }
   return loaded;
+}
+
+// For a change that rests on a revision which somebody saw (absent: on none).
+template <typename Record>
+Status CheckRevision(const std::optional<uint64_t>& seen, const Record& record,
+                     const std::string& what) {
+  if (!seen || *seen == record.revision()) return Ok();
+  return Error(Code::kFailedPrecondition,
+               "somebody else has changed " + what + " meanwhile: look at it again");
+}
+
+// As records::RetryWhileChanged; but a change that rests on a revision fails at once.
+template <typename Change>
+auto ChangeFrom(const std::optional<uint64_t>& seen, const Change& change) -> decltype(change()) {
+  return seen ? change() : records::RetryWhileChanged(change);
 }
 
 // Records that change together, each from what it was; kFailedPrecondition when one of them is
