@@ -172,12 +172,18 @@ Result<AccountPtr> AccountBook::Create(const NewAccount& wanted) {
   return Store(wanted, std::nullopt);
 }
 
-Result<AccountPtr> AccountBook::AddHostUser(const NewAccount& wanted) {
+Result<AccountPtr> AccountBook::AddHostUser(const NewAccount& wanted, bool unknown) {
   RETURN_IF_ERROR(CheckNew(wanted));
   const auto uid = options_.host_uid ? options_.host_uid(wanted.name) : std::nullopt;
   if (!uid) return Error(Code::kNotFound, "the host has no user '" + wanted.name + "'");
   if (*uid == 0 && (wanted.role != users::v1::ADMIN || wanted.status != users::v1::ACTIVE)) {
     return Error(Code::kInvalidArgument, "root of the host is always an active admin");
+  }
+  {
+    const std::shared_lock lock(mutex_);
+    if (unknown && accounts_.contains(*uid)) {
+      return Error(Code::kPermissionDenied, "the account of " + wanted.name + " was deleted");
+    }
   }
   return Store(wanted, uid);
 }

@@ -79,8 +79,9 @@ class AccountBook {
   // kResourceExhausted: the range is used up, or too many wait.
   Result<AccountPtr> Create(const NewAccount& wanted);
   // An account for a user of the host, who keeps his number. kNotFound: the host has none of that
-  // name.
-  Result<AccountPtr> AddHostUser(const NewAccount& wanted);
+  // name. Whose account was deleted gets one again, unless he must be `unknown` so far:
+  // kPermissionDenied.
+  Result<AccountPtr> AddHostUser(const NewAccount& wanted, bool unknown = false);
   // kNotFound; kAlreadyExists: the subject to link is somebody else's.
   Result<AccountPtr> Edit(uint32_t uid, const AccountEdit& edit);
   // What he had is his number's still; his name is free.

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kSaltBytes = 16;
 constexpr size_t kHashBytes = 32;
-constexpr std::chrono::seconds kWaitMax{10};
+constexpr std::chrono::seconds kWaitMax{30};
 // Of hashes that are read back.
 constexpr size_t kTextMax = 512;
 constexpr HashCost kReason{.memory_kib = 1 << 20, .passes = 100, .lanes = 16};

@@ -2,7 +2,7 @@
 // its salt and cost, so hashes of an earlier cost stay good; IsStale tells when to make a new one.
 //
 // A hash takes cost.memory_kib of memory while it is computed: at most `at_once` are, others wait,
-// and give up after ten seconds. Thread-safe.
+// and give up after half a minute. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,123 @@
+// SignInGuard: slows down who guesses passwords, per account and per source address. After a few
+// failures each further one doubles the time for which the account, or the address, is not listened
+// to, up to a bound; failures are forgotten after a while without any.
+//
+// Who is locked out:
+// - An address that fails is not listened to for up to 15 minutes. For IPv6 the first 64 bits
+// count:
+//   a host chooses the others. Many failures are free, because a school may come from one address.
+// - An account that others fail at is not listened to for up to 15 minutes, an admin's for up to
+// one
+//   minute; attempts meanwhile are refused without counting, so nobody extends it. From an address
+//   from which its user has signed in lately, it is listened to all the same: a stranger cannot
+//   lock him out there. Sessions go on, root of the host comes without a sign-in, and an admin can
+//   unlock.
+// - Names of nobody are treated alike, so that refusals do not tell them apart.
+//
+// At the account, an attempt counts as failed from its beginning until it has ended otherwise; so
+// attempts at once are not more than attempts one after another.
+//
+// All in memory, of bounded size (the longest quiet entries go), and lost with the process. Time is
+// the caller's. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "common/result.h"
+
+namespace strata::vcluster {
+
+// The least recently touched of more than `entries_max` entries go.
+template <typename Value>
+class RecentMap {
+ public:
+  explicit RecentMap(size_t entries_max) : entries_max_(entries_max) {}
+
+  // Null when there is none. Good until the next call.
+  Value* Find(const std::string& key) {
+    const auto it = places_.find(key);
+    return it == places_.end() ? nullptr : &it->second->second;
+  }
+  // Makes one when there is none, and touches it.
+  Value& Touch(const std::string& key) {
+    if (const auto it = places_.find(key); it != places_.end()) {
+      entries_.splice(entries_.begin(), entries_, it->second);
+      return entries_.front().second;
+    }
+    if (entries_.size() >= entries_max_) {
+      places_.erase(entries_.back().first);
+      entries_.pop_back();
+    }
+    entries_.emplace_front(key, Value());
+    places_[key] = entries_.begin();
+    return entries_.front().second;
+  }
+  void Erase(const std::string& key) {
+    const auto it = places_.find(key);
+    if (it == places_.end()) return;
+    entries_.erase(it->second);
+    places_.erase(it);
+  }
+  size_t size() const { return entries_.size(); }
+
+ private:
+  using Entries = std::list<std::pair<std::string, Value>>;
+  const size_t entries_max_;
+  Entries entries_;  // Touched last first.
+  std::unordered_map<std::string, typename Entries::iterator> places_;
+};
+
+// The addresses that are treated as one: an IPv4 address, the first 64 bits of an IPv6 address,
+// anything else as it is.
+std::string SourceGroup(const std::string& address);
+
+class SignInGuard {
+ public:
+  static constexpr size_t kEntriesMax = 16'384;  // Of each kind; 4 MB or so.
+
+  // kResourceExhausted says for how long. Ok: the attempt is under way, and ends by one of the
+  // three below, with the same name and source.
+  Status Begin(const std::string& name, const std::string& source, bool is_admin, int64_t now_ms);
+  void Failed(const std::string& source, int64_t now_ms);
+  void Succeeded(const std::string& name, const std::string& source, int64_t now_ms);
+  // It said nothing about the password: something else was wrong.
+  void TakeBack(const std::string& name, const std::string& source, int64_t now_ms);
+  // An admin's doing: the account, or the address, starts afresh.
+  void UnlockAccount(const std::string& name);
+  void UnlockSource(const std::string& source);
+
+  size_t entries() const;
+
+ private:
+  struct Failures {
+    int count = 0;
+    int64_t last_ms = 0;
+    int64_t until_ms = 0;  // Not listened to until then.
+  };
+  struct Policy {
+    int free;  // Failures without consequence.
+    int64_t first_ms;
+    int64_t longest_ms;
+    int64_t forget_ms;  // After the last failure.
+  };
+  static const Policy kOfAccount;
+  static const Policy kOfAdmin;
+  static const Policy kOfSource;
+
+  // What stands against an attempt.
+  static Status Check(const Failures& failures, const Policy& policy, int64_t now_ms);
+  static void Count(const Policy& policy, int64_t now_ms, Failures* failures);
+  bool IsKnown(const std::string& pair, int64_t now_ms);
+
+  mutable std::mutex mutex_;  // Guards what follows.
+  RecentMap<Failures> accounts_{kEntriesMax};
+  RecentMap<Failures> sources_{kEntriesMax};
+  RecentMap<Failures> pairs_{kEntriesMax};  // An account from an address that it is known from.
+  RecentMap<int64_t> known_{kEntriesMax};   // When an account last signed in from an address.
+};
+
+}  // namespace strata::vcluster
