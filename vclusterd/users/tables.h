@@ -13,16 +13,20 @@
 
 namespace strata::vcluster {
 
-inline constexpr records::Table kUsersTable{"users"};               // By uid.
-inline constexpr records::Table kUserSecretsTable{"user-secrets"};  // By uid.
-inline constexpr records::Table kUserIndexTable{"user-index"};      // By what is looked for.
-inline constexpr records::Table kUserTokensTable{"user-tokens"};    // By hash.
-inline constexpr records::Table kUserGroupsTable{"user-groups"};    // By number.
-inline constexpr records::Table kUserLimitsTable{"user-limits"};    // By whose they are.
+inline constexpr records::Table kUsersTable{"users"};                      // By uid.
+inline constexpr records::Table kUserSecretsTable{"user-secrets"};         // By uid.
+inline constexpr records::Table kUserIndexTable{"user-index"};             // By what is looked for.
+inline constexpr records::Table kUserTokensTable{"user-tokens"};           // By hash.
+inline constexpr records::Table kUserGroupsTable{"user-groups"};           // By number.
+inline constexpr records::Table kUserLimitsTable{"user-limits"};           // By whose they are.
+inline constexpr records::Table kUserCreditsTable{"user-credits"};         // By uid.
+inline constexpr records::Table kCreditMonthsTable{"user-credit-months"};  // By uid and month.
+inline constexpr records::Table kCreditApplicationsTable{"user-credit-applications"};
 
 inline std::vector<records::Table> UserTables() {
-  return {kUsersTable,      kUserSecretsTable, kUserIndexTable,
-          kUserTokensTable, kUserGroupsTable,  kUserLimitsTable};
+  return {kUsersTable,       kUserSecretsTable,  kUserIndexTable,
+          kUserTokensTable,  kUserGroupsTable,   kUserLimitsTable,
+          kUserCreditsTable, kCreditMonthsTable, kCreditApplicationsTable};
 }
 
 // Ten digits, so that byte order is the order of numbers.
