@@ -1,5 +1,5 @@
-// SignIn: from a name and a password to an account, whatever is wrong and however often somebody
-// tries.
+// SignIn: from a name and a password, or from what an issuer says, to an account, whatever is wrong
+// and however often somebody tries.
 //
 // Every refusal of a wrong password says the same and takes as long, whether there is such an
 // account or not: an unknown name costs a hash too, and where the host's PAM is asked, it is asked
@@ -14,6 +14,7 @@
 
 #include "common/result.h"
 #include "vclusterd/users/account_book.h"
+#include "vclusterd/users/id_token.h"
 #include "vclusterd/users/sign_in_guard.h"
 #include "vclusterd/users/unix_clock.h"
 
@@ -25,9 +26,11 @@ struct SignInOptions {
   std::function<Result<bool>(const std::string& name, const std::string& password,
                              const std::string& source)>
       host_takes;
-  // A user of the host without an account gets one when he signs in: kRefuse: no, he does not.
-  enum class NewHostUser { kRefuse, kWaits, kActive };
-  NewHostUser new_host_user = NewHostUser::kRefuse;
+  // What becomes of somebody without an account whom the host, or an issuer, knows: he gets none,
+  // one that waits for approval, or one.
+  enum class Newcomer { kRefuse, kWaits, kActive };
+  Newcomer new_host_user = Newcomer::kRefuse;
+  Newcomer new_open_id_user = Newcomer::kRefuse;
 };
 
 class SignIn {
@@ -41,16 +44,24 @@ class SignIn {
   // kUnavailable: the host could not be asked.
   Result<AccountPtr> WithPassword(const std::string& name, const std::string& password,
                                   const std::string& source);
+  // `claims` are verified (open_id.h). The subject alone says who he is: names and addresses of
+  // mail are what somebody made of them. kPermissionDenied: he has no account, or it is not active.
+  Result<AccountPtr> WithClaims(const IdClaims& claims);
 
  private:
   Result<AccountPtr> AskHost(const std::string& name, const std::string& password,
                              const std::string& source);
+
+  Result<AccountPtr> AddNewcomer(const IdClaims& claims);
 
   AccountBook& accounts_;
   SignInGuard& guard_;
   const SignInOptions options_;
   const UnixClock now_;
 };
+
+// A user's name made of what an issuer calls him: "Alice.Smith@example.org" -> "alice-smith".
+std::string UserNameOf(const std::string& wanted);
 
 // Ok for an active account; otherwise kPermissionDenied says why not, for its user.
 Status CheckActive(const users::v1::Account& account);

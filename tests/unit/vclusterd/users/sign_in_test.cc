@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/vclusterd/users/users_fixture.h"
+#include "vclusterd/users/account_rules.h"
 
 namespace strata::vcluster {
 namespace {
@@ -230,11 +231,11 @@ TEST_F(SignInTest, TheHostIsAskedAboutEveryNameWhosePasswordWasNotRightHere) {
 TEST_F(SignInTest, AUserOfTheHostMayGetAnAccountByHisFirstSignIn) {
   AskHost();
   EXPECT_EQ(Try("carol", "of the host"), "wrong name or password");
-  options_.new_host_user = SignInOptions::NewHostUser::kWaits;
+  options_.new_host_user = SignInOptions::Newcomer::kWaits;
   Open();
   EXPECT_THAT(Try("carol", "of the host"), HasSubstr("approval"));
   EXPECT_EQ(accounts_->Find(1000)->status(), users::v1::WAITING);
-  options_.new_host_user = SignInOptions::NewHostUser::kActive;
+  options_.new_host_user = SignInOptions::Newcomer::kActive;
   Open();
   EXPECT_THAT(Try("carol", "of the host"), HasSubstr("approval")) << "she waits already";
   EXPECT_EQ(Try("daemon", "of the host"), "daemon");
@@ -255,6 +256,51 @@ TEST_F(SignInTest, AHostThatDoesNotAnswerIsNoFailureOfTheUser) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(Try("carol", "of the host"), "PAM does not answer");
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Try("alice", "wrong"), "PAM does not answer");
   EXPECT_THAT(Try("alice", "wrong"), HasSubstr("try again in")) << "that was a guess";
+}
+
+TEST(UserName, IsMadeOfWhatAnIssuerCallsHim) {
+  EXPECT_EQ(UserNameOf("Alice.Smith@example.org"), "alice-smith");
+  EXPECT_EQ(UserNameOf("007bond"), "bond");
+  EXPECT_EQ(UserNameOf(""), "user");
+  EXPECT_EQ(UserNameOf("\u00fcnal"), "nal");
+  EXPECT_EQ(UserNameOf("../../etc/passwd"), "etc-passwd");
+  EXPECT_TRUE(CheckUserName(UserNameOf(std::string(1000, 'x')) + "200").ok());
+}
+
+TEST_F(SignInTest, WhomAnIssuerKnowsIsTheAccountOfThatSubjectAndNoOther) {
+  const IdClaims claims{"https://id.example.org", "s-1", "alice", "Alice", "alice@example.org"};
+  EXPECT_EQ(CodeOf(sign_in_->WithClaims(claims)), Code::kPermissionDenied)
+      << "the same name is not the same person";
+  AccountEdit edit;
+  edit.link.emplace();
+  edit.link->set_issuer(claims.issuer);
+  edit.link->set_subject(claims.subject);
+  const uint32_t alice = accounts_->FindByName("alice")->uid();
+  ASSERT_TRUE(accounts_->Edit(alice, edit).ok());
+  EXPECT_EQ((*sign_in_->WithClaims(claims))->uid(), alice);
+  IdClaims other = claims;
+  other.issuer = "https://evil.example.org";
+  EXPECT_FALSE(sign_in_->WithClaims(other).ok());
+  SetStatus("alice", users::v1::LOCKED);
+  EXPECT_THAT(sign_in_->WithClaims(claims).error().message(), HasSubstr("locked"));
+}
+
+TEST_F(SignInTest, ANewcomerGetsANameThatIsFree) {
+  options_.new_open_id_user = SignInOptions::Newcomer::kActive;
+  Open();
+  IdClaims claims{"https://id.example.org", "s-1", "Alice", "Alice\nroot", "alice@example.org"};
+  EXPECT_EQ((*sign_in_->WithClaims(claims))->name(), "alice2");
+  EXPECT_EQ(accounts_->FindByName("alice2")->real_name(), "") << "no line of a list";
+  EXPECT_EQ((*sign_in_->WithClaims(claims))->name(), "alice2") << "the second time";
+  claims.subject = "s-2";
+  claims.user_name = "root";
+  EXPECT_EQ((*sign_in_->WithClaims(claims))->name(), "root2")
+      << "the host's name is not given away";
+  options_.new_open_id_user = SignInOptions::Newcomer::kWaits;
+  Open();
+  claims.subject = "s-3";
+  EXPECT_THAT(sign_in_->WithClaims(claims).error().message(), HasSubstr("approval"));
+  EXPECT_EQ(accounts_->FindByName("root3")->status(), users::v1::WAITING);
 }
 
 }  // namespace
