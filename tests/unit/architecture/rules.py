@@ -17,6 +17,8 @@ ALLOWED_INCLUDES = {
     # The .proto files and what is made of them are contracts: they know nobody.
     "imaged/api": set(),
     "vclusterd/api": set(),
+    # Who may do what rests on records alone; the REST server and the master rest on it.
+    "vclusterd/users": {"common", "vclusterd/api"},
     # A client's library must not pull the store in.
     "imaged/client": {"common", "imaged/api"},
     "imaged/registry_client": {"common", "imaged/oci/blob_source.h", "imaged/oci/documents.h",
