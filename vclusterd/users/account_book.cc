@@ -302,6 +302,7 @@ Status AccountBook::Delete(uint32_t uid, std::optional<uint64_t> revision) {
     transaction.Put(kUsersTable, key, loaded.raw, rest);
     transaction.RemoveAny(kUserIndexTable, NameKey(account.name()));
     transaction.RemoveAny(kUserSecretsTable, key);
+    transaction.RemoveAny(kUserLimitsTable, UserLimitsKey(uid));
     for (const auto& subject : account.open_ids()) {
       transaction.RemoveAny(kUserIndexTable, OpenIdKey(subject));
     }

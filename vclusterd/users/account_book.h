@@ -84,7 +84,7 @@ class AccountBook {
   Result<AccountPtr> AddHostUser(const NewAccount& wanted, bool unknown = false);
   // kNotFound; kAlreadyExists: the subject to link is somebody else's.
   Result<AccountPtr> Edit(uint32_t uid, const AccountEdit& edit);
-  // What he had is his number's still; his name is free.
+  // With his limits. What he had is his number's still; his name is free.
   Status Delete(uint32_t uid, std::optional<uint64_t> revision = std::nullopt);
 
   Status SetPassword(uint32_t uid, const std::string& password);

@@ -14,12 +14,10 @@ namespace {
 constexpr uint32_t kRecordVersion = 1;
 constexpr char kDefaultKey[] = "default";
 
-std::string UserKey(uint32_t uid) { return "user/" + NumberKey(uid); }
-
 std::string KeyOf(const LimitHolder& holder) {
   switch (holder.kind) {
     case LimitHolder::Kind::kUser:
-      return UserKey(holder.number);
+      return UserLimitsKey(holder.number);
     case LimitHolder::Kind::kGroupEach:
       return GroupEachKey(holder.number);
     case LimitHolder::Kind::kGroupAll:
@@ -99,7 +97,8 @@ std::optional<LimitSet> QuotaBook::Find(const std::string& key) const {
 Bounds QuotaBook::BoundsOf(uint32_t uid, const std::string& name, const Usage& usage) const {
   Bounds bounds;
   if (uid == 0) return bounds;
-  if (const auto own = Find(UserKey(uid))) bounds.set.push_back({name, *own, usage.own, true});
+  if (const auto own = Find(UserLimitsKey(uid)))
+    bounds.set.push_back({name, *own, usage.own, true});
   for (const GroupPtr& group : groups_.Of(uid)) {
     if (const auto each = Find(GroupEachKey(group->number()))) {
       bounds.set.push_back({"each member of " + group->name(), *each, usage.own, true});

@@ -39,7 +39,7 @@ Status SignInGuard::Check(const Failures& failures, const Policy& policy, int64_
   const int64_t left_ms = failures.until_ms - now_ms;
   // More than the longest: the clock was set back.
   if (left_ms <= 0 || left_ms > policy.longest_ms) return Ok();
-  return Error(Code::kResourceExhausted, "too many failed sign-ins: try again in " +
+  return Error(Code::kResourceExhausted, "too many attempts: try again in " +
                                              std::to_string((left_ms + 999) / kSecondMs) + " s");
 }
 
@@ -72,6 +72,13 @@ Status SignInGuard::Begin(const std::string& name, const std::string& source, bo
   if (const Failures* of = failures.Find(key)) RETURN_IF_ERROR(Check(*of, policy, now_ms));
   Count(policy, now_ms, &failures.Touch(key));
   return Ok();
+}
+
+Status SignInGuard::CheckSource(const std::string& source, int64_t now_ms) {
+  const std::string group = SourceGroup(source);
+  const std::lock_guard lock(mutex_);
+  const Failures* of = sources_.Find(group);
+  return of == nullptr ? Ok() : Check(*of, kOfSource, now_ms);
 }
 
 void SignInGuard::Failed(const std::string& source, int64_t now_ms) {

@@ -45,6 +45,9 @@ class SignInGuard {
   void Succeeded(const std::string& name, const std::string& source, int64_t now_ms);
   // It said nothing about the password: something else was wrong.
   void TakeBack(const std::string& name, const std::string& source, int64_t now_ms);
+  // Whether this address is listened to at all.
+  Status CheckSource(const std::string& source, int64_t now_ms);
+
   // An admin's doing: the account, or the address, starts afresh.
   void UnlockAccount(const std::string& name);
   void UnlockSource(const std::string& source);

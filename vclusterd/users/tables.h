@@ -45,7 +45,8 @@ inline std::optional<uint32_t> NumberOfKey(std::string_view key) {
   return number;
 }
 
-// Of kUserLimitsTable: of each member, and of all together.
+// Of kUserLimitsTable: of a user, of each member of a group, and of all of them together.
+inline std::string UserLimitsKey(uint32_t uid) { return "user/" + NumberKey(uid); }
 inline std::string GroupEachKey(uint32_t group) { return "group/" + NumberKey(group) + "/each"; }
 inline std::string GroupAllKey(uint32_t group) { return "group/" + NumberKey(group) + "/all"; }
 

@@ -74,19 +74,20 @@ Target Users::GroupTarget(const Caller& caller, uint32_t number) const {
 
 // --- Signing in ---------------------------------------------------------------------------------
 
-void Users::RecordSignIn(const std::string& how, const std::string& name, const std::string& source,
+void Users::RecordSignIn(const std::string& how, const AccountPtr& known, const std::string& source,
                          const Result<AccountPtr>& account) {
-  const AccountPtr known = account.ok() ? *account : accounts_.FindByName(name);
+  const AccountPtr who = account.ok() ? *account : known;
   users::v1::AuditEvent event;
   event.set_operation(kSignInOperation);
   event.set_source(source);
   event.set_detail(how);
-  event.set_object(known != nullptr ? known->name() : name);
-  event.set_owned(known != nullptr);
-  if (known != nullptr) event.set_owner_uid(known->uid());
+  // A name that is nobody's may be a password in the wrong field.
+  event.set_object(who != nullptr ? who->name() : "(unknown)");
+  event.set_owned(who != nullptr);
+  if (who != nullptr) event.set_owner_uid(who->uid());
   if (account.ok()) {
-    event.set_uid(known->uid());
-    event.set_user(known->name());
+    event.set_uid(who->uid());
+    event.set_user(who->name());
   }
   audit_->Record(std::move(event), account.ok() ? Ok() : Status(account.error()));
 }
@@ -103,7 +104,7 @@ Result<MadeToken> Users::SignInWithPassword(const std::string& name, const std::
                                             const std::string& source) {
   const RequestScope request;
   const auto account = sign_in_.WithPassword(name, password, source);
-  RecordSignIn("password", name, source, account);
+  RecordSignIn("password", accounts_.FindByName(name), source, account);
   if (!account.ok()) return account.error();
   return StartSession(*account);
 }
@@ -111,7 +112,8 @@ Result<MadeToken> Users::SignInWithPassword(const std::string& name, const std::
 Result<MadeToken> Users::SignInWithClaims(const IdClaims& claims, const std::string& source) {
   const RequestScope request;
   const auto account = sign_in_.WithClaims(claims);
-  RecordSignIn("issuer " + claims.issuer, claims.subject, source, account);
+  const std::string how = "issuer " + claims.issuer + ", subject " + claims.subject;
+  RecordSignIn(how, nullptr, source, account);
   if (!account.ok()) return account.error();
   return StartSession(*account);
 }
@@ -122,6 +124,8 @@ Result<AccountPtr> Users::Register(NewAccount wanted, const std::string& source)
   wanted.role = users::v1::USER;
   wanted.pam = false;
   wanted.open_id.reset();  // That is proved by signing in.
+  RETURN_IF_ERROR(registrations_.CheckSource(source, options_.now()));
+  registrations_.Failed(source, options_.now());
   auto account = accounts_.Create(wanted);
   users::v1::AuditEvent event;
   event.set_operation("user.register");

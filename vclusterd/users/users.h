@@ -84,7 +84,8 @@ class Users {
   Result<MadeToken> SignInWithPassword(const std::string& name, const std::string& password,
                                        const std::string& source);
   Result<MadeToken> SignInWithClaims(const IdClaims& claims, const std::string& source);
-  // An account that waits for approval, asked for by a stranger.
+  // An account that waits for approval, asked for by a stranger. kResourceExhausted: too many wait,
+  // or too many were asked for from his address.
   Result<AccountPtr> Register(NewAccount wanted, const std::string& source);
   // Who shows this token. kPermissionDenied: it is not good, or its account is not active.
   Result<Caller> CallerOf(std::string_view token, const std::string& via,
@@ -158,7 +159,8 @@ class Users {
   template <typename Do>
   auto Perform(const Caller& caller, Operation operation, const Target& target,
                const std::string& detail, const Do& run) -> decltype(run());
-  void RecordSignIn(const std::string& how, const std::string& name, const std::string& source,
+  // `known`: whose account was tried; null: nobody's.
+  void RecordSignIn(const std::string& how, const AccountPtr& known, const std::string& source,
                     const Result<AccountPtr>& account);
   Result<MadeToken> StartSession(const AccountPtr& account);
   std::string NameOf(uint32_t uid) const;
@@ -176,6 +178,7 @@ class Users {
   QuotaBook quotas_;
   CreditBook credits_;
   SignInGuard guard_;
+  SignInGuard registrations_;  // Of sources alone; each counts.
   SignIn sign_in_;
 };
 

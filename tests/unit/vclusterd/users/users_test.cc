@@ -248,16 +248,31 @@ TEST_F(UsersTest, AStrangersAccountWaitsForApproval) {
   EXPECT_THAT(Log(Root()), Contains("tina user.approve eve permission denied"));
 }
 
+TEST_F(UsersTest, AnAddressAsksForSoManyAccountsOnly) {
+  NewAccount wanted;
+  int made = 0;
+  for (int i = 0; i < 100; ++i) {
+    wanted.name = "eve" + std::to_string(i);
+    made += users_->Register(wanted, kAddress).ok() ? 1 : 0;
+  }
+  EXPECT_EQ(made, 51);
+  wanted.name = "frank";
+  EXPECT_TRUE(users_->Register(wanted, "192.0.2.8").ok());
+  EXPECT_THAT(SignIn("alice"), HasSubstr("strata_session_")) << "who has one signs in";
+}
+
 TEST_F(UsersTest, ADeletedAccountLeavesNothingThatWorks) {
   MakeClass();
   const std::string token = SignIn("alice");
   ASSERT_TRUE(users_->ApplyForCredits(As(alice_), 1000, "x").ok());
+  ASSERT_TRUE(users_->SetLimits(As(ada_), {LimitHolder::Kind::kUser, alice_}, {}, {}).ok());
   EXPECT_EQ(CodeOf(users_->DeleteAccount(As(ada_), alice_, 99)), Code::kFailedPrecondition);
   EXPECT_TRUE(users_->CallerOf(token, "rest", kAddress).ok());
   ASSERT_TRUE(users_->DeleteAccount(As(ada_), alice_, std::nullopt).ok());
   EXPECT_FALSE(users_->CallerOf(token, "rest", kAddress).ok());
   EXPECT_THAT(users_->tokens().Of(alice_), IsEmpty());
   EXPECT_THAT(users_->groups().Of(alice_), IsEmpty());
+  EXPECT_EQ(users_->quotas().Get({LimitHolder::Kind::kUser, alice_}).revision, 0u);
   EXPECT_FALSE(users_->Allows(As(alice_), kVclusterList, Vcluster(alice_)));
   EXPECT_EQ(SignIn("alice"), "wrong name or password");
   EXPECT_EQ(CodeOf(users_->DeleteAccount(As(ada_), 4711, std::nullopt)), Code::kNotFound);
@@ -305,6 +320,7 @@ TEST_F(UsersTest, LimitsAndCreditsAreAdminsToGiveAndBudgetsTeachersToSpend) {
 
 TEST_F(UsersTest, WhatWasDoneAndRefusedIsRecordedForWhoMaySeeIt) {
   SignIn("alice", "wrong");
+  SignIn("my-password-in-the-wrong-field");
   EXPECT_FALSE(users_->Authorize(As(bob_), kVclusterExec, Vcluster(alice_)).ok());
   users_->Record(As(ada_), kVclusterStop, Vcluster(alice_), "for the night", Ok());
   EXPECT_THAT(Log(As(alice_)), ElementsAre("ada vcluster.stop somebody/hpc ok"));
@@ -312,6 +328,7 @@ TEST_F(UsersTest, WhatWasDoneAndRefusedIsRecordedForWhoMaySeeIt) {
   const auto all = Log(Root());
   EXPECT_THAT(all, Contains("root user.create alice ok"));
   EXPECT_THAT(all, Contains(" user.sign-in alice permission denied"));
+  EXPECT_THAT(all, Contains(" user.sign-in (unknown) permission denied"));
   EXPECT_EQ(Log(As(ada_)), all);
   EXPECT_THAT(Log(As(alice_), {.uid = bob_}), IsEmpty());
   Open();
