@@ -62,10 +62,11 @@ Status SignInGuard::Begin(const std::string& name, const std::string& source, bo
   const std::string group = SourceGroup(source);
   const std::string pair = PairOf(name, group);
   const std::lock_guard lock(mutex_);
-  if (const Failures* of = sources_.Find(group)) {
-    RETURN_IF_ERROR(Check(*of, kOfSource, now_ms));
-  }
   const bool is_known = IsKnown(pair, now_ms);
+  const Failures* of_source = sources_.Find(group);
+  if (!is_known && of_source != nullptr) {
+    RETURN_IF_ERROR(Check(*of_source, kOfSource, now_ms));
+  }
   const Policy& policy = is_admin ? kOfAdmin : kOfAccount;
   RecentMap<Failures>& failures = is_known ? pairs_ : accounts_;
   const std::string& key = is_known ? pair : name;

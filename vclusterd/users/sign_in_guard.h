@@ -8,10 +8,11 @@
 //   a host chooses the others. Many failures are free, because a school may come from one address.
 // - An account that others fail at is not listened to for up to 15 minutes, an admin's for up to
 // one
-//   minute; attempts meanwhile are refused without counting, so nobody extends it. From an address
-//   from which its user has signed in lately, it is listened to all the same: a stranger cannot
-//   lock him out there. Sessions go on, root of the host comes without a sign-in, and an admin can
-//   unlock.
+//   minute; attempts meanwhile are refused without counting, so nobody extends it.
+// - From an address from which its user has signed in lately, an account is listened to in spite of
+//   both, and failures there count for the two together: a stranger, or a neighbour behind the same
+//   address, cannot lock him out. Sessions go on, root of the host comes without a sign-in, and an
+//   admin can unlock.
 // - Names of nobody are treated alike, so that refusals do not tell them apart.
 //
 // At the account, an attempt counts as failed from its beginning until it has ended otherwise; so

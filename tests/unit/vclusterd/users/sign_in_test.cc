@@ -103,6 +103,13 @@ TEST_F(SignInGuardTest, AnAddressThatTriesManyNamesIsSlowedDown) {
   EXPECT_TRUE(Fail("user2000", kHome));
 }
 
+TEST_F(SignInGuardTest, ANeighbourBehindTheSameAddressLocksNobodyOutWhoSignedInThere) {
+  ASSERT_TRUE(Succeed("alice", kHome));
+  for (int i = 0; i < 1000; ++i) Fail("user" + std::to_string(i), kHome);
+  EXPECT_FALSE(Fail("bob", kHome));
+  EXPECT_TRUE(Succeed("alice", kHome));
+}
+
 TEST_F(SignInGuardTest, ASuccessAnUnlockOrAnHourStartAfresh) {
   for (int i = 0; i < 5; ++i) Fail("alice", Stranger());
   EXPECT_TRUE(Succeed("alice", Stranger()));
