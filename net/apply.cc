@@ -24,12 +24,18 @@ Status WriteForwarding(std::string_view value) {
 Status ApplyPlan(const NetworkPlan& plan) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> owned, OpenNetlink());
   nl_sock* const socket = owned.get();
-  for (const auto& name : plan.delete_links) RETURN_IF_ERROR(RemoveLink(socket, name));
+  RETURN_IF_ERROR(RemoveLinks(socket, plan.delete_links));
   // The rules name bridges by pattern, so they hold from the moment a bridge appears.
   RETURN_IF_ERROR(RunChecked({"nft", "-f", "-"}, plan.ruleset, kNftTimeout));
   for (const auto& bridge : plan.create_bridges) RETURN_IF_ERROR(AddBridge(socket, bridge));
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));
+  for (const auto& bridge : plan.create_tunnels) RETURN_IF_ERROR(AddTunnel(socket, bridge));
+  for (const auto& bridge : plan.set_tunnels) RETURN_IF_ERROR(SetTunnel(socket, bridge));
+  for (const auto& entry : plan.delete_fdb) RETURN_IF_ERROR(RemoveFdbEntry(socket, entry));
+  for (const auto& entry : plan.set_fdb) RETURN_IF_ERROR(SetFdbEntry(socket, entry));
+  for (const auto& gone : plan.delete_neighbours) RETURN_IF_ERROR(RemoveNeighbour(socket, gone));
+  for (const auto& one : plan.set_neighbours) RETURN_IF_ERROR(SetNeighbour(socket, one));
   for (const auto& settings : plan.set_ports) RETURN_IF_ERROR(SetPort(socket, settings));
   for (const auto& veth : plan.set_rates) RETURN_IF_ERROR(SetRate(socket, veth));
   return Ok();
@@ -37,7 +43,7 @@ Status ApplyPlan(const NetworkPlan& plan) {
 
 Status DeleteLink(const std::string& name) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
-  return RemoveLink(socket.get(), name);
+  return RemoveLinks(socket.get(), {name});
 }
 
 Status EnableForwarding(const std::string& marker_path) {

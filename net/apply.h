@@ -10,10 +10,13 @@
 
 namespace strata::net {
 
-// All links with their IPv4 addresses.
+// All links, with what plans look at: addresses, settings as ports, limits of rates, entries for
+// remote nodes. kInternal also when the tables change faster than they can be read.
 Result<std::vector<ObservedLink>> ObserveLinks();
 
-// Carries out the plan. Repeating it after an error is fine.
+// Carries out the plan. Repeating it after an error is fine. The rules change in one transaction;
+// what follows them is one request each, and a plan made after an error in between says what is
+// left to do.
 Status ApplyPlan(const NetworkPlan& plan);
 
 // Missing is Ok.

@@ -2,16 +2,32 @@
 #include <linux/if_bridge.h>
 #include <linux/ip.h>
 #include <net/if.h>
+#include <sys/random.h>
 
 #include "net/changes.h"
 
 namespace strata::net {
 
-Status RemoveLink(nl_sock* socket, const std::string& name) {
-  const auto index = LinkIndex(name);
-  if (!index.ok()) return Ok();
-  return Send(socket, NewMessage(RTM_DELLINK, 0, ifinfomsg{.ifi_index = *index}),
-              "delete link " + name, {NLE_NODEV});
+// As one group, because the kernel waits for readers once per deletion. The group's number is drawn
+// anew each time, so that it never is one that somebody uses, or that a deletion which failed has
+// left on a link.
+Status RemoveLinks(nl_sock* socket, const std::vector<std::string>& names) {
+  uint32_t group = 0;
+  if (::getrandom(&group, sizeof(group), 0) != sizeof(group)) return Errno("getrandom");
+  group |= 1;  // Never the group of everything else.
+  bool any = false;
+  for (const std::string& name : names) {
+    const auto index = LinkIndex(name);
+    if (!index.ok()) continue;
+    Owned<nl_msg> join = NewMessage(RTM_SETLINK, 0, ifinfomsg{.ifi_index = *index});
+    nla_put_u32(join.get(), IFLA_GROUP, group);
+    RETURN_IF_ERROR(Send(socket, std::move(join), "mark link " + name, {NLE_NODEV}));
+    any = true;
+  }
+  if (!any) return Ok();
+  Owned<nl_msg> removal = NewMessage(RTM_DELLINK, 0, ifinfomsg{});
+  nla_put_u32(removal.get(), IFLA_GROUP, group);
+  return Send(socket, std::move(removal), "delete link " + names.front(), {NLE_NODEV});
 }
 
 Status AddBridge(nl_sock* socket, const Bridge& bridge) {
@@ -31,6 +47,10 @@ Status SetBridge(nl_sock* socket, const BridgeSettings& settings) {
   ASSIGN_OR_RETURN(const int index, LinkIndex(settings.name));
   Owned<nl_msg> message = NewMessage(
       RTM_SETLINK, 0, ifinfomsg{.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP});
+  if (settings.mac) {
+    nla_put(message.get(), IFLA_ADDRESS, settings.mac->size(), settings.mac->data());
+  }
+  nla_put_u32(message.get(), IFLA_MTU, settings.mtu);
   {
     const Nested families(message, IFLA_AF_SPEC);
     const Nested inet(message, AF_INET);

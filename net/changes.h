@@ -4,23 +4,29 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "net/netlink.h"
 #include "net/plan.h"
 
 namespace strata::net {
 
-Status RemoveLink(nl_sock* socket, const std::string& name);
-
 // bridges.cc
+Status RemoveLinks(nl_sock* socket, const std::vector<std::string>& names);
 Status AddBridge(nl_sock* socket, const Bridge& bridge);
 Status SetBridge(nl_sock* socket, const BridgeSettings& settings);
 Status AddAddress(nl_sock* socket, const Bridge& bridge);
 Status SetPort(nl_sock* socket, const PortSettings& settings);
 
+// overlay.cc
+Status AddTunnel(nl_sock* socket, const Bridge& bridge);
+Status SetTunnel(nl_sock* socket, const Bridge& bridge);
+Status SetFdbEntry(nl_sock* socket, const FdbEntry& entry);
+Status RemoveFdbEntry(nl_sock* socket, const FdbEntry& entry);
+Status SetNeighbour(nl_sock* socket, const Neighbour& neighbour);
+Status RemoveNeighbour(nl_sock* socket, const Neighbour& neighbour);
+
 // rates.cc
 Status SetRate(nl_sock* socket, const Veth& veth);
-// An answer to RTM_GETQDISC, for the link that it is of.
-void ReadQdisc(nlmsghdr* header, const std::function<ObservedLink*(int index)>& link_of);
 
 }  // namespace strata::net

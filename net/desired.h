@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,14 +28,44 @@ struct Forward {
   uint16_t node_port = 0;
 };
 
+// A node of the Vcluster on another host.
+struct RemoteNode {
+  Ipv4 address;
+  Mac mac{};  // MacForNode.
+  Ipv4 host;  // The other host's address in the underlay.
+};
+
+inline constexpr uint16_t kVxlanPort = 4789;
+inline constexpr uint32_t kVniMax = (1u << 24) - 1;
+// IPv4, UDP, VXLAN and the inner Ethernet header.
+inline constexpr uint32_t kVxlanHeaderBytes = 20 + 8 + 8 + 14;
+inline constexpr uint32_t kUnderlayMtuMin = 1280;
+inline constexpr uint32_t kUnderlayMtuMax = 65535;
+inline constexpr uint32_t kBridgeMtu = 1500;  // Without an overlay.
+
+// What joins the bridges of one Vcluster on several hosts, by VXLAN over the network that the hosts
+// have: the underlay.
+struct Overlay {
+  uint32_t vni = 0;  // The Vcluster's, the same on all hosts. REQUIRES: not 0.
+  Ipv4 local;        // This host's address in the underlay.
+  uint32_t underlay_mtu = 1500;
+  uint16_t port = kVxlanPort;  // The same on all hosts.
+  std::vector<RemoteNode> remotes;
+};
+
 // One per Vcluster.
 struct Bridge {
   std::string name;
   Ipv4Prefix prefix;
-  std::vector<Forward> forwards;  // To nodes behind this bridge.
+  std::vector<Forward> forwards;   // To nodes behind this bridge.
+  std::optional<Overlay> overlay;  // None: all nodes are on this host.
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   Mac mac() const;
+  // Of the bridge, and what its nodes' links must have: nothing tells the two ends of a tunnel
+  // that a frame was too large.
+  uint32_t mtu() const { return overlay ? overlay->underlay_mtu - kVxlanHeaderBytes : kBridgeMtu; }
+  std::string tunnel() const { return SiblingName(name, LinkKind::kTunnel); }
 };
 
 // The host's end of a node's link.
@@ -54,7 +85,8 @@ struct DesiredNetwork {
 };
 
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
-// address that no node behind its bridge can have, a rate out of range.
+// address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
+// a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -50,6 +50,12 @@ Mac MacFor(std::string_view seed) {
   return mac;
 }
 
+Mac MacForNode(uint32_t vni, Ipv4 address) {
+  return MacFor("node " + std::to_string(vni) + " " + address.ToString());
+}
+
+Mac MacForGateway(uint32_t vni) { return MacFor("gateway " + std::to_string(vni)); }
+
 std::string ToString(const Mac& mac) {
   char text[18];
   std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],

@@ -77,13 +77,6 @@ Status Dump(nl_sock* socket, const Owned<nl_msg>& request, const std::string& wh
   return Ok();
 }
 
-Owned<nl_addr> NetlinkAddress(Ipv4 address) {
-  const uint32_t network_order = htonl(address.value);
-  Owned<nl_addr> result(nl_addr_build(AF_INET, &network_order, sizeof(network_order)));
-  CHECK(result != nullptr);
-  return result;
-}
-
 Ipv4 ReadIpv4(const nlattr* attribute) { return {ntohl(nla_get_u32(attribute))}; }
 
 }  // namespace strata::net

@@ -7,8 +7,6 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
-#include <netlink/route/addr.h>
-#include <netlink/route/link.h>
 
 #include <functional>
 #include <initializer_list>
@@ -24,9 +22,6 @@ namespace strata::net {
 struct FreeNetlink {
   void operator()(nl_sock* socket) const { nl_socket_free(socket); }
   void operator()(nl_msg* message) const { nlmsg_free(message); }
-  void operator()(nl_addr* address) const { nl_addr_put(address); }
-  void operator()(rtnl_link* link) const { rtnl_link_put(link); }
-  void operator()(rtnl_addr* address) const { rtnl_addr_put(address); }
 };
 template <typename T>
 using Owned = std::unique_ptr<T, FreeNetlink>;
@@ -67,17 +62,16 @@ class Nested {
 Status Send(nl_sock* socket, Owned<nl_msg> message, const std::string& what,
             std::initializer_list<int> fine = {});
 
-// All messages that answer a request of `type` (RTM_GET...), for `take`. They are collected first,
-// and anew when the table changed meanwhile, so that nothing is seen twice or missed.
+// All messages that answer `request` (RTM_GET... with NLM_F_DUMP), for `take`. They are collected
+// first, and anew when the table changed meanwhile, so that nothing is seen twice or missed.
+Status Dump(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
+            const std::function<void(nlmsghdr*)>& take);
 template <typename Header>
 Status Dump(nl_sock* socket, int type, const Header& header, const std::string& what,
             const std::function<void(nlmsghdr*)>& take) {
   return Dump(socket, NewMessage(type, NLM_F_DUMP, header), what, take);
 }
-Status Dump(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
-            const std::function<void(nlmsghdr*)>& take);
 
-Owned<nl_addr> NetlinkAddress(Ipv4 address);
 // An attribute of four bytes in network order.
 Ipv4 ReadIpv4(const nlattr* attribute);
 

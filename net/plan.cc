@@ -27,10 +27,20 @@ bool HasAddress(const ObservedLink& link, Ipv4 address) {
                      [&](const Ipv4Prefix& prefix) { return prefix.base == address; });
 }
 
+// What a VXLAN device was made with cannot be changed.
+bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
+  return bridge.overlay && link.tunnel && link.tunnel->vni == bridge.overlay->vni &&
+         link.tunnel->local == bridge.overlay->local && link.tunnel->port == bridge.overlay->port;
+}
+
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
                    const LinksByName& links, bool delete_veths, NetworkPlan* plan) {
   std::set<std::string> wanted;
-  for (const Bridge& bridge : desired.bridges) wanted.insert(bridge.name);
+  for (const Bridge& bridge : desired.bridges) {
+    wanted.insert(bridge.name);
+    const ObservedLink* tunnel = Find(links, bridge.tunnel());
+    if (tunnel != nullptr && IsTunnelOf(bridge, *tunnel)) wanted.insert(bridge.tunnel());
+  }
   for (const Veth& veth : desired.veths) {
     wanted.insert(veth.name);
     // A veth's shaper stays behind when its node ends.
@@ -39,19 +49,66 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
   for (const ObservedLink& link : observed) {
     const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
                            IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
+                           IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
                            (delete_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
 }
 
 void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
-  const BridgeSettings settings = {bridge.name, !bridge.forwards.empty()};
+  BridgeSettings settings = {bridge.name, {}, bridge.mtu(), !bridge.forwards.empty()};
   if (link == nullptr) plan->create_bridges.push_back(bridge);
-  if (link == nullptr || !link->up || link->route_localnet != settings.route_localnet) {
+  if (link != nullptr && link->mac != bridge.mac()) settings.mac = bridge.mac();
+  if (link == nullptr || !link->up || settings.mac || link->mtu != settings.mtu ||
+      link->route_localnet != settings.route_localnet) {
     plan->set_bridges.push_back(settings);
   }
   if (link == nullptr || !HasAddress(*link, bridge.gateway())) {
     plan->address_bridges.push_back(bridge);
+  }
+}
+
+void PlanFdb(const Bridge& bridge, const ObservedLink* tunnel, NetworkPlan* plan) {
+  std::map<Mac, ObservedRemote> observed;
+  if (tunnel != nullptr) observed = tunnel->remotes;
+  for (const RemoteNode& remote : bridge.overlay->remotes) {
+    const auto found = observed.find(remote.mac);
+    const bool done = found != observed.end() && found->second.host == remote.host &&
+                      found->second.on_tunnel && found->second.on_bridge &&
+                      tunnel->master == bridge.name;  // Another bridge keeps its half.
+    if (!done) plan->set_fdb.push_back({bridge.tunnel(), remote.mac, remote.host});
+    observed.erase(remote.mac);
+  }
+  for (const auto& [mac, remote] : observed) {
+    plan->delete_fdb.push_back({bridge.tunnel(), mac, remote.host});
+  }
+}
+
+void PlanTunnel(const Bridge& bridge, const LinksByName& links, NetworkPlan* plan) {
+  const ObservedLink* tunnel = Find(links, bridge.tunnel());
+  if (tunnel != nullptr && !IsTunnelOf(bridge, *tunnel)) tunnel = nullptr;  // It is deleted.
+  if (tunnel == nullptr) plan->create_tunnels.push_back(bridge);
+  if (tunnel == nullptr || !tunnel->up || tunnel->master != bridge.name ||
+      tunnel->mtu != bridge.mtu() || !tunnel->is_quiet_port) {
+    plan->set_tunnels.push_back(bridge);
+  }
+  PlanFdb(bridge, tunnel, plan);
+}
+
+void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
+  std::map<Ipv4, Mac> observed;
+  // Another MAC makes the bridge forget them.
+  if (link != nullptr && link->mac == bridge.mac()) observed = link->neighbours;
+  const std::vector<RemoteNode> none;
+  for (const RemoteNode& remote : bridge.overlay ? bridge.overlay->remotes : none) {
+    const auto found = observed.find(remote.address);
+    if (found == observed.end() || found->second != remote.mac) {
+      plan->set_neighbours.push_back({bridge.name, remote.address, remote.mac});
+    }
+    observed.erase(remote.address);
+  }
+  for (const auto& [address, mac] : observed) {
+    plan->delete_neighbours.push_back({bridge.name, address, mac});
   }
 }
 
@@ -94,7 +151,10 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   PlanDeletions(desired, observed, links, delete_veths, &plan);
   plan.ruleset = MakeRuleset(desired);
   for (const Bridge& bridge : desired.bridges) {
-    PlanBridge(bridge, Find(links, bridge.name), &plan);
+    const ObservedLink* link = Find(links, bridge.name);
+    PlanBridge(bridge, link, &plan);
+    if (bridge.overlay) PlanTunnel(bridge, links, &plan);
+    PlanNeighbours(bridge, link, &plan);
   }
   PlanPorts(desired, links, &plan);
   PlanRates(desired, links, &plan);

@@ -6,12 +6,29 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "net/desired.h"
 
 namespace strata::net {
+
+// What a VXLAN device was made with.
+struct ObservedTunnel {
+  uint32_t vni = 0;
+  Ipv4 local;
+  uint16_t port = 0;
+};
+
+// Where frames to a MAC go. It takes two entries: the tunnel's says to which host, the bridge's
+// that it is behind the tunnel.
+struct ObservedRemote {
+  Ipv4 host;
+  bool on_tunnel = false;
+  bool on_bridge = false;
+};
 
 struct ObservedLink {
   std::string name;
@@ -22,11 +39,21 @@ struct ObservedLink {
   bool hairpin = false;               // As a port: frames may leave where they came in.
   uint64_t sends_bits_per_s_max = 0;  // Of a token bucket at its root. 0: none.
   bool has_ingress = false;           // What it receives passes an ingress qdisc.
+  Mac mac{};
+  uint32_t mtu = 0;
+  std::optional<ObservedTunnel> tunnel;
+  // As a port: nothing is flooded to it or learnt from it, and the bridge answers ARP for what is
+  // behind it.
+  bool is_quiet_port = false;
+  std::map<Mac, ObservedRemote> remotes;  // Of a tunnel; static ones.
+  std::map<Ipv4, Mac> neighbours;         // Permanent ones.
 };
 
 // A bridge that is there, or was just made, gets these and is raised.
 struct BridgeSettings {
   std::string name;
+  std::optional<Mac> mac;  // Another one: the bridge forgets all neighbours.
+  uint32_t mtu = kBridgeMtu;
   bool route_localnet = false;
 };
 
@@ -35,14 +62,34 @@ struct PortSettings {
   bool hairpin = false;
 };
 
+// Frames to `mac` go through `tunnel` to `host`.
+struct FdbEntry {
+  std::string tunnel;
+  Mac mac{};
+  Ipv4 host;
+};
+
+// `address` has `mac`: what a bridge answers to ARP, and what the host itself uses.
+struct Neighbour {
+  std::string bridge;
+  Ipv4 address;
+  Mac mac{};
+};
+
 struct NetworkPlan {
   std::vector<std::string> delete_links;
   std::string ruleset;                      // For `nft -f -`; one transaction.
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.
-  std::vector<PortSettings> set_ports;      // Of nodes.
-  std::vector<Veth> set_rates;              // Limits that are new or others, or no more.
+  std::vector<Bridge> create_tunnels;       // They are set up as listed below.
+  std::vector<Bridge> set_tunnels;          // New, down, or no quiet port of their bridge.
+  std::vector<FdbEntry> delete_fdb;
+  std::vector<FdbEntry> set_fdb;  // New or others.
+  std::vector<Neighbour> delete_neighbours;
+  std::vector<Neighbour> set_neighbours;
+  std::vector<PortSettings> set_ports;  // Of nodes.
+  std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
 };
 
 // `observed`: all links of the host; only ours are looked at. Veths that are not wanted are deleted

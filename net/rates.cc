@@ -26,7 +26,7 @@ constexpr uint64_t kBytesMax = 256 << 20;
 
 constexpr uint32_t kRootHandle = 0x10000;
 constexpr uint32_t kIngressHandle = TC_H_MAJ(TC_H_INGRESS);
-constexpr uint32_t kEverything = TC_H_MAKE(1 << 16, __builtin_bswap16(ETH_P_ALL));  // Priority 1.
+constexpr uint32_t kFirstPriority = 1 << 16;
 
 tcmsg Of(int index, uint32_t handle, uint32_t parent, uint32_t info = 0) {
   return {.tcm_family = AF_UNSPEC,
@@ -82,8 +82,9 @@ Status AddRedirect(nl_sock* socket, int index, int shaper) {
   redirect.eaction = TCA_EGRESS_REDIR;
   redirect.action = TC_ACT_STOLEN;
   redirect.ifindex = static_cast<uint32_t>(shaper);
-  Owned<nl_msg> message = NewMessage(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
-                                     Of(index, 0, kIngressHandle, kEverything));
+  Owned<nl_msg> message =
+      NewMessage(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
+                 Of(index, 0, kIngressHandle, kFirstPriority | htons(ETH_P_ALL)));
   nla_put_string(message.get(), TCA_KIND, "u32");
   {
     const Nested options(message, TCA_OPTIONS);
@@ -107,7 +108,7 @@ Status TrySetRate(nl_sock* socket, int index, const Veth& veth) {
   const std::string shaper = SiblingName(veth.name, LinkKind::kShaper);
   RETURN_IF_ERROR(RemoveQdisc(socket, index, TC_H_ROOT));
   RETURN_IF_ERROR(RemoveQdisc(socket, index, TC_H_INGRESS));
-  if (veth.bits_per_s_max == 0) return RemoveLink(socket, shaper);
+  if (veth.bits_per_s_max == 0) return RemoveLinks(socket, {shaper});
   RETURN_IF_ERROR(AddShaper(socket, shaper));
   ASSIGN_OR_RETURN(const int shaper_index, LinkIndex(shaper));
   RETURN_IF_ERROR(AddBucket(socket, shaper_index, veth.bits_per_s_max));
@@ -127,34 +128,7 @@ Status SetRate(nl_sock* socket, const Veth& veth) {
                               " (the kernel needs sch_tbf, sch_ingress, cls_u32, act_mirred, ifb)");
     }
   }
-  return RemoveLink(socket, SiblingName(veth.name, LinkKind::kShaper));
-}
-
-void ReadQdisc(nlmsghdr* header, const std::function<ObservedLink*(int index)>& link_of) {
-  nlattr* table[TCA_MAX + 1];
-  nlattr* bucket[TCA_TBF_MAX + 1];
-  if (header->nlmsg_type != RTM_NEWQDISC ||
-      nlmsg_parse(header, sizeof(tcmsg), table, TCA_MAX, nullptr) != 0 ||
-      table[TCA_KIND] == nullptr) {
-    return;
-  }
-  const auto* info = static_cast<const tcmsg*>(nlmsg_data(header));
-  ObservedLink* const link = link_of(info->tcm_ifindex);
-  if (link == nullptr) return;
-  if (nla_strcmp(table[TCA_KIND], "ingress") == 0) link->has_ingress = true;
-  if (nla_strcmp(table[TCA_KIND], "tbf") != 0 || info->tcm_parent != TC_H_ROOT ||
-      table[TCA_OPTIONS] == nullptr ||
-      nla_parse_nested(bucket, TCA_TBF_MAX, table[TCA_OPTIONS], nullptr) != 0) {
-    return;
-  }
-  uint64_t rate = 0;
-  if (bucket[TCA_TBF_RATE64] != nullptr) {
-    rate = nla_get_u64(bucket[TCA_TBF_RATE64]);
-  } else if (bucket[TCA_TBF_PARMS] != nullptr &&
-             nla_len(bucket[TCA_TBF_PARMS]) >= static_cast<int>(sizeof(tc_tbf_qopt))) {
-    rate = static_cast<const tc_tbf_qopt*>(nla_data(bucket[TCA_TBF_PARMS]))->rate.rate;
-  }
-  link->sends_bits_per_s_max = rate * 8;
+  return RemoveLinks(socket, {SiblingName(veth.name, LinkKind::kShaper)});
 }
 
 }  // namespace strata::net

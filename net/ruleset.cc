@@ -1,5 +1,6 @@
 #include "net/ruleset.h"
 
+#include <set>
 #include <string_view>
 
 namespace strata::net {
@@ -14,10 +15,10 @@ std::string Elements(const std::string& elements) {
 
 std::string Element(const std::string& element) { return "      " + element + ",\n"; }
 
-// "set NAME { type TYPE; ... }", "map NAME ...".
+// "set NAME { type TYPE ... }", "map NAME ...".
 std::string Collection(const std::string& head, const std::string& type,
                        const std::string& elements) {
-  return "  " + head + " {\n    type " + type + "\n" + Elements(elements) + "  }\n";
+  return "  " + head + " {\n    " + type + "\n" + Elements(elements) + "  }\n";
 }
 
 std::string BridgeChains(const DesiredNetwork& desired) {
@@ -37,8 +38,8 @@ std::string BridgeCollections(const DesiredNetwork& desired) {
     within += Element(name + " . " + name);
     sources += Element(name + " : jump " + bridge.name);
   }
-  return Collection("set within", "ifname . ifname", within) +
-         Collection("map sources", "ifname : verdict", sources);
+  return Collection("set within", "type ifname . ifname", within) +
+         Collection("map sources", "type ifname : verdict", sources);
 }
 
 std::string ForwardCollections(const DesiredNetwork& desired) {
@@ -60,10 +61,32 @@ std::string ForwardCollections(const DesiredNetwork& desired) {
       hairpins += Element(bridge.prefix.ToString() + " . " + bridge.prefix.ToString());
     }
   }
-  return Collection("map forwards", "inet_proto . inet_service : ipv4_addr . inet_service",
+  return Collection("map forwards", "type inet_proto . inet_service : ipv4_addr . inet_service",
                     forwards) +
-         Collection("set forwarded", "ifname . ipv4_addr . inet_proto . inet_service", forwarded) +
-         Collection("set hairpins", "ipv4_addr . ipv4_addr; flags interval", hairpins);
+         Collection("set forwarded", "type ifname . ipv4_addr . inet_proto . inet_service",
+                    forwarded) +
+         Collection("set hairpins", "type ipv4_addr . ipv4_addr; flags interval", hairpins);
+}
+
+// Of VXLAN, so that its VNI can be looked up: 24 bits behind the UDP header and the flags.
+constexpr char kVni[] = "@th,96,24";
+
+std::string TunnelCollections(const DesiredNetwork& desired) {
+  std::string ports;
+  std::string vnis;
+  std::string peers;
+  for (const Bridge& bridge : desired.bridges) {
+    if (!bridge.overlay) continue;
+    const std::string vni = std::to_string(bridge.overlay->vni);
+    ports += Element(std::to_string(bridge.overlay->port));
+    vnis += Element(vni);
+    std::set<Ipv4> hosts;
+    for (const RemoteNode& remote : bridge.overlay->remotes) hosts.insert(remote.host);
+    for (const Ipv4 host : hosts) peers += Element(vni + " . " + host.ToString());
+  }
+  return Collection("set tunnel_ports", "type inet_service", ports) +
+         Collection("set vnis", std::string("typeof ") + kVni, vnis) +
+         Collection("set peers", std::string("typeof ") + kVni + " . ip saddr", peers);
 }
 
 // OURS stands for all bridges of the instance, POOL for all prefixes.
@@ -72,6 +95,8 @@ constexpr char kFilterChains[] = R"(
     type filter hook forward priority filter; policy accept;
     # Bridged frames come here too when br_netfilter is on.
     iifname . oifname @within accept
+    # Frames that a node made up for tunnels of other hosts, which would take them for ours.
+    iifname OURS udp dport @tunnel_ports drop
     iifname vmap @sources
     ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
     # Connections of a forward that is gone.
@@ -84,7 +109,9 @@ constexpr char kFilterChains[] = R"(
   }
   chain input {
     type filter hook input priority filter; policy accept;
-    # First, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
+    # A tunnel takes frames only from hosts that have nodes of its Vcluster.
+    udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @peers drop
+    # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
     iifname vmap @sources
     iifname OURS ct state established,related accept
     iifname OURS icmp type echo-request accept
@@ -129,7 +156,7 @@ std::string MakeRuleset(const DesiredNetwork& desired) {
   const std::string chains = Filled(Filled(std::string(kFilterChains) + kNatChains, "OURS", ours),
                                     "POOL", desired.pool.ToString());
   return text + table + " {\n" + BridgeChains(desired) + BridgeCollections(desired) +
-         ForwardCollections(desired) + chains + "}\n";
+         ForwardCollections(desired) + TunnelCollections(desired) + chains + "}\n";
 }
 
 }  // namespace strata::net

@@ -5,6 +5,11 @@
 // forwards excepted), none from nodes to the host itself (ping and forwards excepted), masqueraded
 // traffic to the outside.
 //
+// Tunnels (net/overlay.cc): frames of a Vcluster are taken only from the addresses of hosts that
+// have nodes of it, and no node may send to the tunnels' port beyond its own Vcluster. Whoever can
+// forge addresses in the underlay can forge frames: it must be trusted, or be a WireGuard or the
+// like.
+//
 // A forward takes what is sent to a port of any address of the host, 127.0.0.1 included, by anyone:
 // programs of other machines, of the host, of any node. The node sees who sent it, except what came
 // from 127.0.0.1 or from a node of its own Vcluster: that comes from the gateway, because otherwise

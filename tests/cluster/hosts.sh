@@ -38,6 +38,12 @@ vc exec spread/keeper-1 -- sh -c 'exit 7' || code=$?
 [ $code = 7 ] || die "an exit code got lost: $code"
 vc why spread/keeper-1 | grep -q keeper-1 || die "nothing says why"
 
+echo "== they are one network"
+reach() { vc exec "spread/keeper-$1" -- ping -c1 -W5 -s 1300 "keeper-$2" >/dev/null; }
+for from in 0 1 2; do
+  for to in 0 1 2; do reach $from $to || die "keeper-$from does not reach keeper-$to"; done
+done
+
 echo "== a node is saved on the host that has it"
 where=$(node spread spread/keeper-1 host)
 on h1 vsave spread/keeper-1 kept >/dev/null
@@ -88,6 +94,8 @@ gone() { ! kill -0 "$old_pid" 2>/dev/null; }
 await gone || die "the old node lives on"
 [ "$(pids)" = "$before" ] || die "the node that waited was restarted"
 running moving 3 || die "not all run: $(vc list moving -l)"
+
+reach 0 1 && reach 1 2 && reach 2 0 || die "the network did not come back"
 
 echo "== deleted everywhere"
 vc delete spread moving >/dev/null

@@ -34,6 +34,12 @@ std::string DiskText(const api::NodeInfo& node) {
   return used + " of " + HumanBytes(node.limits().disk_bytes());
 }
 
+std::string Cpus(double cpus) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.2f", cpus);
+  return text;
+}
+
 std::string Milliseconds(double ms) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.0f ms", ms);
@@ -104,11 +110,37 @@ void PrintNodeTable(const api::Clusters& clusters, std::ostream& out) {
   }
   table.Print(out);
   for (const api::VclusterInfo& cluster : clusters.clusters()) {
+    if (!cluster.notice().empty()) {
+      out << Printable(cluster.name()) << ": " << Printable(cluster.notice()) << '\n';
+    }
     for (const api::NodeInfo& node : cluster.nodes()) {
       if (node.problem().empty()) continue;
       out << Printable(node.name()) << ": " << Printable(node.problem()) << '\n';
     }
   }
+}
+
+void PrintUsageTable(const api::Clusters& clusters, std::ostream& out) {
+  std::vector<const api::NodeInfo*> nodes;
+  for (const api::VclusterInfo& cluster : clusters.clusters()) {
+    for (const api::NodeInfo& node : cluster.nodes()) {
+      if (node.has_usage()) nodes.push_back(&node);
+    }
+  }
+  std::stable_sort(nodes.begin(), nodes.end(), [](const auto* a, const auto* b) {
+    return a->usage().cpus() > b->usage().cpus();
+  });
+  Table table({"NODE", "HOST", ">CPUS", ">OF", ">MEMORY", ">OF", ">READ/S", ">WRITTEN/S", ">DISK"});
+  for (const api::NodeInfo* node : nodes) {
+    const api::Usage& usage = node->usage();
+    const api::Limits& limits = node->limits();
+    table.Add({node->name(), node->host(), Cpus(usage.cpus()),
+               limits.cpus() > 0 ? Cpus(limits.cpus()) : "-", HumanBytes(usage.memory_bytes()),
+               limits.memory_bytes() > 0 ? HumanBytes(limits.memory_bytes()) : "-",
+               HumanBytes(usage.read_bytes_per_s()), HumanBytes(usage.written_bytes_per_s()),
+               DiskText(*node)});
+  }
+  table.Print(out);
 }
 
 Status PrintClusters(Tool& tool, const api::Clusters& clusters) {

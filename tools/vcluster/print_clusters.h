@@ -14,6 +14,8 @@ void PrintClusterTable(const vcluster::v1::Clusters& clusters, std::ostream& out
 // One line for each node, then one for each problem.
 void PrintNodeTable(const vcluster::v1::Clusters& clusters, std::ostream& out);
 // As JSON with --json, else by nodes.
+// What running nodes use, the busiest first.
+void PrintUsageTable(const vcluster::v1::Clusters& clusters, std::ostream& out);
 Status PrintClusters(Tool& tool, const vcluster::v1::Clusters& clusters);
 
 }  // namespace strata::tools

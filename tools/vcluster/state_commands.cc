@@ -14,7 +14,9 @@ namespace {
 
 namespace api = vcluster::v1;
 
-Result<int> List(Tool& tool, const std::string& name, bool by_node) {
+enum class Shown { kClusters, kNodes, kUsage };
+
+Result<int> List(Tool& tool, const std::string& name, Shown shown) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   api::ListRequest request;
@@ -25,8 +27,10 @@ Result<int> List(Tool& tool, const std::string& name, bool by_node) {
   if (!status.ok()) return CallError(status, Daemon::kVclusterd);
   if (tool.json()) {
     RETURN_IF_ERROR(PrintJson(clusters, tool.console().out));
-  } else if (by_node) {
+  } else if (shown == Shown::kNodes) {
     PrintNodeTable(clusters, tool.console().out);
+  } else if (shown == Shown::kUsage) {
+    PrintUsageTable(clusters, tool.console().out);
   } else {
     PrintClusterTable(clusters, tool.console().out);
   }
@@ -96,12 +100,21 @@ Result<int> Delete(Tool& tool, const std::vector<std::string>& names) {
 void AddStateCommands(Tool& tool) {
   auto name = std::make_shared<std::string>();
   auto by_node = std::make_shared<bool>(false);
-  CLI::App* list = tool.AddCommand("list", "Your Vclusters (root: everybody's)",
-                                   "  vcluster list\n  vcluster list hpc -l\n"
-                                   "  vcluster list --json | jq -r '.clusters[].nodes[].address'",
-                                   [&tool, name, by_node] { return List(tool, *name, *by_node); });
+  CLI::App* list =
+      tool.AddCommand("list", "Your Vclusters (root: everybody's)",
+                      "  vcluster list\n  vcluster list hpc -l\n"
+                      "  vcluster list --json | jq -r '.clusters[].nodes[].address'",
+                      [&tool, name, by_node] {
+                        return List(tool, *name, *by_node ? Shown::kNodes : Shown::kClusters);
+                      });
   list->add_option("NAME", *name, "Only this one");
   list->add_flag("-l,--long", *by_node, "A line for each node: state, address, limits, disk");
+
+  CLI::App* top =
+      tool.AddCommand("top", "What running nodes use, the busiest first (measured every 10 s)",
+                      "  vcluster top\n  vcluster top hpc\n  watch vcluster top",
+                      [&tool, name] { return List(tool, *name, Shown::kUsage); });
+  top->add_option("NAME", *name, "Only this Vcluster");
 
   auto target = std::make_shared<std::string>();
   CLI::App* start = tool.AddCommand("start", "Start a Vcluster, or one node of it",

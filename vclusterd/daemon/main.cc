@@ -94,6 +94,14 @@ void AddWorker(CLI::App& app, Settings& settings) {
                  "long; shorter than the masters' --recreate-ms")
       ->check(CLI::Range(200, 86'400'000))
       ->capture_default_str();
+  app.add_option("--underlay-mtu", settings.underlay_mtu,
+                 "MTU of the network between the hosts, the least of all of them")
+      ->check(CLI::Range(1280, 65535))
+      ->capture_default_str();
+  app.add_option("--vxlan-port", settings.vxlan_port,
+                 "UDP port of the nodes' traffic between hosts, the same on all of them")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
   app.add_option("--label", settings.labels, "A label that roles may require; may be repeated");
 }
 

@@ -49,7 +49,12 @@ Status RunWorker(const Settings& settings) {
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(settings.state_dir, "worker"));
   ASSIGN_OR_RETURN(const auto masters, ParseMasters(settings.masters));
   ASSIGN_OR_RETURN(const auto membership, Membership::Open(settings.state_dir));
-  ASSIGN_OR_RETURN(const HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(config.underlay,
+                   net::Ipv4::Parse(settings.listen.substr(0, settings.listen.rfind(':'))),
+                   "--listen");
+  config.underlay_mtu = settings.underlay_mtu;
+  config.vxlan_port = settings.vxlan_port;
   ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(settings.imaged_socket));
   Teller teller;
   ASSIGN_OR_RETURN(const auto nodes,

@@ -39,6 +39,8 @@ struct Settings {
   double overcommit_cpus = 16;
   double overcommit_memory = 2;
   std::vector<std::string> labels;
+  uint32_t underlay_mtu = 1500;
+  uint16_t vxlan_port = 4789;
 };
 
 // Directories that exist, by paths that stay the same whatever the working directory is.

@@ -8,6 +8,7 @@
 
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
+#include "net/desired.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
 #include "vclusterd/runtime/node_spec.h"
@@ -18,6 +19,11 @@ struct HostConfig {
   std::string state_dir;  // …/vclusterd below it is ours.
   HostLayout host;
   net::Ipv4Prefix pool;
+  // This host's address in the network of the hosts; absent: it is alone. Then every Vcluster's
+  // bridge may reach the other hosts that have nodes of it.
+  std::optional<net::Ipv4> underlay;
+  uint32_t underlay_mtu = 1500;
+  uint16_t vxlan_port = net::kVxlanPort;
   net::PortRange ports;  // Of this host, for nodes that ask for any.
   uint32_t id_first = 1'000'000;
   layerfs::Driver driver = layerfs::Driver::kKernel;
@@ -30,6 +36,8 @@ struct HostConfig {
   std::chrono::milliseconds record_starts{0};
   std::optional<layerfs::ObjectMountSpec>
       object_mount;  // For roots whose objects are not all here.
+  // How often it is looked what nodes use; 0: never.
+  std::chrono::milliseconds usage_every{10'000};
   // Before a node that broke down is started again: doubled each time, up to the second one.
   std::chrono::milliseconds restart_pause{1000};
   std::chrono::milliseconds restart_pause_max{60'000};

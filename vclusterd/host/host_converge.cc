@@ -274,8 +274,7 @@ Status HostNodes::StartNode(Job& job) {
     }
   }
   RETURN_IF_ERROR(watch_->Add(job.id, record.init));
-  // Its link is there only now.
-  if (job.wanted->limits().network_bits_per_s() != 0) RETURN_IF_ERROR(UpdateNetwork());
+  UpdateNetworkSoon();  // Its link is there only now.
   if (settles) {
     waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
       Settle(part, node, index);
@@ -546,6 +545,8 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.gateway = spec.prefix.Host(net::kGatewayHost);
   spec.bridge = net::BridgeName(config_.host.instance, order.number());
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
+  spec.mac = net::MacForNode(order.number(), spec.self.address);
+  if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
   spec.id_first = job.id_first;
   spec.limits = LimitsOf(node);
   spec.machine_id = node.machine_id();

@@ -64,6 +64,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
                      raw->NodeEnded(id, init, std::move(pid_fd));
                    }));
   RETURN_IF_ERROR(nodes->Recover());
+  nodes->SampleLater();
   return nodes;
 }
 
@@ -239,6 +240,36 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
   }
 }
 
+void HostNodes::UpdateNetworkSoon() {
+  if (network_asked_.exchange(true)) return;
+  waiters_.Push([this] {
+    network_asked_ = false;
+    if (Status status = UpdateNetwork(); !status.ok()) {
+      LOG_WARNING("network: " + status.error().message());
+    }
+  });
+}
+
+// The way to the Vcluster's nodes on other hosts.
+std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) const {
+  if (!config_.underlay.has_value()) return std::nullopt;
+  net::Overlay overlay;
+  overlay.vni = order.number();
+  overlay.local = *config_.underlay;
+  overlay.underlay_mtu = config_.underlay_mtu;
+  overlay.port = config_.vxlan_port;
+  for (const host::v1::Peer& peer : order.peers()) {
+    const auto host = net::Ipv4::Parse(peer.host_address());
+    if (!host.ok() || *host == overlay.local) continue;  // It is here.
+    net::RemoteNode& remote = overlay.remotes.emplace_back();
+    // Checked when the order was taken.
+    remote.address = net::Ipv4::Parse(peer.address()).value_or(net::Ipv4());
+    remote.host = *host;
+    remote.mac = net::MacForNode(overlay.vni, remote.address);
+  }
+  return overlay;
+}
+
 Status HostNodes::UpdateNetwork(bool at_start) {
   const std::lock_guard network_lock(network_mutex_);
   net::DesiredNetwork desired{config_.host.instance, config_.pool, {}, {}};
@@ -248,7 +279,8 @@ Status HostNodes::UpdateNetwork(bool at_start) {
       const std::lock_guard part_lock(part->mutex);
       if (part->nodes.empty()) continue;
       ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
-      net::Bridge bridge{net::BridgeName(config_.host.instance, number), prefix, {}};
+      net::Bridge bridge{
+          net::BridgeName(config_.host.instance, number), prefix, {}, OverlayOf(part->order)};
       std::map<uint32_t, uint64_t> rates;
       for (const NodeOrder& order : part->order.nodes()) {
         rates[order.index()] = order.limits().network_bits_per_s();
@@ -307,6 +339,9 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
       out->set_upper_bytes(node->upper_bytes);
       out->set_restarts(node->restarts);
       *out->mutable_forwards() = node->local.forwards();
+      if (node->usage.has_value() && node->record.has_value()) {
+        *out->mutable_usage() = *node->usage;
+      }
       for (const auto& [hook, run] : node->hooks) {
         host::v1::HookRun* told = out->add_hooks();
         *told = run;

@@ -39,6 +39,7 @@
 #include "vclusterd/host/node_watch.h"
 #include "vclusterd/host/owner_ids.h"
 #include "vclusterd/host/part_store.h"
+#include "vclusterd/runtime/cgroups.h"
 
 namespace strata::vcluster {
 
@@ -86,6 +87,11 @@ class HostNodes {
   const HostConfig& config() const { return config_; }
 
  private:
+  struct Sample {
+    ProcessId init;
+    CgroupUsage usage;
+    std::chrono::steady_clock::time_point at;
+  };
   struct Node {
     std::mutex work;  // Held by whoever changes or saves it.
     // What follows is guarded by Part::mutex.
@@ -110,6 +116,8 @@ class HostNodes {
     double start_ms = 0;
     uint64_t upper_bytes = 0;  // When its volume was active last.
     std::map<std::string, host::v1::HookRun> hooks;
+    std::optional<Sample> sample;  // The last, of this record.
+    std::optional<host::v1::Usage> usage;
   };
   using NodePtr = std::shared_ptr<Node>;
   struct Part {
@@ -152,6 +160,9 @@ class HostNodes {
   bool IsUnreadable(uint32_t number) const;
   host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
   Status UpdateNetwork(bool at_start = false);
+  // The same soon, once for many who ask: settings of links that have just come.
+  void UpdateNetworkSoon();
+  std::optional<net::Overlay> OverlayOf(const host::v1::Part& order) const;
 
   // host_recovery.cc
   Status Recover();
@@ -169,6 +180,12 @@ class HostNodes {
   Status StopNode(Job& job, std::chrono::milliseconds grace);
   Status ClearBreakdown(Job& job);
   Status UpdateRunning(Job& job);
+  // host_usage.cc
+  void SampleLater();
+  void SampleAll();
+  // Whether there are figures.
+  bool SampleNode(const PartPtr& part, uint32_t index, const NodePtr& node);
+
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);
   void TryAgainLater(Job& job);
@@ -195,6 +212,7 @@ class HostNodes {
   std::condition_variable changed_;   // A part was told.
   std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
   CancelToken closing_;
+  std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.
   WorkQueue starters_;
   WorkQueue waiters_;  // Hooks and checks, which mostly wait.

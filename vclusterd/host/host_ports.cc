@@ -19,6 +19,24 @@ bool IsFor(const Forward& given, const Forward& wanted) {
          (wanted.host_port() == 0 || wanted.host_port() == given.host_port());
 }
 
+constexpr uint32_t kPrivilegedPortsEnd = 1024;
+
+// A port that somebody chose himself.
+Status CheckChosen(const Forward& forward, uint32_t owner_uid, const HostConfig& config) {
+  const auto port = static_cast<uint16_t>(forward.host_port());
+  if (port < kPrivilegedPortsEnd && owner_uid != 0) {
+    return Error(Code::kPermissionDenied,
+                 "port " + std::to_string(port) +
+                     " of the host is root's to give: choose one from 1024 "
+                     "on, or none");
+  }
+  if (forward.udp() && port == config.vxlan_port) {
+    return Error(Code::kFailedPrecondition,
+                 "port " + std::to_string(port) + "/udp of the host joins the hosts' networks");
+  }
+  return net::CheckHostPortFree(ProtocolOf(forward), port);
+}
+
 }  // namespace
 
 Status HostNodes::AssignPorts(Job& job) {
@@ -62,8 +80,7 @@ Status HostNodes::AssignPorts(Job& job) {
                    "port " + std::to_string(forward.host_port()) +
                        " of the host leads to another node already: choose another one, or none");
     } else {
-      RETURN_IF_ERROR(
-          net::CheckHostPortFree(ProtocolOf(forward), static_cast<uint16_t>(forward.host_port())));
+      RETURN_IF_ERROR(CheckChosen(forward, job.order.owner_uid(), config_));
     }
     ports.insert(static_cast<uint16_t>(out->host_port()));
   }

@@ -97,7 +97,10 @@ Status CheckPart(const Part& part) {
   }
   if (part.peers_size() > static_cast<int>(net::kNodesMaxPerCluster))
     return Wrong("too many peers");
-  for (const host::v1::Peer& peer : part.peers()) RETURN_IF_ERROR(net::Ipv4::Parse(peer.address()));
+  for (const host::v1::Peer& peer : part.peers()) {
+    RETURN_IF_ERROR(net::Ipv4::Parse(peer.address()));
+    if (!peer.host_address().empty()) RETURN_IF_ERROR(net::Ipv4::Parse(peer.host_address()));
+  }
   return Ok();
 }
 

@@ -149,6 +149,7 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   view.expires_unix_s = record.expires_unix_s();
   view.cloned_from = record.cloned_from();
   view.description = vcluster.definition.description;
+  view.notice = seen.notice;
   for (const master::v1::Node& node : record.nodes()) {
     const auto status = states.find(node.index());
     const host::v1::NodeStatus* told = status == states.end() ? nullptr : &status->second;
@@ -186,6 +187,7 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
     out.problem = told->problem();
     out.start_ms = told->start_ms();
     out.restarts = told->restarts();
+    if (told->has_usage()) out.usage = told->usage();
     out.ports.assign(told->forwards().begin(), told->forwards().end());
     out.hooks.assign(told->hooks().begin(), told->hooks().end());
   }

@@ -44,6 +44,7 @@ struct NodeView {
   uint32_t restarts = 0;
   std::vector<host::v1::HookRun> hooks;
   std::vector<host::v1::Forward> ports;
+  std::optional<host::v1::Usage> usage;
 };
 
 struct ClusterView {
@@ -55,6 +56,7 @@ struct ClusterView {
   int64_t expires_unix_s = 0;
   std::string cloned_from;
   std::string description;
+  std::string notice;
   std::vector<NodeView> nodes;
 };
 

@@ -34,6 +34,7 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definit
                                            const CancelToken& cancel) {
   Applied applied;
   const uint32_t number = before.record.number();
+  const auto cpu_use = CpuUseOf(master_.Find(number).states);
   RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
     if (record->phase() != master::v1::LIVE) {
       return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
@@ -43,6 +44,7 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definit
     ReshapeOptions options;
     options.recreate = recreate;
     options.now_unix_s = master_.NowUnixMs() / 1000;
+    options.cpu_use = cpu_use;
     applied.changes = DiffDefinitions(now->definition, definition);
     return Reshape(*now, definition, options, record);
   }));

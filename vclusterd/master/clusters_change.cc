@@ -143,6 +143,11 @@ Result<ClusterView> Clusters::Start(uid_t caller, const std::string& text) {
     if (record->phase() != master::v1::LIVE) {
       return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
     }
+    if (record->expired()) {
+      return Error(Code::kFailedPrecondition, "the time of Vcluster " + record->name() +
+                                                  " is over (vcluster extend " + record->name() +
+                                                  " 2h)");
+    }
     for (master::v1::Node& node : *record->mutable_nodes()) {
       if (target.index.has_value() && node.index() != *target.index) continue;
       node.set_wanted(true);

@@ -24,6 +24,8 @@ class HostLink {
   // Addresses that no Vcluster may use: those of the host itself.
   virtual Result<std::vector<net::ObservedLink>> Links() = 0;
   virtual host::v1::Capacity Capacity() = 0;
+  // Where other hosts reach this one's nodes; empty: there are none.
+  virtual std::string UnderlayAddress() { return {}; }
   // Another limit of disk for a node, which the next order repeats.
   virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
   // A status with the figures that cost a look.

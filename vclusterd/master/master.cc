@@ -358,6 +358,7 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   VclusterView view;
   view.vcluster = entry.vcluster;
   view.states = StatesOf(entry);
+  view.notice = entry.notice.empty() ? entry.vcluster->record.last_problem() : entry.notice;
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty() && !hosts_.contains(node.host()))
       view.lost[node.index()] = node.host();

@@ -29,6 +29,7 @@
 #include "common/result.h"
 #include "net/ipv4.h"
 #include "vclusterd/api/host.pb.h"
+#include "vclusterd/master/autoscale.h"
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
@@ -60,6 +61,7 @@ struct VclusterView {
   std::map<uint32_t, std::string> lost;  // Nodes whose host is not there, and which that is.
   // Everything that was asked for so far was told to the hosts and worked through there.
   bool settled = false;
+  std::string notice;            // What will soon happen to it by itself, or has happened.
   std::optional<Error> problem;  // Why it cannot even be told to a host, or has no place.
 };
 
@@ -137,6 +139,9 @@ class Master {
     std::map<std::string, Told> told;                   // By host.
     std::map<std::string, host::v1::PartStatus> heard;  // By host.
     std::optional<Error> problem;
+    std::string notice;
+    IdleWatch idle;
+    std::map<std::string, RoleScaler> scalers;  // By role.
   };
   struct Host {
     std::string name;
@@ -167,7 +172,12 @@ class Master {
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
+  // master_rules.cc
+  void FollowRules(Entry& entry);
   void Expire(Entry& entry);
+  void StopIdle(Entry& entry);
+  void ScaleRoles(Entry& entry);
+  void StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why);
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
   void RemoveOrphans();

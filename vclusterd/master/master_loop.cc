@@ -30,7 +30,7 @@ void Master::Work() {
       const auto found = entries_.find(number);
       if (found == entries_.end()) continue;
       DropLeft(found->second);
-      if (look) Expire(found->second);
+      if (look) FollowRules(found->second);
       if (!Retire(number, found->second)) MakeOrders(found->second, look);
     }
     changed_.notify_all();
@@ -175,29 +175,6 @@ void Master::DropLeft(Entry& entry) {
   touched_.erase(number);
 }
 
-// What was asked for when its time is over.
-void Master::Expire(Entry& entry) {
-  const master::v1::Vcluster& before = entry.vcluster->record;
-  const int64_t expires = before.expires_unix_s();
-  if (expires == 0 || options_.now_unix_ms() / 1000 < expires || before.expired() ||
-      before.phase() != master::v1::LIVE) {
-    return;
-  }
-  master::v1::Vcluster record = before;
-  record.set_expired(true);
-  if (entry.vcluster->definition.on_expiry == ExpiryAction::kDelete) {
-    record.set_phase(master::v1::DELETING);
-  } else {
-    for (master::v1::Node& node : *record.mutable_nodes()) node.set_wanted(false);
-  }
-  LOG_INFO("Vcluster " + record.name() + ": its time is over");
-  const uint32_t number = record.number();
-  if (Status stored = Store({std::move(record)}); !stored.ok()) {
-    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
-  }
-  touched_.erase(number);
-}
-
 // A Vcluster that is being deleted and of which no host has anything is gone.
 bool Master::Retire(uint32_t number, Entry& entry) {
   if (entry.vcluster->record.phase() != master::v1::DELETING) return false;
@@ -230,6 +207,9 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
   const NodeStates states = StatesOf(entry);
   OrderContext context;
   context.owner_name = options_.user_name(entry.vcluster->record.owner_uid());
+  for (const auto& [name, host] : hosts_) {
+    context.host_addresses[name] = host->link->UnderlayAddress();
+  }
   for (const std::string& host : concerned) {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;

@@ -49,6 +49,14 @@ Status CheckChanges(const std::vector<DefinitionChange>& changes, bool recreate)
 
 }  // namespace
 
+std::map<uint32_t, double> CpuUseOf(const NodeStates& states) {
+  std::map<uint32_t, double> use;
+  for (const auto& [index, status] : states) {
+    if (status.has_usage()) use[index] = status.usage().cpus();
+  }
+  return use;
+}
+
 Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOptions& options,
                master::v1::Vcluster* record) {
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "vclusterd/definition/diff.h"
+#include "vclusterd/master/orders.h"
 #include "vclusterd/master/vcluster.h"
 
 namespace strata::vcluster {
@@ -18,6 +19,9 @@ struct ReshapeOptions {
   // newest go first.
   std::map<uint32_t, double> cpu_use;
 };
+
+// Of those that were measured.
+std::map<uint32_t, double> CpuUseOf(const NodeStates& states);
 
 // Changes `record`, which is of `before`, so that it is of `wanted`. Nodes that have to go are
 // marked as leaving. kFailedPrecondition names what is refused and the remedy.

@@ -21,6 +21,9 @@ Result<std::vector<net::ObservedLink>> LinksOf(const host::v1::HelloRequest& req
   return std::vector<net::ObservedLink>{std::move(link)};
 }
 
+// "10.0.0.2" of "10.0.0.2:7444": the worker listens where the other hosts reach it.
+std::string HostPartOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
 class MasterServiceImpl final : public host::v1::MasterService::Service {
  public:
   MasterServiceImpl(FindLeader find, Membership& membership)
@@ -74,7 +77,7 @@ Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest
   ASSIGN_OR_RETURN(const auto channel, membership_.Connect(request.address(), host),
                    "the worker's address");
   auto link = std::make_shared<RemoteHost>(host, channel, master_.epoch(), std::move(links),
-                                           request.capacity());
+                                           request.capacity(), HostPartOf(request.address()));
   {
     const std::lock_guard lock(mutex_);
     Session& session = sessions_[host];

@@ -17,11 +17,13 @@ void SetDeadline(grpc::ClientContext* context) {
 }  // namespace
 
 RemoteHost::RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-                       std::vector<net::ObservedLink> links, host::v1::Capacity capacity)
+                       std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
+                       std::string underlay_address)
     : name_(std::move(name)),
       epoch_(epoch),
       links_(std::move(links)),
       capacity_(std::move(capacity)),
+      underlay_address_(std::move(underlay_address)),
       stub_(host::v1::WorkerService::NewStub(channel)) {}
 
 Result<std::vector<host::v1::PartStatus>> RemoteHost::Apply(

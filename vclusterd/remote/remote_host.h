@@ -17,12 +17,14 @@ class RemoteHost final : public HostLink {
  public:
   // `links`: of the host itself, as its worker said.
   RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-             std::vector<net::ObservedLink> links, host::v1::Capacity capacity);
+             std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
+             std::string underlay_address);
 
   Result<std::vector<host::v1::PartStatus>> Apply(
       const std::vector<host::v1::Part>& orders) override;
   Result<std::vector<net::ObservedLink>> Links() override { return links_; }
   host::v1::Capacity Capacity() override { return capacity_; }
+  std::string UnderlayAddress() override { return underlay_address_; }
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
@@ -38,6 +40,7 @@ class RemoteHost final : public HostLink {
   const uint64_t epoch_;
   const std::vector<net::ObservedLink> links_;
   const host::v1::Capacity capacity_;
+  const std::string underlay_address_;
   const std::unique_ptr<host::v1::WorkerService::Stub> stub_;
 };
 

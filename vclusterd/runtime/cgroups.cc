@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/file_io.h"
+#include "vclusterd/runtime/cgroup_path.h"
 #include "vclusterd/runtime/node_spec.h"
 
 namespace strata::vcluster {
@@ -37,39 +38,6 @@ Status WriteControl(const std::string& path, std::string_view value) {
   ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_WRONLY));
   RETURN_IF_ERROR(WriteAll(fd.get(), value), path);
   return fd.Close();
-}
-
-// The directory of a process's cgroup, which lines "N:controllers:/path" of /proc/<pid>/cgroup
-// name: of this controller's own hierarchy (v1), or of the one of all. kUnsupported.
-struct Cgroup {
-  std::string directory;
-  bool unified = false;
-};
-Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
-  const std::string source = "/proc/" + std::to_string(pid) + "/cgroup";
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(source, 64 * 1024));
-  std::string unified_path;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (first == std::string_view::npos || second == std::string_view::npos) continue;
-    const std::string controllers(line.substr(first + 1, second - first - 1));
-    const std::string path(line.substr(second + 1));
-    const std::string listed = "," + controllers + ",";
-    if (listed.find("," + std::string(controller) + ",") != std::string::npos) {
-      return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
-    }
-    if (controllers.empty()) unified_path = path;
-  }
-  if (HasUnifiedCgroups() && !unified_path.empty() && unified_path != "/") {
-    return Cgroup{kRoot + unified_path, true};
-  }
-  return Error(Code::kUnsupported,
-               source + ": this host has no cgroup controller " + std::string(controller));
 }
 
 Status WaitFrozenUnified(const std::string& directory) {
@@ -150,6 +118,34 @@ Status RemoveCgroup(const std::string& path) {
 }
 
 }  // namespace
+
+// Lines "N:controllers:/path" of /proc/<pid>/cgroup name them.
+Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
+  const std::string source = "/proc/" + std::to_string(pid) + "/cgroup";
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(source, 64 * 1024));
+  std::string unified_path;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) continue;
+    const std::string controllers(line.substr(first + 1, second - first - 1));
+    const std::string path(line.substr(second + 1));
+    const std::string listed = "," + controllers + ",";
+    if (listed.find("," + std::string(controller) + ",") != std::string::npos) {
+      return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
+    }
+    if (controllers.empty()) unified_path = path;
+  }
+  if (HasUnifiedCgroups() && !unified_path.empty() && unified_path != "/") {
+    return Cgroup{kRoot + unified_path, true};
+  }
+  return Error(Code::kUnsupported,
+               source + ": this host has no cgroup controller " + std::string(controller));
+}
 
 bool HasUnifiedCgroups() {
   struct statfs fs;

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,15 @@ std::vector<CgroupSetting> SettingsOf(const Limits& limits, bool unified, bool a
 // Puts these limits of CPU, memory and processes on the cgroups of `init` while it runs.
 // kFailedPrecondition: more memory is in use.
 Status LimitCgroupsOf(pid_t init, const Limits& limits);
+
+// What the processes of a cgroup have used so far.
+struct CgroupUsage {
+  std::chrono::nanoseconds cpu{0};
+  uint64_t memory_bytes = 0;
+  uint64_t read_bytes = 0;  // Of block devices; 0 where the kernel does not count them.
+  uint64_t written_bytes = 0;
+};
+Result<CgroupUsage> UsageOf(pid_t init);
 
 // Kills what is left in liblxc's cgroups of a container and removes them. Nothing there is Ok.
 Status RemoveContainerCgroups(const std::string& container);

@@ -20,13 +20,14 @@ void AddLimits(const Limits& limits, bool unified, Items* items) {
   }
 }
 
-void AddNetwork(const NodeSpec& spec, const HostLayout& host, Items* items) {
+void AddNetwork(const NodeSpec& spec, Items* items) {
   const std::string net = "lxc.net.0.";
   items->emplace_back(net + "type", "veth");
   items->emplace_back(net + "link", spec.bridge);
   items->emplace_back(net + "veth.pair", spec.veth);
   items->emplace_back(net + "name", "eth0");
-  items->emplace_back(net + "hwaddr", net::ToString(net::MacFor(host.ContainerName(spec.id))));
+  items->emplace_back(net + "hwaddr", net::ToString(spec.mac));
+  items->emplace_back(net + "mtu", std::to_string(spec.mtu));
   items->emplace_back(net + "flags", "up");
   items->emplace_back(net + "ipv4.address",
                       spec.self.address.ToString() + "/" + std::to_string(spec.prefix.length));
@@ -83,7 +84,7 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host) 
       {"lxc.seccomp.profile", "/usr/share/lxc/config/common.seccomp"},
       {"lxc.signal.halt", "SIGTERM"},
   };
-  AddNetwork(spec, host, &items);
+  AddNetwork(spec, &items);
   AddLimits(spec.limits, host.unified_cgroups, &items);
   for (const std::string& entry : NodeFileEntries(dir, host.vinit)) {
     items.emplace_back("lxc.mount.entry", entry);

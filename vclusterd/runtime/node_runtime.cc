@@ -25,6 +25,7 @@ constexpr std::chrono::seconds kStartTimeout(60);
 constexpr std::chrono::seconds kMonitorTimeout(10);
 constexpr std::chrono::seconds kKillTimeout(10);
 constexpr milliseconds kLockPause(20);
+constexpr milliseconds kTermPause(250);
 constexpr char kLxcLockDir[] = "/run/lxc/lock";
 
 // Waits until the process behind a pidfd has ended.
@@ -45,6 +46,18 @@ Status Signal(int pid_fd, int number) {
     return Errno("pidfd_send_signal");
   }
   return Ok();
+}
+
+// A process 1 that was just started may have no handler yet, and then the kernel drops the signal:
+// it is told again until it ends.
+Status Terminate(int pid_fd, milliseconds grace) {
+  const auto deadline = Clock::now() + grace;
+  while (true) {
+    RETURN_IF_ERROR(Signal(pid_fd, SIGTERM));
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    const Status ended = WaitEnd(pid_fd, std::min(kTermPause, left));
+    if (ended.ok() || Clock::now() >= deadline) return ended;
+  }
 }
 
 // The last lines of liblxc's log say why a start failed; the first of them is the cause.
@@ -155,8 +168,7 @@ Status NodeRuntime::Stop(const std::string& id, const std::optional<NodeRecord>&
       if (Status thawed = ThawCgroupOf(record->init.pid); !thawed.ok()) {
         LOG_DEBUG("thaw of node " + id + ": " + thawed.error().message());
       }
-      RETURN_IF_ERROR(Signal(init->get(), SIGTERM));
-      if (!WaitEnd(init->get(), grace).ok()) {
+      if (!Terminate(init->get(), grace).ok()) {
         RETURN_IF_ERROR(Signal(init->get(), SIGKILL));
         RETURN_IF_ERROR(WaitEnd(init->get(), kKillTimeout));
       }

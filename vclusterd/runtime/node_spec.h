@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "net/desired.h"
 #include "net/ipv4.h"
 #include "vclusterd/definition/definition.h"
 
@@ -34,6 +35,8 @@ struct NodeSpec {
   net::Ipv4 gateway;
   std::string bridge;
   std::string veth;
+  net::Mac mac{};
+  uint32_t mtu = net::kBridgeMtu;
   uint32_t id_first = 0;  // Root of the container on the host.
   Limits limits;
   std::string machine_id;  // 32 hex digits.

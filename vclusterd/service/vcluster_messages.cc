@@ -47,6 +47,14 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
   info->set_host(view.host);
   info->set_ready(view.ready);
   info->set_restarts(view.restarts);
+  if (view.usage.has_value()) {
+    v1::Usage* usage = info->mutable_usage();
+    usage->set_cpus(view.usage->cpus());
+    usage->set_memory_bytes(view.usage->memory_bytes());
+    usage->set_read_bytes_per_s(view.usage->read_bytes_per_s());
+    usage->set_written_bytes_per_s(view.usage->written_bytes_per_s());
+    usage->set_seconds(view.usage->seconds());
+  }
   for (const host::v1::Forward& port : view.ports) {
     v1::Port* out = info->add_ports();
     out->set_node_port(port.node_port());
@@ -81,6 +89,7 @@ void ToProto(const ClusterView& view, v1::VclusterInfo* info) {
   info->set_cloned_from(view.cloned_from);
   info->set_expires_unix_s(view.expires_unix_s);
   info->set_description(view.description);
+  info->set_notice(view.notice);
   for (const NodeView& node : view.nodes) ToProto(node, info->add_nodes());
 }
 

@@ -23,6 +23,8 @@ ALLOWED_INCLUDES = {
     # A host's part knows no master.
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
                        "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim"},
+    # Who may do what rests on records alone; the REST server and the master rest on it.
+    "vclusterd/users": {"common", "vclusterd/api"},
     # A client's library must not pull the store in.
     "imaged/client": {"common", "imaged/api"},
     "imaged/registry_client": {"common", "imaged/oci/blob_source.h", "imaged/oci/documents.h",

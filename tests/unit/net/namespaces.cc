@@ -69,10 +69,19 @@ sockaddr_in Address(const std::string& address, uint16_t port) {
   return result;
 }
 
+void SetPatience(const UniqueFd& fd, std::chrono::milliseconds patience) {
+  const timeval time = {patience.count() / 1000, patience.count() % 1000 * 1000};
+  CHECK(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
+  CHECK(::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)) == 0);
+}
+
 UniqueFd OpenServer(const NetNamespace& where, Protocol protocol, uint16_t port,
                     const std::string& address) {
   return where.In([&] {
     UniqueFd fd(::socket(AF_INET, TypeOf(protocol) | SOCK_CLOEXEC, 0));
+    const int on = 1;  // For TCP: connections of before may linger.
+    CHECK(protocol == Protocol::kUdp ||
+          ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
     const sockaddr_in own = Address(address, port);
     CHECK(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), sizeof(own)) == 0);
     CHECK(protocol == Protocol::kUdp || ::listen(fd.get(), 16) == 0);

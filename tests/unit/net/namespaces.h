@@ -58,11 +58,16 @@ void Join(const NetNamespace& a, const std::string& name_a, const std::string& a
 UniqueFd OpenServer(const NetNamespace& where, Protocol protocol, uint16_t port,
                     const std::string& address = "0.0.0.0");
 
+// How long a test waits for what comes, on a busy machine too, and for what should not come.
+inline constexpr std::chrono::milliseconds kAnswer(3000);
+inline constexpr std::chrono::milliseconds kSilence(200);
+void SetPatience(const UniqueFd& fd, std::chrono::milliseconds patience);  // Of recv and connect.
+
 // One message there and back: who the server says has sent it, or nothing when no answer came
 // within `patience`. A refusal is an answer at once, and nothing.
 std::optional<Ipv4> AskWho(const NetNamespace& from, Protocol protocol, const std::string& address,
                            uint16_t port, const UniqueFd& server,
-                           std::chrono::milliseconds patience = std::chrono::milliseconds(300));
+                           std::chrono::milliseconds patience = kAnswer);
 
 sockaddr_in Address(const std::string& address, uint16_t port);
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "common/subprocess.h"
 #include "net/plan.h"
 #include "net/ruleset.h"
@@ -15,6 +17,14 @@ DesiredNetwork Two() {
       P("10.90.0.0/16"),
       {{BridgeName("1a2b3", 1), P("10.90.1.0/24")}, {BridgeName("1a2b3", 2), P("10.90.2.0/24")}},
       {{VethName("1a2b3", 1, 0)}}};
+}
+
+ObservedLink AsItShouldBe(const Bridge& bridge) {
+  return {.name = bridge.name,
+          .up = true,
+          .addresses = {{bridge.gateway(), 32}},
+          .mac = bridge.mac(),
+          .mtu = bridge.mtu()};
 }
 
 TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
@@ -33,8 +43,8 @@ TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {
   EXPECT_TRUE(all.delete_links.empty());
 
   const std::vector<ObservedLink> complete = {{"lo", true, {}},
-                                              {"s1a2b3b1", true, {P("10.90.1.1/32")}},
-                                              {"s1a2b3b2", true, {P("10.90.2.1/32")}},
+                                              AsItShouldBe(Two().bridges[0]),
+                                              AsItShouldBe(Two().bridges[1]),
                                               {"s1a2b3v74", true, {}}};
   const NetworkPlan none = MakePlan(Two(), complete, true).value();
   EXPECT_TRUE(none.create_bridges.empty());
@@ -43,14 +53,24 @@ TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {
   EXPECT_TRUE(none.delete_links.empty());
 }
 
-TEST(NetworkPlan, RepairsABridgeThatIsDownOrHasLostItsAddress) {
-  const NetworkPlan plan =
-      MakePlan(Two(), {{"s1a2b3b1", false, {P("10.90.1.1/32")}}, {"s1a2b3b2", true, {}}}, false)
-          .value();
-  ASSERT_EQ(plan.set_bridges.size(), 1u);
-  EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");
-  ASSERT_EQ(plan.address_bridges.size(), 1u);
-  EXPECT_EQ(plan.address_bridges[0].name, "s1a2b3b2");
+TEST(NetworkPlan, RepairsABridgeThatIsNotAsItShouldBe) {
+  const DesiredNetwork desired = Two();
+  const auto planned = [&](const std::function<void(ObservedLink*)>& spoil) {
+    std::vector<ObservedLink> links = {AsItShouldBe(desired.bridges[0]),
+                                       AsItShouldBe(desired.bridges[1])};
+    spoil(&links[1]);
+    const NetworkPlan plan = MakePlan(desired, links, false).value();
+    EXPECT_TRUE(plan.create_bridges.empty());
+    std::string text;
+    for (const BridgeSettings& settings : plan.set_bridges) text += "set " + settings.name;
+    for (const Bridge& bridge : plan.address_bridges) text += "address " + bridge.name;
+    return text;
+  };
+  EXPECT_EQ(planned([](ObservedLink*) {}), "");
+  EXPECT_EQ(planned([](ObservedLink* link) { link->up = false; }), "set s1a2b3b2");
+  EXPECT_EQ(planned([](ObservedLink* link) { link->mtu = 1400; }), "set s1a2b3b2");
+  EXPECT_EQ(planned([](ObservedLink* link) { link->mac[5] ^= 1; }), "set s1a2b3b2");
+  EXPECT_EQ(planned([](ObservedLink* link) { link->addresses.clear(); }), "address s1a2b3b2");
 }
 
 TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
@@ -65,6 +85,15 @@ TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
   EXPECT_LE(BridgeName("fffff", 99'999).size(), 15u);
   EXPECT_LE(VethName("fffff", 99'999, 255).size(), 15u);
   EXPECT_NE(VethName("fffff", 1, 0), VethName("fffff", 0, 255));
+}
+
+TEST(NetworkPlan, MacAddressesOfAnOverlayAreTheSameOnAllHosts) {
+  const Ipv4 address = Ipv4::Parse("10.90.1.2").value();
+  // They are in the tables of other hosts, of other versions: they must never change.
+  EXPECT_EQ(ToString(MacForNode(7, address)), "4a:25:47:6c:60:7c");
+  EXPECT_EQ(ToString(MacForGateway(7)), "06:71:f0:65:ba:6c");
+  EXPECT_NE(MacForNode(8, address), MacForNode(7, address));
+  EXPECT_NE(MacForNode(7, Ipv4{address.value + 1}), MacForNode(7, address));
 }
 
 TEST(NetworkPlan, MacAddressesAreLocalUnicastAndDiffer) {
@@ -107,11 +136,10 @@ TEST(Forwards, ChangeTheBridgeAndThePortsOfItsNodesOnly) {
   DesiredNetwork desired = Two();
   desired.veths.push_back({VethName("1a2b3", 2, 0)});
   desired.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80}};
-  std::vector<ObservedLink> links = {
-      {"s1a2b3b1", true, {P("10.90.1.1/32")}},
-      {"s1a2b3b2", true, {P("10.90.2.1/32")}},
-      {.name = desired.veths[0].name, .up = true, .master = "s1a2b3b1"},
-      {.name = desired.veths[1].name, .up = true, .master = "s1a2b3b2"}};
+  std::vector<ObservedLink> links = {AsItShouldBe(desired.bridges[0]),
+                                     AsItShouldBe(desired.bridges[1]),
+                                     {.name = desired.veths[0].name, .master = "s1a2b3b1"},
+                                     {.name = desired.veths[1].name, .master = "s1a2b3b2"}};
   const NetworkPlan plan = MakePlan(desired, links, true).value();
   ASSERT_EQ(plan.set_bridges.size(), 1u);
   EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");

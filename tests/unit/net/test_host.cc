@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace strata::net {
 
 TestHost::TestHost() {
@@ -25,6 +27,16 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
   node.veth = VethName(kInstance, cluster, index);
   node.address = prefix + std::to_string(kFirstNodeHost + index);
   Join(space, node.veth, "", node.space, "eth0", node.address + "/24");
+  const Bridge& bridge =
+      *std::find_if(desired.bridges.begin(), desired.bridges.end(),
+                    [&](const Bridge& one) { return one.name == BridgeName(kInstance, cluster); });
+  if (bridge.overlay) {
+    const Ipv4 address = Ipv4::Parse(node.address).value();
+    const std::string mtu = std::to_string(bridge.mtu());
+    const std::string mac = ToString(MacForNode(bridge.overlay->vni, address));
+    node.space.Ip({"link", "set", "eth0", "address", mac, "mtu", mtu});
+    space.Ip({"link", "set", node.veth, "mtu", mtu});
+  }
   node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
   space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
   desired.veths.push_back({node.veth});
@@ -48,7 +60,9 @@ void TestHost::Apply() const {
 
 bool IsDone(const NetworkPlan& plan) {
   return plan.delete_links.empty() && plan.create_bridges.empty() && plan.set_bridges.empty() &&
-         plan.address_bridges.empty() && plan.set_ports.empty() && plan.set_rates.empty();
+         plan.address_bridges.empty() && plan.set_ports.empty() && plan.set_rates.empty() &&
+         plan.create_tunnels.empty() && plan.set_tunnels.empty() && plan.delete_fdb.empty() &&
+         plan.set_fdb.empty() && plan.delete_neighbours.empty() && plan.set_neighbours.empty();
 }
 
 }  // namespace strata::net

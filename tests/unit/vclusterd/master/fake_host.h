@@ -63,6 +63,11 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     return parts_[number];
   }
+  // What every node uses from now on.
+  void SetCpus(double cpus) {
+    const std::lock_guard lock(mutex_);
+    cpus_ = cpus;
+  }
   // From now on this state instead of READY, for nodes of the role.
   void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
     const std::lock_guard lock(mutex_);
@@ -91,6 +96,7 @@ class FakeHost final : public HostLink {
         node->set_problem(special->second.second);
       } else {
         node->set_state(host::v1::READY);
+        if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
       }
     }
     return status;
@@ -100,6 +106,7 @@ class FakeHost final : public HostLink {
   std::mutex mutex_;  // Guards what follows.
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
+  std::optional<double> cpus_;
   uint64_t sequence_ = 0;
 };
 

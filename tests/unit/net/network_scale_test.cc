@@ -1,0 +1,80 @@
+// How long a host with many Vclusters takes: figures on standard output, for docs/network.md.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "tests/unit/net/test_host.h"
+
+namespace strata::net {
+namespace {
+
+constexpr uint32_t kBridges = 200;
+constexpr uint32_t kRemotes = 4;
+
+// Milliseconds of `work`.
+template <typename Work>
+double Timed(const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+class NetworkScaleTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    host_.desired.pool = Ipv4Prefix::Parse("10.0.0.0/8").value();
+    for (uint32_t number = 1; number <= kBridges; ++number) {
+      Bridge& bridge = host_.AddBridge(number);
+      bridge.overlay = {.vni = number, .local = Ipv4::Parse("192.0.2.1").value()};
+      for (uint32_t remote = 0; remote < kRemotes; ++remote) {
+        const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + remote);
+        bridge.overlay->remotes.push_back(
+            {address, MacForNode(number, address), Ipv4{(192u << 24) + (2u << 8) + 2 + remote}});
+      }
+    }
+  }
+
+  void Report(const std::string& what) {
+    Result<std::vector<ObservedLink>> links(std::vector<ObservedLink>{});
+    Result<NetworkPlan> plan(NetworkPlan{});
+    Status applied;
+    host_.space.In([&] {
+      const double observe = Timed([&] { links = ObserveLinks(); });
+      const double decide = Timed([&] { plan = MakePlan(host_.desired, *links, true); });
+      const double rules = Timed([&] {
+        NetworkPlan only_rules;
+        only_rules.ruleset = plan->ruleset;
+        applied = ApplyPlan(only_rules);
+      });
+      ASSERT_TRUE(applied.ok()) << applied.error().message();
+      const double apply = Timed([&] { applied = ApplyPlan(*plan); });
+      std::printf("%-28s observe %6.1f ms, plan %5.1f ms, apply %7.1f ms (its rules %5.1f ms)\n",
+                  what.c_str(), observe, decide, apply, rules);
+    });
+    ASSERT_TRUE(applied.ok()) << applied.error().message();
+  }
+
+  TestHost host_;
+};
+
+TEST_F(NetworkScaleTest, TwoHundredOverlaysWithFourRemoteNodesEach) {
+  Report("200 overlays, 4 remotes each");
+  EXPECT_TRUE(IsDone(host_.Plan()));
+  Report("nothing");
+  host_.desired.bridges[100].overlay->remotes[1].host = Ipv4::Parse("192.0.2.9").value();
+  const NetworkPlan plan = host_.Plan();
+  EXPECT_EQ(plan.set_fdb.size(), 1u);
+  EXPECT_EQ(plan.set_neighbours.size(), 0u);
+  Report("one remote node moves");
+  EXPECT_TRUE(IsDone(host_.Plan()));
+  host_.desired.bridges.pop_back();
+  Report("one Vcluster ends");
+  host_.desired.bridges.clear();
+  Report("all taken away");
+  EXPECT_EQ(host_.space.In([] { return ObserveLinks()->size(); }), 1u) << "the loopback device";
+}
+
+}  // namespace
+}  // namespace strata::net
