@@ -72,10 +72,14 @@ start_worker() {
     --subnet-pool 10.78.128.0/17 --record-starts 0 "${worker_flags[@]}"
 }
 
-# Keeps the mounts of a host. liblxc looks a bridge up in /sys, which has to be of its network.
+# Keeps the mounts of a host. liblxc looks a bridge up in /sys, which has to be of its network. What
+# other tests have mounted just now is let go at once: it would be in use for as long as we are here.
 hold_mounts() {
   # shellcheck disable=SC2016
   nsenter --net="/run/netns/$(namespace "$1")" unshare -m --propagation private sh -c '
+    while read -r _ _ _ _ at _; do
+      case $at in *strata*) umount -l "$at" 2>/dev/null || true ;; esac
+    done </proc/self/mountinfo
     mkdir "$1" && mount --rbind /sys/fs/cgroup "$1" && mount -t sysfs sysfs /sys &&
       mount --move "$1" /sys/fs/cgroup && rmdir "$1" && echo held && exec sleep infinity' \
     hold "$root/$1-cgroup" >"$root/$1-holder" &

@@ -92,6 +92,7 @@ class NodeRuntimeTest : public ::testing::Test {
           {"t-" + std::to_string(i), {}, spec.prefix.Host(net::kFirstNodeHost + i)});
     }
     spec.self = spec.peers[index];
+    spec.mac = net::MacForNode(1, spec.self.address);
     spec.bridge = network_.bridges[0].name;
     spec.veth = net::VethName(network_.instance, 1, index);
     spec.id_first = kIdFirst;
