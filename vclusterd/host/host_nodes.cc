@@ -317,6 +317,10 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
     status.set_number(number);
     status.set_sequence(++sequence_);
     status.set_revision(part->order.revision());
+    if (part->nodes.empty() && !part->removed) {
+      // Its bridge and its file are still to go.
+      status.add_nodes()->set_state(host::v1::REMOVING);
+    }
     for (const auto& [index, node] : part->nodes) {
       NodeStatus* out = status.add_nodes();
       out->set_index(index);

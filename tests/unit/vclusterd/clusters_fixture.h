@@ -179,8 +179,10 @@ class ClustersTest : public ::testing::Test {
   // Until another process 1 than `before` runs.
   void AwaitReady(const std::string& name, pid_t before) {
     const auto deadline = std::chrono::steady_clock::now() + seconds(30);
-    while (!ViewOf(name).ready || ViewOf(name).init_pid == before) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << ViewOf(name).problem;
+    while (true) {
+      const NodeView node = ViewOf(name);
+      if (node.ready && node.init_pid != 0 && node.init_pid != before) return;
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << node.problem;
       std::this_thread::yield();
     }
   }
