@@ -163,11 +163,8 @@ Result<GroupPtr> GroupBook::Edit(uint32_t number, const GroupEdit& edit) {
 
 Status GroupBook::Join(uint32_t number, uint32_t uid) {
   const auto joined = ChangeGroup(number, std::nullopt, [&](Group* group) -> Status {
-    if (Has(group->member_uids(), uid)) return Ok();
-    if (!Has(group->invited_uids(), uid)) {
-      // Whether there is such a group is for those to know whom it concerns.
-      return NoGroup(number);
-    }
+    // Whether there is such a group is for those to know whom it concerns.
+    if (!Has(group->invited_uids(), uid)) return NoGroup(number);
     Insert({uid}, group->mutable_member_uids());
     RemoveAll({uid}, group->mutable_invited_uids());
     return Ok();
@@ -176,9 +173,13 @@ Status GroupBook::Join(uint32_t number, uint32_t uid) {
 }
 
 Status GroupBook::Leave(uint32_t number, uint32_t uid) {
-  GroupEdit edit;
-  edit.remove = {uid};
-  const auto left = Edit(number, edit);
+  const auto left = ChangeGroup(number, std::nullopt, [&](Group* group) -> Status {
+    const bool is_there = Has(group->member_uids(), uid) || Has(group->invited_uids(), uid);
+    if (!is_there) return NoGroup(number);
+    RemoveAll({uid}, group->mutable_member_uids());
+    RemoveAll({uid}, group->mutable_invited_uids());
+    return Ok();
+  });
   return left.ok() ? Ok() : Status(left.error());
 }
 
@@ -240,6 +241,12 @@ std::vector<GroupPtr> GroupBook::Of(uint32_t uid) const {
 bool GroupBook::IsOwner(uint32_t number, uint32_t uid) const {
   const GroupPtr group = Find(number);
   return group != nullptr && Has(group->owner_uids(), uid);
+}
+
+bool GroupBook::Concerns(uint32_t number, uint32_t uid) const {
+  const GroupPtr group = Find(number);
+  return group != nullptr && (Has(group->owner_uids(), uid) || Has(group->member_uids(), uid) ||
+                              Has(group->invited_uids(), uid));
 }
 
 bool GroupBook::Teaches(uint32_t teacher, uint32_t student) const {

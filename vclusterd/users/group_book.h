@@ -53,7 +53,7 @@ class GroupBook {
   Result<GroupPtr> Edit(uint32_t number, const GroupEdit& edit);
   // kNotFound also when he is not invited.
   Status Join(uint32_t number, uint32_t uid);
-  // As a member or as invited.
+  // As a member or as invited; kNotFound also when he is neither.
   Status Leave(uint32_t number, uint32_t uid);
   // With its limits.
   Status Delete(uint32_t number, std::optional<uint64_t> revision = std::nullopt);
@@ -66,6 +66,8 @@ class GroupBook {
   // That he is a member of, by number.
   std::vector<GroupPtr> Of(uint32_t uid) const;
   bool IsOwner(uint32_t number, uint32_t uid) const;
+  // Whether he is an owner, a member or invited.
+  bool Concerns(uint32_t number, uint32_t uid) const;
   // Whether `student` is a member of a group that `teacher` owns.
   bool Teaches(uint32_t teacher, uint32_t student) const;
 

@@ -39,6 +39,18 @@ class RecentMap {
     entries_.erase(it->second);
     places_.erase(it);
   }
+  // Those with such a key; looks at all.
+  template <typename Unwanted>
+  void EraseIf(const Unwanted& unwanted) {
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      if (unwanted(it->first)) {
+        places_.erase(it->first);
+        it = entries_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
   size_t size() const { return entries_.size(); }
 
  private:

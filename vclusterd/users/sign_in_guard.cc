@@ -15,6 +15,10 @@ std::string PairOf(const std::string& name, const std::string& source_group) {
   return name + " " + source_group;  // Names have no blanks.
 }
 
+bool IsPairOf(const std::string& pair, const std::string& name) {
+  return pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == ' ';
+}
+
 }  // namespace
 
 const SignInGuard::Policy SignInGuard::kOfAccount = {5, kSecondMs, 15 * kMinuteMs, kHourMs};
@@ -91,7 +95,8 @@ void SignInGuard::Failed(const std::string& source, int64_t now_ms) {
 void SignInGuard::Succeeded(const std::string& name, const std::string& source, int64_t now_ms) {
   const std::string pair = PairOf(name, SourceGroup(source));
   const std::lock_guard lock(mutex_);
-  accounts_.Erase(name);
+  // Where he is known, what strangers did elsewhere stands.
+  if (!IsKnown(pair, now_ms)) accounts_.Erase(name);
   pairs_.Erase(pair);
   known_.Touch(pair) = now_ms;
 }
@@ -108,6 +113,7 @@ void SignInGuard::TakeBack(const std::string& name, const std::string& source, i
 void SignInGuard::UnlockAccount(const std::string& name) {
   const std::lock_guard lock(mutex_);
   accounts_.Erase(name);
+  pairs_.EraseIf([&](const std::string& pair) { return IsPairOf(pair, name); });
 }
 
 void SignInGuard::UnlockSource(const std::string& source) {

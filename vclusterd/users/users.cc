@@ -64,12 +64,17 @@ std::string Users::NameOf(uint32_t uid) const {
 
 Target Users::AccountTarget(uint32_t uid) const { return {uid, NameOf(uid), ""}; }
 
-// One's own is a group that one owns, whoever else does.
+// One's own is a group that one owns, whoever else does. Its name is for those whom it concerns,
+// and events show it.
 Target Users::GroupTarget(const Caller& caller, uint32_t number) const {
   const GroupPtr group = groups_.Find(number);
-  if (group == nullptr) return {std::nullopt, "group " + std::to_string(number), ""};
+  const std::string anonymous = "group " + std::to_string(number);
+  if (group == nullptr) return {std::nullopt, anonymous, ""};
   const bool is_his = groups_.IsOwner(number, caller.uid);
-  return {is_his ? caller.uid : group->owner_uids(0), "group " + group->name(), ""};
+  const bool may_know =
+      groups_.Concerns(number, caller.uid) || Allows(caller, Operation::kGroupList, {});
+  return {is_his ? caller.uid : group->owner_uids(0),
+          may_know ? "group " + group->name() : anonymous, ""};
 }
 
 // --- Signing in ---------------------------------------------------------------------------------

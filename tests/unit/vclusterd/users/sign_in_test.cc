@@ -103,6 +103,23 @@ TEST_F(SignInGuardTest, AnAddressThatTriesManyNamesIsSlowedDown) {
   EXPECT_TRUE(Fail("user2000", kHome));
 }
 
+TEST_F(SignInGuardTest, AnUnlockIsForTheAddressesTooFromWhichHeIsKnown) {
+  ASSERT_TRUE(Succeed("alice", kHome));
+  ASSERT_TRUE(Succeed("alice2", kHome));
+  for (int i = 0; i < 6; ++i) Fail("alice", kHome);
+  for (int i = 0; i < 6; ++i) Fail("alice2", kHome);
+  guard_.UnlockAccount("alice");
+  EXPECT_TRUE(Succeed("alice", kHome));
+  EXPECT_FALSE(Succeed("alice2", kHome)) << "another one";
+}
+
+TEST_F(SignInGuardTest, WhatStrangersDidStandsWhenItsUserSignsInWhereHeIsKnown) {
+  ASSERT_TRUE(Succeed("alice", kHome));
+  for (int i = 0; i < 6; ++i) Fail("alice", Stranger());
+  ASSERT_TRUE(Succeed("alice", kHome));
+  EXPECT_FALSE(Fail("alice", Stranger()));
+}
+
 TEST_F(SignInGuardTest, ANeighbourBehindTheSameAddressLocksNobodyOutWhoSignedInThere) {
   ASSERT_TRUE(Succeed("alice", kHome));
   for (int i = 0; i < 1000; ++i) Fail("user" + std::to_string(i), kHome);

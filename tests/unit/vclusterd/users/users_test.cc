@@ -288,6 +288,12 @@ TEST_F(UsersTest, GroupsAreTheirOwnersToChange) {
   EXPECT_TRUE(users_->EditGroup(As(ada_), os, {.enrol = {bob_}}).ok());
   EXPECT_TRUE(users_->LeaveGroup(As(alice_), os).ok());
   EXPECT_EQ(CodeOf(users_->JoinGroup(As(alice_), os)), Code::kNotFound);
+  const uint64_t revision = users_->groups().Find(os)->revision();
+  EXPECT_EQ(CodeOf(users_->LeaveGroup(As(alice_), os)), Code::kNotFound) << "he is not in it";
+  EXPECT_EQ(users_->groups().Find(os)->revision(), revision);
+  EXPECT_THAT(Log(As(alice_)),
+              Contains("alice group.join group " + std::to_string(os) + " not found"))
+      << "its name is nothing to him now";
   EXPECT_EQ(CodeOf(users_->DeleteGroup(As(other), os, std::nullopt)), Code::kPermissionDenied);
   EXPECT_EQ(CodeOf(users_->DeleteGroup(As(other), 99, std::nullopt)), Code::kPermissionDenied);
   EXPECT_TRUE(users_->DeleteGroup(As(tina_), os, std::nullopt).ok());
