@@ -226,8 +226,10 @@ Result<AccountPtr> AccountBook::Store(const NewAccount& wanted, std::optional<ui
     ASSIGN_OR_RETURN(auto old, Load<Account>(store_, kUsersTable, key));
     const bool is_his = host_uid && old.value.of_host();
     if (old.raw && !(old.value.status() == users::v1::DELETED && is_his)) {
-      return Error(Code::kAlreadyExists, "the number " + std::to_string(number.number()) +
-                                             " is or was of an account already");
+      // Of a number that we chose ourselves: another was faster between our two looks.
+      return Error(
+          host_uid ? Code::kAlreadyExists : Code::kFailedPrecondition,
+          "the number " + std::to_string(number.number()) + " is or was of an account already");
     }
     auto account = std::make_shared<Account>();
     account->set_version(kRecordVersion);
