@@ -39,6 +39,12 @@ bool HasLabel(const HostOffer& host, const std::string& label) {
 
 }  // namespace
 
+std::string ReasonsText(const std::vector<Refusal>& refusals) {
+  std::string text;
+  for (const Refusal& refusal : refusals) text += (text.empty() ? "" : "; ") + refusal.text;
+  return text;
+}
+
 bool IsRoom(RefusalKind kind) {
   return kind == RefusalKind::kNodes || kind == RefusalKind::kCpus ||
          kind == RefusalKind::kMemory || kind == RefusalKind::kDisk;

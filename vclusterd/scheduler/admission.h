@@ -32,6 +32,9 @@ struct Refusal {
   bool operator==(const Refusal&) const = default;
 };
 
+// All of them, "; " between.
+std::string ReasonsText(const std::vector<Refusal>& refusals);
+
 // Whether stopping other nodes could help.
 bool IsRoom(RefusalKind kind);
 

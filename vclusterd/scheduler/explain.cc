@@ -2,44 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <string_view>
 
 namespace strata::vcluster {
 namespace {
-
-std::string_view RankName(RankBy rank) {
-  switch (rank) {
-    case RankBy::kLeastRequested:
-      return "to the least requested host";
-    case RankBy::kPack:
-      return "packed on few hosts";
-    case RankBy::kSpread:
-      return "spread over hosts";
-  }
-  return "";
-}
-
-std::string Joined(const std::vector<Refusal>& reasons) {
-  std::string text;
-  for (const Refusal& reason : reasons) text += (text.empty() ? "" : "; ") + reason.text;
-  return text;
-}
-
-void AddLine(std::string* text, const std::string& host, size_t width, const std::string& what) {
-  *text += "  " + host + std::string(width - host.size() + 2, ' ') + what + "\n";
-}
-
-// `list` as lines "  HOST  what", the hosts of a column as wide as the widest.
-template <typename List, typename What>
-void AddHosts(std::string* text, const List& list, size_t hosts_max, const What& what) {
-  const size_t shown = std::min(list.size(), hosts_max);
-  size_t width = 0;
-  for (size_t i = 0; i < shown; ++i) width = std::max(width, list[i].host.size());
-  for (size_t i = 0; i < shown; ++i) AddLine(text, list[i].host, width, what(list[i]));
-  if (shown < list.size()) {
-    *text += "  … and " + std::to_string(list.size() - shown) + " more\n";
-  }
-}
 
 // How much of the node's largest want is missing on a host: 0 or less when it has the room.
 double Shortage(const Amounts& wanted, const Amounts& room) {
@@ -92,31 +57,6 @@ Result<Explanation> ExplainNode(const PlacementState& state, NodeKey key) {
   return made;
 }
 
-std::string ExplanationText(const Explanation& explanation, size_t hosts_max) {
-  std::string text = explanation.name + ": " +
-                     AmountsText(explanation.amounts, explanation.amounts.disk_bytes > 0) + ", " +
-                     std::string(RankName(explanation.rank)) + "\n";
-  if (!explanation.stands_on.empty()) {
-    text += "stands on " + explanation.stands_on + ", ";
-    text += explanation.chosen == explanation.stands_on ? "and would be put there again\n"
-            : explanation.chosen.empty()                ? "and no host would take it now\n"
-                                         : "and would now go to " + explanation.chosen + "\n";
-  } else {
-    text +=
-        explanation.chosen.empty() ? "no host takes it\n" : "goes to " + explanation.chosen + "\n";
-  }
-  for (const QuotaLine& line : explanation.quota) {
-    text += "quota of " + QuotaText(line) + (line.Fits() ? "\n" : ": too much\n");
-  }
-  if (!explanation.choices.empty()) text += "hosts that can take it, best first:\n";
-  AddHosts(&text, explanation.choices, hosts_max,
-           [&](const HostChoice& choice) { return ScoreText(explanation.rank, choice.score); });
-  if (!explanation.refused.empty()) text += "hosts that cannot:\n";
-  AddHosts(&text, explanation.refused, hosts_max,
-           [](const HostRefusal& refusal) { return Joined(refusal.reasons); });
-  return text;
-}
-
 Error NoHostError(const PlacementState& state, const Admission& admission) {
   const Amounts& wanted = admission.amounts();
   const bool disk = wanted.disk_bytes > 0;
@@ -140,7 +80,7 @@ Error NoHostError(const PlacementState& state, const Admission& admission) {
     if (nearest && shortage >= nearest_shortage) continue;
     nearest = slot;
     nearest_shortage = shortage;
-    nearest_reasons = Joined(reasons);
+    nearest_reasons = ReasonsText(reasons);
   }
   std::string excluded;
   constexpr size_t kReasonsShown = 3;

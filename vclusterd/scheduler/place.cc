@@ -47,7 +47,10 @@ VclusterPlacement PlaceVcluster(PlacementState* state, const VclusterDemand& vcl
   }
   SortForPlacing(&demands);
   if (placed.error) {
-    if (explain) placed.explanations.push_back(Explain(*state, Admission(*state, *demands[0])));
+    if (explain) {  // What hosts would say to the first of them.
+      placed.explanations.push_back(Explain(*state, Admission(*state, *demands[0])));
+      placed.explanations[0].chosen.clear();
+    }
   } else {
     Gang gang(state, demands, explain);
     placed.error = gang.Run();

@@ -110,7 +110,8 @@ TEST_F(ExplainTest, ABrokenQuotaIsExplainedBesideTheHosts) {
   ASSERT_TRUE(placed.error);
   ASSERT_EQ(placed.explanations.size(), 1u);
   EXPECT_THAT(ExplanationText(placed.explanations[0]),
-              testing::HasSubstr("quota of nodes: 3 in use and 1 asked for, of 3: too much\n"
+              testing::HasSubstr("not placed: past a quota\n"
+                                 "quota of nodes: 3 in use and 1 asked for, of 3: too much\n"
                                  "quota of CPUs: 5.5 in use and 2 asked for, of 100\n"));
 }
 

@@ -109,10 +109,7 @@ class SchedulerTest : public testing::Test {
   // Reasons why a host refuses a node, as one text.
   std::string Refusals(const NodeDemand& node, const std::string& host) {
     const Admission admission(state, node);
-    std::string text;
-    for (const Refusal& refusal : admission.Refusals(*state.FindHost(host))) {
-      text += (text.empty() ? "" : "; ") + refusal.text;
-    }
+    const std::string text = ReasonsText(admission.Refusals(*state.FindHost(host)));
     EXPECT_EQ(text.empty(), admission.Admits(*state.FindHost(host)));
     return text;
   }
