@@ -9,6 +9,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/json.h"
 #include "tools/cli/progress.h"
+#include "tools/vcluster/follow.h"
 #include "tools/vcluster/print_clusters.h"
 #include "tools/vcluster/vcluster.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
@@ -51,32 +52,7 @@ void PrintChanges(const api::ApplyResult& result, std::ostream& out) {
   }
 }
 
-using ApplyReader = grpc::ClientReader<api::ApplyEvent>;
-
-// Shows progress until the call ends; its result.
-Result<api::ApplyResult> Follow(Tool& tool, Call& call, ApplyReader& reader,
-                                const std::string& what) {
-  std::optional<api::ApplyResult> result;
-  {
-    ProgressLine progress(tool.console(), what, tool.json());
-    api::ApplyEvent event;
-    while (reader.Read(&event)) {
-      if (event.has_result()) {
-        result = std::move(*event.mutable_result());
-      } else {
-        const api::Progress& at = event.progress();
-        progress.Update({at.stage(), at.done(), at.total(), false, 0});
-      }
-    }
-  }
-  const grpc::Status status = reader.Finish();
-  if (call.interrupted() && !status.ok()) {
-    return Error(Code::kCancelled, "cancelled: what was asked for goes on (vcluster list -l)");
-  }
-  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
-  if (!result) return Error(Code::kInternal, "vclusterd ended the call without a result");
-  return std::move(*result);
-}
+constexpr char kCancelled[] = "cancelled: what was asked for goes on (vcluster list -l)";
 
 Status PrintApplied(Tool& tool, const api::ApplyResult& result) {
   if (tool.json()) return PrintJson(result, tool.console().out);
@@ -98,7 +74,7 @@ Result<int> Apply(Tool& tool, const ApplyArguments& arguments) {
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Apply(call.context(), request);
   ASSIGN_OR_RETURN(const api::ApplyResult result,
-                   Follow(tool, call, *reader, "apply " + Printable(arguments.file)));
+                   Follow(tool, call, *reader, "apply " + Printable(arguments.file), kCancelled));
   RETURN_IF_ERROR(PrintApplied(tool, result));
   if (!tool.json() && arguments.dry_run && result.created()) {
     tool.console().out << "it would be made\n";
@@ -126,7 +102,7 @@ Result<int> Scale(Tool& tool, const std::string& name, const std::string& change
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Scale(call.context(), request);
   ASSIGN_OR_RETURN(const api::ApplyResult result,
-                   Follow(tool, call, *reader, "scale " + Printable(name)));
+                   Follow(tool, call, *reader, "scale " + Printable(name), kCancelled));
   RETURN_IF_ERROR(PrintApplied(tool, result));
   return kExitOk;
 }

@@ -6,6 +6,7 @@
 #include "tools/cli/exit_code.h"
 #include "tools/cli/human.h"
 #include "tools/cli/progress.h"
+#include "tools/vcluster/follow.h"
 #include "tools/vcluster/print_clusters.h"
 #include "tools/vcluster/vcluster.h"
 #include "vclusterd/api/vcluster.grpc.pb.h"
@@ -34,28 +35,10 @@ struct CloneArguments {
 
 using ClustersReader = grpc::ClientReader<api::ClustersEvent>;
 
-// Shows progress until the call ends, then the result.
-Result<int> Follow(Tool& tool, Call& call, ClustersReader& reader, const std::string& what) {
-  std::optional<api::Clusters> result;
-  {
-    ProgressLine progress(tool.console(), what, tool.json());
-    api::ClustersEvent event;
-    while (reader.Read(&event)) {
-      if (event.has_result()) {
-        result = std::move(*event.mutable_result());
-      } else {
-        const api::Progress& at = event.progress();
-        progress.Update({at.stage(), at.done(), at.total(), false, 0});
-      }
-    }
-  }
-  const grpc::Status status = reader.Finish();
-  if (call.interrupted() && !status.ok()) {
-    return Error(Code::kCancelled, "cancelled: what was begun is taken back");
-  }
-  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
-  if (!result) return Error(Code::kInternal, "vclusterd ended the call without a result");
-  RETURN_IF_ERROR(PrintClusters(tool, *result));
+Result<int> ShowMade(Tool& tool, Call& call, ClustersReader& reader, const std::string& what) {
+  ASSIGN_OR_RETURN(const api::Clusters made,
+                   Follow(tool, call, reader, what, "cancelled: what was begun is taken back"));
+  RETURN_IF_ERROR(PrintClusters(tool, made));
   return kExitOk;
 }
 
@@ -81,8 +64,8 @@ Result<int> Create(Tool& tool, CreateArguments& arguments) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Create(call.context(), request);
-  return Follow(tool, call, *reader,
-                "create " + Printable(request.name().empty() ? arguments.file : request.name()));
+  return ShowMade(tool, call, *reader,
+                  "create " + Printable(request.name().empty() ? arguments.file : request.name()));
 }
 
 Result<int> Clone(Tool& tool, const CloneArguments& arguments) {
@@ -94,7 +77,7 @@ Result<int> Clone(Tool& tool, const CloneArguments& arguments) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   const auto reader = api::VclusterService::NewStub(channel)->Clone(call.context(), request);
-  return Follow(tool, call, *reader, "clone " + Printable(arguments.source));
+  return ShowMade(tool, call, *reader, "clone " + Printable(arguments.source));
 }
 
 }  // namespace

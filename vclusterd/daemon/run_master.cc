@@ -1,3 +1,5 @@
+#include <future>
+
 #include "common/log.h"
 #include "common/records/etcd/etcd_record_store.h"
 #include "common/rpc/local_server.h"
@@ -39,24 +41,24 @@ class Lead {
       : options_(options), membership_(membership) {}
 
   void Won(Master& master) {
-    const auto sessions = std::make_shared<HostSessions>(options_, master, membership_);
+    auto sessions =
+        Lend(std::make_unique<HostSessions>(options_, master, membership_), &sessions_back_);
+    auto clusters = Lend(std::make_unique<Clusters>(master), &clusters_back_);
     const std::lock_guard lock(mutex_);
-    sessions_ = sessions;
-    clusters_ = std::make_shared<Clusters>(master);
+    sessions_ = std::move(sessions);
+    clusters_ = std::move(clusters);
   }
 
   // Waits for calls that still use the master: they end, because it has been told to.
   void Lost(Master& master) {
-    std::shared_ptr<HostSessions> sessions;
-    std::shared_ptr<Clusters> clusters;
     {
       const std::lock_guard lock(mutex_);
-      sessions = std::exchange(sessions_, nullptr);
-      clusters = std::exchange(clusters_, nullptr);
+      sessions_.reset();
+      clusters_.reset();
     }
     master.EndWaits();
-    AwaitLast(std::move(clusters));
-    AwaitLast(std::move(sessions));
+    clusters_back_.wait();
+    sessions_back_.wait();
   }
 
   std::shared_ptr<HostSessions> sessions() {
@@ -69,16 +71,22 @@ class Lead {
   }
 
  private:
+  // An object that calls hold for as long as they last; `back`: the last has let it go.
   template <typename T>
-  void AwaitLast(std::shared_ptr<T> object) {
-    std::unique_lock lock(mutex_);
-    while (object.use_count() > 1) ended_.wait_for(lock, std::chrono::milliseconds(10));
+  static std::shared_ptr<T> Lend(std::unique_ptr<T> object, std::future<void>* back) {
+    auto promise = std::make_shared<std::promise<void>>();
+    *back = promise->get_future();
+    return std::shared_ptr<T>(object.release(), [promise](T* last) {
+      delete last;
+      promise->set_value();
+    });
   }
 
   const HostSessionsOptions options_;
   Membership& membership_;
+  std::future<void> sessions_back_;  // Of the thread of Leadership.
+  std::future<void> clusters_back_;
   std::mutex mutex_;  // Guards what follows.
-  std::condition_variable ended_;
   std::shared_ptr<HostSessions> sessions_;
   std::shared_ptr<Clusters> clusters_;
 };

@@ -95,6 +95,7 @@ void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t inde
     node->revision = job.order.revision();
     if (!done.ok()) {
       node->problem = done.error();
+      node->stopping = false;
       if (job.wanted.has_value()) node->state = host::v1::BREAKDOWN;
       LOG_WARNING("node " + job.id + ": " + done.error().message());
     }
@@ -150,6 +151,11 @@ Status HostNodes::MakeSo(Job& job) {
     due = std::exchange(node.due, false);
     broken = node.state == host::v1::BREAKDOWN;
     if (asked) node.pause = milliseconds(0);
+    if (node.held && !job.record.has_value()) {
+      // Another one may run elsewhere by now.
+      node.state = host::v1::PAUSED;
+      return Ok();
+    }
   }
   if (job.record.has_value() && !NodeRuntime::IsRunning(*job.record)) {
     RETURN_IF_ERROR(ClearBreakdown(job));
@@ -274,7 +280,14 @@ Status HostNodes::StartNode(Job& job) {
     }
   }
   RETURN_IF_ERROR(watch_->Add(job.id, record.init));
-  UpdateNetworkSoon();  // Its link is there only now.
+  job.record = record;
+  bool held = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    held = job.node->held;
+  }
+  if (held) PauseNode(job);  // The masters fell silent while it started.
+  UpdateNetworkSoon();       // Its link is there only now.
   if (settles) {
     waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
       Settle(part, node, index);
@@ -324,52 +337,12 @@ Status HostNodes::ClearBreakdown(Job& job) {
   return Ok();
 }
 
-void HostNodes::PauseFenced() {
-  std::vector<PartPtr> parts;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [number, part] : parts_) parts.push_back(part);
-  }
-  for (const PartPtr& part : parts) {
-    std::vector<std::pair<uint32_t, NodePtr>> nodes;
-    {
-      const std::lock_guard lock(part->mutex);
-      for (const NodeOrder& order : part->order.nodes()) {
-        if (order.fenced()) nodes.emplace_back(order.index(), part->nodes.at(order.index()));
-      }
-    }
-    for (const auto& [index, node] : nodes) {
-      const std::lock_guard working(node->work);
-      std::optional<NodeRecord> record;
-      {
-        const std::lock_guard lock(part->mutex);
-        if (node->state == host::v1::READY || node->state == host::v1::STARTING) {
-          record = node->record;
-        }
-      }
-      if (!record.has_value()) continue;
-      const Status frozen = life_->runtime().Freeze(*record);
-      const std::string id = NodeId(part->order.number(), index);
-      if (!frozen.ok()) {
-        // It must not run on: another one may.
-        LOG_ERROR("node " + id + " cannot be paused and is killed: " + frozen.error().message());
-        if (const auto init = OpenProcess(record->init); init.ok()) KillProcess(*init);
-        continue;
-      }
-      LOG_WARNING("node " + id + " is paused: no master is heard");
-      const std::lock_guard lock(part->mutex);
-      node->state = host::v1::PAUSED;
-      node->problem = Error(Code::kUnavailable, "paused: its host heard no master");
-    }
-    if (!nodes.empty()) Tell(part);
-  }
-}
-
 Status HostNodes::UpdateRunning(Job& job) {
   bool paused = false;
   {
     const std::lock_guard lock(job.part->mutex);
     paused = job.node->state == host::v1::PAUSED;
+    if (job.node->held) return Ok();
   }
   if (paused) {
     RETURN_IF_ERROR(life_->runtime().Thaw(*job.record));
@@ -494,11 +467,13 @@ void HostNodes::Tell(const PartPtr& part) {
   {
     const std::lock_guard lock(mutex_);
     const std::lock_guard part_lock(part->mutex);
+    for (const auto& [index, node] : part->nodes) {
+      if (node->state != host::v1::READY) continue;
+      node->problem = written.ok() ? std::nullopt : std::optional<Error>(written.error());
+    }
     if (!written.ok()) {
       LOG_ERROR("part " + std::to_string(number) + ": " + written.error().message());
-      for (const auto& [index, node] : part->nodes) {
-        if (node->state == host::v1::READY) node->problem = written.error();
-      }
+      waiters_.Push([this, part] { Tell(part); }, config_.restart_pause);
     } else if (gone) {
       part->removed = true;
       parts_.erase(number);

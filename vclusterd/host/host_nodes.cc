@@ -199,7 +199,10 @@ PartStatus HostNodes::UnreadableStatus(const host::v1::Part& order) {
 
 Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
   if (order.nodes().empty() && Find(order.number()) == nullptr) return PartPtr();
-  ASSIGN_OR_RETURN(const uint32_t id_first, owners_.RangeOf(order.owner_uid()));
+  uint32_t id_first = 0;  // A removal names no owner.
+  if (!order.nodes().empty()) {
+    ASSIGN_OR_RETURN(id_first, owners_.RangeOf(order.owner_uid()));
+  }
   while (true) {
     const PartPtr part = FindOrAdd(order.number());
     const std::lock_guard told(part->told);
@@ -225,6 +228,7 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
           node->local.set_index(wanted.index());
           node->local.set_incarnation(wanted.incarnation());
         }
+        node->held = false;
         if (node->local.incarnation() == wanted.incarnation()) {
           *node->local.mutable_on_destroy() = wanted.on_destroy();
         }
@@ -326,9 +330,11 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
       out->set_index(index);
       out->set_incarnation(node->local.incarnation());
       out->set_revision(node->revision);
-      // It is not there for good before the file says so.
+      // It is not there for good before the file says so; `problem` is why the file cannot.
       const bool early = node->state == host::v1::READY && part->changes != part->written;
-      out->set_state(early ? host::v1::STARTING : node->state);
+      const host::v1::NodeState meanwhile =
+          node->problem.has_value() ? host::v1::BREAKDOWN : host::v1::STARTING;
+      out->set_state(early ? meanwhile : node->state);
       if (node->problem.has_value()) {
         out->set_problem(node->problem->message());
         out->set_problem_code(static_cast<int>(node->problem->code()));

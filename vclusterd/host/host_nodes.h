@@ -66,6 +66,7 @@ class HostNodes {
 
   // Freezes the nodes that a master may make anew elsewhere while it hears nothing of this host
   // (NodeOrder.fenced). The next order for such a node has it go on, or removes it.
+  // A node that cannot be frozen in time is killed.
   void PauseFenced();
 
   // `with_usage`: also what the changes of each node take, which costs a look at its volume.
@@ -93,7 +94,7 @@ class HostNodes {
     std::chrono::steady_clock::time_point at;
   };
   struct Node {
-    std::mutex work;  // Held by whoever changes or saves it.
+    std::timed_mutex work;  // Held by whoever changes or saves it.
     // What follows is guarded by Part::mutex.
     host::v1::LocalNode local;
     std::optional<NodeRecord> record;  // Of its container, until that was cleared up.
@@ -103,6 +104,7 @@ class HostNodes {
     uint64_t revision = 0;               // The last order that was worked through.
     uint32_t attempt = 0;                // The order's, when it was last started.
     bool queued = false;                 // For Converge.
+    bool held = false;                   // It must not run before the next order (PauseFenced).
     bool stopping = false;               // Its end is meant.
     bool waiting = false;                // For the end of the pause before another try…
     bool due = false;                    // …which is over.
@@ -194,6 +196,7 @@ class HostNodes {
   void RecordHook(const Job& job, host::v1::HookRun run);
   void EndJob(const PartPtr& part);
   void Tell(const PartPtr& part);
+  void PauseNode(const Job& job);
   void NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd);
   void ForgetUnusedTree(const std::string& tree_path);
   ExecTarget TargetOf(const Job& job) const;

@@ -112,12 +112,13 @@ Result<Clusters::Target> Clusters::FindTarget(uid_t caller, const std::string& t
   };
   if (parts.size() == 3) return find(parts[0], parts[1], parts[2]);
   if (parts.size() == 1) return find("", parts[0], "");
-  // "name/node" or "owner/name": what looks like a node, or is one, is one.
+  // "name/node" or "owner/name": where there is such a Vcluster of his, or what follows can only be
+  // a node, a node is meant.
+  auto as_cluster = find(parts[0], parts[1], "");
   auto as_node = find("", parts[0], parts[1]);
   if (as_node.ok() || IsNumber(parts[1])) return as_node;
-  auto as_cluster = find(parts[0], parts[1], "");
   if (as_cluster.ok()) return as_cluster;
-  return as_node.error().message().find("has no node") != std::string::npos ? as_node : as_cluster;
+  return find("", parts[0], "").ok() ? as_node : as_cluster;
 }
 
 ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {

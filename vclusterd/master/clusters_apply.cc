@@ -9,23 +9,22 @@ Result<Clusters::Applied> Clusters::Apply(uid_t caller, const Definition& defini
                                           bool recreate, const ProgressFn& progress,
                                           const CancelToken& cancel) {
   RETURN_IF_ERROR(CheckDefinition(definition));
-  auto target = FindTarget(caller, definition.name);
   // root means his own, as everybody does.
-  if (target.ok() && target->view.vcluster->record.owner_uid() != caller) {
-    target = Error(Code::kNotFound, "not his");
+  VclusterPtr own;
+  for (const VclusterView& view : master_.All()) {
+    const master::v1::Vcluster& record = view.vcluster->record;
+    if (record.owner_uid() == caller && record.name() == definition.name) own = view.vcluster;
   }
-  if (!target.ok()) {
-    if (target.error().code() != Code::kNotFound) return target.error();
+  if (own == nullptr) {
     Applied applied;
     applied.created = true;
     if (dry_run) return applied;
     ASSIGN_OR_RETURN(applied.view, Create(caller, definition, "", progress, cancel));
     return applied;
   }
-  const Vcluster& before = *target->view.vcluster;
-  if (!dry_run) return Become(before, definition, recreate, progress, cancel);
+  if (!dry_run) return Become(*own, definition, recreate, progress, cancel);
   Applied applied;
-  applied.changes = DiffDefinitions(before.definition, definition);
+  applied.changes = DiffDefinitions(own->definition, definition);
   return applied;
 }
 

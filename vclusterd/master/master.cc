@@ -81,7 +81,10 @@ Status Master::GiveUp() {
 Status Master::Load() {
   ASSIGN_OR_RETURN(const auto counters, store_.Get(kLeaderTable, kCountersKey));
   master::v1::Counters read;
-  if (counters.has_value() && read.ParseFromString(*counters)) last_number_ = read.last_number();
+  if (counters.has_value() && !read.ParseFromString(*counters)) {
+    return Error(Code::kCorrupt, "the record of the last number cannot be read");
+  }
+  last_number_ = read.last_number();
   RETURN_IF_ERROR(
       store_.Scan(kHostsTable, "", [&](const std::string& key, const std::string& value) -> Status {
         if (host_records_[key].ParseFromString(value)) return Ok();

@@ -59,6 +59,7 @@ std::map<uint32_t, double> CpuUseOf(const NodeStates& states) {
 
 Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOptions& options,
                master::v1::Vcluster* record) {
+  RETURN_IF_ERROR(CheckSupported(wanted));
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));
   record->set_definition(FormatDefinitionJson(wanted));
   for (master::v1::Node& node : *record->mutable_nodes()) {
@@ -69,7 +70,6 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     } else if (!node.leaving() && old_role != nullptr && old_role->image != role->image) {
       record->set_incarnations(record->incarnations() + 1);
       node.set_incarnation(record->incarnations());
-      node.clear_image_digest();
     }
   }
   for (const Role& role : wanted.roles) {
@@ -86,6 +86,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
       wanted.lifetime == before.definition.lifetime) {
     return Ok();
   }
+  record->set_expired(false);
   record->set_expires_unix_s(0);
   if (wanted.expires.has_value()) {
     record->set_expires_unix_s(wanted.expires->time_since_epoch().count());

@@ -128,7 +128,9 @@ Status UpgradeState(const std::string& state_dir, records::RecordStore& store) {
   const PartStore parts(new_dir);
   ASSIGN_OR_RETURN(const auto counters, store.Get(kLeaderTable, kCountersKey));
   master::v1::Counters last;
-  if (counters.has_value()) last.ParseFromString(*counters);
+  if (counters.has_value() && !last.ParseFromString(*counters)) {
+    return Error(Code::kCorrupt, "the record of the last number cannot be read");
+  }
   for (const std::string& path : files) {
     ASSIGN_OR_RETURN(const Upgraded upgraded, ReadOld(path), path);
     RETURN_IF_ERROR(parts.Write(upgraded.part));

@@ -118,8 +118,26 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
   return Ok();
 }
 
+Status CheckSupported(const Definition& definition) {
+  for (const Role& role : definition.roles) {
+    const std::string place = "roles." + role.name + ".";
+    if (!role.volumes.empty()) {
+      return Error(Code::kUnsupported, place + "volumes: nodes cannot mount volumes yet");
+    }
+    if (role.limits.io_bytes_per_s != 0) {
+      return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
+    }
+    if (role.autoscale.has_value() && !role.autoscale->argv.empty()) {
+      return Error(Code::kUnsupported,
+                   place + "autoscale: a role cannot grow by a command's output yet; use cpu");
+    }
+  }
+  return Ok();
+}
+
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms) {
+  RETURN_IF_ERROR(CheckSupported(definition));
   master::v1::Vcluster record;
   record.set_name(definition.name);
   record.set_owner_uid(owner_uid);

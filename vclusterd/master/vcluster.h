@@ -39,6 +39,10 @@ Result<VclusterPtr> ParseVcluster(std::string_view bytes);
 // Of a record that was just made or changed.
 Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
 
+// kUnsupported for what a definition may say and this version does not do: better than a node that
+// lacks it silently.
+Status CheckSupported(const Definition& definition);
+
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms);

@@ -199,9 +199,12 @@ class VclusterServiceImpl final : public Base {
 
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
-    const auto clusters = source_();
-    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const auto place = (*clusters)->FindNode(caller_, request->node());
+    // The save itself needs no master: one that steps down does not wait for it.
+    const auto find = [&]() -> Result<NodePlace> {
+      ASSIGN_OR_RETURN(const auto clusters, source_());
+      return clusters->FindNode(caller_, request->node());
+    };
+    const auto place = find();
     if (!place.ok()) return rpc::ToGrpc(place.error());
     SaveNodeParameters parameters = FromProto(*request);
     parameters.on_behalf_of_uid = caller_;

@@ -24,6 +24,36 @@ TEST_F(ClustersTest, ANodeThatDiesIsStartedAgainAndRecovers) {
   EXPECT_EQ(node.hooks[1].output(), "seen\n");
 }
 
+TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
+  config_.restart_pause = milliseconds(500);
+  Open();
+  Definition definition = PlainDefinition("fenced", "tiny", 2, {});
+  definition.roles[0].host_loss = HostLoss::kRecreate;
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  ASSERT_TRUE(Create(kAlice, "other", 1).ok());
+  const pid_t pid = ViewOf("fenced", 1).init_pid;
+  const auto state = [&](uint32_t number, int node) {
+    return host_->nodes().StatusOf(number, false).nodes(node).state();
+  };
+  KillInit("fenced");  // It would be started again, were it not for…
+  host_->nodes().PauseFenced();
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (state(1, 0) != host::v1::PAUSED) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << state(1, 0);
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(host_->nodes().StatusOf(1, false).nodes(0).init_pid(), 0);
+  EXPECT_EQ(state(1, 1), host::v1::PAUSED);
+  const std::string frozen =
+      "/sys/fs/cgroup/freezer/lxc.payload.s" + config_.host.instance + "-1-1/freezer.state";
+  EXPECT_EQ(ReadFile(frozen).value(), "FROZEN\n");
+  EXPECT_EQ(state(2, 0), host::v1::READY);
+  const auto started = clusters_->Start(kAlice, "fenced");
+  ASSERT_TRUE(started.ok()) << started.error().message();
+  EXPECT_EQ(ViewOf("fenced", 1).init_pid, pid);
+  EXPECT_EQ(Run(kAlice, "fenced/0", {"hostname"}), "fenced-0\n");
+}
+
 TEST_F(ClustersTest, ANodeThatEndedWithoutItsDaemonStartsWhenThatIsBack) {
   ASSERT_TRUE(Create(kAlice, "up", 1).ok());
   const pid_t before = ViewOf("up").init_pid;

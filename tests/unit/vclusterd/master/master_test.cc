@@ -208,6 +208,17 @@ TEST_F(MasterTest, AnotherImageMakesNodesAnewOnlyWhenThatIsSaid) {
   EXPECT_TRUE(same->changes.empty());
 }
 
+TEST_F(MasterTest, WhatIsNotDoneYetIsRefusedAndNotLeftOut) {
+  Definition definition = Spread("v", 1);
+  definition.roles[0].volumes = {{"home", "/home/me"}};
+  EXPECT_EQ(Create(definition).error().code(), Code::kUnsupported);
+  definition.roles[0].volumes.clear();
+  ASSERT_TRUE(Create(definition).ok());
+  definition.roles[0].limits.io_bytes_per_s = 1 << 20;
+  EXPECT_EQ(clusters_->Apply(kAlice, definition, false, false, Ignore, {}).error().code(),
+            Code::kUnsupported);
+}
+
 TEST_F(MasterTest, AFullClusterSaysWhatIsShortAndNothingIsLeft) {
   Limits limits;
   limits.memory_bytes = uint64_t{100} << 30;
