@@ -29,9 +29,9 @@ MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& 
     return CheckQuota(users, uid, asked, used);
   };
   options.retired = [&users](const master::v1::Vcluster& record) {
-    const std::string name = users.NameOf(record.owner_uid()) + "/" + record.name();
-    if (Status revoked = users.RevokeTokensOfVcluster(name); !revoked.ok()) {
-      LOG_WARNING("tokens of the deleted Vcluster " + name + ": " + revoked.error().message());
+    const std::string deleted = users.NameOf(record.owner_uid()) + "/" + record.name();
+    if (Status revoked = users.RevokeTokensOfVcluster(deleted); !revoked.ok()) {
+      LOG_WARNING("tokens of the deleted Vcluster " + deleted + ": " + revoked.error().message());
     }
   };
   return options;

@@ -35,7 +35,8 @@ TEST_F(ClustersTest, CallersSeeOnlyTheirOwnAndRootSeesAll) {
   EXPECT_EQ(clusters_->List(kBob, "mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(kBob, "64001/mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->Delete(kBob, "64001/mine").error().code(), Code::kNotFound);
-  EXPECT_EQ(clusters_->FindNode(kBob, "64001/mine/0").error().code(), Code::kNotFound);
+  EXPECT_EQ(clusters_->FindNode(kBob, Operation::kVclusterExec, "64001/mine/0").error().code(),
+            Code::kNotFound);
   EXPECT_EQ(clusters_->List(kRoot, "64001/mine")->size(), 1u);
   EXPECT_EQ(Create(kAlice, "mine", 1).error().code(), Code::kAlreadyExists);
   EXPECT_TRUE(Create(kBob, "mine", 1).ok());

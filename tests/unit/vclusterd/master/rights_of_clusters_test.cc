@@ -110,7 +110,9 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
       {"delete",
        [&](const Caller& c) {
          const Outcome code = CodeOf(clusters_->Delete(c, name));
-         if (code == kDone) EXPECT_TRUE(Create(owner_, "lab").ok());
+         if (code == kDone) {
+           EXPECT_TRUE(Create(owner_, "lab").ok());
+         }
          return code;
        },
        false},
@@ -120,7 +122,9 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
          parameters.source = name;
          parameters.prefix = "of-" + std::to_string(c.uid) + "-";
          const Outcome code = CodeOf(clusters_->Clone(c, parameters, Ignore, CancelToken()));
-         if (code == kDone) EXPECT_TRUE(clusters_->Delete(c, parameters.prefix + "1").ok());
+         if (code == kDone) {
+           EXPECT_TRUE(clusters_->Delete(c, parameters.prefix + "1").ok());
+         }
          return code;
        },
        true},
