@@ -58,7 +58,6 @@ Result<Clusters::Applied> Clusters::Scale(const Caller& caller, const std::strin
                                           const std::string& role, uint32_t count,
                                           const ProgressFn& progress, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found source, Find(caller, Operation::kVclusterScale, name));
-  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterScale, source.target));
   const Vcluster& before = *source.view.vcluster;
   Definition definition = before.definition;
   bool found = false;
