@@ -33,6 +33,7 @@
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
+#include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/vcluster.h"
 
 namespace strata::vcluster {
@@ -48,6 +49,11 @@ struct MasterOptions {
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
   std::function<int64_t()> now_unix_ms;
+  // Whether an owner may have `asked` more (quota_demand.h). Called with the master locked, before
+  // anything is stored that makes a demand grow. Empty: everybody may.
+  std::function<Status(uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used)> check_quota;
+  // A Vcluster is gone, and its record too. Called with the master locked.
+  std::function<void(const master::v1::Vcluster&)> retired;
   // The leader's record that must still be there when this master takes the lead; absent: whatever
   // is there.
   std::optional<std::optional<std::string>> takes_over_from;
@@ -102,6 +108,8 @@ class Master {
 
   // Changes records. kNotFound when one is gone. After an error some of them may be changed.
   Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
+  // Whether its owner's quota would let it be changed so.
+  Status MayChange(uint32_t number, const Edit& edit);
   // Looks until each of them has its verdict; Ok when all are, otherwise the first that is not.
   // `verdict` is called with the master locked; `progress` now and then without.
   Status Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
@@ -125,8 +133,14 @@ class Master {
   // Whoever waits, waits no longer (kUnavailable), and the loop ends.
   void EndWaits();
 
-  std::vector<VclusterView> All();
+  // Those that are `wanted`; empty: all. It is called with the master locked.
+  std::vector<VclusterView> All(
+      const std::function<bool(const master::v1::Vcluster&)>& wanted = {});
   VclusterView Find(uint32_t number);
+  // Without a `vcluster` when he has none of that name.
+  VclusterView Find(uint32_t owner_uid, const std::string& name);
+  // Who has one of that name.
+  std::vector<uint32_t> OwnersOf(const std::string& name);
 
  private:
   struct Told {
@@ -169,6 +183,9 @@ class Master {
   Status GiveNumbers(std::vector<master::v1::Vcluster>* records,
                      const std::vector<net::ObservedLink>& links);
   Status CheckNames(const std::vector<master::v1::Vcluster>& records);
+  // What was read, or is durable.
+  void Hold(VclusterPtr vcluster);
+  Status CheckQuotas(const std::vector<VclusterPtr>& changed) const;
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
@@ -196,6 +213,7 @@ class Master {
   std::condition_variable changed_;  // For those who wait.
   uint32_t last_number_ = 0;
   std::map<uint32_t, Entry> entries_;
+  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner.
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   std::map<std::string, master::v1::Host> host_records_;

@@ -193,8 +193,13 @@ bool Master::Retire(uint32_t number, Entry& entry) {
     entry.problem = gone.error();
     return false;
   }
+  const VclusterPtr retired = entry.vcluster;
   placer_.Forget(number);
+  const auto named = named_.find(retired->record.name());
+  named->second.erase(retired->record.owner_uid());
+  if (named->second.empty()) named_.erase(named);
   entries_.erase(number);
+  if (options_.retired) options_.retired(retired->record);
   return true;
 }
 

@@ -34,11 +34,13 @@ void Master::FollowRules(Entry& entry) {
 
 // Stores what a rule has made of a record.
 void Master::StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why) {
-  LOG_INFO("Vcluster " + record.name() + ": " + why);
   record.set_last_problem(why);
   const uint32_t number = record.number();
-  if (Status stored = Store({std::move(record)}); !stored.ok()) {
-    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
+  if (Status stored = Store({std::move(record)}); stored.ok()) {
+    LOG_INFO("Vcluster " + entry.vcluster->record.name() + ": " + why);
+  } else if (entry.notice != stored.error().message()) {
+    entry.notice = stored.error().message();
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + entry.notice);
   }
   touched_.erase(number);  // It is being looked at.
 }

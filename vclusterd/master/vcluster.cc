@@ -135,6 +135,14 @@ Status CheckSupported(const Definition& definition) {
   return Ok();
 }
 
+Status CheckLive(const master::v1::Vcluster& record) {
+  if (record.phase() == master::v1::LIVE) return Ok();
+  return Error(
+      Code::kFailedPrecondition,
+      "Vcluster " + record.name() +
+          (record.phase() == master::v1::CREATING ? " is being made" : " is being deleted"));
+}
+
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms) {
   RETURN_IF_ERROR(CheckSupported(definition));

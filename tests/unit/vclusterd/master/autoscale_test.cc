@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/vclusterd/master/fake_host.h"
+#include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/tables.h"
 
@@ -12,8 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr uid_t kAlice = 64001;
 
 Autoscale Rule() {
   Autoscale rule;
@@ -50,6 +49,7 @@ class RulesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     store_ = records::MakeMemoryRecordStore(DesiredTables());
+    users_ = std::make_unique<TestUsers>(*store_);
     MasterOptions options;
     options.name = "m";
     options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
@@ -59,7 +59,7 @@ class RulesTest : public ::testing::Test {
     auto opened = Master::Open(options, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    clusters_ = std::make_unique<Clusters>(*master_);
+    clusters_ = std::make_unique<Clusters>(*master_, **users_);
     master_->AddHost("h1", host_, {});
   }
   void Create(const Definition& definition) {
@@ -84,6 +84,7 @@ class RulesTest : public ::testing::Test {
 
   std::atomic<int64_t> now_ms_ = 1'000'000'000;
   std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<TestUsers> users_;
   std::shared_ptr<FakeHost> host_ = std::make_shared<FakeHost>();
   std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
