@@ -153,7 +153,11 @@ Status HostNodes::MakeSo(Job& job) {
     if (asked) node.pause = milliseconds(0);
     if (node.held && !job.record.has_value()) {
       // Another one may run elsewhere by now.
-      node.state = host::v1::PAUSED;
+      if (broken) {
+        node.due = due;
+      } else {
+        node.state = host::v1::PAUSED;
+      }
       return Ok();
     }
   }
@@ -476,6 +480,7 @@ void HostNodes::Tell(const PartPtr& part) {
       waiters_.Push([this, part] { Tell(part); }, config_.restart_pause);
     } else if (gone) {
       part->removed = true;
+      removed_[number] = part->order.revision();
       parts_.erase(number);
     } else if (file.has_value()) {
       part->written = changes;

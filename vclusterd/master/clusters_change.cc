@@ -113,6 +113,7 @@ Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vclust
     });
   }
   if (launched.ok()) return made;
+  master_.Abandon(numbers);
   if (Status removed = Remove(numbers, /*force=*/false); !removed.ok()) {
     LOG_ERROR("what was begun is removed as soon as that is possible: " +
               removed.error().message());

@@ -1,10 +1,12 @@
 #include "vclusterd/master/vcluster.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <set>
 
 #include "common/digest.h"
+#include "common/log.h"
 #include "net/plan.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
@@ -41,6 +43,13 @@ std::string VclusterKey(uint32_t number) {
   char text[16];
   std::snprintf(text, sizeof(text), "%010u", number);
   return text;
+}
+
+uint32_t NumberOf(const std::string& key) {
+  uint32_t number = 0;
+  const auto read = std::from_chars(key.data(), key.data() + key.size(), number);
+  CHECK(read.ec == std::errc());
+  return number;
 }
 
 std::string FormatVcluster(const master::v1::Vcluster& record) {

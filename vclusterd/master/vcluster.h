@@ -33,6 +33,8 @@ struct Vcluster {
 using VclusterPtr = std::shared_ptr<const Vcluster>;
 
 std::string VclusterKey(uint32_t number);
+// REQUIRES: `key` is of VclusterKey.
+uint32_t NumberOf(const std::string& key);
 std::string FormatVcluster(const master::v1::Vcluster& record);
 // kCorrupt for what FormatVcluster did not write.
 Result<VclusterPtr> ParseVcluster(std::string_view bytes);

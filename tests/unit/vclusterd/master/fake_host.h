@@ -26,8 +26,11 @@ class FakeHost final : public HostLink {
     if (refusal.has_value()) return *refusal;
     std::vector<host::v1::PartStatus> statuses;
     for (const host::v1::Part& order : orders) {
-      host::v1::Part& last = parts_[order.number()];
-      if (order.revision() >= last.revision()) last = order;
+      // Of what is not there a removal leaves nothing.
+      if (parts_.contains(order.number()) || !order.nodes().empty()) {
+        host::v1::Part& last = parts_[order.number()];
+        if (order.revision() >= last.revision()) last = order;
+      }
       statuses.push_back(StatusOf(order.number()));
     }
     return statuses;
@@ -61,7 +64,13 @@ class FakeHost final : public HostLink {
   }
   host::v1::Part Order(uint32_t number) {
     const std::lock_guard lock(mutex_);
-    return parts_[number];
+    const auto found = parts_.find(number);
+    return found == parts_.end() ? host::v1::Part() : found->second;
+  }
+  // Its disk is another: it has nothing, and was told nothing.
+  void Forget() {
+    const std::lock_guard lock(mutex_);
+    parts_.clear();
   }
   // What every node uses from now on.
   void SetCpus(double cpus) {
@@ -78,7 +87,8 @@ class FakeHost final : public HostLink {
 
  private:
   host::v1::PartStatus StatusOf(uint32_t number) {
-    const host::v1::Part& part = parts_[number];
+    const auto found = parts_.find(number);
+    const host::v1::Part part = found == parts_.end() ? host::v1::Part() : found->second;
     host::v1::PartStatus status;
     status.set_number(number);
     status.set_revision(part.revision());
