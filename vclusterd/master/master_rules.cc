@@ -94,16 +94,18 @@ void Master::ScaleRoles(Entry& entry) {
   const NodeStates states = StatesOf(entry);
   std::string why;
   for (Role& role : wanted.roles) {
-    if (!role.autoscale.has_value() || role.autoscale->cpu_percent <= 0) continue;
-    const auto percent = MeanCpuPercent(*entry.vcluster, role, states);
-    if (!percent.has_value()) continue;
+    if (!role.autoscale.has_value()) continue;
+    const auto need = NeedOf(*entry.vcluster, role, states);
+    if (!need.has_value()) continue;
+    if (!need->ok()) {
+      entry.notice = need->error().message();
+      continue;
+    }
     const uint32_t count =
-        entry.scalers[role.name].Decide(*role.autoscale, role.count, *percent, NowUnixMs());
+        entry.scalers[role.name].Decide(*role.autoscale, role.count, (*need)->nodes, NowUnixMs());
     if (count == role.count) continue;
-    why += (why.empty() ? "" : ", ") + role.name + " at " +
-           std::to_string(static_cast<int>(*percent)) +
-           " % of its CPUs: " + std::to_string(role.count) + " -> " + std::to_string(count) +
-           " nodes";
+    why += (why.empty() ? "" : ", ") + role.name + " " + (*need)->why + ": " +
+           std::to_string(role.count) + " -> " + std::to_string(count) + " nodes";
     role.count = count;
   }
   if (why.empty()) return;

@@ -136,10 +136,6 @@ Status CheckSupported(const Definition& definition) {
     if (role.limits.io_bytes_per_s != 0) {
       return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
     }
-    if (role.autoscale.has_value() && !role.autoscale->argv.empty()) {
-      return Error(Code::kUnsupported,
-                   place + "autoscale: a role cannot grow by a command's output yet; use cpu");
-    }
   }
   return Ok();
 }
