@@ -25,7 +25,7 @@ TEST_F(ClustersTest, ANodeThatDiesIsStartedAgainAndRecovers) {
 }
 
 TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
-  config_.restart_pause = milliseconds(500);
+  config_.restart_pause = milliseconds(2000);
   Open();
   Definition definition = PlainDefinition("fenced", "tiny", 2, {});
   definition.roles[0].host_loss = HostLoss::kRecreate;
@@ -35,9 +35,13 @@ TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
   const auto state = [&](uint32_t number, int node) {
     return host_->nodes().StatusOf(number, false).nodes(node).state();
   };
-  KillInit("fenced");  // It would be started again, were it not for…
-  host_->nodes().PauseFenced();
   const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  KillInit("fenced");
+  while (state(1, 0) == host::v1::READY) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
+  host_->nodes().PauseFenced();  // Without this it would be started again.
   while (state(1, 0) != host::v1::PAUSED) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline) << state(1, 0);
     std::this_thread::yield();

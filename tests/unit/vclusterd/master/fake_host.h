@@ -112,7 +112,9 @@ class FakeHost final : public HostLink {
       } else {
         node->set_state(host::v1::READY);
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
-        if (order.has_measurement()) *node->mutable_measured() = measured_;
+        if (order.has_measurement() && measured_.has_value()) {
+          *node->mutable_measured() = *measured_;
+        }
       }
     }
     return status;
@@ -123,7 +125,7 @@ class FakeHost final : public HostLink {
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::optional<double> cpus_;
-  host::v1::Measured measured_;
+  std::optional<host::v1::Measured> measured_;
   uint64_t sequence_ = 0;
 };
 
