@@ -124,9 +124,6 @@ Status CheckSupported(const Definition& definition) {
     if (!role.volumes.empty()) {
       return Error(Code::kUnsupported, place + "volumes: nodes cannot mount volumes yet");
     }
-    if (role.limits.io_bytes_per_s != 0) {
-      return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
-    }
     if (role.autoscale.has_value() && !role.autoscale->argv.empty()) {
       return Error(Code::kUnsupported,
                    place + "autoscale: a role cannot grow by a command's output yet; use cpu");

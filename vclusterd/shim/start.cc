@@ -62,6 +62,9 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root) {
   ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
   RETURN_IF_ERROR(EnterPrivateMounts(request.needed_paths));
+  for (const std::string& path : request.read_only_paths) {
+    RETURN_IF_ERROR(MakeLockedReadOnly(path));
+  }
   RETURN_IF_ERROR(AttachMount(root.get(), request.root_dir));
 
   const std::unique_ptr<lxc_container, PutContainer> container(

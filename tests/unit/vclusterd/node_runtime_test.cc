@@ -156,6 +156,41 @@ TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {
   EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos);
 }
 
+TEST_F(NodeRuntimeTest, WhatTheHostBindsIntoANodeStaysReadOnlyForItsRoot) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  for (const char* path : {"/etc/hosts", "/dev/.strata", "/dev/.vinit"}) {
+    const Output remount = Exec("1-0", {"mount", "-o", "remount,bind,rw", path});
+    EXPECT_NE(remount.code, 0) << path << remount.text;
+  }
+  EXPECT_NE(Exec("1-0", {"sh", "-c", "echo 6.6.6.6 evil >> /etc/hosts"}).code, 0);
+  // Its key is for its root to read all the same.
+  EXPECT_EQ(Exec("1-0", {"cat", "/dev/.strata/login_key"}).code, 0);
+}
+
+TEST_F(NodeRuntimeTest, ANodeCannotMakeCgroupsThatCountAgainstItsHost) {
+  if (HasUnifiedCgroups()) GTEST_SKIP() << "cgroup v2 limits them by number";
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  EXPECT_NE(Exec("1-0", {"mount", "-t", "cgroup", "-o", "memory", "none", "/tmp"}).code, 0);
+}
+
+TEST_F(NodeRuntimeTest, CommandsHaveNoMoreRightsThanProcess1) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  const auto lines = [](const std::string& status) {
+    std::string found;
+    for (const char* name : {"CapBnd:", "Seccomp:", "NoNewPrivs:"}) {
+      const size_t at = status.find(name);
+      found += status.substr(at, status.find('\n', at) - at) + "\n";
+    }
+    return found;
+  };
+  const std::string init =
+      lines(ReadFile("/proc/" + std::to_string(record->init.pid) + "/status").value());
+  EXPECT_EQ(lines(Exec("1-0", {"cat", "/proc/self/status"}).text), init);
+  EXPECT_NE(init.find("CapBnd:\t00000100b0acfdff\nSeccomp:\t2\nNoNewPrivs:\t0"), std::string::npos)
+      << init;
+}
+
 TEST_F(NodeRuntimeTest, NodesOfOneVclusterReachEachOtherByName) {
   ASSERT_TRUE(Start(Spec(0)).ok());
   ASSERT_TRUE(Start(Spec(1)).ok());
