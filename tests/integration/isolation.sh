@@ -114,7 +114,7 @@ echo "== nodes with limits"
 tree=$root/tree
 mkdir -p "$tree"/{bin,etc,dev,proc,sys,tmp,run,root,var,devices}
 cp /bin/busybox "$tree/bin/busybox"
-for applet in sh cat sleep dd ls head echo sync true yes; do ln -sf busybox "$tree/bin/$applet"; done
+for applet in sh cat sleep dd ls head echo sync true yes ping; do ln -sf busybox "$tree/bin/$applet"; done
 cp "$STRATA_BIN_DIR/isolation-attack" "$tree/attack"
 touch "$tree/etc"/{hosts,hostname,resolv.conf,machine-id}
 echo 'root:x:0:0::/root:/bin/sh' >"$tree/etc/passwd"
@@ -186,12 +186,42 @@ gateway=$((16#${gateway:6:2})).$((16#${gateway:4:2})).$((16#${gateway:2:2})).$((
 other=$(vcluster list other --json | jq -r '.clusters[0].nodes[0].address')
 repelled sockets "strata-isolation-$$" "$gateway" "$port" "$other" 22
 
+echo "== forged addresses"
+echoes() { in_node other/0 cat /proc/net/snmp | awk '/^Icmp:/ && $10 ~ /^[0-9]+$/ { print $10 }'; }
+in_node $attacker ping -c 1 -W 5 "$gateway" >/dev/null || die "a node may ping its gateway"
+gateway_mac=$(in_node $attacker cat /proc/net/arp | awk -v g="$gateway" '$1 == g { print $4 }')
+heard=$(echoes)
+for source in 9.9.9.9 "${other%.*}.99" "$gateway"; do
+  repelled spoof "$other" "$gateway_mac" "$source" 02:00:00:00:00:07 5
+done
+[ "$(echoes)" = "$heard" ] || die "forged frames came to a node of another Vcluster"
+busybox ping -c 1 -W 5 "$other" >/dev/null || die "the host does not reach its node"
+[ "$(echoes)" -gt "$heard" ] || die "frames are not counted: the check proves nothing"
+
 echo "== floods"
 repelled forks 1000 2
 repelled memory 1024
 repelled disk 1024
 repelled inodes 200000
 repelled namespaces 1000
+
+echo "== what the kernel counts for all nodes and the host's root together"
+# ATTACK: held for a while; then the host still has some.
+leaves_some() {
+  local flood
+  in_node $attacker /attack "$1" 2000000 20 >"$root/held" 2>&1 &
+  flood=$!
+  for _ in $(seq 400); do grep -q . "$root/held" && break; sleep 0.05; done
+  "$STRATA_BIN_DIR/isolation-attack" "$1" 100 >"$root/said" 2>&1 || true
+  kill $flood
+  wait $flood 2>/dev/null || true
+  # The host asks for a hundred: that they are there is what the program calls a breach.
+  grep -q "BREACH *$1: 100" "$root/said" || { cat "$root/held" "$root/said" >&2; die "the host has no $1 left"; }
+  printf '   %-12s %s; the host has some left\n' "$1" "$(sed 's/^bounded *//' "$root/held")"
+}
+leaves_some timers
+leaves_some inotify
+
 undisturbed forks 1000 1
 undisturbed memory 1024
 undisturbed disk 1024

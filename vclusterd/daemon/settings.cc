@@ -113,6 +113,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   struct sysinfo memory = {};
   if (::sysinfo(&memory) != 0) return Errno("sysinfo");
   config.host.memory_bytes_max = NodeMemoryMax(uint64_t{memory.totalram} * memory.mem_unit);
+  RaiseSharedCounters();
   ASSIGN_OR_RETURN(config.host.apparmor_profile, LoadNodeProfile(settings.run_dir));
   ASSIGN_OR_RETURN(config.host.vinit, ProvideVinit(programs, settings.run_dir));
   if (settings.driver.empty()) {

@@ -1,8 +1,12 @@
 #include "vclusterd/runtime/isolation.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "common/file_io.h"
+#include "common/log.h"
 
 namespace strata::vcluster {
 namespace {
@@ -69,6 +73,15 @@ constexpr std::pair<const char*, const char*> kCounters[] = {
     {"user.max_user_namespaces", "256"},   {"user.max_uts_namespaces", "256"},
 };
 
+// Of the host; one more costs nothing, and what is used is charged to the memory of its node.
+constexpr std::pair<const char*, uint64_t> kSharedCounters[] = {
+    {"/proc/sys/fs/inotify/max_user_instances", 1u << 20},
+    {"/proc/sys/fs/inotify/max_user_watches", 1u << 22},
+    {"/proc/sys/fs/fanotify/max_user_groups", 1u << 20},
+    {"/proc/sys/fs/fanotify/max_user_marks", 1u << 22},
+    {"/proc/sys/kernel/pid_max", 1u << 22},
+};
+
 constexpr uint64_t kCgroupsBelowMax = 1024;  // In a node, where it may make any.
 // Above the host's programs (0): they are not the ones to be killed when its memory is short.
 constexpr int kOomScore = 500;
@@ -115,6 +128,25 @@ std::string SeccompProfile() {
     }
   }
   return text;
+}
+
+void RaiseSharedCounters() {
+  for (const auto& [path, wanted] : kSharedCounters) {
+    const auto text = ReadFile(path, 64);
+    if (!text.ok()) continue;  // A kernel without fanotify.
+    uint64_t now = 0;
+    std::from_chars(text->data(), text->data() + text->size(), now);
+    if (now >= wanted) continue;
+    const std::string value = std::to_string(wanted);
+    auto file = Open(path, O_WRONLY);
+    const Status raised = file.ok() ? WriteAll(file->get(), value) : Status(file.error());
+    if (raised.ok()) {
+      LOG_INFO(std::string(path) + " is raised from " + std::to_string(now) + " to " + value);
+    } else {
+      LOG_WARNING(std::string(path) + " stays at " + std::to_string(now) +
+                  ", which one node can use up for all: " + raised.error().message());
+    }
+  }
 }
 
 bool CoresArePiped() {

@@ -26,6 +26,12 @@ std::string SeccompProfile();
 // dumps to the host's disk. Then nodes dump none.
 bool CoresArePiped();
 
+// The kernel counts inotify and fanotify instances of all nodes, and of root on the host, together:
+// with its small default one node would take them from all others, and from the host's programs.
+// Raises what is lower (never lowers) to what a limit of memory holds back earlier. What cannot be
+// raised is logged.
+void RaiseSharedCounters();
+
 // What a node without a limit of memory may use: all but what the host needs for itself.
 uint64_t NodeMemoryMax(uint64_t host_memory_bytes);
 

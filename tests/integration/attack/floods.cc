@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <vector>
 
 #include "report.h"
@@ -155,6 +156,23 @@ void Inotify(const Arguments& arguments, Report* report) {
                         instances.size());
   // Held, so that somebody can look what is left for others.
   if (const uint64_t seconds = arguments.Number(1); seconds != 0) ::sleep(seconds);
+}
+
+// timers MAX SECONDS: held for so long. Each is a queued signal to the kernel.
+void Timers(const Arguments& arguments, Report* report) {
+  const uint64_t max = arguments.Number(0, 1'000'000);
+  sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGRTMIN;
+  uint64_t made = 0;
+  timer_t timer;
+  while (made < max && ::timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) ++made;
+  const int error = errno;
+  made >= max ? report->Breach("timers: " + std::to_string(made))
+              : report->Bounded(std::string("timers (") + std::strerror(error) + ")", made);
+  if (const uint64_t seconds = arguments.Number(1); seconds != 0) {
+    ::sleep(static_cast<unsigned>(seconds));
+  }
 }
 
 // namespaces MAX: networks of their own, held by processes.

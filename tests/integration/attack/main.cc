@@ -71,6 +71,7 @@ constexpr Attack kAttacks[] = {
     {"sockets", Sockets},
     {"spoof", Spoof},
     {"namespaces", Namespaces},
+    {"timers", Timers},
 };
 
 }  // namespace

@@ -59,6 +59,7 @@ void Disk(const Arguments& arguments, Report* report);
 void Inodes(const Arguments& arguments, Report* report);
 void Output(const Arguments& arguments, Report* report);
 void Inotify(const Arguments& arguments, Report* report);
+void Timers(const Arguments& arguments, Report* report);
 void Namespaces(const Arguments& arguments, Report* report);
 
 // Ways out.
