@@ -59,7 +59,8 @@ profile strata-node flags=(attach_disconnected,mediate_deleted) {
   deny /proc/fs/** wklx,
   # Of these only what belongs to a namespace may be written: IPC, names, network, counters.
   deny /proc/sys/{abi,debug,dev,vm,crypto,sunrpc,fs}/** wklx,
-  deny /proc/sys/kernel/{core*,modprobe,modules_disabled,hotplug,poweroff_cmd,sysrq,ctrl-alt-del} wklx,
+  deny /proc/sys/kernel/{core*,modprobe,modules_disabled,hotplug,poweroff_cmd} wklx,
+  deny /proc/sys/kernel/{sysrq,ctrl-alt-del} wklx,
   deny /proc/sys/kernel/{panic*,print*,dmesg_restrict,kptr_restrict,perf*,kexec*,bpf*} wklx,
   deny /proc/sys/kernel/{unprivileged*,randomize_va_space,threads-max,sched*,numa*,hung*} wklx,
   deny /proc/sys/kernel/{watchdog*,nmi*,soft*,hard*,tainted,oops*,warn*,ftrace*,stack*} wklx,

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report.h"
+#include "tests/integration/attack/report.h"
 
 namespace attack {
 namespace {

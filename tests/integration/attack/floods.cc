@@ -1,5 +1,6 @@
 // Floods: each takes as much as it gets. The first argument is what would show that nothing holds.
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 #include <ctime>
 #include <vector>
 
-#include "report.h"
+#include "tests/integration/attack/report.h"
 
 namespace attack {
 namespace {
@@ -28,6 +29,8 @@ void Spin(Clock::time_point end) {
   }
   ::_exit(0);
 }
+
+void Hold(uint64_t seconds) { ::poll(nullptr, 0, static_cast<int>(seconds) * 1000); }
 
 }  // namespace
 
@@ -155,7 +158,7 @@ void Inotify(const Arguments& arguments, Report* report) {
       : report->Bounded(std::string("inotify instances (") + std::strerror(error) + ")",
                         instances.size());
   // Held, so that somebody can look what is left for others.
-  if (const uint64_t seconds = arguments.Number(1); seconds != 0) ::sleep(seconds);
+  Hold(arguments.Number(1));
 }
 
 // timers MAX SECONDS: held for so long. Each is a queued signal to the kernel.
@@ -170,9 +173,7 @@ void Timers(const Arguments& arguments, Report* report) {
   const int error = errno;
   made >= max ? report->Breach("timers: " + std::to_string(made))
               : report->Bounded(std::string("timers (") + std::strerror(error) + ")", made);
-  if (const uint64_t seconds = arguments.Number(1); seconds != 0) {
-    ::sleep(static_cast<unsigned>(seconds));
-  }
+  Hold(arguments.Number(1));
 }
 
 // namespaces MAX: networks of their own, held by processes.

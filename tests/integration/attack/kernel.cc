@@ -13,7 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "report.h"
+#include "tests/integration/attack/report.h"
 
 namespace attack {
 namespace {

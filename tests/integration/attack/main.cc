@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "report.h"
+#include "tests/integration/attack/report.h"
 
 namespace attack {
 namespace {

@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <cstdlib>
 
-#include "report.h"
+#include "tests/integration/attack/report.h"
 
 namespace attack {
 namespace {
