@@ -46,6 +46,16 @@ imaged::SaveParameters SaveOf(const layerfs::RootSpec& root, const SaveNodeParam
   return save;
 }
 
+// Volumes that are file systems of their own have a device that nobody else writes to.
+bool HasOwnDevice(const LocalNode& local) {
+  const layerfs::VolumeKind kind = KindOf(local);
+  return kind == layerfs::VolumeKind::kLoop || kind == layerfs::VolumeKind::kLvmThin;
+}
+
+Result<IoDevices> DevicesOf(const LocalNode& local, const std::string& volume) {
+  return IoDevicesOf(volume, HasOwnDevice(local), {local.objects_dir(), local.tree_path()});
+}
+
 }  // namespace
 
 NodeLife::NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime)
@@ -114,7 +124,41 @@ Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local,
     recordings_.Begin(root_spec.tree_path, LeaseOf(spec.id), root.get(),
                       config_.host.NodeDir(spec.id) + "/root");
   }
-  return runtime_.Start(spec, std::move(root));
+  ASSIGN_OR_RETURN(const NodeRecord record, runtime_.Start(spec, std::move(root)));
+  if (Status limited = StartIoLimit(spec, local, volume, record); !limited.ok()) {
+    RETURN_IF_ERROR(runtime_.Stop(spec.id, record, std::chrono::milliseconds(0)));
+    return limited.error();
+  }
+  return record;
+}
+
+// Without a limit, the volume's device may still have that of another node, when vclusterd was
+// killed before it could take it away.
+Status NodeLife::StartIoLimit(const NodeSpec& spec, const LocalNode& local,
+                              const std::string& volume, const NodeRecord& record) const {
+  const uint64_t bytes_per_s = spec.limits.io_bytes_per_s;
+  if (bytes_per_s != 0) return LimitIoOn(local, volume, record, bytes_per_s);
+  if (!HasOwnDevice(local)) return Ok();
+  const auto devices = DevicesOf(local, volume);
+  return devices.ok() ? ForgetIoLimit(*devices) : Ok();
+}
+
+Status NodeLife::LimitIo(const std::string& id, const LocalNode& local, const NodeRecord& record,
+                         uint64_t bytes_per_s) {
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  return LimitIoOn(local, volume, record, bytes_per_s);
+}
+
+Status NodeLife::LimitIoOn(const LocalNode& local, const std::string& volume,
+                           const NodeRecord& record, uint64_t bytes_per_s) {
+  const auto devices = DevicesOf(local, volume);
+  if (!devices.ok()) return bytes_per_s == 0 ? Ok() : Status(devices.error());
+  if (bytes_per_s != 0 && local.driver() != layerfs::DriverName(layerfs::Driver::kKernel)) {
+    return Error(Code::kUnsupported,
+                 "limits: io needs the kernel driver: the server of a fuse root reads and writes "
+                 "beside its node's processes (docs/isolation.md)");
+  }
+  return LimitIoOf(record.init.pid, *devices, bytes_per_s);
 }
 
 Result<uint64_t> NodeLife::Stop(const std::string& id, const LocalNode& local,
@@ -133,7 +177,14 @@ Result<uint64_t> NodeLife::Stop(const std::string& id, const LocalNode& local,
 Status NodeLife::LetVolumeGo(const std::string& id, const LocalNode& local, uint64_t* used_bytes) {
   const layerfs::VolumeKind kind = KindOf(local);
   if (kind == layerfs::VolumeKind::kNone) return Ok();
-  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) *used_bytes = usage->used_bytes;
+  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) {
+    *used_bytes = usage->used_bytes;
+    // It is active, and its device is another's soon.
+    ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(kind, id));
+    if (const auto devices = DevicesOf(local, volume); devices.ok()) {
+      RETURN_IF_ERROR(ForgetIoLimit(*devices));
+    }
+  }
   return volumes_.Deactivate(kind, id);
 }
 

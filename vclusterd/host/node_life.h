@@ -23,6 +23,7 @@
 #include "vclusterd/host/host_config.h"
 #include "vclusterd/host/node_volumes.h"
 #include "vclusterd/host/start_recordings.h"
+#include "vclusterd/runtime/io_devices.h"
 #include "vclusterd/runtime/node_runtime.h"
 
 namespace strata::vcluster {
@@ -80,7 +81,8 @@ class NodeLife {
               host::v1::LocalNode* local, bool* start_unknown);
   Status Sync() { return volumes_.Sync(); }
 
-  // After an error nothing of it runs. `watched`: its start is worth a recording.
+  // After an error nothing of it runs, limits that this host cannot keep included. `watched`: its
+  // start is worth a recording.
   Result<NodeRecord> Start(const NodeSpec& spec, const host::v1::LocalNode& local, bool watched);
   // Also of one that ended by itself. Its volume is let go; answers what it takes.
   Result<uint64_t> Stop(const std::string& id, const host::v1::LocalNode& local,
@@ -89,6 +91,10 @@ class NodeLife {
   Status Remove(const std::string& id, const host::v1::LocalNode& local, bool force);
 
   Status Resize(const std::string& id, const host::v1::LocalNode& local, uint64_t disk_bytes);
+  // REQUIRES: it runs. See LimitIoOf; kUnsupported too where the kernel does not know whose I/O it
+  // is.
+  Status LimitIo(const std::string& id, const host::v1::LocalNode& local, const NodeRecord& record,
+                 uint64_t bytes_per_s);
   Result<uint64_t> UsedBytes(const std::string& id, const host::v1::LocalNode& local);
   // Why its root file system ended, when it did (docs/takeover.md).
   std::optional<std::string> BrokenRoot(const std::string& id, const host::v1::LocalNode& local);
@@ -109,6 +115,10 @@ class NodeLife {
 
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;
+  Status StartIoLimit(const NodeSpec& spec, const host::v1::LocalNode& local,
+                      const std::string& volume, const NodeRecord& record) const;
+  static Status LimitIoOn(const host::v1::LocalNode& local, const std::string& volume,
+                          const NodeRecord& record, uint64_t bytes_per_s);
   Status LetVolumeGo(const std::string& id, const host::v1::LocalNode& local, uint64_t* used_bytes);
   static std::string LeaseOf(const std::string& id) { return "node/" + id; }
 

@@ -129,12 +129,9 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
 
 Status CheckSupported(const Definition& definition) {
   for (const Role& role : definition.roles) {
-    const std::string place = "roles." + role.name + ".";
     if (!role.volumes.empty()) {
-      return Error(Code::kUnsupported, place + "volumes: nodes cannot mount volumes yet");
-    }
-    if (role.limits.io_bytes_per_s != 0) {
-      return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
+      return Error(Code::kUnsupported,
+                   "roles." + role.name + ".volumes: nodes cannot mount volumes yet");
     }
   }
   return Ok();
