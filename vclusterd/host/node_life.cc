@@ -17,18 +17,6 @@ layerfs::VolumeKind KindOf(const LocalNode& local) {
   return layerfs::ParseVolumeKind(local.volume()).value_or(layerfs::VolumeKind::kNone);
 }
 
-class RunningNode final : public migrate::FreezableContainer {
- public:
-  RunningNode(const NodeRuntime& runtime, std::optional<NodeRecord> record)
-      : runtime_(runtime), record_(std::move(record)) {}
-  Status Freeze() override { return runtime_.Freeze(*record_); }
-  Status Thaw() override { return runtime_.Thaw(*record_); }
-
- private:
-  const NodeRuntime& runtime_;
-  const std::optional<NodeRecord> record_;
-};
-
 imaged::SaveParameters SaveOf(const layerfs::RootSpec& root, const SaveNodeParameters& parameters) {
   imaged::SaveParameters save;
   save.upper_dir = root.upper_dir;
@@ -97,8 +85,10 @@ Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1:
   const uint64_t disk_bytes =
       order.limits().default_disk() ? config_.disk_bytes_default : order.limits().disk_bytes();
   ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, volumes_.KindFor(disk_bytes));
-  ASSIGN_OR_RETURN(const imaged::AcquiredRoot root,
-                   images_.AcquireRoot(order.image(), owner_uid, LeaseOf(id)));
+  ASSIGN_OR_RETURN(
+      const imaged::AcquiredRoot root,
+      images_.AcquireRoot(order.image(), order.has_image_uid() ? order.image_uid() : owner_uid,
+                          LeaseOf(id)));
   local->set_image(root.reference);
   local->set_image_digest(root.image_digest);
   local->set_tree_path(root.tree_path);
@@ -212,45 +202,54 @@ std::optional<std::string> NodeLife::BrokenRoot(const std::string& id, const Loc
   return layerfs::BrokenReason(*volume + "/upper");
 }
 
+Result<std::unique_ptr<NodeSave>> NodeLife::BeginSave(const std::string& id, const LocalNode& local,
+                                                      uint32_t id_first,
+                                                      const std::optional<NodeRecord>& record,
+                                                      const SaveNodeParameters& parameters) {
+  const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  const auto let_go = [this, id, local, running] {
+    uint64_t used_bytes = 0;
+    if (running) return;
+    if (Status gone = LetVolumeGo(id, local, &used_bytes); !gone.ok()) {
+      LOG_WARNING("after a save: " + gone.error().message());
+    }
+  };
+  imaged::SaveParameters request = SaveOf(RootSpecOf(local, id_first, volume), parameters);
+  request.lease = LeaseOf(id);
+  auto session = images_.StartSave(request);
+  if (!session.ok()) {
+    let_go();
+    return session.error();
+  }
+  return std::make_unique<NodeSave>(runtime_, running ? record : std::nullopt, std::move(*session),
+                                    let_go);
+}
+
 Result<SaveNodeResult> NodeLife::Save(const std::string& id, const LocalNode& local,
                                       uint32_t id_first, const std::optional<NodeRecord>& record,
                                       const SaveNodeParameters& parameters,
                                       const ProgressFn& progress, const CancelToken& cancel) {
   const auto start = Clock::now();
-  const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
-  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
-  const auto save = [&]() -> Result<SaveNodeResult> {
-    imaged::SaveParameters request = SaveOf(RootSpecOf(local, id_first, volume), parameters);
-    request.lease = LeaseOf(id);
-    RunningNode container(runtime_, record);
-    ASSIGN_OR_RETURN(const auto session, images_.StartSave(request));
-    migrate::Rounds rounds;
-    rounds.first = [&] {
-      progress("copy", 0, 3);
-      return session->FirstRound();
-    };
-    rounds.second = [&]() -> Status {
-      RETURN_IF_ERROR(cancel.Check());
-      return session->SecondRound();
-    };
-    ASSIGN_OR_RETURN(const migrate::RoundTimes times,
-                     migrate::RunDiffRounds(container, running, rounds));
-    RETURN_IF_ERROR(cancel.Check());
-    progress("publish", 2, 3);
-    SaveNodeResult result;
-    ASSIGN_OR_RETURN(result.image, session->Finish());
-    result.stall = times.stall;
-    result.total = Clock::now() - start;
-    return result;
+  ASSIGN_OR_RETURN(const auto save, BeginSave(id, local, id_first, record, parameters));
+  migrate::Rounds rounds;
+  rounds.first = [&] {
+    progress("copy", 0, 3);
+    return save->FirstRound();
   };
-  Result<SaveNodeResult> saved = save();
-  uint64_t used_bytes = 0;
-  if (!running) {
-    if (Status gone = LetVolumeGo(id, local, &used_bytes); !gone.ok()) {
-      LOG_WARNING("after a save: " + gone.error().message());
-    }
-  }
-  return saved;
+  rounds.second = [&]() -> Status {
+    RETURN_IF_ERROR(cancel.Check());
+    return save->SecondRound();
+  };
+  ASSIGN_OR_RETURN(const migrate::RoundTimes times,
+                   migrate::RunDiffRounds(*save, save->running(), rounds));
+  RETURN_IF_ERROR(cancel.Check());
+  progress("publish", 2, 3);
+  SaveNodeResult result;
+  ASSIGN_OR_RETURN(result.image, save->Finish());
+  result.stall = times.stall;
+  result.total = Clock::now() - start;
+  return result;
 }
 
 Result<Subprocess> NodeLife::Exec(const ExecTarget& target, const ExecParameters& parameters,

@@ -21,6 +21,7 @@
 #include "layerfs/tree_mounts.h"
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/host/host_config.h"
+#include "vclusterd/host/node_save.h"
 #include "vclusterd/host/node_volumes.h"
 #include "vclusterd/host/start_recordings.h"
 #include "vclusterd/runtime/io_devices.h"
@@ -98,7 +99,13 @@ class NodeLife {
   Result<uint64_t> UsedBytes(const std::string& id, const host::v1::LocalNode& local);
   // Why its root file system ended, when it did (docs/takeover.md).
   std::optional<std::string> BrokenRoot(const std::string& id, const host::v1::LocalNode& local);
-  // Cancelled before it is published, a save leaves nothing. `record`: of a node that runs.
+  // A save to be done step by step; the node must not change before it is destroyed. `record`: of a
+  // node that runs.
+  Result<std::unique_ptr<NodeSave>> BeginSave(const std::string& id,
+                                              const host::v1::LocalNode& local, uint32_t id_first,
+                                              const std::optional<NodeRecord>& record,
+                                              const SaveNodeParameters& parameters);
+  // All of its steps. Cancelled before it is published, a save leaves nothing.
   Result<SaveNodeResult> Save(const std::string& id, const host::v1::LocalNode& local,
                               uint32_t id_first, const std::optional<NodeRecord>& record,
                               const SaveNodeParameters& parameters, const ProgressFn& progress,
@@ -109,6 +116,7 @@ class NodeLife {
   // A kept mount would hold the tree's blocks on disk after its image is deleted.
   void ForgetTree(const std::string& tree_path) { trees_.Forget(tree_path); }
   const NodeRuntime& runtime() const { return runtime_; }
+  imaged::HostImageClient& images() { return images_; }
 
  private:
   NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime);

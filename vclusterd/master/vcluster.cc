@@ -145,6 +145,35 @@ Status CheckLive(const master::v1::Vcluster& record) {
           (record.phase() == master::v1::CREATING ? " is being made" : " is being deleted"));
 }
 
+Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& definition) {
+  const auto more = [](const std::string& what, const std::string& limit) {
+    return Error(Code::kResourceExhausted,
+                 what + " are more than the class allows, which is " + limit);
+  };
+  // 0 is no limit: of the quota, and of a role.
+  const auto within = [](auto asked, auto limit) {
+    return limit == 0 || (asked != 0 && asked <= limit);
+  };
+  uint32_t nodes = 0;
+  for (const Role& role : definition.roles) {
+    nodes += std::max(role.count, role.autoscale ? role.autoscale->max : 0);
+    const std::string of = " of role " + role.name;
+    if (!within(role.limits.cpus, quota.cpus())) {
+      return more("the CPUs" + of, std::to_string(quota.cpus()));
+    }
+    if (!within(role.limits.memory_bytes, quota.memory_bytes())) {
+      return more("the bytes of memory" + of, std::to_string(quota.memory_bytes()));
+    }
+    if (!within(role.limits.disk_bytes.value_or(0), quota.disk_bytes())) {
+      return more("the bytes of disk" + of, std::to_string(quota.disk_bytes()));
+    }
+  }
+  if (quota.nodes() != 0 && nodes > quota.nodes()) {
+    return more(std::to_string(nodes) + " nodes", std::to_string(quota.nodes()));
+  }
+  return Ok();
+}
+
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms) {
   RETURN_IF_ERROR(CheckSupported(definition));
