@@ -15,8 +15,8 @@ constexpr milliseconds kLookEvery(500);
 // A host as a master of the simulation sees it; orders go by SimMaster::Send.
 class SimLink final : public HostLink {
  public:
-  SimLink(uint64_t epoch, uint64_t hello, host::v1::Capacity capacity)
-      : epoch(epoch), hello(hello), capacity_(std::move(capacity)) {}
+  SimLink(uint64_t of_epoch, uint64_t of_hello, host::v1::Capacity capacity)
+      : epoch(of_epoch), hello(of_hello), capacity_(std::move(capacity)) {}
 
   const uint64_t epoch;
   const uint64_t hello;
@@ -49,9 +49,9 @@ class SimLink final : public HostLink {
 
 }  // namespace
 
-SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random,
-                     Network& network, records::RecordStore& store, FaultyStore::Fate fate,
-                     FaultyStore::Made made, FindHost find_host)
+SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
+                     records::RecordStore& store, FaultyStore::Fate fate, FaultyStore::Made made,
+                     FindHost find_host)
     : options_(std::move(options)),
       events_(events),
       random_(random),
@@ -67,6 +67,7 @@ void SimMaster::Start() {
   ++processes_;
   pump_asked_ = false;
   awake_from_ = events_.now();
+  waiting_.clear();
   store_ = std::make_unique<FaultyStore>(shared_store_, fate_, made_);
   vcluster::Leadership::Options options;
   options.master.name = options_.name;
@@ -106,15 +107,27 @@ void SimMaster::Stop() {
   store_.reset();
 }
 
-void SimMaster::Stall(milliseconds time) { awake_from_ = events_.now() + time; }
+void SimMaster::Stall(milliseconds time) {
+  awake_from_ = events_.now() + time;
+  events_.After(time, [this] { Wake(); });
+}
+
+void SimMaster::Wake() {
+  if (!up() || Stalls()) return;
+  for (const std::function<void()>& what : std::exchange(waiting_, {})) {
+    if (up()) what();
+  }
+}
 
 void SimMaster::Later(milliseconds delay, std::function<void()> what) {
-  events_.At(std::max(events_.now() + delay, awake_from_),
-             [this, process = processes_, what = std::move(what)] {
-               if (!up() || processes_ != process) return;
-               if (!Stalls()) return what();
-               Later(milliseconds(0), what);
-             });
+  events_.After(delay, [this, process = processes_, what = std::move(what)] {
+    if (!up() || processes_ != process) return;
+    if (Stalls()) {
+      waiting_.push_back(what);
+    } else {
+      what();
+    }
+  });
 }
 
 void SimMaster::Won(Master& master) {

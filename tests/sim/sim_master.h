@@ -49,7 +49,6 @@ class SimMaster final : public MasterPort {
   void Stop();
   // SIGSTOP: it does nothing for so long, and then everything that came meanwhile.
   void Stall(milliseconds time);
-  // Not told of as a leader any more, but as one who is asked first.
   bool Stalls() const { return events_.now() < awake_from_; }
 
   // A user's operation. REQUIRES: it leads.
@@ -73,6 +72,7 @@ class SimMaster final : public MasterPort {
   void PumpNow();
   void Send(const vcluster::Master::Dispatch& dispatch);
   void ContinueOperations();
+  void Wake();
 
   const SimMasterOptions options_;
   EventQueue& events_;
@@ -84,6 +84,7 @@ class SimMaster final : public MasterPort {
   const FindHost find_host_;
   uint64_t processes_ = 0;
   Time awake_from_;
+  std::vector<std::function<void()>> waiting_;  // For its end of stalling.
   bool pump_asked_ = false;
   std::unique_ptr<FaultyStore> store_;
   vcluster::Master* master_ = nullptr;  // While it leads.

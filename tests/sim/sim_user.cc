@@ -56,9 +56,10 @@ SimUser::Work SimUser::AnyWork(uid_t uid, const std::string& name, std::string* 
     case 1:
     case 2: {
       *what = "create";
-      return [uid, definition = AnyDefinition(name)](Clusters& clusters, const CancelToken& cancel) {
-        return StatusOf(clusters.Create(uid, definition, "", Ignore, cancel));
-      };
+      return
+          [uid, definition = AnyDefinition(name)](Clusters& clusters, const CancelToken& cancel) {
+            return StatusOf(clusters.Create(uid, definition, "", Ignore, cancel));
+          };
     }
     case 3:
     case 4: {
@@ -116,15 +117,15 @@ void SimUser::CreateFirst(SimMaster& leader, const std::string& name, unsigned n
   Definition definition = vcluster::PlainDefinition(name, "tiny", nodes, {});
   definition.roles[0].placement.rank = vcluster::Rank::kSpread;
   if (random_.OneIn(2)) definition.roles[0].host_loss = HostLoss::kRecreate;
-  Begin(leader, "create " + name, false, [definition](Clusters& clusters, const CancelToken& cancel) {
-    return StatusOf(clusters.Create(kFirstUser, definition, "", Ignore, cancel));
-  });
+  Begin(leader, "create " + name, false,
+        [definition](Clusters& clusters, const CancelToken& cancel) {
+          return StatusOf(clusters.Create(kFirstUser, definition, "", Ignore, cancel));
+        });
 }
 
 void SimUser::DeleteAll(SimMaster& leader) {
-  Begin(leader, "delete all", false, [](Clusters& clusters, const CancelToken&) {
-    return clusters.DeleteAll(/*force=*/false);
-  });
+  Begin(leader, "delete all", false,
+        [](Clusters& clusters, const CancelToken&) { return clusters.DeleteAll(/*force=*/false); });
 }
 
 void SimUser::Begin(SimMaster& leader, const std::string& what, bool may_cancel, Work work) {
@@ -134,7 +135,8 @@ void SimUser::Begin(SimMaster& leader, const std::string& what, bool may_cancel,
   open_[number] = text;
   auto cancel = std::make_shared<CancelToken>();
   if (may_cancel) {
-    events_.After(random_.Between(milliseconds(1), milliseconds(3000)), [cancel] { cancel->Cancel(); });
+    events_.After(random_.Between(milliseconds(1), milliseconds(3000)),
+                  [cancel] { cancel->Cancel(); });
   }
   leader.Operate([this, number, text, cancel, work = std::move(work)](Clusters& clusters) {
     const Status done = work(clusters, *cancel);

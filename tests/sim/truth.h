@@ -13,6 +13,7 @@
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/api/records.pb.h"
 #include "vclusterd/master/placer.h"
+#include "vclusterd/master/vcluster.h"
 
 namespace strata::sim {
 
@@ -42,7 +43,7 @@ class Truth {
 
   // A commit that was made.
   void Made(const std::vector<records::RecordChange>& changes);
-  const std::map<uint32_t, vcluster::VclusterPtr>& records() const { return records_; }
+  const std::map<uint32_t, vcluster::VclusterPtr>& vclusters() const { return vclusters_; }
 
   void Fail(const std::string& what) {
     if (!failure_.has_value()) failure_ = what;
@@ -59,7 +60,7 @@ class Truth {
   const vcluster::PlacerOptions placer_;
   std::map<std::string, host::v1::Capacity> capacities_;
   std::map<NodeKey, std::map<std::string, Container>> containers_;  // By host.
-  std::map<uint32_t, vcluster::VclusterPtr> records_;
+  std::map<uint32_t, vcluster::VclusterPtr> vclusters_;
   struct Placed {
     int64_t milli_cpus = 0;
     int64_t memory_bytes = 0;

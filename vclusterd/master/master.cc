@@ -152,6 +152,10 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
     std::vector<VclusterPtr> read;
     std::vector<records::RecordChange> changes = std::exchange(also, {});
     for (size_t i = first; i < end; ++i) {
+      if (uncertain_.contains(records[i].number())) {
+        return Error(Code::kUnavailable, "Vcluster " + records[i].name() +
+                                             " has to be read again first: try again");
+      }
       ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(records[i])));
       changes.push_back({kVclustersTable, VclusterKey(vcluster->record.number()),
                          FormatVcluster(vcluster->record)});
