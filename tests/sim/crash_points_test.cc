@@ -12,7 +12,7 @@ using vcluster::Clusters;
 using vcluster::Definition;
 using vcluster::HostLoss;
 
-constexpr uid_t kAlice = 64'001;
+using vcluster::kAlice;
 constexpr seconds kSettleMax(400);
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
@@ -141,7 +141,7 @@ Status Stopping(Clusters& clusters) {
 }
 Status Starting(Clusters& clusters) { return StatusOf(clusters.Start(kAlice, "a")); }
 Status Deleting(Clusters& clusters) { return clusters.Delete(kAlice, "a"); }
-Status Draining(Clusters& clusters) { return clusters.Drain(0, "h1", true); }
+Status Draining(Clusters& clusters) { return clusters.Drain(vcluster::kRoot, "h1", true); }
 
 Definition OtherImage() {
   Definition definition = Nodes(4);

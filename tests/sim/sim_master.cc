@@ -50,13 +50,14 @@ class SimLink final : public HostLink {
 }  // namespace
 
 SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
-                     records::RecordStore& store, FaultyStore::Fate fate, FaultyStore::Made made,
+                     records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
                      FindHost find_host)
     : options_(std::move(options)),
       events_(events),
       random_(random),
       network_(network),
       shared_store_(store),
+      users_(users),
       fate_(std::move(fate)),
       made_(std::move(made)),
       find_host_(std::move(find_host)),
@@ -77,6 +78,13 @@ void SimMaster::Start() {
   options.master.recreate_after =
       options_.mistake == Mistake::kRecreatesAtOnce ? milliseconds(0) : options_.recreate_after;
   options.master.user_name = [](uint32_t uid) { return std::to_string(uid); };
+  options.master.check_quota = [most = options_.owner_nodes_max](
+                                   uint32_t uid, const vcluster::QuotaDemand& asked,
+                                   const vcluster::QuotasUsed& used) -> Status {
+    constexpr auto kNodes = vcluster::Resource::kNodes;
+    if (used(uid)[kNodes] + asked.amounts[kNodes] <= most) return Ok();
+    return Error(Code::kResourceExhausted, "you may have at most " + std::to_string(most) + " nodes");
+  };
   options.master.steady_now = [this] { return events_.now(); };
   options.master.now_unix_ms = [this] {
     return std::chrono::duration_cast<milliseconds>(events_.now().time_since_epoch()).count();
@@ -142,7 +150,7 @@ void SimMaster::Won(Master& master) {
           -> Result<std::shared_ptr<HostLink>> {
         return std::make_shared<SimLink>(epoch, request.hello(), request.capacity());
       });
-  clusters_ = std::make_shared<vcluster::Clusters>(master);
+  clusters_ = std::make_shared<vcluster::Clusters>(master, users_);
   ContinueOperations();
   Pump();
 }

@@ -20,6 +20,7 @@ namespace strata::sim {
 struct SimMasterOptions {
   std::string name;
   vcluster::PlacerOptions placer;
+  uint32_t owner_nodes_max = UINT32_MAX;  // The quota of every owner.
   milliseconds every{10'000};
   milliseconds takeover_after{6000};
   milliseconds lost_after{15'000};
@@ -32,7 +33,7 @@ class SimMaster final : public MasterPort {
   using FindHost = std::function<SimHost*(const std::string& name)>;
 
   SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
-            records::RecordStore& store, FaultyStore::Fate fate, FaultyStore::Made made,
+            records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
             FindHost find_host);
   ~SimMaster() override { Kill(); }
 
@@ -79,6 +80,7 @@ class SimMaster final : public MasterPort {
   Random& random_;
   Network& network_;
   records::RecordStore& shared_store_;
+  vcluster::Users& users_;
   const FaultyStore::Fate fate_;
   const FaultyStore::Made made_;
   const FindHost find_host_;

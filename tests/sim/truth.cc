@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/vcluster.h"
 
@@ -75,7 +76,11 @@ void Truth::Made(const std::vector<records::RecordChange>& changes) {
     }
     const auto read = vcluster::ParseVcluster(*change.value);
     if (!read.ok()) return Fail("record " + change.key + ": " + read.error().message());
+    const uint32_t uid = (*read)->record.owner_uid();
+    if (before == nullptr) vclusters_.erase(number);
+    const uint64_t nodes_before = NodesOf(uid);
     vclusters_[number] = *read;
+    CheckQuota(uid, nodes_before);
     Count(**read, 1);
     CheckRecord(before == nullptr ? master::v1::Vcluster() : before->record, (*read)->record);
   }
@@ -120,6 +125,22 @@ void Truth::CheckRecord(const master::v1::Vcluster& before, const master::v1::Vc
     }
     const bool placed = was == old.end() || was->second.host() != node.host();
     if (placed && !node.host().empty()) CheckCapacity(node.host());
+  }
+}
+
+uint64_t Truth::NodesOf(uint32_t uid) const {
+  uint64_t nodes = 0;
+  for (const auto& [number, vcluster] : vclusters_) {
+    if (vcluster->record.owner_uid() != uid) continue;
+    nodes += vcluster::DemandOf(*vcluster).amounts[vcluster::Resource::kNodes];
+  }
+  return nodes;
+}
+
+void Truth::CheckQuota(uint32_t uid, uint64_t before) {
+  const uint64_t now = NodesOf(uid);
+  if (now > before && now > owner_nodes_max_) {
+    Fail("uid " + std::to_string(uid) + " has " + std::to_string(now) + " nodes, past its quota");
   }
 }
 

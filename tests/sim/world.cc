@@ -9,8 +9,10 @@ using vcluster::VclusterView;
 World::World(const WorldOptions& options)
     : random(options.seed),
       network(events, random),
-      truth(options.placer),
-      store(records::MakeMemoryRecordStore(vcluster::DesiredTables())) {
+      truth(options.placer, options.owner_nodes_max),
+      store(records::MakeMemoryRecordStore(vcluster::DesiredTables())),
+      user_records(records::MakeMemoryRecordStore(vcluster::DesiredTables())),
+      users(*user_records) {
   MakeMasters(options);
   MakeHosts(options);
 }
@@ -29,9 +31,10 @@ void World::MakeMasters(const WorldOptions& world) {
     SimMasterOptions options;
     options.name = "m" + std::to_string(i);
     options.placer = world.placer;
+    options.owner_nodes_max = world.owner_nodes_max;
     options.mistake = world.mistake;
     masters.push_back(std::make_unique<SimMaster>(
-        options, events, random, network, *store,
+        options, events, random, network, *store, *users,
         [this](const auto& changes) { return fate ? fate(changes) : CommitFate::kMade; },
         [this](const auto& changes) {
           truth.Made(changes);

@@ -9,6 +9,7 @@
 
 #include "tests/sim/sim_host.h"
 #include "tests/sim/sim_master.h"
+#include "tests/unit/vclusterd/test_users.h"
 
 namespace strata::sim {
 
@@ -17,6 +18,7 @@ struct WorldOptions {
   unsigned hosts = 3;    // "h1", …
   unsigned masters = 1;  // "m1", …
   vcluster::PlacerOptions placer{4, 2};
+  uint32_t owner_nodes_max = UINT32_MAX;
   Mistake mistake = Mistake::kNone;
 };
 
@@ -30,6 +32,8 @@ class World {
   Network network;
   Truth truth;
   std::unique_ptr<records::RecordStore> store;
+  std::unique_ptr<records::RecordStore> user_records;
+  vcluster::TestUsers users;
   // Of every commit; absent: it is made.
   FaultyStore::Fate fate;
   FaultyStore::Made made;

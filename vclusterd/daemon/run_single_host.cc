@@ -1,10 +1,11 @@
-#include "common/file_io.h"
 #include "common/log.h"
 #include "common/mount.h"
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
+#include "vclusterd/daemon/host_users.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/single_host.h"
+#include "vclusterd/master/tables.h"
 #include "vclusterd/master/upgrade.h"
 #include "vclusterd/service/vcluster_service.h"
 
@@ -13,14 +14,22 @@ namespace {
 
 constexpr std::chrono::seconds kShutdownGrace(2);
 
-// Everything of this host goes, whoever ordered it; and the records, which would have it made anew.
-Status TakeDown(const Settings& settings, const HostConfig& config,
+// Everything of this host goes, whoever ordered it; and the records of Vclusters, which would have
+// it made anew. Users stay.
+Status TakeDown(records::RecordStore& store, const HostConfig& config,
                 imaged::HostImageClient& images) {
   ASSIGN_OR_RETURN(const auto nodes,
                    HostNodes::Open(config, images, [](const host::v1::PartStatus&) {}));
   RETURN_IF_ERROR(nodes->RemoveAll(/*force=*/true));
   RETURN_IF_ERROR(Unmount(config.object_mount->mountpoint, /*lazy=*/true));
-  return RemoveTree(settings.state_dir + "/vclusterd/desired");
+  std::vector<std::string> keys;
+  RETURN_IF_ERROR(
+      store.Scan(kVclustersTable, "", [&](const std::string& key, const std::string&) -> Status {
+        keys.push_back(key);
+        return Ok();
+      }));
+  for (const std::string& key : keys) RETURN_IF_ERROR(store.Delete(kVclustersTable, key));
+  return Ok();
 }
 
 }  // namespace
@@ -31,12 +40,10 @@ Status RunSingleHost(const Settings& settings) {
   ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(settings.imaged_socket));
   ASSIGN_OR_RETURN(auto store, OpenDesiredState(settings.state_dir));
   RETURN_IF_ERROR(UpgradeState(settings.state_dir, *store));
-  if (settings.down) {
-    store.reset();
-    return TakeDown(settings, config, *images);
-  }
+  if (settings.down) return TakeDown(*store, config, *images);
+  ASSIGN_OR_RETURN(const auto users, HostUsers::Open(settings, *store));
   ASSIGN_OR_RETURN(const auto host,
-                   SingleHost::Open(config, *images, *store,
+                   SingleHost::Open(config, *images, *store, users->users(),
                                     {settings.overcommit_cpus, settings.overcommit_memory}));
   const auto clusters = [&]() -> Result<std::shared_ptr<Clusters>> { return host->clusters(); };
   ASSIGN_OR_RETURN(

@@ -102,6 +102,10 @@ void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t inde
     if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
       TryAgainLater(job);
     }
+    if (job.wanted.has_value() && job.wanted->has_measurement() &&
+        !std::exchange(node->measuring, true)) {
+      MeasureLater(part, node, index, milliseconds(0));
+    }
   }
   EndJob(part);
 }

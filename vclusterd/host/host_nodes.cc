@@ -359,6 +359,7 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
       out->set_upper_bytes(node->upper_bytes);
       out->set_restarts(node->restarts);
       *out->mutable_forwards() = node->local.forwards();
+      if (node->measured.has_value()) *out->mutable_measured() = *node->measured;
       if (node->usage.has_value() && node->record.has_value()) {
         *out->mutable_usage() = *node->usage;
       }

@@ -120,6 +120,8 @@ class HostNodes {
     std::map<std::string, host::v1::HookRun> hooks;
     std::optional<Sample> sample;  // The last, of this record.
     std::optional<host::v1::Usage> usage;
+    bool measuring = false;  // A measurement runs, or waits for its time.
+    std::optional<host::v1::Measured> measured;
   };
   using NodePtr = std::shared_ptr<Node>;
   struct Part {
@@ -190,6 +192,11 @@ class HostNodes {
   void SampleAll();
   // Whether there are figures.
   bool SampleNode(const PartPtr& part, uint32_t index, const NodePtr& node);
+
+  // host_measure.cc
+  void MeasureLater(const PartPtr& part, const NodePtr& node, uint32_t index,
+                    std::chrono::milliseconds delay);
+  void Measure(const PartPtr& part, const NodePtr& node, uint32_t index);
 
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);

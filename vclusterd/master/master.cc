@@ -115,10 +115,8 @@ Status Master::Load() {
                                 auto vcluster = ParseVcluster(value);
                                 if (!vcluster.ok())
                                   return vcluster.error().Wrap("record of Vcluster " + key);
-                                const uint32_t number = (*vcluster)->record.number();
-                                placer_.Sync(**vcluster);
-                                entries_[number].vcluster = std::move(*vcluster);
-                                touched_.insert(number);
+                                touched_.insert((*vcluster)->record.number());
+                                Hold(std::move(*vcluster));
                                 return Ok();
                               }));
   std::vector<master::v1::Vcluster> half_made;
@@ -147,27 +145,71 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
 
 Status Master::Store(std::vector<master::v1::Vcluster> records,
                      std::vector<records::RecordChange> also) {
-  for (size_t first = 0; first < records.size(); first += kCommitMax) {
-    const size_t end = std::min(records.size(), first + kCommitMax);
-    std::vector<VclusterPtr> read;
+  std::vector<VclusterPtr> read;
+  for (master::v1::Vcluster& record : records) {
+    ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(record)));
+    read.push_back(std::move(vcluster));
+  }
+  RETURN_IF_ERROR(CheckQuotas(read));
+  for (size_t first = 0; first < read.size(); first += kCommitMax) {
+    const size_t end = std::min(read.size(), first + kCommitMax);
     std::vector<records::RecordChange> changes = std::exchange(also, {});
     for (size_t i = first; i < end; ++i) {
-      if (uncertain_.contains(records[i].number())) {
-        return Error(Code::kUnavailable, "Vcluster " + records[i].name() +
-                                             " has to be read again first: try again");
+      const master::v1::Vcluster& record = read[i]->record;
+      if (uncertain_.contains(record.number())) {
+        return Error(Code::kUnavailable,
+                     "Vcluster " + record.name() + " has to be read again first: try again");
       }
-      ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(records[i])));
-      changes.push_back({kVclustersTable, VclusterKey(vcluster->record.number()),
-                         FormatVcluster(vcluster->record)});
-      read.push_back(std::move(vcluster));
+      changes.push_back({kVclustersTable, VclusterKey(record.number()), FormatVcluster(record)});
     }
     RETURN_IF_ERROR(Commit({}, std::move(changes)));
-    for (VclusterPtr& vcluster : read) {
-      const uint32_t number = vcluster->record.number();
-      placer_.Sync(*vcluster);
-      entries_[number].vcluster = std::move(vcluster);
-      Touch(number);
+    for (size_t i = first; i < end; ++i) {
+      Hold(read[i]);
+      Touch(read[i]->record.number());
     }
+  }
+  return Ok();
+}
+
+void Master::Hold(VclusterPtr vcluster) {
+  const uint32_t number = vcluster->record.number();
+  placer_.Sync(*vcluster);
+  named_[vcluster->record.name()][vcluster->record.owner_uid()] = number;
+  entries_[number].vcluster = std::move(vcluster);
+}
+
+void Master::Forget(uint32_t number) {
+  const auto found = entries_.find(number);
+  const VclusterPtr gone = found->second.vcluster;
+  placer_.Forget(number);
+  entries_.erase(found);
+  const auto named = named_.find(gone->record.name());
+  named->second.erase(gone->record.owner_uid());
+  if (named->second.empty()) named_.erase(named);
+  if (options_.retired) options_.retired(gone->record);
+}
+
+Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
+  if (!options_.check_quota) return Ok();
+  std::map<uint32_t, QuotaDemand> asked;  // By owner.
+  for (const VclusterPtr& vcluster : changed) {
+    const auto before = entries_.find(vcluster->record.number());
+    asked[vcluster->record.owner_uid()] +=
+        GrowthOf(before == entries_.end() ? nullptr : before->second.vcluster.get(), *vcluster);
+  }
+  std::optional<std::map<uint32_t, QuotaAmounts>> used;  // Of all, once somebody asks.
+  const QuotasUsed used_by = [&](uint32_t uid) {
+    if (!used.has_value()) {
+      used.emplace();
+      for (const auto& [number, entry] : entries_) {
+        (*used)[entry.vcluster->record.owner_uid()] += DemandOf(*entry.vcluster).amounts;
+      }
+    }
+    return (*used)[uid];
+  };
+  for (const auto& [uid, demand] : asked) {
+    if (demand.IsNothing()) continue;
+    RETURN_IF_ERROR(options_.check_quota(uid, demand, used_by));
   }
   return Ok();
 }
@@ -261,11 +303,10 @@ void Master::Hear(const std::string& host, const host::v1::PartStatus& told) {
 
 Status Master::CheckNames(const std::vector<master::v1::Vcluster>& records) {
   std::set<std::pair<uint32_t, std::string>> taken;
-  for (const auto& [number, entry] : entries_) {
-    taken.emplace(entry.vcluster->record.owner_uid(), entry.vcluster->record.name());
-  }
   for (const master::v1::Vcluster& record : records) {
-    if (taken.emplace(record.owner_uid(), record.name()).second) continue;
+    const auto named = named_.find(record.name());
+    const bool is_free = named == named_.end() || !named->second.contains(record.owner_uid());
+    if (is_free && taken.emplace(record.owner_uid(), record.name()).second) continue;
     return Error(Code::kAlreadyExists,
                  "you already have a Vcluster called '" + record.name() + "'");
   }
@@ -340,6 +381,16 @@ Status Master::Change(const std::vector<uint32_t>& numbers, const Edit& edit) {
     RETURN_IF_ERROR(edit(&changed.back()));
   }
   return Store(std::move(changed));
+}
+
+Status Master::MayChange(uint32_t number, const Edit& edit) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
+  master::v1::Vcluster record = found->second.vcluster->record;
+  RETURN_IF_ERROR(edit(&record));
+  ASSIGN_OR_RETURN(const VclusterPtr changed, ReadVcluster(std::move(record)));
+  return CheckQuotas({changed});
 }
 
 void Master::Abandon(const std::vector<uint32_t>& numbers) {
@@ -436,11 +487,32 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   return view;
 }
 
-std::vector<VclusterView> Master::All() {
+std::vector<VclusterView> Master::All(
+    const std::function<bool(const master::v1::Vcluster&)>& wanted) {
   const std::lock_guard lock(mutex_);
   std::vector<VclusterView> views;
-  for (const auto& [number, entry] : entries_) views.push_back(ViewOf(number, entry));
+  for (const auto& [number, entry] : entries_) {
+    if (!wanted || wanted(entry.vcluster->record)) views.push_back(ViewOf(number, entry));
+  }
   return views;
+}
+
+VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto named = named_.find(name);
+  if (named == named_.end()) return {};
+  const auto owned = named->second.find(owner_uid);
+  if (owned == named->second.end()) return {};
+  return ViewOf(owned->second, entries_.at(owned->second));
+}
+
+std::vector<uint32_t> Master::OwnersOf(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint32_t> owners;
+  if (const auto named = named_.find(name); named != named_.end()) {
+    for (const auto& [owner, number] : named->second) owners.push_back(owner);
+  }
+  return owners;
 }
 
 VclusterView Master::Find(uint32_t number) {

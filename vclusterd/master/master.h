@@ -37,6 +37,7 @@
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
+#include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/vcluster.h"
 
 namespace strata::vcluster {
@@ -54,6 +55,11 @@ struct MasterOptions {
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
   std::function<int64_t()> now_unix_ms;
+  // Whether an owner may have `asked` more (quota_demand.h). Called with the master locked, before
+  // anything is stored that makes a demand grow. Empty: everybody may.
+  std::function<Status(uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used)> check_quota;
+  // A Vcluster is gone, and its record too. Called with the master locked.
+  std::function<void(const master::v1::Vcluster&)> retired;
   // The leader's record that must still be there when this master takes the lead; absent: whatever
   // is there.
   std::optional<std::optional<std::string>> takes_over_from;
@@ -119,6 +125,8 @@ class Master {
 
   // Changes records. kNotFound when one is gone. After an error some of them may be changed.
   Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
+  // Whether its owner's quota would let it be changed so.
+  Status MayChange(uint32_t number, const Edit& edit);
   // Whoever asked for these has been told that they failed: they are deleted, now or as soon as the
   // records can be written. Not durable: the next master removes what is CREATING.
   void Abandon(const std::vector<uint32_t>& numbers);
@@ -157,8 +165,14 @@ class Master {
   std::vector<Dispatch> TakeOrders();
   void Answer(const Dispatch& dispatch, const Result<std::vector<host::v1::PartStatus>>& answer);
 
-  std::vector<VclusterView> All();
+  // Those that are `wanted`; empty: all. It is called with the master locked.
+  std::vector<VclusterView> All(
+      const std::function<bool(const master::v1::Vcluster&)>& wanted = {});
   VclusterView Find(uint32_t number);
+  // Without a `vcluster` when he has none of that name.
+  VclusterView Find(uint32_t owner_uid, const std::string& name);
+  // Who has one of that name.
+  std::vector<uint32_t> OwnersOf(const std::string& name);
 
  private:
   using Clock = MasterOptions::Clock;
@@ -223,6 +237,11 @@ class Master {
   Status GiveNumbers(std::vector<master::v1::Vcluster>* records,
                      const std::vector<net::ObservedLink>& links);
   Status CheckNames(const std::vector<master::v1::Vcluster>& records);
+  // What was read, or is durable.
+  void Hold(VclusterPtr vcluster);
+  // REQUIRES: it is held, and its record is gone.
+  void Forget(uint32_t number);
+  Status CheckQuotas(const std::vector<VclusterPtr>& changed) const;
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
@@ -251,6 +270,7 @@ class Master {
   uint32_t last_number_ = 0;
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
+  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner.
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   std::map<std::string, master::v1::Host> host_records_;

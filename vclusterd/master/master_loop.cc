@@ -249,8 +249,7 @@ bool Master::Retire(uint32_t number, Entry& entry) {
     entry.problem = gone.error();
     return false;
   }
-  placer_.Forget(number);
-  entries_.erase(number);
+  Forget(number);
   return true;
 }
 

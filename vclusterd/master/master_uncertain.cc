@@ -29,13 +29,11 @@ Status Master::ReadUncertain() {
 Status Master::ReadAgain(uint32_t number) {
   ASSIGN_OR_RETURN(const auto value, store_.Get(kVclustersTable, VclusterKey(number)));
   if (!value.has_value()) {
-    placer_.Forget(number);
-    entries_.erase(number);
+    if (entries_.contains(number)) Forget(number);
     return Ok();
   }
   ASSIGN_OR_RETURN(VclusterPtr vcluster, ParseVcluster(*value));
-  placer_.Sync(*vcluster);
-  entries_[number].vcluster = std::move(vcluster);
+  Hold(std::move(vcluster));
   Touch(number);
   return Ok();
 }

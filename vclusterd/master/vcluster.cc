@@ -136,12 +136,16 @@ Status CheckSupported(const Definition& definition) {
     if (role.limits.io_bytes_per_s != 0) {
       return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
     }
-    if (role.autoscale.has_value() && !role.autoscale->argv.empty()) {
-      return Error(Code::kUnsupported,
-                   place + "autoscale: a role cannot grow by a command's output yet; use cpu");
-    }
   }
   return Ok();
+}
+
+Status CheckLive(const master::v1::Vcluster& record) {
+  if (record.phase() == master::v1::LIVE) return Ok();
+  return Error(
+      Code::kFailedPrecondition,
+      "Vcluster " + record.name() +
+          (record.phase() == master::v1::CREATING ? " is being made" : " is being deleted"));
 }
 
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,

@@ -45,6 +45,9 @@ Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
 // lacks it silently.
 Status CheckSupported(const Definition& definition);
 
+// kFailedPrecondition while it is made or deleted.
+Status CheckLive(const master::v1::Vcluster& record);
+
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms);

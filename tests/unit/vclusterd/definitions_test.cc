@@ -111,6 +111,34 @@ TEST_F(ClustersTest, RolesStartInTheirOrderAndKnowEachOtherByName) {
   EXPECT_EQ(Run(kAlice, "spark/worker-1", {"sh", "-c", "echo $MASTER"}), "master-0\n");
 }
 
+TEST_F(ClustersTest, AMeasurementIsWhatItsCommandPrints) {
+  Definition definition = PlainDefinition("queue", "tiny", 1, {});
+  Autoscale& rule = definition.roles[0].autoscale.emplace();
+  rule.argv = {"/bin/cat", "/length"};
+  rule.target_per_node = 1000;
+  rule.every = seconds(1);
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  const auto await = [&](const auto& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto status = host_->nodes().StatusOf(1, /*with_usage=*/false);
+      if (status.nodes_size() == 1 && status.nodes(0).has_measured() &&
+          condition(status.nodes(0).measured())) {
+        return true;
+      }
+      std::this_thread::yield();
+    }
+    return false;
+  };
+  using Measured = host::v1::Measured;
+  EXPECT_TRUE(await([](const Measured& m) { return m.problem().starts_with("exit code 1"); }));
+  Run(kAlice, "queue/0", {"sh", "-c", "echo ' 7.5' > /length"});
+  EXPECT_TRUE(await([](const Measured& m) { return m.problem().empty() && m.value() == 7.5; }));
+  Run(kAlice, "queue/0", {"sh", "-c", "echo 7 8 > /length"});
+  EXPECT_TRUE(
+      await([](const Measured& m) { return m.problem() == "it printed no number: '7 8'"; }));
+}
+
 TEST_F(ClustersTest, ACheckThatNeverHoldsEndsTheCreation) {
   Definition definition = PlainDefinition("deaf", "tiny", 1, {});
   definition.roles[0].ready = ReadyCheck{};

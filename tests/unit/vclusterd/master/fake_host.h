@@ -77,6 +77,11 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     cpus_ = cpus;
   }
+  // What nodes that measure say from now on.
+  void SetMeasured(const host::v1::Measured& measured) {
+    const std::lock_guard lock(mutex_);
+    measured_ = measured;
+  }
   // From now on this state instead of READY, for nodes of the role.
   void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
     const std::lock_guard lock(mutex_);
@@ -107,6 +112,7 @@ class FakeHost final : public HostLink {
       } else {
         node->set_state(host::v1::READY);
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+        if (order.has_measurement()) *node->mutable_measured() = measured_;
       }
     }
     return status;
@@ -117,6 +123,7 @@ class FakeHost final : public HostLink {
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::optional<double> cpus_;
+  host::v1::Measured measured_;
   uint64_t sequence_ = 0;
 };
 

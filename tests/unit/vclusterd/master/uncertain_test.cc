@@ -13,8 +13,6 @@ using sim::CommitFate;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr uid_t kAlice = 64001;
-
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
 Definition Spread(const std::string& name, uint32_t count, HostLoss host_loss = HostLoss::kWait) {
@@ -94,7 +92,7 @@ TEST_F(UncertainTest, WhatCouldNotBeRemovedAtOnceIsRemovedLater) {
 
 TEST_F(UncertainTest, ANodeThatItsHostNeverHadIsDroppedWhenItLeaves) {
   Create(Spread("a", 1));
-  ASSERT_TRUE(master_.clusters->Drain(0, Held(1).nodes(0).host(), true).ok());
+  ASSERT_TRUE(master_.clusters->Drain(kRoot, Held(1).nodes(0).host(), true).ok());
   const std::string other = Held(1).nodes(0).host() == "h1" ? "h2" : "h1";
   master_.hosts[other]->refusal = Error(Code::kResourceExhausted, "the disk is full");
   ASSERT_FALSE(master_.clusters->Scale(kAlice, "a", "node", 2, Ignore, CancelToken()).ok());
@@ -109,7 +107,7 @@ TEST_F(UncertainTest, ANodeThatItsHostNeverHadIsDroppedWhenItLeaves) {
 TEST_F(UncertainTest, AnOrderThatComesAfterItsRemovalIsTakenBack) {
   Create(Spread("a", 2));
   const host::v1::Part late = master_.hosts["h2"]->Order(1);
-  ASSERT_TRUE(master_.clusters->Drain(0, "h2", true).ok());
+  ASSERT_TRUE(master_.clusters->Drain(kRoot, "h2", true).ok());
   ASSERT_TRUE(master_.clusters->Scale(kAlice, "a", "node", 1, Ignore, CancelToken()).ok());
   const std::string gone = Held(1).nodes(0).host() == "h1" ? "h2" : "h1";
   // As a worker without a memory of the removal takes it.
