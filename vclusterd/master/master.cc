@@ -167,6 +167,10 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
     std::vector<records::RecordChange> changes = std::exchange(also, {});
     for (size_t i = first; i < end; ++i) {
       const master::v1::Vcluster& record = read[i]->record;
+      if (uncertain_.contains(record.number())) {
+        return Error(Code::kUnavailable,
+                     "Vcluster " + record.name() + " has to be read again first: try again");
+      }
       changes.push_back({kVclustersTable, VclusterKey(record.number()), FormatVcluster(record)});
     }
     RETURN_IF_ERROR(Commit({}, std::move(changes)));
