@@ -55,7 +55,7 @@ class WorkerImageServiceImpl final : public host::v1::WorkerImageService::Servic
       int next = host::v1::SAVE_PART_START;
       while (stream->Read(&request)) {
         // At every step: of one who leads no more, nothing is published.
-        RETURN_IF_ERROR(obedience_.Check(host, request.epoch()));
+        RETURN_IF_ERROR(obedience_.CheckMaster(host, request.epoch()));
         if (request.step() != next) {
           return Error(Code::kInvalidArgument, "a step of a save out of order");
         }
@@ -74,7 +74,7 @@ class WorkerImageServiceImpl final : public host::v1::WorkerImageService::Servic
   grpc::Status ChangeImages(grpc::ServerContext* context, const host::v1::ImagesRequest* request,
                             host::v1::ImagesResponse* response) override {
     return ForHost(membership_, context, "change images", [&](const std::string& host) -> Status {
-      RETURN_IF_ERROR(obedience_.Check(host, request->epoch()));
+      RETURN_IF_ERROR(obedience_.CheckMaster(host, request->epoch()));
       ASSIGN_OR_RETURN(*response, nodes_.ChangeImages(*request));
       return Ok();
     });

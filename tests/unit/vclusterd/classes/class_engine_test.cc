@@ -157,8 +157,8 @@ TEST_F(ClassEngineTest, AStopIsFollowedOnceAndThenStudentsMayStartTheirs) {
   students[1].cluster->any_wanted = true;  // He starts his own.
   const ClassPlan plan = Go();
   EXPECT_TRUE(plan.steps.empty());
-  EXPECT_EQ(plan.states["b"], StudentState::kReady);
-  EXPECT_EQ(plan.states["a"], StudentState::kStopped);
+  EXPECT_EQ(plan.states.at("b"), StudentState::kReady);
+  EXPECT_EQ(plan.states.at("a"), StudentState::kStopped);
   facts.stopped = false;
   ++facts.turn;
   EXPECT_EQ(Go().steps.size(), 3u);
