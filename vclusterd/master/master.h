@@ -142,6 +142,19 @@ class Master {
   // Who has one of that name.
   std::vector<uint32_t> OwnersOf(const std::string& name);
 
+  // How much has happened, in which lead.
+  struct Moment {
+    uint64_t epoch = 0;
+    uint64_t count = 0;
+  };
+  struct Changes {
+    Moment until;
+    std::vector<uint32_t> numbers;  // Of Vclusters that may be other than at `since`, or are gone.
+  };
+  // Waits for changes after `since` (of another lead: everything is new), `max` at most.
+  // kUnavailable: the lead ends.
+  Result<Changes> AwaitChanges(const Moment& since, std::chrono::milliseconds max);
+
  private:
   struct Told {
     host::v1::Part order;  // As it was told last; its revision.
@@ -219,7 +232,9 @@ class Master {
   std::map<std::string, master::v1::Host> host_records_;
   // Since when a host with nodes is not there.
   std::map<std::string, std::chrono::steady_clock::time_point> absent_since_;
-  std::set<uint32_t> touched_;                         // To be looked at by the loop.
+  std::set<uint32_t> touched_;               // To be looked at by the loop.
+  std::map<uint32_t, uint64_t> changed_at_;  // When the loop has looked, of changes_.
+  uint64_t changes_ = 0;
   std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.

@@ -1,4 +1,4 @@
-// BodyCheck: whether JSON from a client is what a schema asks for. The schema is read once; valijson
+// BodyCheck: whether JSON from a client is what a schema asks for. A schema is read once; valijson
 // does the work. Thread-safe.
 #pragma once
 

@@ -1,6 +1,7 @@
 #include "vclusterd/rest/operation_book.h"
 
 #include <exception>
+#include <utility>
 
 #include "common/log.h"
 #include "common/pki/random.h"
@@ -45,7 +46,10 @@ OperationBook::OperationBook(OperationLimits limits, UnixClock now, Listener lis
       listener_(std::move(listener)),
       queue_(limits.threads) {}
 
-OperationBook::~OperationBook() { Close(); }
+OperationBook::~OperationBook() {
+  CancelAll();
+  queue_.Close();
+}
 
 void OperationBook::Tell(const OperationView& view) const {
   if (listener_) listener_(view);
@@ -108,11 +112,16 @@ void OperationBook::Run(const EntryPtr& entry, const Work& work) {
     done = Do(
         work,
         [&](const std::string& stage, uint32_t steps, uint32_t total) {
-          set([&](OperationView* view) {
-            view->stage = stage;
-            view->done = steps;
-            view->total = total;
-          });
+          OperationView view;
+          {
+            const std::lock_guard lock(mutex_);
+            const bool same_stage = std::exchange(entry->view.stage, stage) == stage;
+            entry->view.done = steps;
+            entry->view.total = total;
+            if (same_stage) return;  // Who wants every step looks.
+            view = entry->view;
+          }
+          Tell(view);
         },
         entry->cancel);
   }
@@ -139,8 +148,7 @@ void OperationBook::DropOld() {
     --it;
     const OperationView& view = it->second->view;
     if (!view.ended()) continue;
-    const bool too_many =
-        ++ended > limits_.kept || ++of_user[view.uid] > limits_.kept_of_user;
+    const bool too_many = ++ended > limits_.kept || ++of_user[view.uid] > limits_.kept_of_user;
     if (!too_many && now - view.ended_unix_ms < limits_.kept_ms) continue;
     by_id_.erase(view.id);
     it = entries_.erase(it);
@@ -181,9 +189,8 @@ Status OperationBook::Cancel(const std::string& id) {
       return Error(Code::kFailedPrecondition, "it has ended already");
     }
     if (!entry.view.cancellable && entry.view.state == OperationState::kRunning) {
-      return Error(Code::kFailedPrecondition,
-                   std::string(vcluster::NameOf(entry.view.right)) +
-                       " cannot be cancelled once it runs");
+      return Error(Code::kFailedPrecondition, std::string(vcluster::NameOf(entry.view.right)) +
+                                                  " cannot be cancelled once it runs");
     }
     entry.cancel.Cancel();
     entry.view.cancel_asked = true;
@@ -193,14 +200,11 @@ Status OperationBook::Cancel(const std::string& id) {
   return Ok();
 }
 
-void OperationBook::Close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    for (const auto& [number, entry] : entries_) entry->cancel.Cancel();
-    changed_.notify_all();
-  }
-  queue_.Close();
+void OperationBook::CancelAll() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  for (const auto& [number, entry] : entries_) entry->cancel.Cancel();
+  changed_.notify_all();
 }
 
 bool MaySee(const Users& users, const Caller& caller, const OperationView& view) {

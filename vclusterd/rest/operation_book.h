@@ -1,9 +1,9 @@
 // OperationBook: what takes longer than a request: it runs in the background, and whoever started
 // it looks how far it is, waits for it, or cancels it.
 //
-// Held in memory: when this process ends, or its master loses the lead, operations end too, and what
-// had been begun is as if its caller had gone away (vclusterd/master/clusters.h). Bounded: so many
-// at a time, of one user and in all; those that have ended are kept for a while.
+// Held in memory: when this process ends, or its master loses the lead, operations end too, and
+// what had been begun is as if its caller had gone away (vclusterd/master/clusters.h). Bounded: so
+// many at a time, of one user and in all; those that have ended are kept for a while.
 //
 // Thread-safe.
 #pragma once
@@ -61,11 +61,12 @@ class OperationBook {
  public:
   using ProgressFn = std::function<void(const std::string& stage, uint32_t done, uint32_t total)>;
   using Work = std::function<Result<Json>(const ProgressFn& progress, const CancelToken& cancel)>;
-  // Of every change; from any thread, with nothing of ours locked. May be empty.
+  // When one begins, has another stage, or ends; from any thread, with nothing of ours locked. May
+  // be empty.
   using Listener = std::function<void(const OperationView&)>;
 
   OperationBook(OperationLimits limits, UnixClock now, Listener listener);
-  // As Close.
+  // CancelAll, and waits for what runs.
   ~OperationBook();
 
   struct Order {
@@ -84,8 +85,9 @@ class OperationBook {
   // It ends soon. kFailedPrecondition: it has ended, or cannot be cancelled; kNotFound.
   Status Cancel(const std::string& id);
 
-  // Nobody waits any longer, and what can be cancelled is; returns when nothing runs.
-  void Close();
+  // Nobody waits any longer, nothing is begun any more, and everything that looks at its token
+  // ends.
+  void CancelAll();
 
  private:
   struct Entry {

@@ -44,8 +44,7 @@ std::string_view BearerOf(const http::Request& request) {
 bool IsOfOurPages(const http::Request& request) {
   if (http::Find(request.headers, kCsrfHeader).empty()) return false;
   const std::string_view origin = http::Find(request.headers, "Origin");
-  return origin.empty() ||
-         origin == "https://" + std::string(http::Find(request.headers, "Host"));
+  return origin.empty() || origin == "https://" + std::string(http::Find(request.headers, "Host"));
 }
 
 // The media type without its parameters.
@@ -85,10 +84,12 @@ Json ValueOf(const std::string& text, const Json& schema) {
   return text;
 }
 
-Status ReadFields(const http::Fields& fields, const Json& members, Json* values) {
+// `open`: fields that are not among the members are passed over.
+Status ReadFields(const http::Fields& fields, const Json& members, bool open, Json* values) {
   for (const http::Field& field : fields) {
     const auto member = members.find(field.name);
     if (member == members.end()) {
+      if (open) continue;
       return Error(Code::kInvalidArgument, "there is no parameter '" + field.name + "'");
     }
     if (values->contains(field.name)) {
@@ -187,9 +188,9 @@ std::optional<http::Response> RestApi::Recognize(const Route& route, Exchange* e
       exchange->caller = {0, "rest", request.client, nullptr};
       return std::nullopt;
     }
-    return Problem(403, "other-origin",
-                   std::string("changes by a cookie need the header ") + kCsrfHeader +
-                       " and our own origin");
+    return Problem(
+        403, "other-origin",
+        std::string("changes by a cookie need the header ") + kCsrfHeader + " and our own origin");
   }
   return std::nullopt;
 }
@@ -199,7 +200,7 @@ Status RestApi::ReadQuery(const Route& route, Exchange* exchange) const {
   if (fields.empty()) return Ok();
   Json members = Json::object();
   for (const QueryParameter& parameter : route.query) members[parameter.name] = parameter.schema;
-  RETURN_IF_ERROR(ReadFields(fields, members, &exchange->query));
+  RETURN_IF_ERROR(ReadFields(fields, members, /*open=*/false, &exchange->query));
   return (*checks_.at(&route).query)(exchange->query);
 }
 
@@ -211,8 +212,9 @@ Status RestApi::ReadBody(const Route& route, std::string text, Exchange* exchang
   exchange->body = Json::object();
   if (route.body == BodyKind::kForm) {
     ASSIGN_OR_RETURN(const http::Fields fields, http::ParseQuery(text), "the form");
-    RETURN_IF_ERROR(ReadFields(
-        fields, services_.table.schemas().at(route.request).at("properties"), &exchange->body));
+    const Json& form = services_.table.schemas().at(route.request);
+    RETURN_IF_ERROR(ReadFields(fields, form.at("properties"), form.at("additionalProperties"),
+                               &exchange->body));
   } else if (!text.empty()) {
     ASSIGN_OR_RETURN(exchange->body, ParseJsonText(text, route.body_bytes_max, kJsonDepthMax));
   }
@@ -262,8 +264,7 @@ http::Answer RestApi::Handle(const http::Request& request) {
                      !http::Find(request.headers, "Transfer-Encoding").empty();
   if (comes && !IsFor(route.body, TypeOf(request))) {
     return Finish(Problem(415, "unsupported-media-type",
-                          route.body == BodyKind::kForm
-                              ? "send application/x-www-form-urlencoded"
+                          route.body == BodyKind::kForm ? "send application/x-www-form-urlencoded"
                           : route.body == BodyKind::kJson
                               ? "send application/json"
                               : "send application/json or application/yaml"));
