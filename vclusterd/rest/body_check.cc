@@ -25,6 +25,18 @@ std::string PlaceOf(const std::vector<std::string>& context) {
   return place.empty() ? "the body" : Printable(place, kPlaceBytesMax);
 }
 
+// With what references lead to in their place.
+Json Resolved(const Json& schema, const std::map<std::string, Json>& named) {
+  static constexpr std::string_view kPrefix = "#/components/schemas/";
+  if (const auto reference = schema.find("$ref"); schema.is_object() && reference != schema.end()) {
+    return Resolved(named.at(reference->get<std::string>().substr(kPrefix.size())), named);
+  }
+  if (!schema.is_structured()) return schema;
+  Json resolved = schema;
+  for (Json& part : resolved) part = Resolved(part, named);
+  return resolved;
+}
+
 }  // namespace
 
 BodyCheck::BodyCheck() = default;
@@ -34,10 +46,8 @@ BodyCheck::~BodyCheck() = default;
 Result<BodyCheck> BodyCheck::Of(const Json& schema, const std::map<std::string, Json>& named) {
   BodyCheck check;
   check.schema_ = std::make_unique<valijson::Schema>();
-  // References are read from the root of what the parser gets.
-  Json whole = {{"allOf", Json::array({schema})},
-                {"components", {{"schemas", named}}}};
   try {
+    const Json whole = Resolved(schema, named);
     valijson::SchemaParser parser(valijson::SchemaParser::kDraft7);
     parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(whole), *check.schema_);
   } catch (const std::exception& e) {

@@ -66,8 +66,8 @@ class EventStream final : public http::BodySource {
     if (missed) text_ = "event: reset\nid: " + IdOf(next_ - 1) + "\ndata: {}\n\n";
     for (const FeedEventPtr& event : events) {
       if (missed || !feed_->MaySee(caller_, *event)) continue;
-      text_ += "event: " + event->type + "\nid: " + IdOf(event->number) +
-               "\ndata: " + event->data + "\n\n";
+      text_ += "event: " + event->type + "\nid: " + IdOf(event->number) + "\ndata: " + event->data +
+               "\n\n";
     }
     return true;
   }
@@ -110,9 +110,8 @@ Result<std::unique_ptr<http::BodySource>> EventFeed::Open(const Caller& caller,
     const size_t dash = last_event_id.find('-');
     uint64_t last = 0;
     const char* const end = last_event_id.data() + last_event_id.size();
-    const bool is_number =
-        dash != std::string::npos &&
-        std::from_chars(last_event_id.data() + dash + 1, end, last).ptr == end;
+    const bool is_number = dash != std::string::npos &&
+                           std::from_chars(last_event_id.data() + dash + 1, end, last).ptr == end;
     const uint64_t first = events_.empty() ? last_number_ + 1 : events_.front()->number;
     const bool is_known = is_number && last_event_id.substr(0, dash) == run_ &&
                           last <= last_number_ && last + 1 >= first;

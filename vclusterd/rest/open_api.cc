@@ -7,9 +7,7 @@ namespace {
 
 constexpr char kProblemType[] = "application/problem+json";
 
-Json Content(const std::string& type, const Json& schema) {
-  return {{type, {{"schema", schema}}}};
-}
+Json Content(const std::string& type, const Json& schema) { return {{type, {{"schema", schema}}}}; }
 
 std::string_view WordsOf(int status) {
   switch (status) {
@@ -120,10 +118,10 @@ Json OpenApiDocument(const RouteTable& table) {
 std::string RoutesTable(const RouteTable& table) {
   std::string text = "| route | does | right |\n|---|---|---|\n";
   for (const auto& route : table.routes()) {
-    const std::string right =
-        route->operation ? "`" + std::string(vcluster::NameOf(*route->operation)) + "`"
-        : route->access == Access::kOpen ? "anybody"
-                                         : "signed in";
+    const std::string right = route->operation
+                                  ? "`" + std::string(vcluster::NameOf(*route->operation)) + "`"
+                              : route->access == Access::kOpen ? "anybody"
+                                                               : "signed in";
     text += "| `" + route->method + " " + route->path + "` | " + route->summary + " | " + right +
             " |\n";
   }

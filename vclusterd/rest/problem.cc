@@ -22,12 +22,12 @@ std::string WordOf(Code code) {
 
 std::string_view TitleOf(int status) {
   static constexpr std::pair<int, std::string_view> kTitles[] = {
-      {400, "Bad Request"},         {401, "Unauthorized"},
-      {403, "Forbidden"},           {404, "Not Found"},
-      {405, "Method Not Allowed"},  {409, "Conflict"},
-      {413, "Content Too Large"},   {415, "Unsupported Media Type"},
-      {429, "Too Many Requests"},   {500, "Internal Server Error"},
-      {501, "Not Implemented"},     {503, "Service Unavailable"},
+      {400, "Bad Request"},        {401, "Unauthorized"},
+      {403, "Forbidden"},          {404, "Not Found"},
+      {405, "Method Not Allowed"}, {409, "Conflict"},
+      {413, "Content Too Large"},  {415, "Unsupported Media Type"},
+      {429, "Too Many Requests"},  {500, "Internal Server Error"},
+      {501, "Not Implemented"},    {503, "Service Unavailable"},
       {504, "Gateway Timeout"},
   };
   for (const auto& [known, title] : kTitles) {
@@ -80,8 +80,8 @@ http::Response Problem(int status, std::string_view code, std::string_view detai
   response.headers = {{"Content-Type", "application/problem+json"}};
   if (status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"strata\""});
   if (status == 429) response.headers.push_back({"Retry-After", "1"});
-  response.text = Document(status, code, detail).dump(-1, ' ', false,
-                                                      Json::error_handler_t::replace);
+  response.text =
+      Document(status, code, detail).dump(-1, ' ', false, Json::error_handler_t::replace);
   return response;
 }
 

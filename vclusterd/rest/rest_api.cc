@@ -146,8 +146,10 @@ Result<std::unique_ptr<RestApi>> RestApi::Create(Services& services, RateLimits 
   const auto& named = services.table.schemas();
   for (const auto& route : services.table.routes()) {
     Checks& checks = api->checks_[route.get()];
-    ASSIGN_OR_RETURN(BodyCheck query, BodyCheck::Of(QuerySchema(*route), named), route->id);
-    checks.query = std::make_unique<BodyCheck>(std::move(query));
+    if (!route->query.empty()) {
+      ASSIGN_OR_RETURN(BodyCheck query, BodyCheck::Of(QuerySchema(*route), named), route->id);
+      checks.query = std::make_unique<BodyCheck>(std::move(query));
+    }
     if (route->request.empty() || route->body == BodyKind::kDefinition) continue;
     ASSIGN_OR_RETURN(BodyCheck body, BodyCheck::Of(schema::Ref(route->request), named), route->id);
     checks.body = std::make_unique<BodyCheck>(std::move(body));
@@ -201,7 +203,8 @@ Status RestApi::ReadQuery(const Route& route, Exchange* exchange) const {
   Json members = Json::object();
   for (const QueryParameter& parameter : route.query) members[parameter.name] = parameter.schema;
   RETURN_IF_ERROR(ReadFields(fields, members, /*open=*/false, &exchange->query));
-  return (*checks_.at(&route).query)(exchange->query);
+  const auto& check = checks_.at(&route).query;
+  return check == nullptr ? Ok() : (*check)(exchange->query);
 }
 
 Status RestApi::ReadBody(const Route& route, std::string text, Exchange* exchange) const {
@@ -275,7 +278,7 @@ http::Answer RestApi::Handle(const http::Request& request) {
       [this, &route, exchange](const std::string& text) -> http::Response {
         const RequestScope request_scope;
         if (Status read = ReadBody(route, text, exchange.get()); !read.ok()) {
-          return Finish(Problem(read.error()));
+          return Finish(Problem(read.error(), /*exhausted_status=*/400));
         }
         return Finish(Respond(route, *exchange));
       });

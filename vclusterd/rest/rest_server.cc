@@ -30,12 +30,12 @@ RestServer::RestServer(RestServerOptions options, ClustersSource clusters, Users
                        OpenIdProvider* open_id)
     : table_(MakeRoutes()),
       events_(users, EventFeed::Limits(), HostUnixMs),
-      operations_(options.operations, HostUnixMs,
-                  [this](const OperationView& view) { events_.Publish(EventOf(view)); }),
       services_{users,       Guarded(std::move(clusters)),
                 operations_, events_,
                 open_id,     {options.registration, !options.certificate.certificate.empty()},
                 table_},
+      operations_(options.operations, HostUnixMs,
+                  [this](const OperationView& view) { events_.Publish(EventOf(view)); }),
       watch_(std::make_unique<ClusterWatch>(services_.clusters, events_)) {}
 
 Result<std::unique_ptr<RestServer>> RestServer::Start(RestServerOptions options,

@@ -52,8 +52,8 @@ class RestServer {
   std::shared_mutex open_mutex_;  // Guards open_; held while the source is called.
   bool open_ = true;
   EventFeed events_;
+  Services services_;  // Before operations_, which use it until they have ended.
   OperationBook operations_;
-  Services services_;
   std::unique_ptr<ClusterWatch> watch_;
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<http::RenewedServer> server_;  // Last: it calls the others.

@@ -54,8 +54,8 @@ struct Reply {
   Json body;  // Null: there is none, or `text` is it.
   http::Fields headers;
   std::string text;
-  std::string content_type;                   // Of `text` and `stream`.
-  std::unique_ptr<http::BodySource> stream;   // Goes on as long as the client listens.
+  std::string content_type;                  // Of `text` and `stream`.
+  std::unique_ptr<http::BodySource> stream;  // Goes on as long as the client listens.
 };
 
 enum class Access {
@@ -91,7 +91,7 @@ struct Route {
   size_t body_bytes_max = 64 << 10;
   std::map<int, std::string> answers;  // Of success: the name of the schema by status; "": no body.
   std::string answer_type = "application/json";
-  bool only_leader = true;  // Only the master that leads can do it.
+  bool only_leader = true;     // Only the master that leads can do it.
   int exhausted_status = 403;  // What kResourceExhausted is answered with.
   std::function<Result<Reply>(Exchange&)> handle;
 };

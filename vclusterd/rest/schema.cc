@@ -7,9 +7,7 @@ Json Text(std::string description, size_t size_max) {
 }
 
 Json Word(std::string description, std::vector<std::string> words) {
-  return {{"type", "string"},
-          {"enum", std::move(words)},
-          {"description", std::move(description)}};
+  return {{"type", "string"}, {"enum", std::move(words)}, {"description", std::move(description)}};
 }
 
 Json Whole(std::string description, int64_t min, int64_t max) {
@@ -31,9 +29,8 @@ Json Flag(std::string description) {
 }
 
 Json ListOf(Json item, std::string description, size_t items_max) {
-  Json list = {{"type", "array"},
-               {"items", std::move(item)},
-               {"description", std::move(description)}};
+  Json list = {
+      {"type", "array"}, {"items", std::move(item)}, {"description", std::move(description)}};
   if (items_max != 0) list["maxItems"] = items_max;
   return list;
 }

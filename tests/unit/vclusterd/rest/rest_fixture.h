@@ -197,8 +197,8 @@ class TestRest {
   std::shared_ptr<Clusters> clusters_;
   std::unique_ptr<const RouteTable> table_;
   std::unique_ptr<EventFeed> events_;
+  std::unique_ptr<Services> services_;  // Operations use it until they have ended.
   std::unique_ptr<OperationBook> operations_;
-  std::unique_ptr<Services> services_;
   std::unique_ptr<RestApi> api_;
 };
 

@@ -74,8 +74,8 @@ class Stage {
         {"issue", route.id == "dockletMonitorHost" ? "status" : "owner"}};
     std::string path;
     for (const std::string& segment : SegmentsOf(route.path)) {
-      path += "/" + (IsVariable(segment) ? values.at(segment.substr(1, segment.size() - 2))
-                                         : segment);
+      path +=
+          "/" + (IsVariable(segment) ? values.at(segment.substr(1, segment.size() - 2)) : segment);
     }
     return path;
   }
@@ -128,8 +128,7 @@ TEST_P(RouteTest, IsForThoseWhoMay) {
     const bool is_docklet = route->body == BodyKind::kForm;
     const int expected = tried.status[who];
     EXPECT_EQ(answered.status, is_docklet ? 200 : expected)
-        << route->method << " " << route->path << " by " << kWhoNames[who] << ": "
-        << answered.text;
+        << route->method << " " << route->path << " by " << kWhoNames[who] << ": " << answered.text;
     if (is_docklet) {
       EXPECT_EQ(answered.json.value("success", ""), expected == kYes ? "true" : "false")
           << route->path << " by " << kWhoNames[who] << ": " << answered.text;
