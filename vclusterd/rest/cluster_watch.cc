@@ -1,6 +1,7 @@
 #include "vclusterd/rest/cluster_watch.h"
 
-#include "common/log.h"
+#include <set>
+
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
@@ -31,8 +32,13 @@ void ClusterWatch::Run(const std::stop_token& stop) {
 }
 
 void ClusterWatch::Look(Clusters& clusters, const Master::Changes& changes) {
+  std::set<uint32_t> numbers(changes.numbers.begin(), changes.numbers.end());
+  if (changes.until.epoch != seen_.epoch) {
+    // What was deleted while another led, this master has never known.
+    for (const auto& [number, known] : known_) numbers.insert(number);
+  }
   seen_ = changes.until;
-  for (const uint32_t number : changes.numbers) {
+  for (const uint32_t number : numbers) {
     const std::optional<ClusterView> view = clusters.Glance(number);
     if (!view.has_value()) {
       const auto known = known_.find(number);

@@ -1,5 +1,7 @@
 #include "vclusterd/rest/open_api.h"
 
+#include <cctype>
+
 #include "vclusterd/rest/problem.h"
 
 namespace strata::vcluster::rest {

@@ -1,5 +1,6 @@
 #include "vclusterd/rest/operation_book.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 

@@ -2,6 +2,7 @@
 // which fills again). Of those who have not asked for longest nothing is remembered. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>

@@ -1,5 +1,7 @@
 #include "vclusterd/rest/rest_api.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <exception>
 

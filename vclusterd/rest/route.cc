@@ -1,5 +1,7 @@
 #include "vclusterd/rest/route.h"
 
+#include <algorithm>
+
 #include "common/http/message.h"
 #include "common/log.h"
 #include "common/printable.h"

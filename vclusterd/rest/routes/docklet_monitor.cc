@@ -1,4 +1,5 @@
 // Docklet's /monitor/…, and what of it Strata does not have.
+#include <cctype>
 #include <cmath>
 
 #include "common/printable.h"
