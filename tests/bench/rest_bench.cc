@@ -62,7 +62,7 @@ Status Serve(const std::string& directory, uint32_t vclusters, int out) {
   ASSIGN_OR_RETURN(const AccountPtr account, users->CreateAccount(root, wanted, false));
   ASSIGN_OR_RETURN(const auto pool, net::Ipv4Prefix::Parse("10.64.0.0/10"));
   ASSIGN_OR_RETURN(const auto master, Master::Open(MakeMasterOptions("m", pool, *users), *store));
-  master->AddHost("h1", std::make_shared<FakeHost>(1e6), {});
+  master->AddHost("h1", std::make_shared<FakeHost>(1e5), {});
   const auto clusters = std::make_shared<Clusters>(*master, *users);
   const Caller alice{account->uid(), "bench", "", nullptr};
   const auto ignore = [](const std::string&, uint32_t, uint32_t) {};

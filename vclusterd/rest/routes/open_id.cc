@@ -89,7 +89,7 @@ void AddOpenIdRoutes(RouteTable* table) {
                "Where the issuer sends the browser back"};
   finish.access = Access::kOpen;
   for (const char* name : {"code", "state", "iss", "session_state", "error", "error_description",
-                           "error_uri", "scope"}) {
+                           "error_uri", "scope", "hd", "authuser", "prompt"}) {
     finish.query.push_back({name, schema::Text("Of the issuer's answer.", 8000)});
   }
   finish.answers = {{302, ""}};
