@@ -532,6 +532,19 @@ VclusterView Master::Find(uint32_t number) {
   return found == entries_.end() ? VclusterView() : ViewOf(number, found->second);
 }
 
+Result<Master::Changes> Master::AwaitChanges(const Moment& since, std::chrono::milliseconds max) {
+  std::unique_lock lock(mutex_);
+  const uint64_t seen = since.epoch == epoch_ ? since.count : 0;
+  changed_.wait_for(lock, max, [&] { return stop_ || changes_ > seen; });
+  if (stop_) return Error(Code::kUnavailable, "vclusterd ends");
+  Changes changes;
+  changes.until = {epoch_, changes_};
+  for (const auto& [number, at] : changed_at_) {
+    if (at > seen) changes.numbers.push_back(number);
+  }
+  return changes;
+}
+
 Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
                      const std::function<void()>& progress, const CancelToken& cancel) {
   std::set<uint32_t> open(numbers.begin(), numbers.end());

@@ -182,6 +182,19 @@ class Master {
   // Who has one of that name.
   std::vector<uint32_t> OwnersOf(const std::string& name);
 
+  // How much has happened, in which lead.
+  struct Moment {
+    uint64_t epoch = 0;
+    uint64_t count = 0;
+  };
+  struct Changes {
+    Moment until;
+    std::vector<uint32_t> numbers;  // Of Vclusters that may be other than at `since`, or are gone.
+  };
+  // Waits for changes after `since` (of another lead: everything is new), `max` at most.
+  // kUnavailable: the lead ends.
+  Result<Changes> AwaitChanges(const Moment& since, std::chrono::milliseconds max);
+
  private:
   using Clock = MasterOptions::Clock;
   struct Told {
@@ -284,10 +297,12 @@ class Master {
   std::map<std::string, master::v1::Host> host_records_;
   // Since when a host with nodes is not there.
   std::map<std::string, Clock::time_point> absent_since_;
-  Clock::time_point next_look_;   // At everything.
-  Clock::time_point next_try_;    // To read what is uncertain.
-  Clock::time_point lead_begun_;  // The last beat that was made.
-  std::set<uint32_t> touched_;    // To be looked at by the loop.
+  Clock::time_point next_look_;              // At everything.
+  Clock::time_point next_try_;               // To read what is uncertain.
+  Clock::time_point lead_begun_;             // The last beat that was made.
+  std::set<uint32_t> touched_;               // To be looked at by the loop.
+  std::map<uint32_t, uint64_t> changed_at_;  // When the loop has looked, of changes_.
+  uint64_t changes_ = 0;
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> abandoned_;                       // To be deleted.

@@ -30,6 +30,8 @@ class SingleHost {
 
   const std::shared_ptr<Clusters>& clusters() { return clusters_; }
   Master& master() { return *master_; }
+  // As Master's: to be called before those who wait are waited for.
+  void EndWaits() { master_->EndWaits(); }
   HostNodes& nodes() { return local_->nodes(); }
 
  private:
