@@ -14,6 +14,12 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddDefinitionCommands(tool);
   AddClusterHostCommands(tool);
   AddExecCommand(tool);
+  AddUserCommands(tool);
+  AddGroupCommands(tool);
+  AddQuotaCommands(tool);
+  AddTokenCommands(tool);
+  AddCreditCommands(tool);
+  AddAuditCommand(tool);
   return tool.Run(argc, argv);
 }
 
