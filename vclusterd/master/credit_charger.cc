@@ -44,6 +44,7 @@ bool AnyWanted(const master::v1::Vcluster& record) {
 
 CreditCharger::~CreditCharger() {
   if (!thread_.joinable()) return;
+  closing_ = true;
   thread_.request_stop();
   thread_.join();
 }
@@ -127,6 +128,7 @@ Status CreditCharger::Charge(int64_t now_ms) {
   CreditBook& credits = users_.credits();
   Status charged = Ok();
   for (const CreditMeter::Due& due : meter_.Ended(now_ms)) {
+    if (closing_) break;  // Who leads next goes on: what is charged already, he charges not again.
     const auto result = credits.Charge(due.uid, due.hour, due.use, credits.prices());
     if (!result.ok()) {
       // One damaged record is not in the way of all others.
@@ -150,6 +152,7 @@ Status CreditCharger::StopWhoHasNothing() {
            users_.credits().VerdictInForce(record.owner_uid()) == CreditVerdict::kStop;
   };
   for (const VclusterView& view : master_.All(has_nothing)) {
+    if (closing_) break;
     const master::v1::Vcluster& record = view.vcluster->record;
     const std::string why = users_.CreditNotice(record.owner_uid());
     if (why.empty()) continue;  // He has got some meanwhile.

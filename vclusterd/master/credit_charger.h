@@ -10,6 +10,7 @@
 // Thread-safe. Lock order: mutex_ comes before the master's and the books'.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -48,7 +49,8 @@ class CreditCharger {
   records::RecordStore& store_;
   Master& master_;
   Users& users_;
-  std::mutex mutex_;  // Guards what follows, but for thread_.
+  std::atomic<bool> closing_ = false;  // A look under way ends soon.
+  std::mutex mutex_;                   // Guards what follows, but for thread_.
   bool taken_over_ = false;
   CreditMeter meter_;
   std::optional<std::string> written_;  // As it is in the store.
