@@ -57,7 +57,6 @@ class Tool {
 
   Console& console() { return console_; }
   bool json() const { return json_; }
-  Daemon daemon() const { return daemon_; }
   const std::vector<std::string>& trailing() const { return trailing_; }
   // The whole command line, for an image's lineage.
   const std::string& command_line() const { return command_line_; }

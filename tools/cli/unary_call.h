@@ -12,15 +12,16 @@ namespace strata::tools {
 
 // `method` is a call of a service's stub, as &imaged::v1::ImageService::Stub::Show.
 template <typename Stub, typename Request, typename Response>
-Result<Response> Ask(Tool& tool,
-                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                     const Request& request) {
+Result<Response> AskDaemon(Tool& tool, Daemon daemon,
+                           grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
+                           const Request& request) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
   Response response;
   Stub stub(channel);
   const grpc::Status status = (stub.*method)(call.context(), request, &response);
-  if (!status.ok()) return CallError(status, tool.daemon());
+  if (!status.ok()) return CallError(status, daemon);
   return response;
 }
 

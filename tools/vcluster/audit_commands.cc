@@ -3,9 +3,7 @@
 
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
-#include "tools/cli/unary_call.h"
-#include "tools/vcluster/vcluster.h"
-#include "vclusterd/api/accounts.grpc.pb.h"
+#include "tools/vcluster/account_commands.h"
 #include "vclusterd/definition/units.h"
 
 namespace strata::tools {

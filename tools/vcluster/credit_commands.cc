@@ -5,10 +5,8 @@
 #include "common/thousandths.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
-#include "tools/cli/unary_call.h"
+#include "tools/vcluster/account_commands.h"
 #include "tools/vcluster/account_words.h"
-#include "tools/vcluster/vcluster.h"
-#include "vclusterd/api/accounts.grpc.pb.h"
 
 namespace strata::tools {
 namespace {

@@ -5,11 +5,9 @@
 #include "common/printable.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
-#include "tools/cli/unary_call.h"
+#include "tools/vcluster/account_commands.h"
 #include "tools/vcluster/account_words.h"
 #include "tools/vcluster/roster.h"
-#include "tools/vcluster/vcluster.h"
-#include "vclusterd/api/accounts.grpc.pb.h"
 
 namespace strata::tools {
 namespace {
@@ -133,7 +131,7 @@ Result<People> AddMissing(Tool& tool, const std::vector<RosterEntry>& roster) {
     if (status.ok()) ++added;
     // Also a user of the host, who needs none.
     if (!status.ok() && status.error_code() != grpc::StatusCode::ALREADY_EXISTS) {
-      return CallError(status, tool.daemon()).Wrap("user '" + Printable(entry.user, 64) + "'");
+      return CallError(status, Daemon::kVclusterd).Wrap("user '" + Printable(entry.user, 64) + "'");
     }
     users.push_back(entry.user);
   }

@@ -4,9 +4,7 @@
 #include "common/printable.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
-#include "tools/cli/unary_call.h"
-#include "tools/vcluster/vcluster.h"
-#include "vclusterd/api/accounts.grpc.pb.h"
+#include "tools/vcluster/account_commands.h"
 
 namespace strata::tools {
 namespace {

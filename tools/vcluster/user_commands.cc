@@ -7,10 +7,8 @@
 #include "tools/cli/human.h"
 #include "tools/cli/password.h"
 #include "tools/cli/table.h"
-#include "tools/cli/unary_call.h"
+#include "tools/vcluster/account_commands.h"
 #include "tools/vcluster/account_words.h"
-#include "tools/vcluster/vcluster.h"
-#include "vclusterd/api/accounts.grpc.pb.h"
 
 namespace strata::tools {
 namespace {

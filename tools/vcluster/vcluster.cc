@@ -1,5 +1,7 @@
 #include "tools/vcluster/vcluster.h"
 
+#include "tools/vcluster/account_commands.h"
+
 namespace strata::tools {
 
 int VclusterMain(int argc, const char* const* argv, Console& console) {

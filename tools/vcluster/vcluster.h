@@ -15,13 +15,6 @@ void AddStateCommands(Tool& tool);        // list, start, stop, delete
 void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
 void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, why
 void AddExecCommand(Tool& tool);
-// Of accounts (vclusterd/api/accounts.proto).
-void AddUserCommands(Tool& tool);
-void AddGroupCommands(Tool& tool);
-void AddQuotaCommands(Tool& tool);
-void AddTokenCommands(Tool& tool);
-void AddCreditCommands(Tool& tool);
-void AddAuditCommand(Tool& tool);
 
 // The text of a Vcluster file; "-": of standard input.
 Result<std::string> ReadDefinitionFile(const std::string& path);
