@@ -33,6 +33,19 @@ code=0
 on "$other" vcluster list 2>"$root/refused" || code=$?
 [ $code = 6 ] && grep -q "host '$leader' leads" "$root/refused" || die "the other one says: $(cat "$root/refused")"
 
+echo "== every master answers about accounts, and changes them"
+on "$other" vcluster user add alice --real-name 'Alice Doe' >/dev/null
+knows_alice() { vc user show alice 2>/dev/null | grep -q 'Alice Doe'; }
+await knows_alice || die "the leader does not know who was added at the other master"
+vc quota set --user alice nodes=4 >/dev/null
+limit_of_alice() { on "$other" vcluster quota show --user alice --json | jq -r .limits.nodes; }
+knows_limit() { [ "$(limit_of_alice)" = 4 ]; }
+await knows_limit || die "the other master does not know a limit that was set at the leader"
+used() { on "$1" vcluster quota show --user alice --json | jq -r '.effective[0].used'; }
+[ "$(used "$leader")" = 0 ] || die "the leader does not say what is used"
+[ "$(used "$other")" = null ] || die "the other master says what is used, which it cannot know"
+on "$other" vcluster user delete alice >/dev/null
+
 cat >"$root/lab.yaml" <<'YAML'
 name: lab
 image: tiny

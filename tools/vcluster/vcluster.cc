@@ -1,5 +1,7 @@
 #include "tools/vcluster/vcluster.h"
 
+#include "tools/vcluster/account_commands.h"
+
 namespace strata::tools {
 
 int VclusterMain(int argc, const char* const* argv, Console& console) {
@@ -15,6 +17,12 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddClusterHostCommands(tool);
   AddTemplateCommands(tool);
   AddExecCommand(tool);
+  AddUserCommands(tool);
+  AddGroupCommands(tool);
+  AddQuotaCommands(tool);
+  AddTokenCommands(tool);
+  AddCreditCommands(tool);
+  AddAuditCommand(tool);
   return tool.Run(argc, argv);
 }
 

@@ -2,15 +2,18 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "common/thousandths.h"
 #include "vclusterd/master/user_names.h"
 
 namespace strata::vcluster {
 namespace {
 
 constexpr std::chrono::minutes kHouseEvery(5);
+constexpr MilliCredits kWarnedPart = 5;  // Of the initial balance.
 
-UserOptions OptionsFor(HostPasswords* passwords) {
+UserOptions OptionsFor(HostPasswords* passwords, CreditOptions credits) {
   UserOptions options;
+  options.credits = std::move(credits);
   options.accounts.host_uid = HostUid;
   options.accounts.host_name = HostUserName;
   if (passwords != nullptr) {
@@ -27,6 +30,33 @@ UserOptions OptionsFor(HostPasswords* passwords) {
 
 }  // namespace
 
+Result<CreditOptions> CreditOptionsOf(const Settings& settings) {
+  CreditOptions credits;
+  ASSIGN_OR_RETURN(credits.prices, ParsePrices(settings.credit_prices), "--credit-prices");
+  ASSIGN_OR_RETURN(credits.initial, ParseThousandths(settings.credit_initial), "--credit-initial");
+  std::string_view rest = settings.credit_warn;
+  while (!rest.empty()) {
+    const std::string_view amount = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), amount.size() + 1));
+    ASSIGN_OR_RETURN(credits.thresholds.emplace_back(), ParseThousandths(amount), "--credit-warn");
+  }
+  if (settings.credit_warn.empty() && credits.initial > 0) {
+    credits.thresholds = {credits.initial / kWarnedPart};
+  }
+  return credits;
+}
+
+UserCallsContext UserCallsOf(HostUsers& host, ClustersSource clusters) {
+  UserCallsContext context;
+  context.users = &host.users();
+  context.charged = !host.users().credits().prices().IsNothing();
+  context.used = [clusters = std::move(clusters)] {
+    const auto leading = clusters();
+    return leading.ok() ? std::optional((*leading)->Used()) : std::nullopt;
+  };
+  return context;
+}
+
 Result<std::unique_ptr<HostUsers>> HostUsers::Open(const Settings& settings,
                                                    records::RecordStore& store) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
@@ -36,9 +66,12 @@ Result<std::unique_ptr<HostUsers>> HostUsers::Open(const Settings& settings,
     passwords.program = programs + "/strata-pam-check";
     host->passwords_ = std::make_unique<HostPasswords>(passwords);
   }
+  ASSIGN_OR_RETURN(CreditOptions credits, CreditOptionsOf(settings));
   const std::string audit = settings.state_dir + "/vclusterd/audit";
   RETURN_IF_ERROR(MakeDirectories(audit, 0700));
-  ASSIGN_OR_RETURN(host->users_, Users::Open(store, audit, OptionsFor(host->passwords_.get())));
+  ASSIGN_OR_RETURN(
+      host->users_,
+      Users::Open(store, audit, OptionsFor(host->passwords_.get(), std::move(credits))));
   RETURN_IF_ERROR(
       store.Follow([users = host->users_.get()](const std::vector<records::RecordChange>& changes) {
         users->Apply(changes);

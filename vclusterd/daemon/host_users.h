@@ -10,10 +10,15 @@
 #include "common/records/record_store.h"
 #include "common/result.h"
 #include "vclusterd/daemon/settings.h"
+#include "vclusterd/service/user_calls.h"
+#include "vclusterd/service/vcluster_service.h"
 #include "vclusterd/users/pam_check.h"
 #include "vclusterd/users/users.h"
 
 namespace strata::vcluster {
+
+// What the flags say of credits. kInvalidArgument names the flag.
+Result<CreditOptions> CreditOptionsOf(const Settings& settings);
 
 class HostUsers {
  public:
@@ -35,5 +40,9 @@ class HostUsers {
   std::condition_variable_any wake_;
   std::jthread thread_;  // Last.
 };
+
+// For UserService: with what Vclusters demand, where `clusters` has a master that leads. `host`
+// must outlive the result.
+UserCallsContext UserCallsOf(HostUsers& host, ClustersSource clusters);
 
 }  // namespace strata::vcluster

@@ -46,6 +46,16 @@ void AddUsers(CLI::App& app, Settings& settings) {
   app.add_flag("--pam", settings.pam,
                "Users of this host sign in with the passwords that they have here (PAM, service "
                "\"strata\")");
+  CLI::Option* prices = app.add_option(
+      "--credit-prices", settings.credit_prices,
+      "Charge each hour of use: cpu-hour=AMOUNT,gib-hour=AMOUNT,node-hour=AMOUNT, or some of "
+      "them, in credits (docs/users.md); the same for all masters");
+  app.add_option("--credit-initial", settings.credit_initial, "Credits that every user begins with")
+      ->needs(prices)
+      ->capture_default_str();
+  app.add_option("--credit-warn", settings.credit_warn,
+                 "AMOUNT[,AMOUNT…]: who has less is warned (a fifth of --credit-initial)")
+      ->needs(prices);
 }
 
 void AddRest(CLI::App& app, Settings& settings) {

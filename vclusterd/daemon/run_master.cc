@@ -7,12 +7,14 @@
 #include "vclusterd/daemon/host_users.h"
 #include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
+#include "vclusterd/master/credit_charger.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/remote/master_service.h"
 #include "vclusterd/remote/membership.h"
 #include "vclusterd/service/class_service.h"
+#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -40,8 +42,9 @@ Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings
 // What there is while this master leads.
 class Lead {
  public:
-  Lead(HostSessionsOptions options, Membership& membership, Users& users)
-      : options_(options), membership_(membership), users_(users) {}
+  Lead(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
+       Users& users)
+      : options_(options), membership_(membership), store_(store), users_(users) {}
 
   void Won(Master& master) {
     auto sessions =
@@ -49,6 +52,10 @@ class Lead {
     auto clusters = Lend(std::make_unique<Clusters>(master, users_), &clusters_back_);
     auto classes = Classes::Open(master, clusters, users_);
     if (!classes.ok()) LOG_ERROR("no classes: " + classes.error().message());
+    if (!users_.credits().prices().IsNothing()) {
+      charger_ = std::make_unique<CreditCharger>(store_, master, users_);
+      charger_->Start();
+    }
     const std::lock_guard lock(mutex_);
     sessions_ = std::move(sessions);
     clusters_ = std::move(clusters);
@@ -57,6 +64,7 @@ class Lead {
 
   // Waits for calls that still use the master: they end, because it has been told to.
   void Lost(Master& master) {
+    charger_.reset();
     std::shared_ptr<Classes> classes;
     {
       const std::lock_guard lock(mutex_);
@@ -97,8 +105,10 @@ class Lead {
 
   const HostSessionsOptions options_;
   Membership& membership_;
+  records::RecordStore& store_;
   Users& users_;
-  std::future<void> sessions_back_;  // Of the thread of Leadership.
+  std::unique_ptr<CreditCharger> charger_;  // Of the thread of Leadership, as what follows.
+  std::future<void> sessions_back_;
   std::future<void> clusters_back_;
   std::mutex mutex_;  // Guards what follows.
   std::shared_ptr<HostSessions> sessions_;
@@ -117,7 +127,7 @@ Status RunMaster(const Settings& settings) {
   sessions.lost_after = std::chrono::milliseconds(settings.host_lost_ms);
   sessions.report_every = sessions.lost_after / 7;
   ASSIGN_OR_RETURN(const auto host_users, HostUsers::Open(settings, *store));
-  Lead lead(sessions, *membership, host_users->users());
+  Lead lead(sessions, *membership, *store, host_users->users());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
@@ -163,6 +173,7 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeVclusterService(clusters, caller));
         services.push_back(MakeTemplateService(classes, caller));
         services.push_back(MakeClassService(classes, caller));
+        services.push_back(MakeUserService(UserCallsOf(*host_users, clusters), caller));
         return services;
       }));
   // Last: from here on until its Shutdown it asks the leadership.

@@ -9,6 +9,7 @@
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/upgrade.h"
 #include "vclusterd/service/class_service.h"
+#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -58,6 +59,7 @@ Status RunSingleHost(const Settings& settings) {
         services.push_back(MakeVclusterService(clusters, caller));
         services.push_back(MakeTemplateService(class_source, caller));
         services.push_back(MakeClassService(class_source, caller));
+        services.push_back(MakeUserService(UserCallsOf(*users, clusters), caller));
         return services;
       }));
   ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));

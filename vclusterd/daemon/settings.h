@@ -24,6 +24,9 @@ struct Settings {
   uint64_t volume_size = 0;
   uint32_t record_starts_s = 20;
   bool pam = false;
+  std::string credit_prices;  // As ParsePrices reads them; empty: hours are not charged.
+  std::string credit_initial = "0";
+  std::string credit_warn;  // "20,5"; empty: a fifth of the initial balance.
   bool down = false;
   // Of a cluster of hosts.
   std::string listen;   // "10.0.0.1:7445"

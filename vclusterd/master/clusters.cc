@@ -169,6 +169,10 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   view.cloned_from = record.cloned_from();
   view.description = vcluster.definition.description;
   view.notice = seen.notice;
+  const std::string credits = users_.CreditNotice(record.owner_uid());
+  if (view.notice != credits && !credits.empty()) {
+    view.notice += (view.notice.empty() ? "" : "; ") + credits;
+  }
   for (const master::v1::Node& node : record.nodes()) {
     const auto status = states.find(node.index());
     const host::v1::NodeStatus* told = status == states.end() ? nullptr : &status->second;
@@ -302,6 +306,14 @@ Result<std::string> Clusters::Why(const Caller& caller, const std::string& node)
     text += "last moved because " + vcluster.record.last_problem() + "\n";
   }
   return text;
+}
+
+std::map<uint32_t, QuotaAmounts> Clusters::Used() {
+  std::map<uint32_t, QuotaAmounts> used;
+  for (const VclusterView& view : master_.All()) {
+    used[view.vcluster->record.owner_uid()] += DemandOf(*view.vcluster).amounts;
+  }
+  return used;
 }
 
 Result<Definition> Clusters::Export(const Caller& caller, const std::string& name) {

@@ -148,6 +148,9 @@ class Clusters {
   // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
   Result<std::string> Why(const Caller& caller, const std::string& node);
 
+  // What the Vclusters of each owner demand; asks for no right.
+  std::map<uint32_t, QuotaAmounts> Used();
+
   // The definition as it is now.
   Result<Definition> Export(const Caller& caller, const std::string& name);
 

@@ -27,6 +27,7 @@ std::string LimitKey(Resource resource) {
 
 QuotaDemand& QuotaDemand::operator+=(const QuotaDemand& other) {
   amounts += other.amounts;
+  starts += other.starts;
   for (size_t i = 0; i < kResources; ++i) {
     if (unlimited[i].empty()) unlimited[i] = other.unlimited[i];
   }
@@ -34,11 +35,25 @@ QuotaDemand& QuotaDemand::operator+=(const QuotaDemand& other) {
 }
 
 bool QuotaDemand::IsNothing() const {
+  if (starts != 0) return false;
   for (size_t i = 0; i < kResources; ++i) {
     if (amounts[static_cast<Resource>(i)] != 0 || !unlimited[i].empty()) return false;
   }
   return true;
 }
+
+namespace {
+
+uint32_t StartsIn(const Vcluster* before, const Vcluster& after) {
+  uint32_t starts = 0;
+  for (const master::v1::Node& node : after.record.nodes()) {
+    const master::v1::Node* was = before == nullptr ? nullptr : before->FindNode(node.index());
+    if (node.wanted() && !node.leaving() && (was == nullptr || !was->wanted())) ++starts;
+  }
+  return starts;
+}
+
+}  // namespace
 
 QuotaDemand DemandOf(const Vcluster& vcluster) {
   QuotaDemand demand;
@@ -65,6 +80,7 @@ QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after) {
   QuotaDemand growth;
   if (after.record.phase() == master::v1::DELETING) return growth;
   growth = DemandOf(after);
+  growth.starts = StartsIn(before, after);
   if (before == nullptr) return growth;
   const QuotaDemand had = DemandOf(*before);
   for (size_t i = 0; i < kResources; ++i) {
@@ -77,6 +93,7 @@ QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after) {
 
 Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
                   const QuotasUsed& used) {
+  if (asked.starts > 0) RETURN_IF_ERROR(users.CheckCredits(uid));
   QuotaUsage usage;
   usage.own = used(uid);
   usage.of_group = [&](uint32_t group) {

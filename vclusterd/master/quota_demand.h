@@ -1,6 +1,6 @@
 // What Vclusters may use at most, as the quotas of their owners count it (vclusterd/users/quota.h):
-// every node that should exist, running or not, with its limits; so a start is never refused. Pure,
-// but for CheckQuota.
+// every node that should exist, running or not, with its limits; so no limit refuses a start. Who
+// has used his credits up starts nothing. Pure, but for CheckQuota.
 //
 // Images are imaged's, and are not counted here.
 #pragma once
@@ -20,6 +20,7 @@ struct QuotaDemand {
   QuotaAmounts amounts;
   // By resource, a role whose nodes have no limit of it; empty: all have one.
   std::array<std::string, kResources> unlimited;
+  uint32_t starts = 0;  // Nodes that should run and should not before; of a growth only.
 
   QuotaDemand& operator+=(const QuotaDemand& other);
   bool IsNothing() const;
@@ -33,7 +34,8 @@ QuotaDemand DemandOf(const Vcluster& vcluster);
 QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after);
 
 // Against the limits of the owner and his groups. kResourceExhausted says whose limit is in the
-// way; kInvalidArgument: a limit counts for him, and a role leaves the resource without one.
+// way, or that his credits are used up and nodes would start; kInvalidArgument: a limit counts for
+// him, and a role leaves the resource without one.
 Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
                   const QuotasUsed& used);
 

@@ -48,11 +48,16 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
   ASSIGN_OR_RETURN(host->master_, Master::Open(options, store));
   host->local_->Join(kSingleHostName, *host->master_);
   host->clusters_ = std::make_shared<Clusters>(*host->master_, users);
+  if (!users.credits().prices().IsNothing()) {
+    host->charger_ = std::make_unique<CreditCharger>(store, *host->master_, users);
+    host->charger_->Start();
+  }
   return host;
 }
 
 SingleHost::~SingleHost() {
   clusters_.reset();
+  charger_.reset();
   if (local_ != nullptr) local_->Leave();
   master_.reset();
 }

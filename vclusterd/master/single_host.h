@@ -9,6 +9,7 @@
 #include "imaged/client/host_image_client.h"
 #include "vclusterd/host/host_config.h"
 #include "vclusterd/master/clusters.h"
+#include "vclusterd/master/credit_charger.h"
 #include "vclusterd/master/local_host.h"
 #include "vclusterd/master/master.h"
 #include "vclusterd/users/users.h"
@@ -38,6 +39,7 @@ class SingleHost {
   SingleHost() = default;
   std::shared_ptr<LocalHost> local_;
   std::unique_ptr<Master> master_;
+  std::unique_ptr<CreditCharger> charger_;  // Null: hours are not charged.
   std::shared_ptr<Clusters> clusters_;
 };
 

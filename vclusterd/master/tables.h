@@ -20,6 +20,7 @@ inline constexpr records::Table kStudentsTable{"students"};    // UID/NAME/USER
 inline constexpr char kLeaderKey[] = "leader";      // Leader
 inline constexpr char kBeatKey[] = "beat";          // Moved on as long as he leads.
 inline constexpr char kCountersKey[] = "counters";  // Counters
+inline constexpr char kCreditMeterKey[] = "credit-meter";
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {

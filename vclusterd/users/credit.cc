@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdio>
 
+#include "common/thousandths.h"
+
 namespace strata::vcluster {
 
 Status CheckPrices(const Prices& prices) {
@@ -14,6 +16,27 @@ Status CheckPrices(const Prices& prices) {
     }
   }
   return Ok();
+}
+
+Result<Prices> ParsePrices(std::string_view text) {
+  Prices prices;
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+    const size_t equals = item.find('=');
+    const std::string_view name = item.substr(0, equals);
+    MilliCredits* price = name == "cpu-hour"    ? &prices.cpu_hour
+                          : name == "gib-hour"  ? &prices.gib_hour
+                          : name == "node-hour" ? &prices.node_hour
+                                                : nullptr;
+    if (price == nullptr || equals == std::string_view::npos) {
+      return Error(Code::kInvalidArgument,
+                   "prices are cpu-hour=AMOUNT,gib-hour=AMOUNT,node-hour=AMOUNT, or some of them");
+    }
+    ASSIGN_OR_RETURN(*price, ParseThousandths(item.substr(equals + 1)));
+  }
+  RETURN_IF_ERROR(CheckPrices(prices));
+  return prices;
 }
 
 MilliCredits CostOf(const HourUse& use, const Prices& prices) {
@@ -54,14 +77,6 @@ std::string MonthOf(int64_t unix_ms) {
   return text;
 }
 
-std::string InCredits(MilliCredits amount) {
-  const bool is_negative = amount < 0;
-  const uint64_t size = is_negative ? 0 - static_cast<uint64_t>(amount) : amount;
-  char text[32];
-  std::snprintf(text, sizeof(text), "%s%llu.%03llu", is_negative ? "-" : "",
-                static_cast<unsigned long long>(size / 1000),
-                static_cast<unsigned long long>(size % 1000));
-  return text;
-}
+std::string InCredits(MilliCredits amount) { return ThousandthsText(amount); }
 
 }  // namespace strata::vcluster

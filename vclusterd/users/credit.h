@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/result.h"
@@ -21,9 +22,12 @@ struct Prices {
   MilliCredits cpu_hour = 0;   // Of one core.
   MilliCredits gib_hour = 0;   // Of memory.
   MilliCredits node_hour = 0;  // Of a running node, whatever its size.
+  bool IsNothing() const { return cpu_hour == 0 && gib_hour == 0 && node_hour == 0; }
 };
 // kInvalidArgument unless each is 0 to kPriceMax.
 Status CheckPrices(const Prices& prices);
+// "cpu-hour=1,gib-hour=0.5,node-hour=0.1", or some of them. Empty: nothing costs anything.
+Result<Prices> ParsePrices(std::string_view text);
 
 // What a user's nodes had within one hour.
 struct HourUse {

@@ -90,6 +90,10 @@ CreditVerdict CreditBook::Verdict(uint32_t uid) const {
   return VerdictOf(Balance(uid), options_.thresholds);
 }
 
+CreditVerdict CreditBook::VerdictInForce(uint32_t uid) const {
+  return uid == 0 || options_.prices.IsNothing() ? CreditVerdict::kGo : Verdict(uid);
+}
+
 Result<std::vector<CreditEntry>> CreditBook::History(uint32_t uid) const {
   std::vector<CreditEntry> entries;
   const Status scanned = store_.Scan(

@@ -31,6 +31,7 @@ inline constexpr size_t kApplicationsKept = 50;
 inline constexpr size_t kCreditMonthsKept = 24;
 
 struct CreditOptions {
+  Prices prices;  // Nothing: hours are not charged, and balances stop nobody.
   MilliCredits initial = 0;
   std::vector<MilliCredits> thresholds;  // Below each of them one is warned once.
 };
@@ -53,6 +54,9 @@ class CreditBook {
   MilliCredits Balance(uint32_t uid) const;
   MilliCredits Budget(uint32_t uid) const;
   CreditVerdict Verdict(uint32_t uid) const;
+  const Prices& prices() const { return options_.prices; }
+  // kGo for everybody where hours are not charged, and for root of the host always.
+  CreditVerdict VerdictInForce(uint32_t uid) const;
   // Of the last months, oldest first.
   Result<std::vector<users::v1::CreditEntry>> History(uint32_t uid) const;
 

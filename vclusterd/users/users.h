@@ -155,6 +155,10 @@ class Users {
   Status SetLimits(const Caller& caller, const LimitHolder& holder, const LimitSet& limits,
                    std::optional<uint64_t> revision);
   Status CheckQuota(uint32_t uid, const QuotaAmounts& asked, const QuotaUsage& usage) const;
+  // Whether nodes of his may start. kResourceExhausted: his credits are used up.
+  Status CheckCredits(uint32_t uid) const;
+  // A line about what is left, for who is below a threshold; empty: there is nothing to say.
+  std::string CreditNotice(uint32_t uid) const;
   Result<MilliCredits> GrantCredits(const Caller& caller, uint32_t uid, MilliCredits amount,
                                     const std::string& reason);
   Status SetCreditBudget(const Caller& caller, uint32_t teacher, MilliCredits budget);

@@ -212,6 +212,22 @@ Status Users::CheckQuota(uint32_t uid, const QuotaAmounts& asked, const QuotaUsa
   return quotas_.Check(uid, NameOf(uid), asked, usage);
 }
 
+Status Users::CheckCredits(uint32_t uid) const {
+  if (credits_.VerdictInForce(uid) != CreditVerdict::kStop) return Ok();
+  return Error(Code::kResourceExhausted, "the credits of " + NameOf(uid) + " are used up (" +
+                                             InCredits(credits_.Balance(uid)) +
+                                             "): ask for more with: vcluster credit apply");
+}
+
+std::string Users::CreditNotice(uint32_t uid) const {
+  const CreditVerdict verdict = credits_.VerdictInForce(uid);
+  if (verdict == CreditVerdict::kGo) return {};
+  const std::string left = InCredits(credits_.Balance(uid));
+  return verdict == CreditVerdict::kStop
+             ? "the credits of " + NameOf(uid) + " are used up (vcluster credit apply)"
+             : NameOf(uid) + " has " + left + " credits left (vcluster credit apply)";
+}
+
 Result<MilliCredits> Users::GrantCredits(const Caller& caller, uint32_t uid, MilliCredits amount,
                                          const std::string& reason) {
   return Perform(caller, Operation::kCreditGrant, AccountTarget(uid),

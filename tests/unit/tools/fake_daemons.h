@@ -93,13 +93,16 @@ class ToolTest : public testing::Test {
  protected:
   ToolTest() : directory_(*TemporaryDirectory::Create("/tmp", "strata-tools-test.")) {}
 
-  ~ToolTest() override {
-    if (server_) server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
-  }
+  ~ToolTest() override { Stop(); }
 
   std::string path(const std::string& name) const { return directory_.path() + "/" + name; }
   std::string socket() const { return path("daemon.sock"); }
 
+  // Serve may be called again, for another service.
+  void Stop() {
+    if (server_) server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    server_.reset();
+  }
   void Serve(grpc::Service& service) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket(), grpc::InsecureServerCredentials());

@@ -20,9 +20,10 @@ inline const Caller kBob = CallerWith(64002);
 class TestUsers {
  public:
   // `store` must outlive this.
-  explicit TestUsers(records::RecordStore& store)
+  explicit TestUsers(records::RecordStore& store, CreditOptions credits = {})
       : store_(store), dir_(TemporaryDirectory::Create("/tmp", "strata-users.").value()) {
     UserOptions options;
+    options.credits = std::move(credits);
     options.hash_cost = {.memory_kib = 64, .passes = 1, .lanes = 1};
     auto users = Users::Open(store, dir_.path(), std::move(options));
     EXPECT_TRUE(users.ok()) << users.error().message();
