@@ -14,6 +14,7 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddDefinitionCommands(tool);
   AddClusterHostCommands(tool);
   AddExecCommand(tool);
+  AddJobCommands(tool);
   return tool.Run(argc, argv);
 }
 

@@ -15,6 +15,7 @@ void AddStateCommands(Tool& tool);        // list, start, stop, delete
 void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
 void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, why
 void AddExecCommand(Tool& tool);
+void AddJobCommands(Tool& tool);  // run, job …
 
 // The text of a Vcluster file; "-": of standard input.
 Result<std::string> ReadDefinitionFile(const std::string& path);

@@ -11,6 +11,7 @@
 #include "vclusterd/master/tables.h"
 #include "vclusterd/remote/master_service.h"
 #include "vclusterd/remote/membership.h"
+#include "vclusterd/service/job_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -141,6 +142,7 @@ Status RunMaster(const Settings& settings) {
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
         services.push_back(MakeVclusterService(clusters, caller));
+        services.push_back(MakeJobService(clusters, caller));
         return services;
       }));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);

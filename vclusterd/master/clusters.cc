@@ -224,6 +224,14 @@ Result<std::vector<ClusterView>> Clusters::List(const Caller& caller, const std:
   return views;
 }
 
+Result<VclusterPtr> Clusters::FindForCommands(const Caller& caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterExec, name));
+  if (found.index.has_value()) {
+    return Error(Code::kInvalidArgument, "'" + name + "' is a node: name its Vcluster");
+  }
+  return found.view.vcluster;
+}
+
 Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,
                                      const std::string& node) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, operation, node));
