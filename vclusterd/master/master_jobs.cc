@@ -35,13 +35,14 @@ Status Master::LoadJobs() {
     return Error(Code::kCorrupt, "the record of the last job's number cannot be read");
   }
   last_job_ = read.last_number();
-  return store_.Scan(kJobsTable, "", [&](const std::string& key, const std::string& value) {
+  const auto load = [&](const std::string& key, const std::string& value) -> Status {
     RETURN_IF_ERROR(jobs_.Load(key, value));
     const uint32_t number = static_cast<uint32_t>(std::stoul(key));
     last_job_ = std::max(last_job_, number);
     if (jobs_.Find(number)->phase() != jobs::v1::DONE) jobs_.SetDue(number, 0);
     return Ok();
-  });
+  };
+  return store_.Scan(kJobsTable, "", load);
 }
 
 Status Master::ReadJobAgain(uint32_t number) {
