@@ -49,8 +49,8 @@ class Jobs {
   // what each attempt wrote, after its end. Either answers false to end it.
   using OnJob = std::function<bool(const JobView&)>;
   using OnOutput = std::function<bool(const JobOutput&)>;
-  Status Watch(const Caller& caller, const std::string& job, const OnJob& changed, const OnOutput& output,
-               const CancelToken& cancel);
+  Status Watch(const Caller& caller, const std::string& job, const OnJob& changed,
+               const OnOutput& output, const CancelToken& cancel);
   // Of runs that have written something; empty `task`, `node`: of all.
   Status Outputs(const Caller& caller, const std::string& job, const std::string& task,
                  const std::string& node, const OnOutput& output);

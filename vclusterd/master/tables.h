@@ -23,8 +23,8 @@ inline constexpr char kJobCounterKey[] = "jobs";    // Counters, of jobs.
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable,
-                                        kJobsTable, kJobOutputsTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable, kJobsTable,
+                                        kJobOutputsTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }
