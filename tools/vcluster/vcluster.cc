@@ -23,6 +23,7 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddTokenCommands(tool);
   AddCreditCommands(tool);
   AddAuditCommand(tool);
+  AddJobCommands(tool);
   return tool.Run(argc, argv);
 }
 

@@ -20,6 +20,7 @@ void AddTemplateCommands(Tool& tool);  // save; template list, show, share, dele
 // create --template; template_commands.cc
 Result<int> CreateFromTemplate(Tool& tool, const std::string& name, const std::string& from,
                                uint32_t count, const std::string& driver);
+void AddJobCommands(Tool& tool);  // run, job …
 
 // The text of a Vcluster file; "-": of standard input.
 Result<std::string> ReadDefinitionFile(const std::string& path);

@@ -15,6 +15,7 @@
 #include "vclusterd/remote/membership.h"
 #include "vclusterd/service/class_service.h"
 #include "vclusterd/service/user_service.h"
+#include "vclusterd/service/job_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -174,6 +175,7 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeTemplateService(classes, caller));
         services.push_back(MakeClassService(classes, caller));
         services.push_back(MakeUserService(UserCallsOf(*host_users, clusters), caller));
+        services.push_back(MakeJobService(clusters, caller));
         return services;
       }));
   // Last: from here on until its Shutdown it asks the leadership.

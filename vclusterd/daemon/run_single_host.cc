@@ -10,6 +10,7 @@
 #include "vclusterd/master/upgrade.h"
 #include "vclusterd/service/class_service.h"
 #include "vclusterd/service/user_service.h"
+#include "vclusterd/service/job_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -60,6 +61,7 @@ Status RunSingleHost(const Settings& settings) {
         services.push_back(MakeTemplateService(class_source, caller));
         services.push_back(MakeClassService(class_source, caller));
         services.push_back(MakeUserService(UserCallsOf(*users, clusters), caller));
+        services.push_back(MakeJobService(clusters, caller));
         return services;
       }));
   ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));

@@ -16,6 +16,15 @@ std::string PlaceText(const std::string& file_name, Position at) {
   return file_name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
 }
 
+Result<Value> ReadYamlOrJson(std::string_view text, const std::string& file_name) {
+  Result<Value> root = ReadYaml(text, file_name);
+  if (root.ok()) return root;
+  // yaml-cpp lacks a corner of JSON: characters beyond U+FFFF as two \u. Faults in such a file are
+  // told without their lines.
+  Result<Value> json = ReadJson(text);
+  return json.ok() ? std::move(json) : std::move(root);
+}
+
 bool TreeBuilder::KeyIsDue() const {
   return !open_.empty() && open_.back().value.kind == Value::Kind::kMap && !open_.back().key;
 }

@@ -54,6 +54,9 @@ Result<Value> ReadYaml(std::string_view text, const std::string& file_name);
 // Positions are not known. kInvalidArgument.
 Result<Value> ReadJson(std::string_view text);
 
+// As ReadYaml; what yaml-cpp lacks of JSON is read too, then without positions.
+Result<Value> ReadYamlOrJson(std::string_view text, const std::string& file_name);
+
 // Makes a tree of what a parser reports, within the limits above. The first fault stays, and all
 // that comes after it is ignored.
 class TreeBuilder {

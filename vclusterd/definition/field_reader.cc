@@ -64,6 +64,12 @@ std::string_view MeantBy(std::string_view key, const std::vector<std::string_vie
       {"healthcheck", "ready"},
       {"hostname", "name"},
       {"run", "command"},
+      {"command", "run"},
+      {"cmd", "run"},
+      {"script", "run"},
+      {"needs", "after"},
+      {"role", "on"},
+      {"workdir", "directory"},
       {"master", "roles: {master: …}"},
       {"driver", "roles: {driver: …}"},
       {"worker", "roles: {worker: …}"},
@@ -111,8 +117,8 @@ Subject SubjectOf(std::string_view model) {
 
 }  // namespace
 
-FieldReader::FieldReader(const Value& root, std::string file_name)
-    : root_(root), file_name_(std::move(file_name)) {
+FieldReader::FieldReader(const Value& root, std::string file_name, std::string prefix)
+    : root_(root), file_name_(std::move(file_name)), prefix_(std::move(prefix)) {
   places_[""] = {root.at, ""};
 }
 
@@ -373,7 +379,9 @@ Error FieldReader::ToError() const {
     if (shown == kFaultsShownMax) break;
     if (shown++ > 0) text += "\n";
     text += PlaceText(file_name_, fault.at) + ": ";
-    if (!fault.path.empty()) text += Printable(fault.path, 200) + ": ";
+    const std::string path =
+        fault.path.empty() ? prefix_.substr(0, prefix_.find('.')) : prefix_ + fault.path;
+    if (!path.empty()) text += Printable(path, 200) + ": ";
     text += fault.reason;
   }
   if (sorted.size() > shown) {

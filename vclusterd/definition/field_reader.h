@@ -41,7 +41,8 @@ struct Key {
 
 class FieldReader {
  public:
-  FieldReader(const Value& root, std::string file_name);
+  // `prefix` is put before every path in messages: where the document stands in another.
+  FieldReader(const Value& root, std::string file_name, std::string prefix = {});
 
   Field root() const;
 
@@ -106,6 +107,7 @@ class FieldReader {
 
   const Value& root_;
   const std::string file_name_;
+  const std::string prefix_;
   std::vector<Told> faults_;
   std::set<std::pair<std::string, std::string>> unread_;  // Role and key (SubjectOf).
   std::map<std::string, Known> places_;                   // By model.

@@ -6,15 +6,8 @@
 namespace strata::vcluster {
 
 Result<Definition> ParseDefinition(std::string_view text, const std::string& file_name) {
-  Result<file::Value> root = file::ReadYaml(text, file_name);
-  if (!root.ok()) {
-    // yaml-cpp lacks a corner of JSON: characters beyond U+FFFF as two \u. Faults in such a file
-    // are told without their lines.
-    Result<file::Value> json = file::ReadJson(text);
-    if (!json.ok()) return root.error();
-    root = std::move(json);
-  }
-  return file::ReadDefinition(*root, file_name);
+  ASSIGN_OR_RETURN(const file::Value root, file::ReadYamlOrJson(text, file_name));
+  return file::ReadDefinition(root, file_name);
 }
 
 }  // namespace strata::vcluster

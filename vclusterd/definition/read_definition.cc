@@ -127,8 +127,9 @@ void ReadWithRoles(FieldReader& in, Definition* definition) {
 
 }  // namespace
 
-Result<Definition> ReadDefinition(const Value& root, const std::string& file_name) {
-  FieldReader in(root, file_name);
+Result<Definition> ReadDefinition(const Value& root, const std::string& file_name,
+                                  const std::string& prefix) {
+  FieldReader in(root, file_name, prefix);
   Definition definition;
   if (root.kind != Value::Kind::kMap) {
     in.Fault(in.root(),

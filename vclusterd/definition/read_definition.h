@@ -12,7 +12,8 @@ namespace strata::vcluster::file {
 // The only version so far, of the keys and what they mean. A file may say it, a record must.
 inline constexpr int kDefinitionVersion = 1;
 
-// kInvalidArgument as ParseDefinition.
-Result<Definition> ReadDefinition(const Value& root, const std::string& file_name);
+// kInvalidArgument as ParseDefinition. `prefix` ("create."): where the document stands in another.
+Result<Definition> ReadDefinition(const Value& root, const std::string& file_name,
+                                  const std::string& prefix = {});
 
 }  // namespace strata::vcluster::file

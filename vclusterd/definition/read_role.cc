@@ -5,9 +5,7 @@
 #include "common/printable.h"
 
 namespace strata::vcluster::file {
-namespace {
 
-// A text is for the shell, a list is run as it is.
 void ReadCommand(FieldReader& in, const Field& field, std::vector<std::string>* argv) {
   if (field.value->kind == Value::Kind::kList) {
     in.Texts(field, argv, true);
@@ -25,6 +23,14 @@ void ReadCommand(FieldReader& in, const Field& field, std::vector<std::string>* 
   *argv = {"/bin/sh", "-c", std::move(script)};
 }
 
+void ReadEnv(FieldReader& in, const Field& field, std::map<std::string, std::string>* env) {
+  in.Entries(field, [&](const std::string& name, const Field& value) {
+    in.Text(value, &(*env)[name], true);
+  });
+}
+
+namespace {
+
 void ReadLimits(FieldReader& in, const Field& field, Limits* limits) {
   in.Map(field, {{"cpus", [&](const Field& f) { in.Number(f, &limits->cpus); }},
                  {"memory", [&](const Field& f) { in.Bytes(f, &limits->memory_bytes); }},
@@ -37,12 +43,6 @@ void ReadLimits(FieldReader& in, const Field& field, Limits* limits) {
                  {"processes", [&](const Field& f) { in.Integer(f, &limits->processes); }},
                  {"network", [&](const Field& f) { in.BitRate(f, &limits->network_bits_per_s); }},
                  {"io", [&](const Field& f) { in.Bytes(f, &limits->io_bytes_per_s); }}});
-}
-
-void ReadEnv(FieldReader& in, const Field& field, std::map<std::string, std::string>* env) {
-  in.Entries(field, [&](const std::string& name, const Field& value) {
-    in.Text(value, &(*env)[name], true);
-  });
 }
 
 void ReadHook(FieldReader& in, const Field& field, std::optional<Hook>* out) {

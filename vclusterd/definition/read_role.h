@@ -1,12 +1,18 @@
 // The keys of one role: docs/definition.md, "Roles". Faults are the reader's.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/field_reader.h"
 
 namespace strata::vcluster::file {
+
+// A command: a text is for the shell, a list is run as it is.
+void ReadCommand(FieldReader& in, const Field& field, std::vector<std::string>* argv);
+void ReadEnv(FieldReader& in, const Field& field, std::map<std::string, std::string>* env);
 
 // Keys that may also stand at the top of a file, for all of its roles.
 std::vector<Key> DefaultKeys(FieldReader& in, Role* role);

@@ -205,6 +205,7 @@ Status HostNodes::RemoveNode(Job& job) {
   }
   RETURN_IF_ERROR(life_->Stop(job.id, job.local, job.record, kRemovalGrace));
   RETURN_IF_ERROR(life_->Remove(job.id, job.local, job.order.force_removal()));
+  tasks_->Forget(job.id);
   const std::string tree = job.local.tree_path();
   {
     const std::lock_guard lock(job.part->mutex);
@@ -452,6 +453,7 @@ void HostNodes::EndJob(const PartPtr& part) {
 }
 
 void HostNodes::Tell(const PartPtr& part) {
+  SyncTasks(part);
   const std::lock_guard told(part->told);
   std::optional<host::v1::HostPart> file;
   bool gone = false;
@@ -492,7 +494,8 @@ void HostNodes::Tell(const PartPtr& part) {
       part->written = changes;
     }
   }
-  listener_(StatusOf(part, /*with_usage=*/false));
+  size_t output_left = kMessageOutputBytesMax;
+  listener_(StatusOf(part, /*with_usage=*/false, &output_left));
   const std::lock_guard lock(mutex_);
   changed_.notify_all();
 }

@@ -58,6 +58,9 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
   std::unique_ptr<HostNodes> nodes(
       new HostNodes(std::move(config), std::move(owners), std::move(listener)));
   ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
+  ASSIGN_OR_RETURN(nodes->tasks_,
+                   NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
+                                   nodes->OwnerOfTasks()));
   ASSIGN_OR_RETURN(nodes->watch_,
                    NodeWatch::Start([raw = nodes.get()](const std::string& id,
                                                         const ProcessId& init, UniqueFd pid_fd) {
@@ -71,6 +74,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
 
 HostNodes::~HostNodes() {
   closing_.Cancel();
+  if (tasks_ != nullptr) tasks_->Close();
   waiters_.Close();
   starters_.Close();
   watch_.reset();
@@ -144,13 +148,16 @@ Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Par
       },
       kStartThreads));
   std::erase(taken, nullptr);
+  for (const PartPtr& part : taken) SyncTasks(part);
   Status network = taken.empty() ? Ok() : UpdateNetwork();
   for (const PartPtr& part : taken) EnqueueAll(part);
   RETURN_IF_ERROR(network.ok() ? Ok() : Status(network.error().Wrap("network")));
   std::vector<PartStatus> statuses;
+  size_t output_left = kMessageOutputBytesMax;
   for (const host::v1::Part& order : orders) {
-    statuses.push_back(IsUnreadable(order.number()) ? UnreadableStatus(order)
-                                                    : StatusOf(order.number(), false));
+    statuses.push_back(IsUnreadable(order.number())
+                           ? UnreadableStatus(order)
+                           : StatusOf(order.number(), false, &output_left));
   }
   return statuses;
 }
@@ -322,7 +329,9 @@ Status HostNodes::UpdateNetwork(bool at_start) {
   return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
 }
 
-PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
+PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* output_left) {
+  size_t part_left = std::min(*output_left, kPartOutputBytesMax);
+  const size_t part_room = part_left;
   PartStatus status;
   uint32_t number = 0;
   {
@@ -368,8 +377,10 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
         *told = run;
         if (!with_usage) told->set_output(LastOf(run.output()));
       }
+      tasks_->AddStatus(NodeId(number, index), /*live=*/with_usage, &part_left, out);
     }
   }
+  *output_left -= part_room - part_left;
   if (with_usage) {
     for (NodeStatus& node : *status.mutable_nodes()) AddUsage(part, number, &node);
   }
@@ -401,12 +412,18 @@ std::vector<PartStatus> HostNodes::Statuses(bool with_usage) {
     for (const auto& [number, part] : parts_) parts.push_back(part);
   }
   std::vector<PartStatus> statuses;
-  for (const PartPtr& part : parts) statuses.push_back(StatusOf(part, with_usage));
+  size_t output_left = kMessageOutputBytesMax;
+  for (const PartPtr& part : parts) statuses.push_back(StatusOf(part, with_usage, &output_left));
   return statuses;
 }
 
 PartStatus HostNodes::StatusOf(uint32_t number, bool with_usage) {
-  if (const PartPtr part = Find(number)) return StatusOf(part, with_usage);
+  size_t output_left = kMessageOutputBytesMax;
+  return StatusOf(number, with_usage, &output_left);
+}
+
+PartStatus HostNodes::StatusOf(uint32_t number, bool with_usage, size_t* output_left) {
+  if (const PartPtr part = Find(number)) return StatusOf(part, with_usage, output_left);
   PartStatus none;
   none.set_number(number);
   none.set_sequence(++sequence_);
@@ -430,13 +447,20 @@ Status HostNodes::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) {
 }
 
 ExecTarget HostNodes::TargetOf(const Job& job) const {
+  return TargetOf(job.id, job.id_first, job.local, job.record,
+                  job.wanted.has_value() ? &*job.wanted : nullptr);
+}
+
+ExecTarget HostNodes::TargetOf(const std::string& id, uint32_t id_first,
+                               const host::v1::LocalNode& local,
+                               const std::optional<NodeRecord>& record, const NodeOrder* order) {
   ExecTarget target;
-  target.id = job.id;
-  target.init_pid = job.record.has_value() ? job.record->init.pid : 0;
-  target.id_first = job.id_first;
-  target.env.assign(job.local.env().begin(), job.local.env().end());
-  if (job.wanted.has_value()) {
-    target.env.insert(target.env.end(), job.wanted->env().begin(), job.wanted->env().end());
+  target.id = id;
+  target.init_pid = record.has_value() ? record->init.pid : 0;
+  target.id_first = id_first;
+  target.env.assign(local.env().begin(), local.env().end());
+  if (order != nullptr) {
+    target.env.insert(target.env.end(), order->env().begin(), order->env().end());
   }
   return target;
 }

@@ -12,7 +12,7 @@
 // are not children of this process and run on without it.
 //
 // Lock order: apply_mutex_, Node::work, Part::told, ports_mutex_, network_mutex_, mutex_,
-// Part::mutex.
+// Part::mutex, NodeTasks::mutex_.
 #pragma once
 
 #include <atomic>
@@ -37,6 +37,7 @@
 #include "vclusterd/host/exec_session.h"
 #include "vclusterd/host/host_config.h"
 #include "vclusterd/host/node_life.h"
+#include "vclusterd/host/node_tasks.h"
 #include "vclusterd/host/node_watch.h"
 #include "vclusterd/host/owner_ids.h"
 #include "vclusterd/host/part_save.h"
@@ -163,7 +164,9 @@ class HostNodes {
   // REQUIRES: part->mutex is held.
   static Job TakeJob(const PartPtr& part, const NodePtr& node, uint32_t index);
   host::v1::HostPart FileOf(const Part& part) const;
-  host::v1::PartStatus StatusOf(const PartPtr& part, bool with_usage);
+  // `output_left`: how much output of runs there is room for.
+  host::v1::PartStatus StatusOf(const PartPtr& part, bool with_usage, size_t* output_left);
+  host::v1::PartStatus StatusOf(uint32_t number, bool with_usage, size_t* output_left);
   void AddUsage(const PartPtr& part, uint32_t number, host::v1::NodeStatus* status);
   // nullptr: it is older than the last one, or asks for the removal of nothing.
   Result<PartPtr> TakeOrder(const host::v1::Part& order);
@@ -205,6 +208,11 @@ class HostNodes {
                     std::chrono::milliseconds delay);
   void Measure(const PartPtr& part, const NodePtr& node, uint32_t index);
 
+  // host_tasks.cc
+  NodeTasks::Owner OwnerOfTasks();
+  Status RecoverTasks();
+  void SyncTasks(const PartPtr& part);
+
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);
   void TryAgainLater(Job& job);
@@ -217,13 +225,19 @@ class HostNodes {
   void NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd);
   void ForgetUnusedTree(const std::string& tree_path);
   ExecTarget TargetOf(const Job& job) const;
+  // `order`: may be null.
+  static ExecTarget TargetOf(const std::string& id, uint32_t id_first,
+                             const host::v1::LocalNode& local,
+                             const std::optional<NodeRecord>& record,
+                             const host::v1::NodeOrder* order);
   NodeSpec SpecOf(const Job& job) const;
 
   const HostConfig config_;
   const Listener listener_;
   PartStore store_;
   OwnerIds owners_;
-  std::unique_ptr<NodeLife> life_;    // Set by Open.
+  std::unique_ptr<NodeLife> life_;  // Set by Open, as is what follows.
+  std::unique_ptr<NodeTasks> tasks_;
   std::vector<uint32_t> unreadable_;  // Numbers of files that could not be read.
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.

@@ -46,6 +46,7 @@ Status HostNodes::Recover() {
   // that no file knows, the container must end first.
   if (unreadable_.empty()) RETURN_IF_ERROR(RemoveOrphans());
   RETURN_IF_ERROR(life_->Recover(known, /*keep_unknown=*/!unreadable_.empty()));
+  RETURN_IF_ERROR(RecoverTasks());
   std::vector<PartPtr> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part);
   for (const PartPtr& part : parts) {

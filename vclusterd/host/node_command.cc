@@ -27,43 +27,6 @@ constexpr milliseconds kConnectMax(1000);
 constexpr milliseconds kCheckMax(10'000);  // For one run of a check's command.
 constexpr std::chrono::seconds kHookDefault(300);
 
-// Appends what is there, without waiting; keeps the last kHookOutputBytesMax.
-void Drain(int fd, std::string* output) {
-  char buffer[16384];
-  ssize_t n;
-  while ((n = ::read(fd, buffer, sizeof(buffer))) > 0) {
-    output->append(buffer, static_cast<size_t>(n));
-    if (output->size() > 2 * kHookOutputBytesMax) {
-      output->erase(0, output->size() - kHookOutputBytesMax);
-    }
-  }
-}
-
-Status AwaitEnd(Subprocess& process, int from, milliseconds timeout, const CancelToken& cancel,
-                std::string* output) {
-  const UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
-  if (!pid_fd.valid()) return Errno("pidfd_open");
-  const auto deadline = Clock::now() + timeout;
-  while (true) {
-    RETURN_IF_ERROR(cancel.Check());
-    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    if (left.count() <= 0) {
-      return Error(Code::kDeadlineExceeded,
-                   "it did not end within " + std::to_string(timeout.count() / 1000) + " s");
-    }
-    pollfd fds[] = {{pid_fd.get(), POLLIN, 0}, {from, POLLIN, 0}};
-    const auto pause = std::min(left, kCancelPause);
-    if (::poll(fds, 2, static_cast<int>(pause.count())) < 0 && errno != EINTR) return Errno("poll");
-    Drain(from, output);
-    if ((fds[0].revents & POLLIN) != 0) {
-      Drain(from, output);  // What it wrote before it ended.
-      return Ok();
-    }
-    // A command that closed its output would have us spin: look at the process alone.
-    if ((fds[1].revents & (POLLHUP | POLLIN)) == POLLHUP) from = -1;
-  }
-}
-
 Status TryConnect(const std::string& address, uint32_t port) {
   ASSIGN_OR_RETURN(const net::Ipv4 ip, net::Ipv4::Parse(address));
   const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -105,25 +68,70 @@ Status CheckOnce(const NodeLife& life, const ExecTarget& target, const std::stri
 
 }  // namespace
 
+Result<NodeCommand> NodeCommand::Start(const NodeLife& life, const ExecTarget& target,
+                                       const ExecParameters& parameters) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe2");
+  UniqueFd from(ends[0]);
+  const UniqueFd to(ends[1]);
+  if (::fcntl(from.get(), F_SETFL, O_NONBLOCK) != 0) return Errno("fcntl");
+  ASSIGN_OR_RETURN(Subprocess process, life.Exec(target, parameters, -1, to.get(), to.get()));
+  UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
+  if (!pid_fd.valid()) return Errno("pidfd_open");
+  return NodeCommand(std::move(process), std::move(pid_fd), std::move(from));
+}
+
+Result<bool> NodeCommand::Follow(Clock::time_point until, const CancelToken& cancel,
+                                 const Sink& sink) {
+  const auto drain = [&] {  // Without waiting.
+    char buffer[16384];
+    ssize_t n;
+    while ((n = ::read(from_.get(), buffer, sizeof(buffer))) > 0) {
+      sink({buffer, static_cast<size_t>(n)});
+    }
+    // A command that closed its output would have us spin.
+    if (n == 0) from_.reset();
+  };
+  while (true) {
+    const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
+    if (left.count() <= 0 || cancel.cancelled()) return false;
+    pollfd fds[] = {{pid_fd_.get(), POLLIN, 0}, {from_.get(), POLLIN, 0}};
+    const auto pause = std::min(left, kCancelPause);
+    if (::poll(fds, 2, static_cast<int>(pause.count())) < 0 && errno != EINTR) return Errno("poll");
+    // After its end: what it wrote before.
+    if (from_.valid() && (fds[0].revents != 0 || fds[1].revents != 0)) drain();
+    if ((fds[0].revents & POLLIN) != 0) return true;
+  }
+}
+
+void OutputEnd::Add(std::string_view data) {
+  bytes_ += data.size();
+  end_ += data;
+  if (end_.size() > 2 * bytes_max_) end_.erase(0, end_.size() - bytes_max_);
+}
+
+std::string OutputEnd::Text() const {
+  return end_.substr(end_.size() - std::min(end_.size(), bytes_max_));
+}
+
 Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& target,
                                     const std::vector<std::string>& argv, milliseconds timeout,
                                     const CancelToken& cancel, std::string* output) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe2");
-  const UniqueFd from(ends[0]);
-  UniqueFd to(ends[1]);
-  if (::fcntl(from.get(), F_SETFL, O_NONBLOCK) != 0) return Errno("fcntl");
   ExecParameters parameters;
   parameters.argv = argv;
-  ASSIGN_OR_RETURN(Subprocess process, life.Exec(target, parameters, -1, to.get(), to.get()));
-  to.reset();
-  Status ended = AwaitEnd(process, from.get(), timeout, cancel, output);
-  if (output->size() > kHookOutputBytesMax) {
-    output->erase(0, output->size() - kHookOutputBytesMax);
+  ASSIGN_OR_RETURN(NodeCommand command, NodeCommand::Start(life, target, parameters));
+  OutputEnd end(kHookOutputBytesMax);
+  const auto ended =
+      command.Follow(Clock::now() + timeout, cancel, [&](std::string_view data) { end.Add(data); });
+  *output = end.Text();
+  if (!ended.ok()) return ended.error();
+  RETURN_IF_ERROR(cancel.Check());  // The command's end kills it.
+  if (!*ended) {
+    return Error(Code::kDeadlineExceeded,
+                 "it did not end within " + std::to_string(timeout.count() / 1000) + " s");
   }
-  if (!ended.ok()) return ended.error();  // Subprocess's end kills it.
   NodeCommandResult result;
-  ASSIGN_OR_RETURN(result.exit_code, process.Wait());
+  ASSIGN_OR_RETURN(result.exit_code, command.ExitCode());
   result.output = *output;
   return result;
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/cancel.h"
@@ -11,6 +13,43 @@
 #include "vclusterd/host/node_life.h"
 
 namespace strata::vcluster {
+
+// One that was started. Its end kills strata-node, and with that the command.
+class NodeCommand {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Sink = std::function<void(std::string_view)>;
+
+  static Result<NodeCommand> Start(const NodeLife& life, const ExecTarget& target,
+                                   const ExecParameters& parameters);
+  // Hands what it writes (both streams) to `sink` until it ends: true; false at `until`, and when
+  // `cancel` is set. May be called again.
+  Result<bool> Follow(Clock::time_point until, const CancelToken& cancel, const Sink& sink);
+  // As a shell tells it. REQUIRES: Follow has answered true, or it was killed.
+  Result<int> ExitCode() { return process_.Wait(); }
+
+ private:
+  NodeCommand(Subprocess process, UniqueFd pid_fd, UniqueFd from)
+      : process_(std::move(process)), pid_fd_(std::move(pid_fd)), from_(std::move(from)) {}
+
+  Subprocess process_;
+  UniqueFd pid_fd_;
+  UniqueFd from_;  // Its output; closed when nobody writes to it any more.
+};
+
+// The last `bytes_max` bytes of what is added.
+class OutputEnd {
+ public:
+  explicit OutputEnd(size_t bytes_max) : bytes_max_(bytes_max) {}
+  void Add(std::string_view data);
+  std::string Text() const;
+  uint64_t bytes() const { return bytes_; }  // Of all.
+
+ private:
+  const size_t bytes_max_;
+  std::string end_;  // At most twice as much.
+  uint64_t bytes_ = 0;
+};
 
 struct NodeCommandResult {
   int exit_code = 0;   // As a shell tells it.

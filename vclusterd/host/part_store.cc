@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <set>
@@ -15,6 +16,8 @@
 #include "layerfs/volume/volume_store.h"
 #include "net/plan.h"
 #include "vclusterd/definition/definition.h"
+#include "vclusterd/jobs/run_id.h"
+#include "vclusterd/runtime/node_spec.h"
 #include "vclusterd/runtime/ssh_keys.h"
 
 namespace strata::vcluster {
@@ -38,6 +41,32 @@ Limits LimitsOf(const host::v1::Limits& limits) {
   checked.processes = limits.processes();
   checked.io_bytes_per_s = limits.io_bytes_per_s();
   return checked;
+}
+
+// Runs of this node, of commands that the part has.
+Status CheckTasks(const Part& part, const NodeOrder& node) {
+  std::set<std::string> seen;
+  for (const host::v1::TaskOrder& task : node.tasks()) {
+    const auto id = RunId::Parse(task.id());
+    if (!id.has_value() || id->node != node.index() || !seen.insert(task.id()).second) {
+      return Wrong("node " + std::to_string(node.index()) + " has a bad run of a task");
+    }
+    const bool known =
+        std::any_of(part.task_commands().begin(), part.task_commands().end(),
+                    [&](const auto& command) { return command.key() == id->CommandKey(); });
+    if (!known) return Wrong("run " + task.id() + " has no command");
+  }
+  return Ok();
+}
+
+Status CheckCommand(const host::v1::TaskCommand& command) {
+  const std::string name = "command " + command.key();
+  if (command.argv().empty() || command.argv(0).empty()) return Wrong(name + " is empty");
+  if (command.uid() >= kIdCount || command.gid() >= kIdCount) {
+    return Wrong(name + " has a bad user");
+  }
+  if (command.timeout_s() == 0) return Wrong(name + " has no time");
+  return Ok();
 }
 
 Status CheckNode(const NodeOrder& node) {
@@ -91,10 +120,14 @@ Status CheckPart(const Part& part) {
   std::set<uint32_t> seen;
   for (const NodeOrder& node : part.nodes()) {
     RETURN_IF_ERROR(CheckNode(node));
+    RETURN_IF_ERROR(CheckTasks(part, node));
     if (!seen.insert(node.index()).second) return Wrong("a node twice");
     if (!prefix.Contains(net::Ipv4::Parse(node.address()).value())) {
       return Wrong("an address outside of the subnet");
     }
+  }
+  for (const host::v1::TaskCommand& command : part.task_commands()) {
+    RETURN_IF_ERROR(CheckCommand(command));
   }
   if (part.peers_size() > static_cast<int>(net::kNodesMaxPerCluster))
     return Wrong("too many peers");

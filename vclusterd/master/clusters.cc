@@ -258,6 +258,14 @@ Result<Target> Clusters::MayDo(const Caller& caller, Operation operation, const 
   return found.target;
 }
 
+Result<VclusterPtr> Clusters::FindForCommands(const Caller& caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterExec, name));
+  if (found.index.has_value()) {
+    return Error(Code::kInvalidArgument, "'" + name + "' is a node: name its Vcluster");
+  }
+  return found.view.vcluster;
+}
+
 Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,
                                      const std::string& node) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, operation, node));

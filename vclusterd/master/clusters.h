@@ -88,6 +88,8 @@ class Clusters {
 
   // Both must outlive this.
   Clusters(Master& master, Users& users) : master_(master), users_(users) {}
+  Master& master() { return master_; }
+  Users& users() { return users_; }
 
   // After an error, and when `cancel` was set, nothing new is left. `driver`: of all nodes; empty:
   // each host's best.
@@ -140,6 +142,8 @@ class Clusters {
   // Moves the end of its time, which may be over; `for_seconds` from now. 0: it has none any more.
   Result<ClusterView> Extend(const Caller& caller, const std::string& name, int64_t for_seconds);
 
+  // A whole Vcluster, for commands in it; whether the caller may run them is not asked yet.
+  Result<VclusterPtr> FindForCommands(const Caller& caller, const std::string& name);
   // For what `operation` does to it. kInvalidArgument unless `node` names one node; kUnavailable:
   // its host is not there.
   Result<NodePlace> FindNode(const Caller& caller, Operation operation, const std::string& node);

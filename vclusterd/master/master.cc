@@ -119,6 +119,7 @@ Status Master::Load() {
                                 Hold(std::move(*vcluster));
                                 return Ok();
                               }));
+  RETURN_IF_ERROR(LoadJobs());
   std::vector<master::v1::Vcluster> half_made;
   for (const auto& [number, entry] : entries_) {
     if (entry.vcluster->record.phase() != master::v1::CREATING) continue;
@@ -139,6 +140,7 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
   for (const records::RecordChange& change : changes) {
     if (change.table == kVclustersTable) uncertain_.insert(NumberOf(change.key));
     if (change.table == kHostsTable) uncertain_hosts_.insert(change.key);
+    if (change.table == kJobsTable) uncertain_jobs_.insert(NumberOf(change.key));
   }
   return made;
 }
@@ -197,6 +199,7 @@ void Master::Forget(uint32_t number) {
   const auto named = named_.find(gone->record.name());
   named->second.erase(gone->record.owner_uid());
   if (named->second.empty()) named_.erase(named);
+  WakeJobsOf(number);
   if (options_.retired) options_.retired(gone->record);
 }
 
@@ -345,7 +348,8 @@ Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
   return Ok();
 }
 
-Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> records) {
+Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> records,
+                                             const With& with) {
   std::vector<std::shared_ptr<HostLink>> links;
   {
     const std::lock_guard lock(mutex_);
@@ -367,9 +371,10 @@ Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> r
   std::vector<uint32_t> numbers;
   for (const master::v1::Vcluster& record : records) numbers.push_back(record.number());
   // Of a batch that ends in the middle, the next master removes what is CREATING.
-  if (Status stored =
-          Store(std::move(records), {{kLeaderTable, kCountersKey, counters.SerializeAsString()}});
-      !stored.ok()) {
+  std::vector<records::RecordChange> also = {
+      {kLeaderTable, kCountersKey, counters.SerializeAsString()}};
+  if (with) with(records, &also);
+  if (Status stored = Store(std::move(records), std::move(also)); !stored.ok()) {
     abandoned_.insert(numbers.begin(), numbers.end());
     work_.notify_one();
     return stored.error();

@@ -33,8 +33,10 @@
 #include "common/result.h"
 #include "net/ipv4.h"
 #include "vclusterd/api/host.pb.h"
+#include "vclusterd/jobs/engine.h"
 #include "vclusterd/master/autoscale.h"
 #include "vclusterd/master/host_link.h"
+#include "vclusterd/master/job_book.h"
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
 #include "vclusterd/master/quota_demand.h"
@@ -112,7 +114,29 @@ class Master {
 
   // New Vclusters get numbers and subnets; all or none. kAlreadyExists: the owner has one of that
   // name.
-  Result<std::vector<VclusterPtr>> Add(std::vector<master::v1::Vcluster> records);
+  // `with` adds what changes together with them, once their numbers are known; it is called with
+  // the master locked.
+  using With = std::function<void(const std::vector<master::v1::Vcluster>& added,
+                                  std::vector<records::RecordChange>* also)>;
+  Result<std::vector<VclusterPtr>> Add(std::vector<master::v1::Vcluster> records,
+                                       const With& with = {});
+  // Jobs (master_jobs.cc). A new one gets a number, and, when `vcluster` is given, that Vcluster,
+  // made in the same transaction; `vcluster_name` (optional) names it. kResourceExhausted: its
+  // owner has too many that are not done.
+  Result<JobPtr> AddJob(jobs::v1::Job job, std::optional<master::v1::Vcluster> vcluster,
+                        const std::function<std::string(uint32_t job)>& vcluster_name);
+  // Asks for its end; nothing is done to one that has ended.
+  Status CancelJob(uint32_t number);
+  // kFailedPrecondition: it is not done.
+  Status RemoveJob(uint32_t number);
+  std::vector<JobView> Jobs();
+  // The job once its record is later than `revision`.
+  Result<JobView> AwaitJob(uint32_t number, uint64_t revision, const CancelToken& cancel);
+  // What is kept of what a run wrote.
+  Result<std::string> JobOutput(uint32_t number, uint32_t task, uint32_t node);
+  // nullptr: it is not there.
+  std::shared_ptr<HostLink> LinkToNode(uint32_t number, uint32_t index);
+
   // The lead is kept (leadership.h). kFailedPrecondition: another has it.
   Status Beat();
   // Whether no other can have the lead (MasterOptions::lead_lasts).
@@ -237,7 +261,9 @@ class Master {
   void Round();
   Clock::time_point NextRound() const;
   bool MayLead() const;
-  bool IsUncertain() const { return !uncertain_.empty() || !uncertain_hosts_.empty(); }
+  bool IsUncertain() const {
+    return !uncertain_.empty() || !uncertain_hosts_.empty() || !uncertain_jobs_.empty();
+  }
   static Dispatch TakeFrom(Host& host);
   void HearAnswer(const Dispatch& dispatch,
                   const Result<std::vector<host::v1::PartStatus>>& answer);
@@ -266,6 +292,19 @@ class Master {
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
+  // master_jobs.cc: of the touched Vclusters, and those that are due.
+  Status LoadJobs();
+  void AdvanceJobs(const std::set<uint32_t>& vclusters);
+  bool AdvanceJob(uint32_t number);
+  Status StoreStep(Step* step, std::map<uint32_t, Entry>::iterator vcluster);
+  ClusterSeen SeenFor(const Entry& entry, const NodeStates& states) const;
+  void AddTasksOf(uint32_t number, host::v1::Part* order) const;
+  std::chrono::milliseconds UntilJobsAreDue() const;
+  Status ReadJobAgain(uint32_t number);
+  void WakeJobsOf(uint32_t vcluster);
+  Status EraseJob(uint32_t number);
+  void RemoveOldJobs();
+  JobView ViewOf(const JobPtr& job) const;
   // master_rules.cc
   void FollowRules(Entry& entry);
   void Expire(Entry& entry);
@@ -292,6 +331,8 @@ class Master {
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
   std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner.
+  JobBook jobs_;
+  uint32_t last_job_ = 0;
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   std::map<std::string, master::v1::Host> host_records_;
@@ -305,6 +346,7 @@ class Master {
   uint64_t changes_ = 0;
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
+  std::set<uint32_t> uncertain_jobs_;
   std::set<uint32_t> abandoned_;                       // To be deleted.
   std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
   uint32_t orders_ = 0;                                // Of this epoch, given so far…

@@ -15,7 +15,8 @@ void Master::Step() {
 
 Master::Clock::time_point Master::NextRound() const {
   if (IsUncertain()) return next_try_;
-  return touched_.empty() ? next_look_ : Clock::time_point::min();
+  if (!touched_.empty() || UntilJobsAreDue().count() == 0) return Clock::time_point::min();
+  return std::min(next_look_, options_.steady_now() + UntilJobsAreDue());
 }
 
 void Master::Round() {
@@ -29,6 +30,7 @@ void Master::Round() {
     for (const auto& [number, entry] : entries_) touched_.insert(number);
     next_look_ = options_.steady_now() + options_.every;
     RemoveOrphans();
+    RemoveOldJobs();
   }
   const std::set<uint32_t> touched = std::exchange(touched_, {});
   for (const uint32_t number : touched) {
@@ -36,6 +38,7 @@ void Master::Round() {
     if (found != entries_.end()) MoveOff(found->second);
   }
   Place(touched);
+  AdvanceJobs(touched);
   for (const uint32_t number : touched) {
     const auto found = entries_.find(number);
     if (found == entries_.end()) continue;
@@ -271,6 +274,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;
     host::v1::Part order = OrderFor(*entry.vcluster, host, states, context);
+    AddTasksOf(entry.vcluster->record.number(), &order);
     Told& told = entry.told[host];
     order.set_revision(told.order.revision());
     if (order.SerializeAsString() == told.order.SerializeAsString()) {

@@ -23,6 +23,10 @@ Status Master::ReadUncertain() {
     RETURN_IF_ERROR(ReadHostAgain(*uncertain_hosts_.begin()));
     uncertain_hosts_.erase(uncertain_hosts_.begin());
   }
+  while (!uncertain_jobs_.empty()) {
+    RETURN_IF_ERROR(ReadJobAgain(*uncertain_jobs_.begin()));
+    uncertain_jobs_.erase(uncertain_jobs_.begin());
+  }
   return Ok();
 }
 

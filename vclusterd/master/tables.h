@@ -15,17 +15,22 @@ inline constexpr records::Table kLeaderTable{"leader"};
 inline constexpr records::Table kTemplatesTable{"templates"};  // UID/NAME:TAG
 inline constexpr records::Table kClassesTable{"classes"};      // UID/NAME
 inline constexpr records::Table kStudentsTable{"students"};    // UID/NAME/USER
+inline constexpr records::Table kJobsTable{"jobs"};            // By number, ten digits.
+// What runs of jobs wrote, by "JOB/TASK/NODE": ten, three and three digits.
+inline constexpr records::Table kJobOutputsTable{"job_outputs"};
 
 // Records of the leader's table.
 inline constexpr char kLeaderKey[] = "leader";      // Leader
 inline constexpr char kBeatKey[] = "beat";          // Moved on as long as he leads.
 inline constexpr char kCountersKey[] = "counters";  // Counters
 inline constexpr char kCreditMeterKey[] = "credit-meter";
+inline constexpr char kJobCounterKey[] = "jobs";  // Counters, of jobs.
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,   kLeaderTable,
-                                        kTemplatesTable, kClassesTable, kStudentsTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,     kLeaderTable,
+                                        kTemplatesTable, kClassesTable,   kStudentsTable,
+                                        kJobsTable,      kJobOutputsTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }

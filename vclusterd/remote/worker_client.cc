@@ -11,6 +11,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr size_t kReportBytesMax = 2u << 20;  // And one part more.
+
 uint64_t NewSession() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                    std::chrono::system_clock::now().time_since_epoch())
@@ -133,8 +135,13 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, stop, every, [&] { return !changed_.empty(); });
       if (stop.stop_requested()) return;
-      for (auto& [number, status] : changed_) *request.add_parts() = std::move(status);
-      changed_.clear();
+      // What does not fit follows at once.
+      size_t bytes = 0;
+      while (!changed_.empty() && bytes < kReportBytesMax) {
+        bytes += changed_.begin()->second.ByteSizeLong();
+        *request.add_parts() = std::move(changed_.begin()->second);
+        changed_.erase(changed_.begin());
+      }
     }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.answer_max);

@@ -22,7 +22,8 @@ ALLOWED_INCLUDES = {
     "vclusterd/scheduler": {"common"},
     # A host's part knows no master.
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
-                       "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim"},
+                       "vclusterd/definition", "vclusterd/jobs/run_id.h", "vclusterd/runtime",
+                       "vclusterd/shim"},
     # Who may do what rests on records alone; the REST server and the master rest on it.
     "vclusterd/users": {"common", "vclusterd/api"},
     # REST converts, and calls what the gRPC service calls; it knows no host.
@@ -36,6 +37,8 @@ ALLOWED_INCLUDES = {
     "imaged/build": {"common", "imaged/api"},
     # Placement is pure: values in, decisions out.
     "vclusterd/scheduler": {"common"},
+    # How a job goes on is pure: records and reports in, records and orders out.
+    "vclusterd/jobs": {"common", "vclusterd/api", "vclusterd/definition"},
     # Comparing and rebasing images is pure: trees in, a report or a tree out.
     "imaged/compare": {"common", "imaged/manifest"},
     # Vcluster files are read, written and compared without a host: clients do it too.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The schema that editors use and the parser that vclusterd uses judge Vcluster files alike:
-agreement_test.py TOP DEFINITION_TOOL."""
+"""The schemas that editors use and the parsers that vclusterd uses judge Vcluster files and job files
+alike: agreement_test.py TOP DEFINITION_TOOL."""
 import json
 import os
 import re
@@ -33,7 +33,7 @@ def tool(*arguments):
     return subprocess.run([TOOL, *arguments], check=True, stdout=subprocess.PIPE).stdout.decode()
 
 
-def parser_says(texts):
+def parser_says(command, texts):
     """For each text what the parser says: "ok" or "bad ..."."""
     with tempfile.TemporaryDirectory() as directory:
         paths = []
@@ -41,7 +41,7 @@ def parser_says(texts):
             paths.append(os.path.join(directory, f"{number}.yaml"))
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(text)
-        return tool("parse", *paths).splitlines()
+        return tool(command, *paths).splitlines()
 
 
 def schema_says(validator, value):
@@ -49,20 +49,20 @@ def schema_says(validator, value):
     return "ok" if error is None else "bad " + error.message[:200]
 
 
-def main():
-    faults = []
-    with open(os.path.join(TOP, "docs/vcluster.schema.json"), encoding="utf-8") as file:
+def compare(schema_file, schema_command, cases_file, examples, parse_command, faults):
+    """The validator of the schema, and the number of files that were judged."""
+    with open(os.path.join(TOP, schema_file), encoding="utf-8") as file:
         text = file.read()
-    if tool("schema") != text:
-        faults.append("the schema that is built in is not docs/vcluster.schema.json")
+    if tool(schema_command) != text:
+        faults.append(f"the schema that is built in is not {schema_file}")
     schema = json.loads(text)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
 
     here = os.path.dirname(os.path.abspath(__file__))
-    with open(os.path.join(here, "agreement_cases.yaml"), encoding="utf-8") as file:
+    with open(os.path.join(here, cases_file), encoding="utf-8") as file:
         cases = yaml.load(file, Loader)
-    examples = os.path.join(TOP, "docs/examples")
+    examples = os.path.join(TOP, examples)
     for name in sorted(os.listdir(examples)):
         if name.endswith((".yaml", ".json")):
             with open(os.path.join(examples, name), encoding="utf-8") as file:
@@ -71,16 +71,25 @@ def main():
     for kind, wanted in [("both_accept", ("ok", "ok")), ("both_refuse", ("bad", "bad")),
                          ("only_the_parser_refuses", ("ok", "bad"))]:
         names = list(cases[kind])
-        for name, parser in zip(names, parser_says(cases[kind].values())):
+        for name, parser in zip(names, parser_says(parse_command, cases[kind].values())):
             schema_verdict = schema_says(validator, yaml.load(cases[kind][name], Loader))
             if (schema_verdict[:3].strip(), parser[:3].strip()) != wanted:
                 faults.append(f"{kind}: {name}: the schema says '{schema_verdict}', "
                               f"the parser '{parser}'")
+    return validator, sum(map(len, cases.values()))
+
+
+def main():
+    faults = []
+    validator, clusters = compare("docs/vcluster.schema.json", "schema", "agreement_cases.yaml",
+                                  "docs/examples", "parse", faults)
+    _, jobs = compare("docs/job.schema.json", "job-schema", "job_agreement_cases.yaml",
+                      "docs/examples/jobs", "parse-job", faults)
     for line in tool("random", "1", str(RANDOM_COUNT)).split("\n")[:-1]:
         verdict = schema_says(validator, json.loads(line))
         if verdict != "ok":
             faults.append(f"what is written is refused: {verdict}: {line}")
-    print("\n".join(faults) or f"{sum(map(len, cases.values()))} files are judged alike")
+    print("\n".join(faults) or f"{clusters + jobs} files are judged alike")
     return 1 if faults else 0
 
 

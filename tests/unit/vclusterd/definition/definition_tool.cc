@@ -11,6 +11,7 @@
 #include "common/file_io.h"
 #include "tests/unit/vclusterd/definition/random_definition.h"
 #include "vclusterd/definition/format_file.h"
+#include "vclusterd/definition/job.h"
 #include "vclusterd/definition/parse_file.h"
 #include "vclusterd/definition/schema.h"
 
@@ -22,9 +23,16 @@ Result<Definition> ParseAt(const std::string& path) {
   return ParseDefinition(text, path.substr(path.rfind('/') + 1));
 }
 
-int Parse(const std::vector<std::string>& paths) {
+Result<JobDefinition> ParseJobAt(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseJob(text, path.substr(path.rfind('/') + 1),
+                  [](const std::string&) { return std::string("name: lab\nimage: debian\n"); });
+}
+
+template <typename ParseOne>
+int Parse(const std::vector<std::string>& paths, ParseOne parse) {
   for (const std::string& path : paths) {
-    const auto parsed = ParseAt(path);
+    const auto parsed = parse(path);
     if (parsed.ok()) {
       std::cout << "ok\n";
     } else {
@@ -58,13 +66,21 @@ int Run(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (arguments.size() >= 2 && arguments[0] == "parse") {
-    return Parse({arguments.begin() + 1, arguments.end()});
+    return Parse({arguments.begin() + 1, arguments.end()}, ParseAt);
+  }
+  if (arguments.size() == 1 && arguments[0] == "job-schema") {
+    std::cout << JobSchema();
+    return 0;
+  }
+  if (arguments.size() >= 2 && arguments[0] == "parse-job") {
+    return Parse({arguments.begin() + 1, arguments.end()}, ParseJobAt);
   }
   if (arguments.size() == 2 && arguments[0] == "canonical") return Canonical(arguments[1]);
   if (arguments.size() == 3 && arguments[0] == "random") {
     return Random(std::stoull(arguments[1]), std::stoull(arguments[2]));
   }
-  std::cerr << "usage: definition_tool schema | parse FILE… | canonical FILE | random SEED COUNT\n";
+  std::cerr << "usage: definition_tool schema | parse FILE… | canonical FILE | random SEED COUNT\n"
+               "       definition_tool job-schema | parse-job FILE…\n";
   return 2;
 }
 

@@ -131,6 +131,23 @@ class FakeHost final : public HostLink {
     states_[role] = {state, problem};
   }
 
+  // What a run of a task has come to; until then it runs.
+  void EndTask(const std::string& id, host::v1::TaskState state, int exit_code,
+               const std::string& output = "") {
+    const std::lock_guard lock(mutex_);
+    host::v1::TaskRun& run = task_ends_[id];
+    run.set_id(id);
+    run.set_state(state);
+    run.set_exit_code(exit_code);
+    run.set_output(output);
+    run.set_output_bytes(output.size());
+  }
+  // What a worker would report by itself.
+  host::v1::PartStatus Status(uint32_t number) {
+    const std::lock_guard lock(mutex_);
+    return StatusOf(number);
+  }
+
   std::optional<Error> refusal;
   bool can_save = false;  // It says that it has.
 
@@ -180,6 +197,16 @@ class FakeHost final : public HostLink {
       node->set_incarnation(order.incarnation());
       node->set_revision(part.revision());
       node->set_image_digest("blake3:" + Hasher::Of(order.image()).Hex());
+      for (const host::v1::TaskOrder& task : order.tasks()) {
+        host::v1::TaskRun* run = node->add_tasks();
+        const auto end = task_ends_.find(task.id());
+        if (end != task_ends_.end()) *run = end->second;
+        run->set_id(task.id());
+        if (end != task_ends_.end()) continue;
+        run->set_state(task.stop() ? host::v1::TASK_ENDED : host::v1::TASK_RUNNING);
+        run->set_stopped(task.stop());
+        run->set_exit_code(task.stop() ? 143 : 0);
+      }
       const auto special = states_.find(order.role());
       if (order.intent() != host::v1::RUN) {
         node->set_state(host::v1::STOPPED);
@@ -201,6 +228,7 @@ class FakeHost final : public HostLink {
   std::mutex mutex_;  // Guards what follows.
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
+  std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
   std::optional<double> cpus_;
   std::optional<host::v1::Measured> measured_;
   std::set<std::string> images_;

@@ -1,0 +1,13 @@
+// JobService (vclusterd/api/job_service.proto) for one caller: converts, calls Jobs, converts back.
+#pragma once
+
+#include <memory>
+
+#include "common/rpc/local_server.h"
+#include "vclusterd/service/vcluster_service.h"
+
+namespace strata::vcluster {
+
+std::unique_ptr<grpc::Service> MakeJobService(ClustersSource clusters, rpc::Caller caller);
+
+}  // namespace strata::vcluster
