@@ -1,11 +1,16 @@
 #include "imaged/client/host_image_client.h"
 
+#include "common/rpc/call_watch.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "imaged/api/host_image.grpc.pb.h"
+#include "imaged/api/peer.grpc.pb.h"
 
 namespace strata::imaged {
 namespace {
+
+// imaged itself gives a host up that sends nothing for half a minute.
+constexpr std::chrono::minutes kPullStallMax(10);
 
 class GrpcSaveSession final : public SaveSession {
  public:
@@ -123,7 +128,9 @@ v1::SaveStart ToMessage(const SaveParameters& parameters) {
 class GrpcHostImageClient final : public HostImageClient {
  public:
   explicit GrpcHostImageClient(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(v1::HostImageService::NewStub(channel)) {}
+      : stub_(v1::HostImageService::NewStub(channel)),
+        images_(v1::ImageService::NewStub(channel)),
+        transfers_(v1::TransferService::NewStub(channel)) {}
 
   Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
                                    const std::string& lease) override {
@@ -177,8 +184,36 @@ class GrpcHostImageClient final : public HostImageClient {
         std::make_unique<GrpcSaveSession>(stub_.get(), ToMessage(parameters)));
   }
 
+  Status PullImage(const std::string& host, const std::string& reference,
+                   const CancelToken& cancel) override {
+    v1::PullRequest request;
+    request.set_host(host);
+    request.set_reference(reference);
+    request.set_replace(true);
+    grpc::ClientContext context;
+    const auto reader = transfers_->Pull(&context, request);
+    rpc::CallWatch watch([&] { context.TryCancel(); }, kPullStallMax, &cancel);
+    v1::PullEvent event;
+    while (reader->Read(&event)) watch.Moved();
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
+  }
+
+  Status DeleteImage(const std::string& reference) override {
+    v1::DeleteRequest request;
+    request.set_reference(reference);
+    request.set_force(true);
+    v1::DeleteResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = images_->Delete(&context, request, &response);
+    if (status.ok() || status.error_code() == grpc::StatusCode::NOT_FOUND) return Ok();
+    return rpc::FromGrpc(status);
+  }
+
  private:
   const std::unique_ptr<v1::HostImageService::Stub> stub_;
+  const std::unique_ptr<v1::ImageService::Stub> images_;
+  const std::unique_ptr<v1::TransferService::Stub> transfers_;
 };
 
 }  // namespace

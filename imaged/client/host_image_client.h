@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/cancel.h"
 #include "common/result.h"
 
 namespace strata::imaged {
@@ -86,6 +87,12 @@ class HostImageClient {
   // The files that the root's start opened, in their order.
   virtual Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) = 0;
   virtual Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) = 0;
+  // Brings an image of root's from another host of the cluster, under the same name. It is all here
+  // when this returns; nothing is done when it was. kUnavailable: the host does not answer.
+  virtual Status PullImage(const std::string& host, const std::string& reference,
+                           const CancelToken& cancel) = 0;
+  // Deletes an image of root's; roots that hold it stay as they are. Ok when there is none.
+  virtual Status DeleteImage(const std::string& reference) = 0;
 };
 
 }  // namespace strata::imaged

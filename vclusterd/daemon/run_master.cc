@@ -1,16 +1,21 @@
 #include <future>
 
+#include "common/digest.h"
+#include "common/file_io.h"
 #include "common/log.h"
 #include "common/records/etcd/etcd_record_store.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/rental_site.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/remote/master_service.h"
 #include "vclusterd/remote/membership.h"
+#include "vclusterd/service/move_service.h"
+#include "vclusterd/service/provider_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -35,19 +40,76 @@ Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings
   return std::unique_ptr<records::RecordStore>(std::move(store));
 }
 
+// What machines are rented with; nothing is when there is no file of providers.
+class RentalOffice {
+ public:
+  static Result<std::unique_ptr<RentalOffice>> Open(const Settings& settings,
+                                                    const Membership& membership,
+                                                    records::RecordStore& store) {
+    ASSIGN_OR_RETURN(ProviderFile file, ReadProviderFile(settings.providers));
+    ASSIGN_OR_RETURN(auto cluster, imaged::ClusterClient::Connect(settings.imaged_socket));
+    ASSIGN_OR_RETURN(const std::string authority, ReadFile(membership.AuthorityPath()));
+    std::unique_ptr<RentalOffice> office(
+        new RentalOffice(std::move(file), std::move(cluster), store));
+    office->options_.tag_prefix =
+        "strata-" + Hasher::Of(authority).Hex().substr(0, kClusterDigits) + "-";
+    office->options_.masters = office->file_.masters.empty()
+                                   ? membership.name() + "=" + settings.listen
+                                   : office->file_.masters;
+    office->placer_ = {settings.overcommit_cpus, settings.overcommit_memory};
+    return office;
+  }
+
+  // Of a master that leads now. It ends before `master` does.
+  Result<std::unique_ptr<Rentals>> Begin(Master& master) {
+    site_ = MakeRentalSite(master, placer_, store_, *cluster_);
+    std::vector<Rentals::Lender> lenders;
+    for (const ProviderConfig& config : file_.providers) {
+      lenders.push_back({config, std::make_unique<ExecProvider>(config.exec)});
+    }
+    ASSIGN_OR_RETURN(auto rentals, Rentals::Open(options_, std::move(lenders), *site_));
+    master.WaitForRoom();
+    return rentals;
+  }
+
+ private:
+  static constexpr size_t kClusterDigits = 8;
+
+  RentalOffice(ProviderFile file, std::unique_ptr<imaged::ClusterClient> cluster,
+               records::RecordStore& store)
+      : file_(std::move(file)), cluster_(std::move(cluster)), store_(store) {}
+
+  const ProviderFile file_;
+  const std::unique_ptr<imaged::ClusterClient> cluster_;
+  records::RecordStore& store_;
+  RentalOptions options_;
+  PlacerOptions placer_;
+  std::unique_ptr<RentalSite> site_;
+};
+
 // What there is while this master leads.
 class Lead {
  public:
-  Lead(HostSessionsOptions options, Membership& membership, Users& users)
-      : options_(options), membership_(membership), users_(users) {}
+  Lead(HostSessionsOptions options, Membership& membership, Users& users, RentalOffice* office)
+      : options_(options), membership_(membership), users_(users), office_(office) {}
 
   void Won(Master& master) {
+    std::shared_ptr<Rentals> rentals;
+    if (office_ != nullptr) {
+      auto begun = office_->Begin(master);
+      if (begun.ok()) {
+        rentals = Lend(std::move(*begun), &rentals_back_);
+      } else {
+        LOG_ERROR("no machines are rented: " + begun.error().message());
+      }
+    }
     auto sessions =
         Lend(std::make_unique<HostSessions>(options_, master, membership_), &sessions_back_);
     auto clusters = Lend(std::make_unique<Clusters>(master, users_), &clusters_back_);
     const std::lock_guard lock(mutex_);
     sessions_ = std::move(sessions);
     clusters_ = std::move(clusters);
+    rentals_ = std::move(rentals);
   }
 
   // Waits for calls that still use the master: they end, because it has been told to.
@@ -57,6 +119,13 @@ class Lead {
       sessions_.reset();
       clusters_.reset();
     }
+    std::shared_ptr<Rentals> rentals;
+    {
+      const std::lock_guard lock(mutex_);
+      rentals = std::exchange(rentals_, nullptr);
+    }
+    const bool rented = std::exchange(rentals, nullptr) != nullptr;
+    if (rented) rentals_back_.wait();
     master.EndWaits();
     clusters_back_.wait();
     sessions_back_.wait();
@@ -69,6 +138,10 @@ class Lead {
   std::shared_ptr<Clusters> clusters() {
     const std::lock_guard lock(mutex_);
     return clusters_;
+  }
+  std::shared_ptr<Rentals> rentals() {
+    const std::lock_guard lock(mutex_);
+    return rentals_;
   }
 
  private:
@@ -86,11 +159,14 @@ class Lead {
   const HostSessionsOptions options_;
   Membership& membership_;
   Users& users_;
+  RentalOffice* const office_;  // May be null.
+  std::future<void> rentals_back_;
   std::future<void> sessions_back_;  // Of the thread of Leadership.
   std::future<void> clusters_back_;
   std::mutex mutex_;  // Guards what follows.
   std::shared_ptr<HostSessions> sessions_;
   std::shared_ptr<Clusters> clusters_;
+  std::shared_ptr<Rentals> rentals_;
 };
 
 }  // namespace
@@ -104,11 +180,16 @@ Status RunMaster(const Settings& settings) {
   sessions.lost_after = std::chrono::milliseconds(settings.host_lost_ms);
   sessions.report_every = sessions.lost_after / 7;
   ASSIGN_OR_RETURN(const auto host_users, HostUsers::Open(settings, *store));
-  Lead lead(sessions, *membership, host_users->users());
+  std::unique_ptr<RentalOffice> office;
+  if (!settings.providers.empty()) {
+    ASSIGN_OR_RETURN(office, RentalOffice::Open(settings, *membership, *store));
+  }
+  Lead lead(sessions, *membership, host_users->users(), office.get());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
   options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
+  options.master.rebalance_every = std::chrono::seconds(settings.rebalance_every_s);
   // What depends on time is looked at often enough to be in time.
   options.master.every =
       std::min(options.master.every, options.master.recreate_after / kLooksPerRecreation);
@@ -136,11 +217,19 @@ Status RunMaster(const Settings& settings) {
                                          ? "no master leads just now: try again in some seconds"
                                          : "host '" + leader + "' leads: ask its vclusterd");
   };
+  const auto rentals = [&]() -> Result<std::shared_ptr<Rentals>> {
+    if (auto own = lead.rentals()) return own;
+    ASSIGN_OR_RETURN(const auto leads, clusters());
+    return Error(Code::kFailedPrecondition,
+                 "no machines are rented here (vclusterd master --providers FILE)");
+  };
   ASSIGN_OR_RETURN(
       const auto users,
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
         services.push_back(MakeVclusterService(clusters, caller));
+        services.push_back(MakeMoveService(clusters, caller));
+        services.push_back(MakeProviderService(clusters, rentals, caller));
         return services;
       }));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);

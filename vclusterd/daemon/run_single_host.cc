@@ -7,6 +7,7 @@
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/upgrade.h"
+#include "vclusterd/service/move_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -51,6 +52,7 @@ Status RunSingleHost(const Settings& settings) {
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
         services.push_back(MakeVclusterService(clusters, caller));
+        services.push_back(MakeMoveService(clusters, caller));
         return services;
       }));
   LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +

@@ -71,6 +71,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     } else if (!node.leaving() && old_role != nullptr && old_role->image != role->image) {
       record->set_incarnations(record->incarnations() + 1);
       node.set_incarnation(record->incarnations());
+      node.clear_move();
     }
   }
   for (const Role& role : wanted.roles) {

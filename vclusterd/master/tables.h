@@ -11,6 +11,7 @@ namespace strata::vcluster {
 inline constexpr records::Table kVclustersTable{"vclusters"};  // By number, ten digits.
 inline constexpr records::Table kHostsTable{"hosts"};          // By name.
 inline constexpr records::Table kLeaderTable{"leader"};
+inline constexpr records::Table kMachinesTable{"machines"};  // That are rented, by tag.
 
 // Records of the leader's table.
 inline constexpr char kLeaderKey[] = "leader";      // Leader
@@ -19,7 +20,7 @@ inline constexpr char kCountersKey[] = "counters";  // Counters
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable, kMachinesTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }

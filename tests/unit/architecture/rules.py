@@ -23,6 +23,8 @@ ALLOWED_INCLUDES = {
     # A host's part knows no master.
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
                        "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim"},
+    # Renting knows no master: it says what it needs of one.
+    "vclusterd/providers": {"common", "vclusterd/api", "vclusterd/scheduler"},
     # Who may do what rests on records alone; the REST server and the master rest on it.
     "vclusterd/users": {"common", "vclusterd/api"},
     # A client's library must not pull the store in.
