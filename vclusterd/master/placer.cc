@@ -12,6 +12,8 @@ namespace {
 // What a node without a limit counts as: little, because most of them idle.
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
+// Beyond all indices: the room that a node which moves leaves is kept for it under this and its own.
+constexpr uint32_t kOldPlaces = 1'000'000;
 
 PlacementState NewState() {
   SchedulerParameters parameters;
@@ -142,11 +144,24 @@ void Placer::Sync(const Vcluster& vcluster) {
       placed.demand.load = measured->second.load;
       if (measured->second.host == host) placed.usage = measured->second.usage;
     }
-    if (Status added = state_.AddNode(placed); added.ok()) {
-      placed_[number][node.index()] = host;
-    } else {
-      LOG_WARNING("node " + placed.demand.name + ": " + added.error().message());
-    }
+    Add(placed);
+    if (!node.has_move() || OldHostOf(node) == host || !state_.FindHost(OldHostOf(node))) continue;
+    // It may have to go back.
+    placed.demand.key.node += kOldPlaces;
+    placed.demand.role.clear();
+    placed.demand.rules.clear();
+    placed.demand.load = {};
+    placed.usage = {};
+    placed.host = OldHostOf(node);
+    Add(placed);
+  }
+}
+
+void Placer::Add(const PlacedNode& node) {
+  if (Status added = state_.AddNode(node); added.ok()) {
+    placed_[node.demand.key.vcluster][node.demand.key.node] = node.host;
+  } else {
+    LOG_WARNING("node " + node.demand.name + ": " + added.error().message());
   }
 }
 
@@ -234,6 +249,7 @@ void Placer::ReportHosts(const std::set<std::string>& unsettled) {
 Result<std::vector<DrainStep>> Placer::DrainOf(
     const std::string& host, const std::map<NodeKey, std::string>& staying) const {
   ASSIGN_OR_RETURN(std::vector<DrainStep> steps, ProposeDrain(state_, host));
+  std::erase_if(steps, [](const DrainStep& step) { return step.key.node >= kOldPlaces; });
   std::map<NodeKey, std::string> stay = staying;
   // Whether something stays that the node must be with.
   const auto held_by = [&](NodeKey key) -> std::optional<NodeKey> {

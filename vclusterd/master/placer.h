@@ -76,6 +76,7 @@ class Placer {
     NodeUsage usage;
   };
   void Unplace(uint32_t number);
+  void Add(const PlacedNode& node);
 
   const PlacerOptions options_;
   PlacementState state_;
