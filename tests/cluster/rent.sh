@@ -74,7 +74,8 @@ none_rented() { [ "$(vc provider list --json | jq '[.providers[].machines[]] | l
 echo "== a full host rents the cheapest machine that helps; the Vcluster waits and runs there"
 vc create -f "$(file full "$cpus")" >/dev/null
 none_rented || die "something is rented: $(vc provider list)"
-vc provider offers | grep -q 'fit' || die "no offers: $(vc provider offers)"
+offered() { vc provider offers | grep -q '^cloud *fit'; }
+await offered || die "no offers: $(vc provider offers)"
 vc create -f "$(file more 2)" >"$root/more.out" 2>&1 &
 create=$!
 await ordered i-0 || die "nothing is rented: $(cat "$root/more.out")"
@@ -119,8 +120,10 @@ await no_machine || die "it is not given back: $(vc provider list)"
 await none_rented || die "its record stays: $(vc provider list)"
 ! on h1 vimage host list | grep -q "$name" || die "it is still trusted: $(on h1 vimage host list)"
 stop_daemon h2-worker
-stop_daemon h2-imaged
 [ -z "$(ls "$root/h2/vclusterd/parts")" ] || die "nodes stayed on it"
+inside h2 vclusterd --down --state-dir "$root/h2" --run-dir "$root/h2-run" \
+  --subnet-pool 10.78.128.0/17 2>>"$root/h2-down.log" || die "h2: $(cat "$root/h2-down.log")"
+stop_daemon h2-imaged
 rm -rf --one-file-system "${root:?}/h2" "${root:?}/h2-run"
 await present 1 || die "the host did not go: $(vc host list)"
 gone() { ! vc host list | grep -q "$name"; }

@@ -211,14 +211,14 @@ void SimHost::Work(NodeKey key, const std::optional<NodeOrder>& wanted, uint64_t
   }
   if (!node.local.made) {
     Later(WorkTime(), [this, key, wanted, revision] {
-      Node& node = *Find(key);
+      Node& made = *Find(key);
       if (wanted->has_arrival() && random_.OneIn(4)) {
-        node.state = host::v1::BREAKDOWN;
-        node.problem = "what it wrote does not come";
+        made.state = host::v1::BREAKDOWN;
+        made.problem = "what it wrote does not come";
         return EndWork(key, revision);
       }
-      node.local.made = true;
-      node.local.created = wanted->arrival().created();
+      made.local.made = true;
+      made.local.created = wanted->arrival().created();
       process_->parts.at(key.first).changed = true;
       Work(key, wanted, revision);
     });
