@@ -56,7 +56,7 @@ mover=
 for i in 0 1 2; do [ "$(node lab "lab/worker-$i" host)" != h2 ] || mover=$i; done
 code=0
 vc host drain h2 --wait >"$root/drain" 2>&1 || code=$?
-[ $code = 6 ] && grep -q "root/rock/rock-[0-2] stays on h2: its file says migration: never" "$root/drain" ||
+[ $code = 7 ] && grep -q "root/rock/rock-[0-2] stays on h2: its file says migration: never" "$root/drain" ||
   die "the drain says ($code): $(cat "$root/drain")"
 [ "$(node lab "lab/worker-$mover" host)" != h2 ] || die "it has not moved: $(vc list lab -l)"
 await running lab 3 || die "not all run: $(vc list lab -l)"
