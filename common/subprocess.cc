@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "common/cancellable_command.h"
 #include "common/file_io.h"
 
 extern char** environ;
@@ -124,6 +125,9 @@ void Subprocess::Kill(int signal) {
 
 namespace {
 
+// A token can only be asked.
+constexpr int64_t kCancelLookMs = 50;
+
 struct Pipe {
   UniqueFd read;
   UniqueFd write;
@@ -152,10 +156,10 @@ void Feed(UniqueFd& fd, std::string_view& input) {
   if (input.empty()) fd.reset();
 }
 
-}  // namespace
-
-Result<CommandOutput> Run(const std::vector<std::string>& argv, std::string_view input,
-                          std::chrono::milliseconds timeout, size_t limit_bytes) {
+// `cancel` may be null.
+Result<CommandOutput> RunToEnd(const std::vector<std::string>& argv, std::string_view input,
+                               std::chrono::milliseconds timeout, size_t limit_bytes,
+                               const CancelToken* cancel) {
   ASSIGN_OR_RETURN(Pipe in, MakePipe());
   ASSIGN_OR_RETURN(Pipe out, MakePipe());
   ASSIGN_OR_RETURN(Pipe err, MakePipe());
@@ -181,13 +185,29 @@ Result<CommandOutput> Run(const std::vector<std::string>& argv, std::string_view
     if (left.count() <= 0) {
       return Error(Code::kDeadlineExceeded, argv[0] + ": killed, it did not end in time");
     }
-    if (::poll(fds, 3, static_cast<int>(left.count())) < 0 && errno != EINTR) return Errno("poll");
+    if (cancel != nullptr) RETURN_IF_ERROR(cancel->Check());
+    const int64_t wait_ms =
+        cancel == nullptr ? left.count() : std::min(left.count(), kCancelLookMs);
+    if (::poll(fds, 3, static_cast<int>(wait_ms)) < 0 && errno != EINTR) return Errno("poll");
     if (fds[0].revents != 0) Drain(out.read, output.out, limit_bytes);
     if (fds[1].revents != 0) Drain(err.read, output.err, limit_bytes);
     if (fds[2].revents != 0) Feed(in.write, input);
   }
   ASSIGN_OR_RETURN(output.exit_code, process.Wait());
   return output;
+}
+
+}  // namespace
+
+Result<CommandOutput> Run(const std::vector<std::string>& argv, std::string_view input,
+                          std::chrono::milliseconds timeout, size_t limit_bytes) {
+  return RunToEnd(argv, input, timeout, limit_bytes, nullptr);
+}
+
+Result<CommandOutput> RunCancellable(const std::vector<std::string>& argv, std::string_view input,
+                                     std::chrono::milliseconds timeout, size_t limit_bytes,
+                                     const CancelToken& cancel) {
+  return RunToEnd(argv, input, timeout, limit_bytes, &cancel);
 }
 
 Result<std::string> RunChecked(const std::vector<std::string>& argv, std::string_view input,

@@ -1,5 +1,6 @@
 #include "imaged/client/host_image_client.h"
 
+#include "common/rpc/call_watch.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "imaged/api/host_image.grpc.pb.h"
@@ -8,6 +9,9 @@
 
 namespace strata::imaged {
 namespace {
+
+// imaged itself gives a host up that sends nothing for half a minute.
+constexpr std::chrono::minutes kPullStallMax(10);
 
 class GrpcSaveSession final : public SaveSession {
  public:
@@ -129,15 +133,6 @@ class GrpcHostImageClient final : public HostImageClient {
         images_(v1::ImageService::NewStub(channel)),
         transfers_(v1::TransferService::NewStub(channel)) {}
 
-  Status RemoveImage(const std::string& reference) override {
-    v1::DeleteRequest request;
-    request.set_reference(reference);
-    v1::DeleteResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = images_->Delete(&context, request, &response);
-    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
-  }
-
   Result<uint64_t> CountSecrets(const std::string& reference) override {
     v1::ScrubRequest request;
     request.set_reference(reference);
@@ -217,6 +212,32 @@ class GrpcHostImageClient final : public HostImageClient {
   Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) override {
     return std::unique_ptr<SaveSession>(
         std::make_unique<GrpcSaveSession>(stub_.get(), ToMessage(parameters)));
+  }
+
+  Status PullImage(const std::string& host, const std::string& reference,
+                   const CancelToken& cancel) override {
+    v1::PullRequest request;
+    request.set_host(host);
+    request.set_reference(reference);
+    request.set_replace(true);
+    grpc::ClientContext context;
+    const auto reader = transfers_->Pull(&context, request);
+    rpc::CallWatch watch([&] { context.TryCancel(); }, kPullStallMax, &cancel);
+    v1::PullEvent event;
+    while (reader->Read(&event)) watch.Moved();
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
+  }
+
+  Status DeleteImage(const std::string& reference, bool force) override {
+    v1::DeleteRequest request;
+    request.set_reference(reference);
+    request.set_force(force);
+    v1::DeleteResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = images_->Delete(&context, request, &response);
+    if (status.ok() || status.error_code() == grpc::StatusCode::NOT_FOUND) return Ok();
+    return rpc::FromGrpc(status);
   }
 
  private:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/cancel.h"
 #include "common/result.h"
 
 namespace strata::imaged {
@@ -88,10 +89,6 @@ class HostImageClient {
   virtual Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) = 0;
 
   // Below: what root may do with images of others. A client that cannot answers kUnsupported.
-  // Takes the name away, and what nothing else needs. kFailedPrecondition: containers run from it.
-  virtual Status RemoveImage(const std::string& reference) {
-    return Error(Code::kUnsupported, "images cannot be removed here: " + reference);
-  }
   // How many secrets containers left in its layers (docs/save.md).
   virtual Result<uint64_t> CountSecrets(const std::string& reference) {
     return Error(Code::kUnsupported, "secrets cannot be counted here: " + reference);
@@ -102,6 +99,13 @@ class HostImageClient {
                                                          const std::vector<std::string>&) {
     return Error(Code::kUnsupported, "images cannot be sent from here: " + reference);
   }
+  // Brings an image of root's from another host of the cluster, under the same name. It is all here
+  // when this returns; nothing is done when it was. kUnavailable: the host does not answer.
+  virtual Status PullImage(const std::string& host, const std::string& reference,
+                           const CancelToken& cancel) = 0;
+  // Takes the name away, and what nothing else needs. Ok when there is none. kFailedPrecondition,
+  // unless `force`: containers run from it; those go on in any case.
+  virtual Status DeleteImage(const std::string& reference, bool force) = 0;
 };
 
 }  // namespace strata::imaged

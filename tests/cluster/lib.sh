@@ -6,6 +6,7 @@
 #   start_worker h1 …      start_master h1 [FLAG…]       stop_daemon h1-worker
 #   on h1 COMMAND…         a command of ours with the sockets of that host
 #   cut h2; mend h2        its link
+#   make_machine h4        one more, on which nothing runs yet
 #   await COMMAND…         until it succeeds, 30 s at most
 # At the end everything is taken down, and whatever stays behind fails the test.
 set -euo pipefail
@@ -87,6 +88,19 @@ hold_mounts() {
   await grep -q held "$root/$1-holder" || die "$1 has no mounts of its own"
 }
 
+# A machine on the bridge on which nothing runs yet.
+make_machine() {  # HOST
+  local host=$1
+  hosts+=("$host")
+  ip netns add "$(namespace "$host")"
+  ip -n "$(namespace "$host")" link add eth0 type veth peer name "$host" netns "$bridge"
+  ip -n "$(namespace "$host")" address add "$(address "$host")/24" dev eth0
+  ip -n "$(namespace "$host")" link set lo up
+  ip -n "$(namespace "$host")" link set eth0 up
+  ip -n "$bridge" link set "$host" master br0 up
+  hold_mounts "$host"
+}
+
 make_hosts() {
   local i host
   ip netns add "$bridge"
@@ -94,14 +108,7 @@ make_hosts() {
   ip -n "$bridge" link set br0 up
   for i in $(seq "$1"); do
     host=h$i
-    hosts+=("$host")
-    ip netns add "$(namespace "$host")"
-    ip -n "$(namespace "$host")" link add eth0 type veth peer name "$host" netns "$bridge"
-    ip -n "$(namespace "$host")" address add "$(address "$host")/24" dev eth0
-    ip -n "$(namespace "$host")" link set lo up
-    ip -n "$(namespace "$host")" link set eth0 up
-    ip -n "$bridge" link set "$host" master br0 up
-    hold_mounts "$host"
+    make_machine "$host"
     start_imaged "$host"
     if [ "$i" = 1 ]; then on h1 vimage host init >/dev/null; else
       on h1 vimage host token 2>/dev/null | on "$host" vimage host join - >/dev/null

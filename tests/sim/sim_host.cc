@@ -203,7 +203,7 @@ void SimHost::Work(NodeKey key, const std::optional<NodeOrder>& wanted, uint64_t
         return EndWork(key, revision);
       }
       Node& anew = part.nodes.at(key.second);
-      anew.local = {wanted->incarnation(), false, false};
+      anew.local = {wanted->incarnation(), false, false, ""};
       anew.state = host::v1::MAKING;
       Work(key, wanted, revision);
     });
@@ -211,7 +211,14 @@ void SimHost::Work(NodeKey key, const std::optional<NodeOrder>& wanted, uint64_t
   }
   if (!node.local.made) {
     Later(WorkTime(), [this, key, wanted, revision] {
-      Find(key)->local.made = true;
+      Node& made = *Find(key);
+      if (wanted->has_arrival() && random_.OneIn(4)) {
+        made.state = host::v1::BREAKDOWN;
+        made.problem = "what it wrote does not come";
+        return EndWork(key, revision);
+      }
+      made.local.made = true;
+      made.local.created = wanted->arrival().created();
       process_->parts.at(key.first).changed = true;
       Work(key, wanted, revision);
     });
@@ -219,13 +226,20 @@ void SimHost::Work(NodeKey key, const std::optional<NodeOrder>& wanted, uint64_t
   }
   const bool runs = containers_.contains(key);
   if (wanted->intent() == host::v1::STOP) {
-    if (!runs && node.state == host::v1::STOPPED) return EndWork(key, revision);
-    Later(WorkTime(), [this, key, attempt = wanted->attempt(), revision] {
+    const std::string departure =
+        wanted->departure().empty() ? "" : "root/" + wanted->departure() + "@blake3:0";
+    if (!runs && node.state == host::v1::STOPPED && node.local.departure == departure) {
+      return EndWork(key, revision);
+    }
+    Later(WorkTime(), [this, key, attempt = wanted->attempt(), departure, revision] {
       EndContainer(key);
       Node& stopped = *Find(key);
       stopped.state = host::v1::STOPPED;
       stopped.attempt = attempt;
       stopped.pause = milliseconds(0);
+      if (std::exchange(stopped.local.departure, departure) != departure) {
+        process_->parts.at(key.first).changed = true;
+      }
       EndWork(key, revision);
     });
     return;
@@ -340,6 +354,10 @@ host::v1::PartStatus SimHost::StatusOf(uint32_t number) {
     const bool early = node.state == host::v1::READY && part->second.changed;
     out->set_state(early ? host::v1::STARTING : node.state);
     out->set_problem(node.problem);
+    if (part->second.changed) continue;
+    out->set_made(node.local.made);
+    out->set_created(node.local.created);
+    out->set_departure(node.local.departure);
   }
   return status;
 }

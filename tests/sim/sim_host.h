@@ -89,6 +89,7 @@ class SimHost {
     uint32_t incarnation = 0;
     bool made = false;
     bool created = false;
+    std::string departure;  // As it was saved for its move.
   };
   struct PartFile {
     host::v1::Part order;

@@ -112,8 +112,13 @@ void Truth::CheckRecord(const master::v1::Vcluster& before, const master::v1::Vc
     const std::string text = TextOf({now.number(), node.index()});
     if (node.incarnation() > now.incarnations()) Fail(text + " has an incarnation of the future");
     if (was != old.end()) {
-      if (node.incarnation() < was->second.incarnation())
+      // A move that is given up: where it was, it is kept until the move has ended.
+      const master::v1::Move& move = was->second.move();
+      const bool goes_back = node.host() == move.from() && !node.has_move() &&
+                             node.incarnation() == move.from_incarnation();
+      if (node.incarnation() < was->second.incarnation() && !goes_back) {
         Fail(text + ": its incarnation goes back");
+      }
       if (was->second.leaving() && !node.leaving() &&
           node.incarnation() == was->second.incarnation()) {
         Fail(text + " was to leave and is not any more");

@@ -16,6 +16,7 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddDefinitionCommands(tool);
   AddClusterHostCommands(tool);
   AddTemplateCommands(tool);
+  AddProviderCommands(tool);
   AddExecCommand(tool);
   AddUserCommands(tool);
   AddGroupCommands(tool);

@@ -13,7 +13,8 @@ int VclusterMain(int argc, const char* const* argv, Console& console);
 void AddMakeCommands(Tool& tool);         // create, clone
 void AddStateCommands(Tool& tool);        // list, start, stop, delete
 void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
-void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, why
+void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, rebalance, why
+void AddProviderCommands(Tool& tool);     // provider list, provider offers
 void AddExecCommand(Tool& tool);
 void AddTemplateCommands(Tool& tool);  // save; template list, show, share, delete
 

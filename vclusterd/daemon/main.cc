@@ -112,6 +112,16 @@ void AddMaster(CLI::App& app, Settings& settings) {
                  "says so; longer than the workers' --fence-ms")
       ->check(CLI::Range(500, 86'400'000))
       ->capture_default_str();
+  app.add_option(
+         "--rebalance-every", settings.rebalance_every_s,
+         "Seconds after which nodes that disturb each other are moved apart; each is stopped "
+         "for it (0: only by `vcluster rebalance`)")
+      ->check(CLI::Range(0, 604'800))
+      ->capture_default_str();
+  app.add_option("--providers", settings.providers,
+                 "File that says who lends machines when room is short (docs/providers.md)");
+  app.add_option("--imaged", settings.imaged_socket,
+                 "imaged's socket (RUN_DIR/imaged.sock), which lets rented machines join");
   AddPlacement(app, settings);
   AddUsers(app, settings);
   AddRest(app, settings);

@@ -1,10 +1,13 @@
 #include <future>
 
+#include "common/digest.h"
+#include "common/file_io.h"
 #include "common/log.h"
 #include "common/records/etcd/etcd_record_store.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/rental_site.h"
 #include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/credit_charger.h"
@@ -14,8 +17,10 @@
 #include "vclusterd/remote/master_service.h"
 #include "vclusterd/remote/membership.h"
 #include "vclusterd/service/class_service.h"
-#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/job_service.h"
+#include "vclusterd/service/move_service.h"
+#include "vclusterd/service/provider_service.h"
+#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -40,14 +45,70 @@ Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings
   return std::unique_ptr<records::RecordStore>(std::move(store));
 }
 
+// What machines are rented with; nothing is when there is no file of providers.
+class RentalOffice {
+ public:
+  static Result<std::unique_ptr<RentalOffice>> Open(const Settings& settings,
+                                                    const Membership& membership,
+                                                    records::RecordStore& store) {
+    ASSIGN_OR_RETURN(ProviderFile file, ReadProviderFile(settings.providers));
+    ASSIGN_OR_RETURN(auto cluster, imaged::ClusterClient::Connect(settings.imaged_socket));
+    ASSIGN_OR_RETURN(const std::string authority, ReadFile(membership.AuthorityPath()));
+    std::unique_ptr<RentalOffice> office(
+        new RentalOffice(std::move(file), std::move(cluster), store));
+    office->options_.tag_prefix =
+        "strata-" + Hasher::Of(authority).Hex().substr(0, kClusterDigits) + "-";
+    office->options_.masters = office->file_.masters.empty()
+                                   ? membership.name() + "=" + settings.listen
+                                   : office->file_.masters;
+    office->placer_ = {settings.overcommit_cpus, settings.overcommit_memory};
+    return office;
+  }
+
+  // Of a master that leads now. It ends before `master` does.
+  Result<std::unique_ptr<Rentals>> Begin(Master& master) {
+    site_ = MakeRentalSite(master, placer_, store_, *cluster_);
+    std::vector<Rentals::Lender> lenders;
+    for (const ProviderConfig& config : file_.providers) {
+      lenders.push_back({config, std::make_unique<ExecProvider>(config.exec)});
+    }
+    ASSIGN_OR_RETURN(auto rentals, Rentals::Open(options_, std::move(lenders), *site_));
+    master.WaitForRoom();
+    return rentals;
+  }
+
+ private:
+  static constexpr size_t kClusterDigits = 8;
+
+  RentalOffice(ProviderFile file, std::unique_ptr<imaged::ClusterClient> cluster,
+               records::RecordStore& store)
+      : file_(std::move(file)), cluster_(std::move(cluster)), store_(store) {}
+
+  const ProviderFile file_;
+  const std::unique_ptr<imaged::ClusterClient> cluster_;
+  records::RecordStore& store_;
+  RentalOptions options_;
+  PlacerOptions placer_;
+  std::unique_ptr<RentalSite> site_;
+};
+
 // What there is while this master leads.
 class Lead {
  public:
   Lead(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
-       Users& users)
-      : options_(options), membership_(membership), store_(store), users_(users) {}
+       Users& users, RentalOffice* office)
+      : options_(options), membership_(membership), store_(store), users_(users), office_(office) {}
 
   void Won(Master& master) {
+    std::shared_ptr<Rentals> rentals;
+    if (office_ != nullptr) {
+      auto begun = office_->Begin(master);
+      if (begun.ok()) {
+        rentals = Lend(std::move(*begun), &rentals_back_);
+      } else {
+        LOG_ERROR("no machines are rented: " + begun.error().message());
+      }
+    }
     auto sessions =
         Lend(std::make_unique<HostSessions>(options_, master, membership_), &sessions_back_);
     auto clusters = Lend(std::make_unique<Clusters>(master, users_), &clusters_back_);
@@ -61,6 +122,7 @@ class Lead {
     sessions_ = std::move(sessions);
     clusters_ = std::move(clusters);
     if (classes.ok()) classes_ = std::move(*classes);
+    rentals_ = std::move(rentals);
   }
 
   // Waits for calls that still use the master: they end, because it has been told to.
@@ -73,6 +135,13 @@ class Lead {
       clusters_.reset();
       classes = std::move(classes_);
     }
+    std::shared_ptr<Rentals> rentals;
+    {
+      const std::lock_guard lock(mutex_);
+      rentals = std::exchange(rentals_, nullptr);
+    }
+    const bool rented = std::exchange(rentals, nullptr) != nullptr;
+    if (rented) rentals_back_.wait();
     master.EndWaits();
     classes.reset();  // It holds the clusters.
     clusters_back_.wait();
@@ -91,6 +160,10 @@ class Lead {
     const std::lock_guard lock(mutex_);
     return classes_;
   }
+  std::shared_ptr<Rentals> rentals() {
+    const std::lock_guard lock(mutex_);
+    return rentals_;
+  }
 
  private:
   // An object that calls hold for as long as they last; `back`: the last has let it go.
@@ -108,13 +181,16 @@ class Lead {
   Membership& membership_;
   records::RecordStore& store_;
   Users& users_;
+  RentalOffice* const office_;              // May be null.
   std::unique_ptr<CreditCharger> charger_;  // Of the thread of Leadership, as what follows.
+  std::future<void> rentals_back_;
   std::future<void> sessions_back_;
   std::future<void> clusters_back_;
   std::mutex mutex_;  // Guards what follows.
   std::shared_ptr<HostSessions> sessions_;
   std::shared_ptr<Clusters> clusters_;
   std::shared_ptr<Classes> classes_;
+  std::shared_ptr<Rentals> rentals_;
 };
 
 }  // namespace
@@ -128,11 +204,16 @@ Status RunMaster(const Settings& settings) {
   sessions.lost_after = std::chrono::milliseconds(settings.host_lost_ms);
   sessions.report_every = sessions.lost_after / 7;
   ASSIGN_OR_RETURN(const auto host_users, HostUsers::Open(settings, *store));
-  Lead lead(sessions, *membership, *store, host_users->users());
+  std::unique_ptr<RentalOffice> office;
+  if (!settings.providers.empty()) {
+    ASSIGN_OR_RETURN(office, RentalOffice::Open(settings, *membership, *store));
+  }
+  Lead lead(sessions, *membership, *store, host_users->users(), office.get());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
   options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
+  options.master.rebalance_every = std::chrono::seconds(settings.rebalance_every_s);
   // What depends on time is looked at often enough to be in time.
   options.master.every =
       std::min(options.master.every, options.master.recreate_after / kLooksPerRecreation);
@@ -167,6 +248,12 @@ Status RunMaster(const Settings& settings) {
     ASSIGN_OR_RETURN([[maybe_unused]] const auto own_clusters, clusters());
     return Error(Code::kUnavailable, "templates and classes could not be read; see the log");
   };
+  const auto rentals = [&]() -> Result<std::shared_ptr<Rentals>> {
+    if (auto own = lead.rentals()) return own;
+    ASSIGN_OR_RETURN([[maybe_unused]] const auto leads, clusters());
+    return Error(Code::kFailedPrecondition,
+                 "no machines are rented here (vclusterd master --providers FILE)");
+  };
   ASSIGN_OR_RETURN(
       const auto users,
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
@@ -176,6 +263,8 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeClassService(classes, caller));
         services.push_back(MakeUserService(UserCallsOf(*host_users, clusters), caller));
         services.push_back(MakeJobService(clusters, caller));
+        services.push_back(MakeMoveService(clusters, caller));
+        services.push_back(MakeProviderService(clusters, rentals, caller));
         return services;
       }));
   // Last: from here on until its Shutdown it asks the leadership.

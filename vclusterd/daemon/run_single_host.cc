@@ -11,6 +11,7 @@
 #include "vclusterd/service/class_service.h"
 #include "vclusterd/service/user_service.h"
 #include "vclusterd/service/job_service.h"
+#include "vclusterd/service/move_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -62,6 +63,7 @@ Status RunSingleHost(const Settings& settings) {
         services.push_back(MakeClassService(class_source, caller));
         services.push_back(MakeUserService(UserCallsOf(*users, clusters), caller));
         services.push_back(MakeJobService(clusters, caller));
+        services.push_back(MakeMoveService(clusters, caller));
         return services;
       }));
   ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));

@@ -39,6 +39,8 @@ struct Settings {
   uint32_t takeover_ms = 6000;
   uint32_t host_lost_ms = 15'000;
   uint32_t recreate_ms = 60'000;
+  uint32_t rebalance_every_s = 0;
+  std::string providers;  // File; empty: nothing is rented.
   uint32_t fence_ms = 30'000;
   double overcommit_cpus = 16;
   double overcommit_memory = 2;

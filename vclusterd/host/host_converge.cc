@@ -67,7 +67,7 @@ void HostNodes::EnqueueAll(const PartPtr& part) {
 
 void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
   NodePtr node;
-  bool waits = false;  // For a hook of the user's, which may take long.
+  bool waits = false;  // For a hook of the user's, or for its data, which may take long.
   {
     const std::lock_guard lock(part->mutex);
     const auto found = part->nodes.find(index);
@@ -75,7 +75,8 @@ void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
     node = found->second;
     node->queued = true;
     ++part->jobs;
-    waits = !TakeJob(part, node, index).wanted.has_value() && node->local.has_on_destroy();
+    const Job job = TakeJob(part, node, index);
+    waits = (!job.wanted.has_value() && node->local.has_on_destroy()) || CarriesData(job);
   }
   WorkQueue& queue = waits ? waiters_ : starters_;
   queue.Push([this, part, node, index] { Converge(part, node, index); });
@@ -143,7 +144,8 @@ Status HostNodes::MakeSo(Job& job) {
   if (!job.local.made()) RETURN_IF_ERROR(MakeNode(job));
   RETURN_IF_ERROR(AssignPorts(job));
   if (job.wanted->intent() == host::v1::STOP) {
-    return StopNode(job, milliseconds(job.wanted->stop_grace_ms()));
+    RETURN_IF_ERROR(StopNode(job, milliseconds(job.wanted->stop_grace_ms())));
+    return job.wanted->departure().empty() ? ForgetDeparture(job) : Depart(job);
   }
   bool asked = false;
   bool due = false;
@@ -206,6 +208,9 @@ Status HostNodes::RemoveNode(Job& job) {
   RETURN_IF_ERROR(life_->Stop(job.id, job.local, job.record, kRemovalGrace));
   RETURN_IF_ERROR(life_->Remove(job.id, job.local, job.order.force_removal()));
   tasks_->Forget(job.id);
+  if (Status forgotten = ForgetDeparture(job); !forgotten.ok() && !job.order.force_removal()) {
+    return forgotten;
+  }
   const std::string tree = job.local.tree_path();
   {
     const std::lock_guard lock(job.part->mutex);
@@ -218,6 +223,7 @@ Status HostNodes::RemoveNode(Job& job) {
       job.local.set_index(job.wanted->index());
       job.local.set_incarnation(job.wanted->incarnation());
       *job.local.mutable_on_destroy() = job.wanted->on_destroy();
+      job.local.set_departure(job.wanted->arrival().reference());
       job.node->local = job.local;
       job.node->state = host::v1::MAKING;
       job.node->hooks.clear();
@@ -242,7 +248,8 @@ void HostNodes::ForgetUnusedTree(const std::string& tree_path) {
 
 Status HostNodes::MakeNode(Job& job) {
   bool start_unknown = false;
-  Status made = life_->Make(job.id, job.order.owner_uid(), *job.wanted, &job.local, &start_unknown);
+  Status made =
+      life_->Make(job.id, job.order.owner_uid(), *job.wanted, &job.local, &start_unknown, closing_);
   if (!made.ok()) {
     // The next try begins with nothing.
     Status removed = life_->Remove(job.id, job.local, /*force=*/true);
@@ -258,6 +265,7 @@ Status HostNodes::MakeNode(Job& job) {
 }
 
 Status HostNodes::StartNode(Job& job) {
+  RETURN_IF_ERROR(ForgetDeparture(job));
   const auto start = Clock::now();
   bool watched = false;
   bool recovering = false;

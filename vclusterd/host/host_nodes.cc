@@ -244,6 +244,8 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
           node = std::make_shared<Node>();
           node->local.set_index(wanted.index());
           node->local.set_incarnation(wanted.incarnation());
+          // Pulled from now on, and to be deleted.
+          node->local.set_departure(wanted.arrival().reference());
         }
         node->held = false;
         if (node->local.incarnation() == wanted.incarnation()) {
@@ -363,6 +365,11 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* out
       out->set_driver(node->local.driver());
       out->set_volume(node->local.volume());
       out->set_disk_bytes(node->local.disk_bytes());
+      if (part->changes == part->written) {
+        out->set_made(node->local.made());
+        out->set_created(node->local.created());
+        out->set_departure(node->local.departure());
+      }
       if (node->record.has_value()) out->set_init_pid(node->record->init.pid);
       out->set_start_ms(node->start_ms);
       out->set_upper_bytes(node->upper_bytes);

@@ -197,6 +197,12 @@ class HostNodes {
   Status StopNode(Job& job, std::chrono::milliseconds grace);
   Status ClearBreakdown(Job& job);
   Status UpdateRunning(Job& job);
+  // host_moves.cc
+  // Whether what is to be done moves data of the node between hosts. REQUIRES: part->mutex is held.
+  static bool CarriesData(const Job& job);
+  Status Depart(Job& job);
+  // The image of a departure that did not come about, or is over.
+  Status ForgetDeparture(Job& job);
   // host_usage.cc
   void SampleLater();
   void SampleAll();

@@ -175,8 +175,7 @@ Result<host::v1::ImagesResponse> HostNodes::ChangeImages(const host::v1::ImagesR
   imaged::HostImageClient& images = life_->images();
   for (const std::string& reference : request.references()) {
     if (request.change() == host::v1::IMAGES_REMOVE) {
-      Status removed = images.RemoveImage(reference);
-      if (!removed.ok() && removed.error().code() != Code::kNotFound) return removed.error();
+      RETURN_IF_ERROR(images.DeleteImage(reference, /*force=*/false));
     } else if (request.change() == host::v1::IMAGES_COUNT_SECRETS) {
       ASSIGN_OR_RETURN(const uint64_t secrets, images.CountSecrets(reference));
       response.set_secrets(response.secrets() + secrets);

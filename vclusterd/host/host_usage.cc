@@ -75,6 +75,9 @@ bool HostNodes::SampleNode(const PartPtr& part, uint32_t index, const NodePtr& n
   out.set_read_bytes_per_s(PerSecond(before->usage.read_bytes, usage->read_bytes, seconds));
   out.set_written_bytes_per_s(
       PerSecond(before->usage.written_bytes, usage->written_bytes, seconds));
+  out.set_cpu_pressure(usage->cpu_pressure);
+  out.set_memory_pressure(usage->memory_pressure);
+  out.set_io_pressure(usage->io_pressure);
   return true;
 }
 

@@ -80,16 +80,34 @@ layerfs::RootSpec NodeLife::RootSpecOf(const LocalNode& local, uint32_t id_first
   return spec;
 }
 
+Result<imaged::AcquiredRoot> NodeLife::Acquire(const std::string& id, uint32_t owner_uid,
+                                               const host::v1::NodeOrder& order, LocalNode* local,
+                                               const CancelToken& cancel) {
+  if (!order.has_arrival()) {
+    ASSIGN_OR_RETURN(
+        imaged::AcquiredRoot root,
+        images_.AcquireRoot(order.image(), order.has_image_uid() ? order.image_uid() : owner_uid,
+                            LeaseOf(id)));
+    local->set_image(root.reference);
+    return root;
+  }
+  const host::v1::Arrival& arrival = order.arrival();
+  RETURN_IF_ERROR(images_.PullImage(arrival.host(), arrival.reference(), cancel),
+                  "what it wrote on host " + arrival.host());
+  ASSIGN_OR_RETURN(imaged::AcquiredRoot root,
+                   images_.AcquireRoot(arrival.reference(), /*on_behalf_of_uid=*/0, LeaseOf(id)));
+  local->set_image(arrival.image());
+  local->set_created(arrival.created());
+  root.start_unknown = false;
+  return root;
+}
+
 Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1::NodeOrder& order,
-                      LocalNode* local, bool* start_unknown) {
+                      LocalNode* local, bool* start_unknown, const CancelToken& cancel) {
   const uint64_t disk_bytes =
       order.limits().default_disk() ? config_.disk_bytes_default : order.limits().disk_bytes();
   ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, volumes_.KindFor(disk_bytes));
-  ASSIGN_OR_RETURN(
-      const imaged::AcquiredRoot root,
-      images_.AcquireRoot(order.image(), order.has_image_uid() ? order.image_uid() : owner_uid,
-                          LeaseOf(id)));
-  local->set_image(root.reference);
+  ASSIGN_OR_RETURN(const imaged::AcquiredRoot root, Acquire(id, owner_uid, order, local, cancel));
   local->set_image_digest(root.image_digest);
   local->set_tree_path(root.tree_path);
   local->set_objects_dir(root.objects_dir);
@@ -185,6 +203,26 @@ Status NodeLife::Remove(const std::string& id, const LocalNode& local, bool forc
   if (!force) return released;
   LOG_WARNING("the lease of node " + id + " stays: " + released.error().message());
   return Ok();
+}
+
+Result<std::string> NodeLife::Depart(const std::string& id, const LocalNode& local,
+                                     uint32_t id_first, const std::string& name,
+                                     const CancelToken& cancel) {
+  // One that came from elsewhere, and was never started here, has no upper yet.
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  RETURN_IF_ERROR(layerfs::PrepareUpper(RootSpecOf(local, id_first, volume)));
+  SaveNodeParameters parameters;
+  parameters.origin = "move of node " + id;
+  parameters.reference = name;
+  parameters.description = "a node on its way to another host";
+  parameters.replace = true;
+  parameters.scrub = imaged::ScrubMode::kNever;  // Nobody but the node itself gets it.
+  ASSIGN_OR_RETURN(const SaveNodeResult saved,
+                   Save(
+                       id, local, id_first, std::nullopt, parameters,
+                       [](const std::string&, uint32_t, uint32_t) {}, cancel));
+  const std::string& reference = saved.image.reference;
+  return reference.substr(0, reference.rfind(':')) + "@" + saved.image.digest;
 }
 
 Status NodeLife::Resize(const std::string& id, const LocalNode& local, uint64_t disk_bytes) {

@@ -79,7 +79,7 @@ class NodeLife {
   // Takes the image's lease and makes the volume; fills in what `local` says of them. What a part
   // of it left is removed by Remove. Durable after Sync.
   Status Make(const std::string& id, uint32_t owner_uid, const host::v1::NodeOrder& order,
-              host::v1::LocalNode* local, bool* start_unknown);
+              host::v1::LocalNode* local, bool* start_unknown, const CancelToken& cancel);
   Status Sync() { return volumes_.Sync(); }
 
   // After an error nothing of it runs, limits that this host cannot keep included. `watched`: its
@@ -90,6 +90,15 @@ class NodeLife {
                         const std::optional<NodeRecord>& record, std::chrono::milliseconds grace);
   // REQUIRES: it was stopped. `force`: even where imaged does not answer.
   Status Remove(const std::string& id, const host::v1::LocalNode& local, bool force);
+
+  // Saves what the node has changed as an image of root's called `name`, for another host to go on
+  // from; answers its reference by digest. REQUIRES: it does not run.
+  Result<std::string> Depart(const std::string& id, const host::v1::LocalNode& local,
+                             uint32_t id_first, const std::string& name, const CancelToken& cancel);
+  // The image is not needed any more.
+  Status ForgetDeparture(const std::string& reference) {
+    return images_.DeleteImage(reference, /*force=*/true);
+  }
 
   Status Resize(const std::string& id, const host::v1::LocalNode& local, uint64_t disk_bytes);
   // REQUIRES: it runs. See LimitIoOf; kUnsupported too where the kernel does not know whose I/O it
@@ -121,6 +130,10 @@ class NodeLife {
  private:
   NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime);
 
+  // The root that a node is made from; sets what `local` says of it.
+  Result<imaged::AcquiredRoot> Acquire(const std::string& id, uint32_t owner_uid,
+                                       const host::v1::NodeOrder& order, host::v1::LocalNode* local,
+                                       const CancelToken& cancel);
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;
   Status StartIoLimit(const NodeSpec& spec, const host::v1::LocalNode& local,

@@ -291,7 +291,13 @@ Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,
 
 Result<std::vector<Master::HostView>> Clusters::Hosts(const Caller& caller) {
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kHostList, {}));
-  return master_.Hosts();
+  std::vector<Master::HostView> hosts = master_.Hosts();
+  // Which nodes others have is not told to everybody.
+  const bool sees_all = users_.Allows(caller, Operation::kHostDrain, {});
+  for (Master::HostView& host : hosts) {
+    if (!sees_all) host.staying.clear();
+  }
+  return hosts;
 }
 
 Status Clusters::Drain(const Caller& caller, const std::string& host, bool drain) {

@@ -149,6 +149,15 @@ class Clusters {
   Result<NodePlace> FindNode(const Caller& caller, Operation operation, const std::string& node);
   Result<std::vector<Master::HostView>> Hosts(const Caller& caller);
   Status Drain(const Caller& caller, const std::string& host, bool drain);
+  // Tells of the host that is drained, at every change, until nothing on it will move any more; its
+  // last view is answered. kUnavailable: it is lost.
+  using HostFn = std::function<void(const Master::HostView&)>;
+  Result<Master::HostView> WatchDrain(const Caller& caller, const std::string& host,
+                                      const HostFn& tell, const CancelToken& cancel);
+  // See Master.
+  Result<std::vector<Master::MoveView>> Rebalance(const Caller& caller, bool dry_run);
+  // Whether the caller may see what is rented.
+  Status AuthorizeRentals(const Caller& caller);
   // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
   Result<std::string> Why(const Caller& caller, const std::string& node);
 

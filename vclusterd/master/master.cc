@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "vclusterd/master/moves.h"
 #include "vclusterd/master/plausible.h"
 #include "vclusterd/master/tables.h"
 
@@ -253,6 +254,7 @@ void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
   }
   orphans_.erase(name);
   for (const host::v1::PartStatus& status : statuses) Hear(name, status);
+  drain_due_ = true;
   work_.notify_one();
 }
 
@@ -269,6 +271,7 @@ void Master::RemoveHost(const std::string& name, const HostLink* link) {
     hosts_.erase(found);
     absent_since_[name] = options_.steady_now();
     placer_.SetCondition(name, HostCondition::kLost);
+    if (forgotten_.erase(name) != 0) placer_.RemoveHost(name);
     for (auto& [number, entry] : entries_) {
       if (entry.told.erase(name) != 0) touched_.insert(number);
     }
@@ -425,6 +428,8 @@ Status Master::Drain(const std::string& name, bool drain) {
   record.set_draining(drain);
   RETURN_IF_ERROR(Commit({}, {{kHostsTable, name, record.SerializeAsString()}}));
   host_records_[name] = record;
+  staying_.erase(name);
+  drain_due_ = true;
   if (hosts_.contains(name)) {
     placer_.SetCondition(name, drain ? HostCondition::kDraining : HostCondition::kReady);
   }
@@ -449,6 +454,10 @@ std::vector<Master::HostView> Master::Hosts() {
   std::vector<HostView> list;
   for (auto& [name, view] : views) {
     view.name = name;
+    if (const auto rent = rents_.find(name); rent != rents_.end()) {
+      std::tie(view.provider, view.price_per_hour) = rent->second;
+    }
+    if (view.draining) AddDrainView(name, &view);
     list.push_back(std::move(view));
   }
   return list;
@@ -480,7 +489,11 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   VclusterView view;
   view.vcluster = entry.vcluster;
   view.states = StatesOf(entry);
-  view.notice = entry.notice.empty() ? entry.vcluster->record.last_problem() : entry.notice;
+  view.notice = entry.notice.empty() ? MoveNotice(*entry.vcluster) : entry.notice;
+  if (view.notice.empty() && entry.no_room.has_value() && entry.room.has_value()) {
+    view.notice = entry.room->why;
+  }
+  if (view.notice.empty()) view.notice = entry.vcluster->record.last_problem();
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty() && !hosts_.contains(node.host()))
       view.lost[node.index()] = node.host();
@@ -493,6 +506,9 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
     if (told.error.has_value() && !view.problem.has_value()) view.problem = told.error;
     for (const host::v1::NodeOrder& order : told.order.nodes()) {
       const auto state = view.states.find(order.index());
+      const bool leaves_here =
+          state != view.states.end() && state->second.incarnation() != order.incarnation();
+      if (leaves_here) continue;  // Its old host keeps it during a move.
       if (state != view.states.end() && state->second.revision() >= told.order.revision()) {
         view.current.insert(order.index());
       } else {

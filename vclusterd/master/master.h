@@ -53,6 +53,10 @@ struct MasterOptions {
   // A host that is not there for so long is lost: nodes that may be made anew elsewhere are. A host
   // pauses such nodes earlier when it hears no master (docs/clusters.md).
   std::chrono::milliseconds recreate_after{60'000};
+  // After a move that has failed the node stays for so long.
+  std::chrono::milliseconds move_again_after{60'000};
+  // How often nodes are moved for a better balance; 0: only when somebody asks.
+  std::chrono::milliseconds rebalance_every{0};
   PlacerOptions placer;
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
@@ -176,8 +180,52 @@ class Master {
     bool draining = false;
     host::v1::Capacity capacity;
     uint32_t nodes = 0;
+    std::string provider;  // It is rented there.
+    double price_per_hour = 0;
+    // Of a host that is drained, when its nodes have been looked at. What is on the way, or still
+    // to be removed there, has left only when it is gone.
+    bool looked = false;
+    uint32_t left = 0;
+    uint32_t moving = 0;
+    std::vector<std::pair<std::string, std::string>> staying;  // Node, and why.
   };
   std::vector<HostView> Hosts();
+  // Waits until something may have changed, or for a while. kUnavailable: the master ends.
+  Status AwaitChange();
+
+  struct MoveView {
+    std::string node;  // "alice/hpc/0"
+    std::string from;
+    std::string to;
+    std::string reason;
+    std::string refused;  // Why it was not begun; empty: it was, or would be.
+  };
+  // Moves that would make nodes disturb each other less (scheduler/rebalance.h). They are begun
+  // unless `dry_run`; each stops its node for a while.
+  Result<std::vector<MoveView>> Rebalance(bool dry_run);
+
+  // Somebody may bring more hosts: a Vcluster that finds no room waits until AnswerRoom says that
+  // none comes.
+  void WaitForRoom();
+  struct Room {
+    PlacementState state;
+    // Vclusters that find none, the most important first, and the names of their owners.
+    std::vector<std::pair<VclusterDemand, std::string>> wanted;
+  };
+  Room WantedRoom();
+  struct RoomAnswer {
+    bool wait = false;
+    std::string why;
+  };
+  void AnswerRoom(const std::map<uint32_t, RoomAnswer>& answers);  // By number.
+  // A host that will not come back. Its nodes, if there are any, stay its own.
+  Status ForgetHost(const std::string& host);
+  // What is rented, and what it costs an hour, by host; for Hosts.
+  using Rents = std::map<std::string, std::pair<std::string, double>>;
+  void ShowRents(Rents rents);
+  // A record of a table that is not the master's own; only as long as it leads.
+  Status StoreRecord(records::Table table, const std::string& key,
+                     const std::optional<std::string>& value);
 
   // Why a node is where it is, or nowhere: text for people.
   Result<std::string> Why(uint32_t number, uint32_t index);
@@ -231,6 +279,8 @@ class Master {
     std::map<std::string, Told> told;                   // By host.
     std::map<std::string, host::v1::PartStatus> heard;  // By host.
     std::optional<Error> problem;
+    std::optional<Error> no_room;    // Why it has no place, when that is all.
+    std::optional<RoomAnswer> room;  // What was said to that.
     std::string notice;
     IdleWatch idle;
     std::map<std::string, RoleScaler> scalers;  // By role.
@@ -311,6 +361,27 @@ class Master {
   void StopIdle(Entry& entry);
   void ScaleRoles(Entry& entry);
   void StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why);
+  // master_moves.cc
+  void AdvanceMoves(uint32_t number, Entry& entry);
+  // Why the move of a node is given up; nullopt: it goes on.
+  std::optional<std::string> WhyGiveUp(const Entry& entry, const master::v1::Node& node);
+  bool IsAbsentForLong(const std::string& host);
+  static bool IsCurrent(const Entry& entry, const master::v1::Node& node,
+                        const host::v1::NodeStatus& status);
+  void BeginDrains();
+  void DrainHost(const std::string& host);
+  uint32_t CountMoving(const std::string& host) const;
+  // The move is durable afterwards.
+  Status StartMove(NodeKey key, const std::string& to, const std::string& why, bool drain);
+  std::string FullName(NodeKey key) const;
+  void AddDrainView(const std::string& host, HostView* view) const;
+  void MeasureLoad(const Entry& entry);
+  void ReportLoad();
+  // Every `rebalance_every`.
+  void BalanceLoad();
+  Result<std::vector<MoveView>> MoveForBalance(bool dry_run);
+  // master_room.cc
+  void SetNoRoom(Entry& entry, const Error& error) const;
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
   void RemoveOrphans();
@@ -348,6 +419,19 @@ class Master {
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> uncertain_jobs_;
   std::set<uint32_t> abandoned_;                       // To be deleted.
+  // Nodes whose move has failed, why, and before when it is not tried again.
+  struct FailedMove {
+    Clock::time_point again;
+    std::string why;
+  };
+  std::map<NodeKey, FailedMove> failed_moves_;
+  // Why nodes stay on hosts that are drained, by host; of those that were looked at.
+  std::map<std::string, std::map<NodeKey, std::string>> staying_;
+  bool drain_due_ = true;  // Hosts that are drained are to be looked at.
+  Clock::time_point rebalanced_;
+  bool waits_for_room_ = false;
+  Rents rents_;
+  std::set<std::string> forgotten_;                    // Hosts that are still there.
   std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "vclusterd/master/master.h"
+#include "vclusterd/master/moves.h"
 #include "vclusterd/master/reshape.h"
 #include "vclusterd/master/tables.h"
 
@@ -15,7 +16,9 @@ void Master::Step() {
 
 Master::Clock::time_point Master::NextRound() const {
   if (IsUncertain()) return next_try_;
-  if (!touched_.empty() || UntilJobsAreDue().count() == 0) return Clock::time_point::min();
+  if (!touched_.empty() || drain_due_ || UntilJobsAreDue().count() == 0) {
+    return Clock::time_point::min();
+  }
   return std::min(next_look_, options_.steady_now() + UntilJobsAreDue());
 }
 
@@ -35,8 +38,11 @@ void Master::Round() {
   const std::set<uint32_t> touched = std::exchange(touched_, {});
   for (const uint32_t number : touched) {
     const auto found = entries_.find(number);
-    if (found != entries_.end()) MoveOff(found->second);
+    if (found == entries_.end()) continue;
+    AdvanceMoves(number, found->second);
+    MoveOff(found->second);
   }
+  if (look || drain_due_) BeginDrains();
   Place(touched);
   AdvanceJobs(touched);
   for (const uint32_t number : touched) {
@@ -45,8 +51,10 @@ void Master::Round() {
     DropLeft(found->second);
     NoteFenced(found->second);
     if (look) FollowRules(found->second);
+    if (look) MeasureLoad(found->second);
     if (!Retire(number, found->second)) MakeOrders(found->second, look);
   }
+  if (look) BalanceLoad();
   for (const uint32_t number : touched) changed_at_[number] = ++changes_;
   changed_.notify_all();
 }
@@ -127,6 +135,7 @@ void Master::MoveOff(Entry& entry) {
     node.set_incarnation(record.incarnations());
     node.clear_host();
     node.clear_fenced();
+    node.clear_move();
     moved = true;
   }
   if (!moved) return;
@@ -146,6 +155,7 @@ void Master::Place(const std::set<uint32_t>& numbers) {
         record.nodes().begin(), record.nodes().end(),
         [](const master::v1::Node& node) { return !node.host().empty() || node.leaving(); });
     found->second.problem.reset();
+    found->second.no_room.reset();
     if (!placed && record.phase() != master::v1::DELETING && !uncertain_.contains(number)) {
       vclusters.push_back(found->second.vcluster.get());
     }
@@ -155,10 +165,11 @@ void Master::Place(const std::set<uint32_t>& numbers) {
   for (auto& [number, placed] : placer_.Place(vclusters)) {
     Entry& entry = entries_.at(number);
     if (placed.error.has_value()) {
-      entry.problem =
-          hosts_.empty() ? Error(Code::kUnavailable, "no host is there yet") : *placed.error;
+      SetNoRoom(entry,
+                hosts_.empty() ? Error(Code::kUnavailable, "no host is there yet") : *placed.error);
       continue;
     }
+    entry.room.reset();
     changed.push_back(entry.vcluster->record);
     for (master::v1::Node& node : *changed.back().mutable_nodes()) {
       if (const auto host = placed.host.find(node.index()); host != placed.host.end()) {
@@ -262,6 +273,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
   std::set<std::string> concerned;
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty()) concerned.insert(node.host());
+    if (IsArriving(node)) concerned.insert(node.move().from());
   }
   for (const auto& [host, status] : entry.heard) concerned.insert(host);
   const NodeStates states = StatesOf(entry);

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "vclusterd/master/moves.h"
+
 namespace strata::vcluster {
 namespace {
 
 using host::v1::NodeOrder;
 using host::v1::Part;
+
+// Between SIGTERM and SIGKILL for a node that moves, at least.
+constexpr uint32_t kMoveGraceMs = 10'000;
 
 void SetCommand(const std::optional<Hook>& hook, host::v1::Command* command) {
   command->mutable_argv()->Assign(hook->argv.begin(), hook->argv.end());
@@ -112,6 +117,34 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   return order;
 }
 
+// What a move asks of the host that the node is on now.
+void SetMove(const Vcluster& vcluster, const master::v1::Node& node, NodeOrder* order) {
+  if (!node.has_move()) return;
+  if (!IsArriving(node)) {
+    order->set_intent(host::v1::STOP);
+    order->set_stop_grace_ms(std::max(node.stop_grace_ms(), kMoveGraceMs));
+    order->set_departure(DepartureName(vcluster.record.number(), node));
+    return;
+  }
+  if (order->intent() == host::v1::RUN) order->set_intent(host::v1::HOLD);
+  host::v1::Arrival* arrival = order->mutable_arrival();
+  arrival->set_reference(node.move().saved());
+  arrival->set_host(node.move().from());
+  arrival->set_image(node.move().image());
+  arrival->set_created(node.move().created());
+}
+
+// For the host that an arriving node leaves: it keeps what it has, as it is.
+NodeOrder OrderForOldHost(const Vcluster& vcluster, const master::v1::Node& node) {
+  master::v1::Node before = node;
+  before.set_host(node.move().from());
+  before.set_incarnation(node.move().from_incarnation());
+  before.mutable_move()->clear_from();
+  NodeOrder order = OrderOf(vcluster, before, *vcluster.RoleOf(node), /*may_start=*/false);
+  SetMove(vcluster, before, &order);
+  return order;
+}
+
 void AddPeer(const Vcluster& vcluster, const master::v1::Node& node, const std::string& host,
              const OrderContext& context, Part* part) {
   host::v1::Peer* peer = part->add_peers();
@@ -161,9 +194,14 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const NodeState
   if (record.phase() == master::v1::DELETING) return part;
   const std::set<std::string> may_start = RolesThatMayStart(vcluster, states);
   for (const master::v1::Node& node : record.nodes()) {
-    if (node.host() != host || node.leaving()) continue;
-    *part.add_nodes() =
-        OrderOf(vcluster, node, *vcluster.RoleOf(node), may_start.contains(node.role()));
+    if (node.leaving()) continue;
+    if (node.host() == host) {
+      NodeOrder* order = part.add_nodes();
+      *order = OrderOf(vcluster, node, *vcluster.RoleOf(node), may_start.contains(node.role()));
+      SetMove(vcluster, node, order);
+    } else if (IsArriving(node) && node.move().from() == host) {
+      *part.add_nodes() = OrderForOldHost(vcluster, node);
+    }
   }
   if (part.nodes().empty()) return part;
   part.set_cluster(record.name());

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "vclusterd/master/moves.h"
+#include "vclusterd/scheduler/load_class.h"
 
 namespace strata::vcluster {
 namespace {
@@ -10,6 +12,8 @@ namespace {
 // What a node without a limit counts as: little, because most of them idle.
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
+// Beyond all indices: the room that a node which moves leaves is kept for it under this and its own.
+constexpr uint32_t kOldPlaces = 1'000'000;
 
 PlacementState NewState() {
   SchedulerParameters parameters;
@@ -68,6 +72,15 @@ VclusterDemand DemandOf(const Vcluster& vcluster) {
   return demand;
 }
 
+std::string LoadText(LoadClass load) {
+  std::string text;
+  for (const auto& [is_heavy, name] :
+       {std::pair(load.cpu, "CPU"), std::pair(load.memory, "memory"), std::pair(load.io, "I/O")}) {
+    if (is_heavy) text += (text.empty() ? "it is heavy on " : ", ") + std::string(name);
+  }
+  return text.empty() ? text : text + ", as measured\n";
+}
+
 HostOffer OfferOf(const std::string& name, const host::v1::Capacity& capacity,
                   HostCondition condition, const PlacerOptions& options) {
   HostOffer offer;
@@ -93,32 +106,62 @@ void Placer::PutHost(const std::string& name, const host::v1::Capacity& capacity
   if (!put.ok()) LOG_WARNING("host " + name + " gets no nodes: " + put.error().message());
 }
 
+void Placer::RemoveHost(const std::string& name) {
+  if (state_.RemoveHost(name).ok()) capacities_.erase(name);
+}
+
+VclusterDemand Placer::Unplaced(const Vcluster& vcluster) const { return DemandOf(vcluster); }
+
 void Placer::SetCondition(const std::string& name, HostCondition condition) {
   if (const auto slot = state_.FindHost(name)) state_.SetCondition(*slot, condition);
 }
 
-void Placer::Forget(uint32_t number) {
+void Placer::Unplace(uint32_t number) {
   for (const auto& [index, host] : placed_[number]) state_.Take({number, index});
   placed_.erase(number);
 }
 
+void Placer::Forget(uint32_t number) {
+  Unplace(number);
+  measured_.erase(measured_.lower_bound({number, 0}), measured_.lower_bound({number + 1, 0}));
+}
+
 void Placer::Sync(const Vcluster& vcluster) {
   const uint32_t number = vcluster.record.number();
-  Forget(number);
+  Unplace(number);
   for (const master::v1::Node& node : vcluster.record.nodes()) {
-    if (node.host().empty() || vcluster.RoleOf(node) == nullptr) continue;
-    if (!state_.FindHost(node.host())) {
+    const std::string& host = PlaceOf(node);
+    if (host.empty() || vcluster.RoleOf(node) == nullptr) continue;
+    if (!state_.FindHost(host)) {
       // Nothing is known of it yet but that it has nodes.
-      PutHost(node.host(), capacities_[node.host()], HostCondition::kLost);
+      PutHost(host, capacities_[host], HostCondition::kLost);
     }
     PlacedNode placed;
     placed.demand = DemandOf(vcluster, node);
-    placed.host = node.host();
-    if (Status added = state_.AddNode(placed); added.ok()) {
-      placed_[number][node.index()] = node.host();
-    } else {
-      LOG_WARNING("node " + placed.demand.name + ": " + added.error().message());
+    placed.host = host;
+    placed.movable = !WhyNotMovable(vcluster, node).has_value();
+    if (const auto measured = measured_.find(placed.demand.key); measured != measured_.end()) {
+      placed.demand.load = measured->second.load;
+      if (measured->second.host == host) placed.usage = measured->second.usage;
     }
+    Add(placed);
+    if (!node.has_move() || OldHostOf(node) == host || !state_.FindHost(OldHostOf(node))) continue;
+    // It may have to go back.
+    placed.demand.key.node += kOldPlaces;
+    placed.demand.role.clear();
+    placed.demand.rules.clear();
+    placed.demand.load = {};
+    placed.usage = {};
+    placed.host = OldHostOf(node);
+    Add(placed);
+  }
+}
+
+void Placer::Add(const PlacedNode& node) {
+  if (Status added = state_.AddNode(node); added.ok()) {
+    placed_[node.demand.key.vcluster][node.demand.key.node] = node.host;
+  } else {
+    LOG_WARNING("node " + node.demand.name + ": " + added.error().message());
   }
 }
 
@@ -158,7 +201,7 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
   const NodeKey key{vcluster.record.number(), index};
   if (state_.FindNode(key) != nullptr) {
     ASSIGN_OR_RETURN(const Explanation explanation, ExplainNode(state_, key));
-    return ExplanationText(explanation);
+    return ExplanationText(explanation) + LoadText(state_.FindNode(key)->load);
   }
   PlacementRequest request;
   request.vclusters.push_back(DemandOf(vcluster));
@@ -174,8 +217,81 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
   return text;
 }
 
-Result<std::vector<DrainStep>> Placer::DrainOf(const std::string& host) const {
-  return ProposeDrain(state_, host);
+void Placer::Measure(NodeKey key, const host::v1::Usage& usage) {
+  const NodeEntry* entry = state_.FindNode(key);
+  if (entry == nullptr) return;
+  const HostOffer& host = state_.host(entry->slot).offer;
+  // Of its I/O a cgroup tells only how long it waits for it.
+  const NodeUsage used = {usage.cpus(), usage.memory_bytes(), usage.io_pressure()};
+  const auto load = ClassifyLoad(used, usage.memory_pressure(), host, entry->load);
+  const Status updated =
+      load.ok() ? state_.UpdateNode(key, *load, used, entry->movable) : Status(load.error());
+  if (updated.ok()) {
+    measured_[key] = {host.name, *load, used};
+  } else {
+    LOG_WARNING("host " + host.name + ": figures of a node: " + updated.error().message());
+  }
+}
+
+void Placer::ReportHosts(const std::set<std::string>& unsettled) {
+  std::map<std::string, NodeUsage> used;
+  for (const auto& [key, measured] : measured_) {
+    const NodeEntry* entry = state_.FindNode(key);
+    if (entry == nullptr || state_.host(entry->slot).offer.name != measured.host) continue;
+    used[measured.host].cpus += measured.usage.cpus;
+    used[measured.host].memory_bytes += measured.usage.memory_bytes;
+  }
+  for (const HostSlot slot : state_.order()) {
+    const HostOffer& offer = state_.host(slot).offer;
+    const auto share = [](double part, double whole) {
+      return whole > 0 ? std::min(1.0, part / whole) : 0.0;
+    };
+    HostReport report;
+    report.usage.cpu = share(used[offer.name].cpus, offer.cpus);
+    report.usage.memory = share(static_cast<double>(used[offer.name].memory_bytes),
+                                static_cast<double>(offer.memory_bytes));
+    report.settled = !unsettled.contains(offer.name);
+    const Status updated = state_.UpdateReport(std::string(offer.name), report);
+    CHECK(updated.ok());
+  }
+}
+
+Result<std::vector<DrainStep>> Placer::DrainOf(
+    const std::string& host, const std::map<NodeKey, std::string>& staying) const {
+  ASSIGN_OR_RETURN(std::vector<DrainStep> steps, ProposeDrain(state_, host));
+  std::erase_if(steps, [](const DrainStep& step) { return step.key.node >= kOldPlaces; });
+  std::map<NodeKey, std::string> stay = staying;
+  // Whether something stays that the node must be with.
+  const auto held_by = [&](NodeKey key) -> std::optional<NodeKey> {
+    const NodeDemand& demand = *state_.FindNode(key)->demand;
+    for (const AffinityRule& rule : demand.rules) {
+      if (rule.kind != AffinityRule::Kind::kWith || !rule.must) continue;
+      for (const auto& [other, why] : stay) {
+        const NodeEntry* entry = state_.FindNode(other);
+        if (other != key && entry != nullptr && Matches(TargetOf(rule, demand), *entry->demand)) {
+          return other;
+        }
+      }
+    }
+    return std::nullopt;
+  };
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (DrainStep& step : steps) {
+      if (stay.contains(step.key)) continue;
+      const auto other = held_by(step.key);
+      if (!other.has_value()) continue;
+      stay[step.key] = "it must be with " + state_.FindNode(*other)->demand->name + ", which stays";
+      changed = true;
+    }
+  }
+  for (DrainStep& step : steps) {
+    const auto found = stay.find(step.key);
+    if (found == stay.end()) continue;
+    step.to.clear();
+    step.why = found->second;
+  }
+  return steps;
 }
 
 }  // namespace strata::vcluster

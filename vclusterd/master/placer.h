@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,20 @@ class Placer {
   // A host as it is now; nodes stay on it.
   void PutHost(const std::string& name, const host::v1::Capacity& capacity,
                HostCondition condition);
+  // It will not come back. It stays known as long as it has nodes.
+  void RemoveHost(const std::string& name);
   // It keeps its nodes and gets no more.
   void SetCondition(const std::string& name, HostCondition condition);
 
   // Places of nodes as the record says; of hosts that are not known too.
   void Sync(const Vcluster& vcluster);
   void Forget(uint32_t number);
+
+  // What a node uses where it is, as its host says; its class of load follows from it.
+  void Measure(NodeKey key, const host::v1::Usage& usage);
+  // Takes the figures of nodes together to those of hosts. `unsettled`: hosts that a node has left
+  // or come to since they were measured.
+  void ReportHosts(const std::set<std::string>& unsettled);
 
   struct Placed {
     std::optional<Error> error;            // Then nothing of it was placed.
@@ -47,15 +56,33 @@ class Placer {
   // once Sync says so.
   std::map<uint32_t, Placed> Place(const std::vector<const Vcluster*>& vclusters) const;
 
+  // What its nodes without a place ask for.
+  VclusterDemand Unplaced(const Vcluster& vcluster) const;
+  const PlacementState& state() const { return state_; }
+  const PlacerOptions& options() const { return options_; }
+
   // Why the node is where it is, or nowhere: text for people.
   Result<std::string> Why(const Vcluster& vcluster, uint32_t index) const;
-  Result<std::vector<DrainStep>> DrainOf(const std::string& host) const;
+  // A target for every node that is placed on the host, or why none. `staying`: nodes that will not
+  // move, whatever is proposed; those that must be with one of them do not either.
+  Result<std::vector<DrainStep>> DrainOf(const std::string& host,
+                                         const std::map<NodeKey, std::string>& staying) const;
+  Result<std::vector<Move>> Moves() const { return ProposeMoves(state_, RebalanceLimits()); }
 
  private:
+  struct Measured {
+    std::string host;
+    LoadClass load;
+    NodeUsage usage;
+  };
+  void Unplace(uint32_t number);
+  void Add(const PlacedNode& node);
+
   const PlacerOptions options_;
   PlacementState state_;
   std::map<std::string, host::v1::Capacity> capacities_;
   std::map<uint32_t, std::map<uint32_t, std::string>> placed_;  // Number, node, host.
+  std::map<NodeKey, Measured> measured_;
 };
 
 }  // namespace strata::vcluster

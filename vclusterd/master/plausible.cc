@@ -33,12 +33,16 @@ void Correct(NodeStatus* node) {
   }
   Shorten(node->mutable_problem(), kTextBytesMax);
   for (std::string* name : {node->mutable_image(), node->mutable_image_digest(),
-                            node->mutable_driver(), node->mutable_volume()}) {
+                            node->mutable_driver(), node->mutable_volume(),
+                            node->mutable_departure()}) {
     Shorten(name, kNameBytesMax);
   }
   if (!IsFigure(node->start_ms(), kSecondsMax * 1000)) node->clear_start_ms();
   if (node->has_usage() && (!IsFigure(node->usage().cpus(), kCpusMax) ||
-                            !IsFigure(node->usage().seconds(), kSecondsMax))) {
+                            !IsFigure(node->usage().seconds(), kSecondsMax) ||
+                            !IsFigure(node->usage().cpu_pressure(), 1) ||
+                            !IsFigure(node->usage().memory_pressure(), 1) ||
+                            !IsFigure(node->usage().io_pressure(), 1))) {
     node->clear_usage();
   }
   if (node->has_measured()) {

@@ -73,6 +73,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
                old_role->ImageOf(node.ordinal()) != role->ImageOf(node.ordinal())) {
       record->set_incarnations(record->incarnations() + 1);
       node.set_incarnation(record->incarnations());
+      node.clear_move();
     }
   }
   for (const Role& role : wanted.roles) {

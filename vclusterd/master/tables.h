@@ -18,6 +18,7 @@ inline constexpr records::Table kStudentsTable{"students"};    // UID/NAME/USER
 inline constexpr records::Table kJobsTable{"jobs"};            // By number, ten digits.
 // What runs of jobs wrote, by "JOB/TASK/NODE": ten, three and three digits.
 inline constexpr records::Table kJobOutputsTable{"job_outputs"};
+inline constexpr records::Table kMachinesTable{"machines"};  // That are rented, by tag.
 
 // Records of the leader's table.
 inline constexpr char kLeaderKey[] = "leader";      // Leader
@@ -28,9 +29,9 @@ inline constexpr char kJobCounterKey[] = "jobs";  // Counters, of jobs.
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,     kLeaderTable,
-                                        kTemplatesTable, kClassesTable,   kStudentsTable,
-                                        kJobsTable,      kJobOutputsTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,      kLeaderTable,
+                                        kTemplatesTable, kClassesTable,    kStudentsTable,
+                                        kJobsTable,      kJobOutputsTable, kMachinesTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }

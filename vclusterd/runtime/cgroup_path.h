@@ -15,6 +15,10 @@ struct Cgroup {
   bool unified = false;
 };
 
+// In the cgroup v2 hierarchy, which may have no controllers: where the kernel tells pressure.
+// kUnsupported.
+Result<std::string> UnifiedCgroupOf(pid_t pid);
+
 // Of this controller's own hierarchy (v1), or of the one of all. kUnsupported.
 Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller);
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "common/file_io.h"
 #include "vclusterd/runtime/cgroup_path.h"
@@ -32,7 +34,22 @@ Result<std::string> Read(pid_t init, std::string_view controller, const std::str
                   kControlBytesMax);
 }
 
+double Pressure(const std::string& directory, const char* resource) {
+  const auto text = ReadFile(directory + "/" + resource + ".pressure", kControlBytesMax);
+  return text.ok() ? PressureOf(*text) : 0;
+}
+
 }  // namespace
+
+double PressureOf(std::string_view text) {
+  constexpr std::string_view kStart = "some avg10=";
+  if (!text.starts_with(kStart)) return 0;
+  text.remove_prefix(kStart.size());
+  double percent = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), percent);
+  const bool sane = parsed.ec == std::errc() && std::isfinite(percent);
+  return sane ? std::clamp(percent / 100, 0.0, 1.0) : 0;
+}
 
 Result<CgroupUsage> UsageOf(pid_t init) {
   const bool unified = HasUnifiedCgroups();
@@ -47,6 +64,11 @@ Result<CgroupUsage> UsageOf(pid_t init) {
   if (const auto io = Read(init, "blkio", "io.stat", "blkio.throttle.io_service_bytes"); io.ok()) {
     usage.read_bytes = SumOf(*io, unified ? "rbytes=" : "Read ");
     usage.written_bytes = SumOf(*io, unified ? "wbytes=" : "Write ");
+  }
+  if (const auto directory = UnifiedCgroupOf(init); directory.ok()) {
+    usage.cpu_pressure = Pressure(*directory, "cpu");
+    usage.memory_pressure = Pressure(*directory, "memory");
+    usage.io_pressure = Pressure(*directory, "io");
   }
   return usage;
 }

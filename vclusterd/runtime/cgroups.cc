@@ -117,34 +117,58 @@ Status RemoveCgroup(const std::string& path) {
   return Ok();
 }
 
-}  // namespace
-
-// Lines "N:controllers:/path" of /proc/<pid>/cgroup name them.
-Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
-  const std::string source = "/proc/" + std::to_string(pid) + "/cgroup";
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(source, 64 * 1024));
-  std::string unified_path;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+// The path in the hierarchy of a controller (empty name: the one of version 2), from the lines
+// "N:controllers:/path" of /proc/<pid>/cgroup. `controllers`: all of that hierarchy. False: there
+// is none.
+bool FindPath(std::string_view text, std::string_view controller, std::string* controllers,
+              std::string* path) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);
     if (first == std::string_view::npos || second == std::string_view::npos) continue;
-    const std::string controllers(line.substr(first + 1, second - first - 1));
-    const std::string path(line.substr(second + 1));
-    const std::string listed = "," + controllers + ",";
-    if (listed.find("," + std::string(controller) + ",") != std::string::npos) {
-      return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
+    *controllers = line.substr(first + 1, second - first - 1);
+    *path = line.substr(second + 1);
+    if (controller.empty() ? controllers->empty()
+                           : ("," + *controllers + ",").find("," + std::string(controller) + ",") !=
+                                 std::string::npos) {
+      return true;
     }
-    if (controllers.empty()) unified_path = path;
   }
-  if (HasUnifiedCgroups() && !unified_path.empty() && unified_path != "/") {
-    return Cgroup{kRoot + unified_path, true};
+  return false;
+}
+
+Result<std::string> CgroupsFileOf(pid_t pid) {
+  return ReadFile("/proc/" + std::to_string(pid) + "/cgroup", 64 * 1024);
+}
+
+}  // namespace
+
+Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
+  ASSIGN_OR_RETURN(const std::string text, CgroupsFileOf(pid));
+  std::string controllers;
+  std::string path;
+  if (FindPath(text, controller, &controllers, &path)) {
+    return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
   }
-  return Error(Code::kUnsupported,
-               source + ": this host has no cgroup controller " + std::string(controller));
+  if (HasUnifiedCgroups() && FindPath(text, "", &controllers, &path) && path != "/") {
+    return Cgroup{kRoot + path, true};
+  }
+  return Error(Code::kUnsupported, "/proc/" + std::to_string(pid) +
+                                       "/cgroup: this host has no cgroup controller " +
+                                       std::string(controller));
+}
+
+Result<std::string> UnifiedCgroupOf(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string text, CgroupsFileOf(pid));
+  std::string controllers;
+  std::string path;
+  if (!FindPath(text, "", &controllers, &path) || path == "/") {
+    return Error(Code::kUnsupported, "the process is in no cgroup of version 2");
+  }
+  return std::string(kRoot) + (HasUnifiedCgroups() ? "" : "/unified") + path;
 }
 
 bool HasUnifiedCgroups() {

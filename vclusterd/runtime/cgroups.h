@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/result.h"
@@ -43,7 +44,14 @@ struct CgroupUsage {
   uint64_t memory_bytes = 0;
   uint64_t read_bytes = 0;  // Of block devices; 0 where the kernel does not count them.
   uint64_t written_bytes = 0;
+  // Share of the last ten seconds in which a process waited (PSI "some"), 0..1; 0 where the kernel
+  // does not tell.
+  double cpu_pressure = 0;
+  double memory_pressure = 0;
+  double io_pressure = 0;
 };
+// The text of a file such as cpu.pressure: "some avg10=1.50 …" is 0.015. Anything else is 0.
+double PressureOf(std::string_view text);
 Result<CgroupUsage> UsageOf(pid_t init);
 
 // Kills what is left in liblxc's cgroups of a container and removes them. Nothing there is Ok.

@@ -93,18 +93,28 @@ void ToProto(const ClusterView& view, v1::VclusterInfo* info) {
   for (const NodeView& node : view.nodes) ToProto(node, info->add_nodes());
 }
 
-void ToProto(const std::vector<Master::HostView>& hosts, v1::Hosts* message) {
-  for (const Master::HostView& host : hosts) {
-    v1::HostInfo* info = message->add_hosts();
-    info->set_name(host.name);
-    info->set_present(host.present);
-    info->set_draining(host.draining);
-    info->set_cpus(host.capacity.cpus());
-    info->set_memory_bytes(host.capacity.memory_bytes());
-    info->set_disk_bytes(host.capacity.disk_bytes());
-    *info->mutable_labels() = host.capacity.labels();
-    info->set_nodes(host.nodes);
+void ToProto(const Master::HostView& host, v1::HostInfo* info) {
+  info->set_name(host.name);
+  info->set_present(host.present);
+  info->set_draining(host.draining);
+  info->set_cpus(host.capacity.cpus());
+  info->set_memory_bytes(host.capacity.memory_bytes());
+  info->set_disk_bytes(host.capacity.disk_bytes());
+  *info->mutable_labels() = host.capacity.labels();
+  info->set_nodes(host.nodes);
+  info->set_provider(host.provider);
+  info->set_price_per_hour(host.price_per_hour);
+  info->set_left(host.left);
+  info->set_moving(host.moving);
+  for (const auto& [node, why] : host.staying) {
+    v1::StayingNode* staying = info->add_staying();
+    staying->set_name(node);
+    staying->set_why(why);
   }
+}
+
+void ToProto(const std::vector<Master::HostView>& hosts, v1::Hosts* message) {
+  for (const Master::HostView& host : hosts) ToProto(host, message->add_hosts());
 }
 
 void ToProto(const Clusters::Applied& applied, v1::ApplyResult* result) {

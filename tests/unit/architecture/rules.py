@@ -24,6 +24,8 @@ ALLOWED_INCLUDES = {
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
                        "vclusterd/definition", "vclusterd/jobs/run_id.h", "vclusterd/runtime",
                        "vclusterd/shim"},
+    # Renting knows no master: it says what it needs of one.
+    "vclusterd/providers": {"common", "vclusterd/api", "vclusterd/scheduler"},
     # Who may do what rests on records alone; the REST server and the master rest on it.
     "vclusterd/users": {"common", "vclusterd/api"},
     # REST converts, and calls what the gRPC service calls; it knows no host.

@@ -80,6 +80,11 @@ class FakeHostImageClient final : public imaged::HostImageClient {
     return std::unique_ptr<imaged::SaveSession>(new Session(this));
   }
 
+  Status PullImage(const std::string&, const std::string&, const CancelToken&) override {
+    return Error(Code::kUnavailable, "a fake has no peers");
+  }
+  Status DeleteImage(const std::string&, bool) override { return Ok(); }
+
   std::set<std::string> leases() {
     const std::lock_guard lock(mutex_);
     return leases_;

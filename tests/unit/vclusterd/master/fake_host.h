@@ -2,10 +2,14 @@
 // refuse, and to let nodes break down; what it is told and says is kept.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "common/digest.h"
@@ -13,6 +17,32 @@
 #include "vclusterd/master/master.h"
 
 namespace strata::vcluster {
+
+// What runs where, of several fakes: no two of them may ever run the same node.
+class RunLedger {
+ public:
+  using Key = std::pair<uint32_t, uint32_t>;
+  void Runs(const std::string& host, Key key) {
+    const std::lock_guard lock(mutex_);
+    const auto [at, added] = runs_.emplace(key, host);
+    if (at->second != host) twice_ = host + " and " + at->second;
+  }
+  void Stops(const std::string& host, Key key) {
+    const std::lock_guard lock(mutex_);
+    const auto at = runs_.find(key);
+    if (at != runs_.end() && at->second == host) runs_.erase(at);
+  }
+  // The hosts that ran one node at the same time; empty: none did.
+  std::string twice() {
+    const std::lock_guard lock(mutex_);
+    return twice_;
+  }
+
+ private:
+  std::mutex mutex_;  // Guards what follows.
+  std::map<Key, std::string> runs_;
+  std::string twice_;
+};
 
 class FakeHost final : public HostLink {
  public:
@@ -31,6 +61,11 @@ class FakeHost final : public HostLink {
       // Of what is not there a removal leaves nothing.
       if (parts_.contains(order.number()) || !order.nodes().empty()) {
         host::v1::Part& last = parts_[order.number()];
+        if (ledger != nullptr) {
+          for (const host::v1::NodeOrder& node : last.nodes()) {
+            ledger->Stops(name, {order.number(), node.index()});
+          }
+        }
         if (order.revision() >= last.revision()) last = order;
       }
       statuses.push_back(StatusOf(order.number()));
@@ -131,6 +166,23 @@ class FakeHost final : public HostLink {
     states_[role] = {state, problem};
   }
 
+  // What each node of the role holds.
+  void SetMemory(const std::string& role, uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    memory_[role] = bytes;
+  }
+  // Says its state again, as it is now.
+  void TellAgain(Master& master) {
+    for (const host::v1::PartStatus& status : Statuses()) master.Report(name, status);
+  }
+
+  // Why nodes that move cannot be saved, or made here.
+  void RefuseMoves(std::optional<std::string> departures, std::optional<std::string> arrivals) {
+    const std::lock_guard lock(mutex_);
+    no_departures_ = std::move(departures);
+    no_arrivals_ = std::move(arrivals);
+  }
+
   // What a run of a task has come to; until then it runs.
   void EndTask(const std::string& id, host::v1::TaskState state, int exit_code,
                const std::string& output = "") {
@@ -150,8 +202,17 @@ class FakeHost final : public HostLink {
 
   std::optional<Error> refusal;
   bool can_save = false;  // It says that it has.
+  std::string name;
+  RunLedger* ledger = nullptr;
+  // Nodes that move are not saved, or made here, as long as this is so.
+  std::atomic<bool> hold_departures = false;
+  std::atomic<bool> hold_arrivals = false;
 
  private:
+  using Made = std::tuple<uint32_t, uint32_t, uint32_t>;
+  static Made MadeKey(const host::v1::Part& part, const host::v1::NodeOrder& order) {
+    return {part.number(), order.index(), order.incarnation()};
+  }
   class Saving final : public PartSave {
    public:
     Saving(FakeHost& host, std::vector<PartSaveNode> nodes)
@@ -208,6 +269,25 @@ class FakeHost final : public HostLink {
         run->set_exit_code(task.stop() ? 143 : 0);
       }
       const auto special = states_.find(order.role());
+      const bool arrives = order.has_arrival() && !made_.contains(MadeKey(part, order));
+      if (no_arrivals_.has_value() && arrives) {
+        node->set_state(host::v1::BREAKDOWN);
+        node->set_problem(*no_arrivals_);
+        continue;
+      }
+      if (arrives && hold_arrivals) continue;
+      made_.insert(MadeKey(part, order));
+      node->set_made(true);
+      node->set_created(true);
+      node->set_image(order.has_arrival() ? order.arrival().image() : order.image());
+      if (!order.departure().empty() && order.intent() == host::v1::STOP) {
+        if (no_departures_.has_value()) {
+          node->set_state(host::v1::BREAKDOWN);
+          node->set_problem(*no_departures_);
+          continue;
+        }
+        if (!hold_departures) node->set_departure("root/" + order.departure() + "@blake3:d");
+      }
       if (order.intent() != host::v1::RUN) {
         node->set_state(host::v1::STOPPED);
       } else if (special != states_.end()) {
@@ -215,7 +295,11 @@ class FakeHost final : public HostLink {
         node->set_problem(special->second.second);
       } else {
         node->set_state(host::v1::READY);
+        if (ledger != nullptr) ledger->Runs(name, {part.number(), order.index()});
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+        if (const auto used = memory_.find(order.role()); used != memory_.end()) {
+          node->mutable_usage()->set_memory_bytes(used->second);
+        }
         if (order.has_measurement() && measured_.has_value()) {
           *node->mutable_measured() = *measured_;
         }
@@ -235,6 +319,10 @@ class FakeHost final : public HostLink {
   std::set<std::string> prestaged_;
   std::string save_fails_;
   uint64_t secrets_ = 0;
+  std::map<std::string, uint64_t> memory_;
+  std::set<Made> made_;
+  std::optional<std::string> no_departures_;
+  std::optional<std::string> no_arrivals_;
   uint64_t sequence_ = 0;
 };
 

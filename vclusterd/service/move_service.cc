@@ -1,0 +1,63 @@
+#include "vclusterd/service/move_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include "common/rpc/status.h"
+#include "vclusterd/api/moves.grpc.pb.h"
+#include "vclusterd/service/call.h"
+#include "vclusterd/service/vcluster_messages.h"
+
+namespace strata::vcluster {
+namespace {
+
+class MoveServiceImpl final : public v1::MoveService::Service {
+ public:
+  MoveServiceImpl(ClustersSource source, rpc::Caller caller)
+      : source_(std::move(source)), caller_{caller.uid, "socket", "", nullptr} {}
+
+  grpc::Status WatchDrain(grpc::ServerContext* context, const v1::WatchDrainRequest* request,
+                          grpc::ServerWriter<v1::HostInfo>* writer) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const CancelWatch watch(context);
+    const auto done = (*clusters)->WatchDrain(
+        caller_, request->host(),
+        [&](const Master::HostView& view) {
+          v1::HostInfo info;
+          ToProto(view, &info);
+          writer->Write(info);
+        },
+        watch.token());
+    if (!done.ok()) return rpc::ToGrpc(done.error());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Rebalance(grpc::ServerContext*, const v1::RebalanceRequest* request,
+                         v1::RebalanceResponse* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const auto moves = (*clusters)->Rebalance(caller_, request->dry_run());
+    if (!moves.ok()) return rpc::ToGrpc(moves.error());
+    for (const Master::MoveView& move : *moves) {
+      v1::NodeMove* out = response->add_moves();
+      out->set_node(move.node);
+      out->set_from(move.from);
+      out->set_to(move.to);
+      out->set_reason(move.reason);
+      out->set_refused(move.refused);
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  const ClustersSource source_;
+  const Caller caller_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeMoveService(ClustersSource clusters, rpc::Caller caller) {
+  return std::make_unique<MoveServiceImpl>(std::move(clusters), caller);
+}
+
+}  // namespace strata::vcluster
