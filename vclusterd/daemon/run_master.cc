@@ -104,6 +104,9 @@ Status RunMaster(const Settings& settings) {
   Lead lead(sessions, *membership);
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool);
+  if (!settings.shared_dir.empty()) {
+    ASSIGN_OR_RETURN(options.master.shared, SharedDir::Open(settings.shared_dir), "--shared-dir");
+  }
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
   options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
   // What depends on time is looked at often enough to be in time.

@@ -349,6 +349,7 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
       out->set_upper_bytes(node->upper_bytes);
       out->set_restarts(node->restarts);
       *out->mutable_forwards() = node->local.forwards();
+      *out->mutable_volumes() = node->local.volumes();
       if (node->usage.has_value() && node->record.has_value()) {
         *out->mutable_usage() = *node->usage;
       }

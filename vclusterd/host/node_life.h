@@ -107,6 +107,7 @@ class NodeLife {
  private:
   NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime);
 
+  Result<std::vector<UniqueFd>> MountVolumes(const NodeSpec& spec) const;
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;
   Status LetVolumeGo(const std::string& id, const host::v1::LocalNode& local, uint64_t* used_bytes);

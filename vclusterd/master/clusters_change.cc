@@ -25,6 +25,7 @@ Result<ClusterView> Clusters::Create(uid_t caller, const Definition& definition,
                                      const std::string& driver, const ProgressFn& progress,
                                      const CancelToken& cancel) {
   RETURN_IF_ERROR(CheckDefinition(definition));
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   ASSIGN_OR_RETURN(master::v1::Vcluster record,
                    NewVcluster(definition, caller, master_.NowUnixMs()));
   for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
@@ -54,6 +55,7 @@ Result<std::vector<ClusterView>> Clusters::Clone(uid_t caller, const CloneParame
     // A port of the host leads to one of them only; the others get free ones.
     for (PortForward& port : role.ports) port.host_port = 0;
   }
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   std::vector<master::v1::Vcluster> records;
   for (uint32_t i = 1; i <= parameters.count; ++i) {
     definition.name = prefix + std::to_string(i);

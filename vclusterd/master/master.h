@@ -34,6 +34,7 @@
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
 #include "vclusterd/master/vcluster.h"
+#include "vclusterd/master/volume_keeper.h"
 
 namespace strata::vcluster {
 
@@ -45,6 +46,8 @@ struct MasterOptions {
   // pauses such nodes earlier when it hears no master (docs/clusters.md).
   std::chrono::milliseconds recreate_after{60'000};
   PlacerOptions placer;
+  // With the volumes of Vclusters, as this host mounts it; absent: there are none.
+  std::optional<SharedDir> shared;
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
   std::function<int64_t()> now_unix_ms;
@@ -92,6 +95,8 @@ class Master {
   // New Vclusters get numbers and subnets; all or none. kAlreadyExists: the owner has one of that
   // name.
   Result<std::vector<VclusterPtr>> Add(std::vector<master::v1::Vcluster> records);
+  // Whether its nodes can mount what it says. kUnsupported, kFailedPrecondition: name the remedy.
+  Status CheckVolumes(const Definition& definition) const;
   // The lead is kept (leadership.h). kFailedPrecondition: another has it.
   Status Beat();
   // Nobody has to wait for the end of our beats.
@@ -142,6 +147,8 @@ class Master {
     std::string notice;
     IdleWatch idle;
     std::map<std::string, RoleScaler> scalers;  // By role.
+    std::set<std::string> discarding;           // Directories that volumes_ is told to discard.
+    bool volumes_gone = false;                  // Of one that is being deleted: all of them.
   };
   struct Host {
     std::string name;
@@ -180,6 +187,12 @@ class Master {
   void StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why);
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
+  // master_volumes.cc
+  Status ClaimShared();
+  bool DiscardVolumes(uint32_t number, Entry& entry);
+  void DiscardLeft(uint32_t number, Entry& entry);
+  void Discarded(uint32_t number, const std::string& directory, const Status& done);
+  static bool HasOldNodes(const Entry& entry, const std::string& directory);
   void RemoveOrphans();
   void Hear(const std::string& host, const host::v1::PartStatus& status);
   static void Post(Host& host, host::v1::Part order);
@@ -189,11 +202,12 @@ class Master {
 
   const MasterOptions options_;
   records::RecordStore& store_;
-  uint64_t epoch_ = 0;               // Of this lead; set by Open.
-  std::string leader_record_;        // As it was written; set by Open.
-  std::mutex mutex_;                 // Guards what follows.
-  std::condition_variable work_;     // For the loop.
-  std::condition_variable changed_;  // For those who wait.
+  uint64_t epoch_ = 0;                     // Of this lead; set by Open.
+  std::string leader_record_;              // As it was written; set by Open.
+  std::unique_ptr<VolumeKeeper> volumes_;  // Set by Open.
+  std::mutex mutex_;                       // Guards what follows.
+  std::condition_variable work_;           // For the loop.
+  std::condition_variable changed_;        // For those who wait.
   uint32_t last_number_ = 0;
   std::map<uint32_t, Entry> entries_;
   Placer placer_;

@@ -30,6 +30,7 @@ void Master::Work() {
       const auto found = entries_.find(number);
       if (found == entries_.end()) continue;
       DropLeft(found->second);
+      DiscardLeft(number, found->second);
       if (look) FollowRules(found->second);
       if (!Retire(number, found->second)) MakeOrders(found->second, look);
     }
@@ -188,6 +189,7 @@ bool Master::Retire(uint32_t number, Entry& entry) {
       return false;
     }
   }
+  if (!DiscardVolumes(number, entry)) return false;
   if (Status gone = Commit({}, {{kVclustersTable, VclusterKey(number), std::nullopt}});
       !gone.ok()) {
     entry.problem = gone.error();
@@ -207,6 +209,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
   const NodeStates states = StatesOf(entry);
   OrderContext context;
   context.owner_name = options_.user_name(entry.vcluster->record.owner_uid());
+  context.shared_id = volumes_->id();
   for (const auto& [name, host] : hosts_) {
     context.host_addresses[name] = host->link->UnderlayAddress();
   }

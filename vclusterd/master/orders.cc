@@ -54,7 +54,7 @@ void SetLife(const Role& role, NodeOrder* order) {
   ready->set_timeout_s(static_cast<uint32_t>(role.ready->timeout.count()));
 }
 
-void SetContent(const Role& role, NodeOrder* order) {
+void SetContent(const Vcluster& vcluster, const Role& role, NodeOrder* order) {
   order->set_image(role.image);
   for (const auto& [name, value] : role.env) order->add_env(name + "=" + value);
   order->mutable_command()->Assign(role.command.begin(), role.command.end());
@@ -69,6 +69,7 @@ void SetContent(const Role& role, NodeOrder* order) {
     volume->set_volume(mount.volume);
     volume->set_path(mount.path);
     volume->set_read_only(mount.read_only);
+    volume->set_directory(DirectoryOf(vcluster.record, mount.volume));
   }
 }
 
@@ -87,7 +88,7 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   order.set_attempt(node.attempt());
   order.set_intent(!node.wanted() ? host::v1::STOP : may_start ? host::v1::RUN : host::v1::HOLD);
   SetLimits(role, node, order.mutable_limits());
-  SetContent(role, &order);
+  SetContent(vcluster, role, &order);
   SetLife(role, &order);
   return order;
 }
@@ -152,6 +153,7 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const NodeState
   part.set_subnet(record.subnet());
   part.set_ssh_login_seed(record.ssh_login_seed());
   part.set_ssh_host_seed(record.ssh_host_seed());
+  if (MountsVolumes(vcluster.definition)) part.set_shared_id(context.shared_id);
   for (const master::v1::Node& node : record.nodes()) {
     if (!node.leaving()) AddPeer(vcluster, node, host, context, &part);
   }

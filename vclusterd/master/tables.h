@@ -15,6 +15,7 @@ inline constexpr records::Table kLeaderTable{"leader"};
 inline constexpr char kLeaderKey[] = "leader";      // Leader
 inline constexpr char kBeatKey[] = "beat";          // Moved on as long as he leads.
 inline constexpr char kCountersKey[] = "counters";  // Counters
+inline constexpr char kSharedKey[] = "shared";      // Shared
 
 inline std::vector<records::Table> DesiredTables() {
   return {kVclustersTable, kHostsTable, kLeaderTable};

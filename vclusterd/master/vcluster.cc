@@ -8,6 +8,7 @@
 #include "net/plan.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -121,9 +122,6 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
 Status CheckSupported(const Definition& definition) {
   for (const Role& role : definition.roles) {
     const std::string place = "roles." + role.name + ".";
-    if (!role.volumes.empty()) {
-      return Error(Code::kUnsupported, place + "volumes: nodes cannot mount volumes yet");
-    }
     if (role.limits.io_bytes_per_s != 0) {
       return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
     }
@@ -133,6 +131,42 @@ Status CheckSupported(const Definition& definition) {
     }
   }
   return Ok();
+}
+
+void NameVolumes(const Definition& definition, master::v1::Vcluster* record) {
+  std::set<std::string> there;
+  for (master::v1::Volume& volume : *record->mutable_volumes()) {
+    if (volume.left()) continue;
+    const bool named =
+        std::any_of(definition.volumes.begin(), definition.volumes.end(),
+                    [&](const Volume& wanted) { return wanted.name == volume.name(); });
+    volume.set_left(!named);
+    if (named) there.insert(volume.name());
+  }
+  for (const Volume& wanted : definition.volumes) {
+    if (there.contains(wanted.name)) continue;
+    master::v1::Volume* volume = record->add_volumes();
+    volume->set_name(wanted.name);
+    record->set_volume_ids(record->volume_ids() + 1);
+    volume->set_id(record->volume_ids());
+  }
+}
+
+std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume) {
+  return VolumeDirectory(VolumesDirectory(record.number(), record.created_unix_ms()), volume.name(),
+                         volume.id());
+}
+
+std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& volume) {
+  for (const master::v1::Volume& named : record.volumes()) {
+    if (!named.left() && named.name() == volume) return DirectoryOf(record, named);
+  }
+  return "";
+}
+
+bool MountsVolumes(const Definition& definition) {
+  return std::any_of(definition.roles.begin(), definition.roles.end(),
+                     [](const Role& role) { return !role.volumes.empty(); });
 }
 
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
@@ -146,6 +180,7 @@ Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t 
   for (const Role& role : definition.roles) {
     RETURN_IF_ERROR(AddNodes(&record, role.name, role.count));
   }
+  NameVolumes(definition, &record);
   RETURN_IF_ERROR(GiveIdentity(&record, now_unix_ms));
   if (definition.expires.has_value()) {
     record.set_expires_unix_s(definition.expires->time_since_epoch().count());

@@ -43,6 +43,13 @@ Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
 // lacks it silently.
 Status CheckSupported(const Definition& definition);
 
+// The record's volumes as the definition has them: new ones get numbers, others are left.
+void NameVolumes(const Definition& definition, master::v1::Vcluster* record);
+// Where a volume that the definition names is, below the shared directory; empty: the owner's own.
+std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& volume);
+std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume);
+bool MountsVolumes(const Definition& definition);
+
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms);

@@ -22,7 +22,10 @@ ALLOWED_INCLUDES = {
     "vclusterd/scheduler": {"common"},
     # A host's part knows no master.
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
-                       "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim"},
+                       "vclusterd/definition", "vclusterd/runtime", "vclusterd/shim",
+                       "vclusterd/volumes"},
+    # The shared directory: masters and hosts rest on it.
+    "vclusterd/volumes": {"common"},
     # Who may do what rests on records alone; the REST server and the master rest on it.
     "vclusterd/users": {"common", "vclusterd/api"},
     # A client's library must not pull the store in.

@@ -68,6 +68,11 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     cpus_ = cpus;
   }
+  // As if its nodes of this Vcluster had been started anew with their last order.
+  void Restarted(uint32_t number) {
+    const std::lock_guard lock(mutex_);
+    mounted_.erase(number);
+  }
   // From now on this state instead of READY, for nodes of the role.
   void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
     const std::lock_guard lock(mutex_);
@@ -96,6 +101,11 @@ class FakeHost final : public HostLink {
         node->set_problem(special->second.second);
       } else {
         node->set_state(host::v1::READY);
+        auto [mounted, started] = mounted_[part.number()].try_emplace(order.index());
+        for (const host::v1::VolumeMount& volume : order.volumes()) {
+          if (started) mounted->second.push_back(volume.directory());
+        }
+        for (const std::string& directory : mounted->second) node->add_volumes(directory);
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
       }
     }
@@ -107,6 +117,7 @@ class FakeHost final : public HostLink {
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::optional<double> cpus_;
+  std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
   uint64_t sequence_ = 0;
 };
 
