@@ -116,6 +116,7 @@ TEST_F(VolumesTest, APathInANodeLeadsNoFurtherThanItsRoot) {
   EXPECT_EQ(Entries(outside), std::vector<std::string>());
 
   definition.roles[0].volumes.pop_back();
+  ASSERT_TRUE(clusters_->Stop(kAlice, "l", milliseconds(0)).ok());
   ASSERT_TRUE(clusters_->Apply(kAlice, definition, false, false, Ignore, {}).ok());
   const auto started = clusters_->Start(kAlice, "l");
   ASSERT_TRUE(started.ok()) << started.error().message();
