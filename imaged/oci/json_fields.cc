@@ -1,44 +1,13 @@
 #include "imaged/oci/json_fields.h"
 
+#include "common/json_text.h"
 #include "common/printable.h"
 #include "imaged/oci/documents.h"
 
 namespace strata::imaged::oci {
-namespace {
-
-// The parser itself has no bound of depth.
-bool IsTooDeep(std::string_view text) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kDocumentDepthMax) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
-
-}  // namespace
 
 Result<Json> ParseJson(std::string_view text, Json::value_t expected) {
-  if (text.size() > kDocumentBytesMax) {
-    return Error(Code::kResourceExhausted,
-                 "more than " + std::to_string(kDocumentBytesMax) + " bytes of JSON");
-  }
-  if (IsTooDeep(text)) {
-    return Error(Code::kResourceExhausted,
-                 "JSON nested deeper than " + std::to_string(kDocumentDepthMax));
-  }
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return Error(Code::kInvalidArgument, "this is no JSON");
+  ASSIGN_OR_RETURN(Json json, ParseJsonText(text, kDocumentBytesMax, kDocumentDepthMax));
   if (json.type() != expected) {
     return Error(Code::kInvalidArgument, expected == Json::value_t::array
                                              ? "the document must be an array"

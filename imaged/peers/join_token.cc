@@ -1,5 +1,6 @@
 #include "imaged/peers/join_token.h"
 
+#include "common/base64url.h"
 #include "common/log.h"
 #include "common/pki/certificate.h"
 #include "common/pki/random.h"
@@ -11,37 +12,6 @@ namespace {
 constexpr std::string_view kPrefix = "strata1-";
 constexpr size_t kTextMax = 1024;
 constexpr size_t kChecksumBytes = 4;
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-std::string ToBase64Url(std::string_view bytes) {
-  std::string text;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : bytes) {
-    bits = (bits << 8) | static_cast<unsigned char>(c);
-    for (count += 8; count >= 6; count -= 6) text += kAlphabet[(bits >> (count - 6)) & 63];
-  }
-  if (count > 0) text += kAlphabet[(bits << (6 - count)) & 63];
-  return text;
-}
-
-// False for a character that is none of the alphabet's, and for bits that belong to no byte.
-bool FromBase64Url(std::string_view text, std::string* bytes) {
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return false;
-    bits = (bits << 6) | static_cast<uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      *bytes += static_cast<char>((bits >> count) & 255);
-    }
-  }
-  return count < 6 && (bits & ((1u << count) - 1)) == 0;
-}
 
 // Takes `size` bytes off the front; false when there are not as many.
 bool Take(std::string_view* from, size_t size, std::string* to) {
@@ -71,17 +41,16 @@ std::string EncodeToken(const JoinToken& token) {
   }
   bytes += token.authority_sha256 + token.secret;
   bytes += pki::Sha256(bytes).substr(0, kChecksumBytes);
-  return std::string(kPrefix) + ToBase64Url(bytes);
+  return std::string(kPrefix) + Base64Url(bytes);
 }
 
 Result<JoinToken> ParseToken(std::string_view text) {
   const Error wrong(Code::kInvalidArgument,
                     "this is not a token of 'vimage host token', or not all of it");
-  std::string bytes;
-  if (text.size() > kTextMax || !text.starts_with(kPrefix) ||
-      !FromBase64Url(text.substr(kPrefix.size()), &bytes) || bytes.size() < kChecksumBytes) {
-    return wrong;
-  }
+  if (text.size() > kTextMax || !text.starts_with(kPrefix)) return wrong;
+  const auto parsed = ParseBase64Url(text.substr(kPrefix.size()));
+  if (!parsed || parsed->size() < kChecksumBytes) return wrong;
+  std::string bytes = *parsed;
   const std::string checksum = bytes.substr(bytes.size() - kChecksumBytes);
   bytes.resize(bytes.size() - kChecksumBytes);
   if (pki::Sha256(bytes).substr(0, kChecksumBytes) != checksum) return wrong;

@@ -47,6 +47,12 @@ void AddPool(CLI::App& app, Settings& settings) {
       ->capture_default_str();
 }
 
+void AddUsers(CLI::App& app, Settings& settings) {
+  app.add_flag("--pam", settings.pam,
+               "Users of this host sign in with the passwords that they have here (PAM, service "
+               "\"strata\")");
+}
+
 void AddPlacement(CLI::App& app, Settings& settings) {
   app.add_option("--overcommit-cpus", settings.overcommit_cpus,
                  "How many times the CPUs of a host may be promised to nodes")
@@ -85,6 +91,7 @@ void AddMaster(CLI::App& app, Settings& settings) {
       ->check(CLI::Range(500, 86'400'000))
       ->capture_default_str();
   AddPlacement(app, settings);
+  AddUsers(app, settings);
 }
 
 void AddWorker(CLI::App& app, Settings& settings) {
@@ -131,6 +138,7 @@ int main(int argc, char** argv) {
   strata::vcluster::AddShared(app, settings, "STATE_DIR/vclusterd/shared");
   strata::vcluster::AddHostOptions(app, settings);
   strata::vcluster::AddPlacement(app, settings);
+  strata::vcluster::AddUsers(app, settings);
   app.add_flag("--down", settings.down,
                "Stop and delete everything of this state directory, and end");
   CLI::App* master = app.add_subcommand("master", "Keep the desired state of a cluster of hosts");

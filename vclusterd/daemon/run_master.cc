@@ -4,6 +4,7 @@
 #include "common/records/etcd/etcd_record_store.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
+#include "vclusterd/daemon/host_users.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/single_host.h"
@@ -37,13 +38,13 @@ Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings
 // What there is while this master leads.
 class Lead {
  public:
-  Lead(HostSessionsOptions options, Membership& membership)
-      : options_(options), membership_(membership) {}
+  Lead(HostSessionsOptions options, Membership& membership, Users& users)
+      : options_(options), membership_(membership), users_(users) {}
 
   void Won(Master& master) {
     auto sessions =
         Lend(std::make_unique<HostSessions>(options_, master, membership_), &sessions_back_);
-    auto clusters = Lend(std::make_unique<Clusters>(master), &clusters_back_);
+    auto clusters = Lend(std::make_unique<Clusters>(master, users_), &clusters_back_);
     const std::lock_guard lock(mutex_);
     sessions_ = std::move(sessions);
     clusters_ = std::move(clusters);
@@ -84,6 +85,7 @@ class Lead {
 
   const HostSessionsOptions options_;
   Membership& membership_;
+  Users& users_;
   std::future<void> sessions_back_;  // Of the thread of Leadership.
   std::future<void> clusters_back_;
   std::mutex mutex_;  // Guards what follows.
@@ -101,9 +103,10 @@ Status RunMaster(const Settings& settings) {
   HostSessionsOptions sessions;
   sessions.lost_after = std::chrono::milliseconds(settings.host_lost_ms);
   sessions.report_every = sessions.lost_after / 7;
-  Lead lead(sessions, *membership);
+  ASSIGN_OR_RETURN(const auto host_users, HostUsers::Open(settings, *store));
+  Lead lead(sessions, *membership, host_users->users());
   Leadership::Options options;
-  options.master = MakeMasterOptions(membership->name(), pool);
+  options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
   if (!settings.shared_dir.empty()) {
     ASSIGN_OR_RETURN(options.master.shared, SharedDir::Open(settings.shared_dir), "--shared-dir");
   }

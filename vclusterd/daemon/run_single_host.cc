@@ -1,8 +1,8 @@
-#include "common/file_io.h"
 #include "common/log.h"
 #include "common/mount.h"
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
+#include "vclusterd/daemon/host_users.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
@@ -14,14 +14,22 @@ namespace {
 
 constexpr std::chrono::seconds kShutdownGrace(2);
 
-// Everything of this host goes, whoever ordered it; and the records, which would have it made anew.
-Status TakeDown(const Settings& settings, const HostConfig& config,
+// Everything of this host goes, whoever ordered it; and the records of Vclusters, which would have
+// it made anew. Users stay.
+Status TakeDown(records::RecordStore& store, const HostConfig& config,
                 imaged::HostImageClient& images) {
   ASSIGN_OR_RETURN(const auto nodes,
                    HostNodes::Open(config, images, [](const host::v1::PartStatus&) {}));
   RETURN_IF_ERROR(nodes->RemoveAll(/*force=*/true));
   RETURN_IF_ERROR(Unmount(config.object_mount->mountpoint, /*lazy=*/true));
-  return RemoveTree(settings.state_dir + "/vclusterd/desired");
+  std::vector<std::string> keys;
+  RETURN_IF_ERROR(
+      store.Scan(kVclustersTable, "", [&](const std::string& key, const std::string&) -> Status {
+        keys.push_back(key);
+        return Ok();
+      }));
+  for (const std::string& key : keys) RETURN_IF_ERROR(store.Delete(kVclustersTable, key));
+  return Ok();
 }
 
 // The directories with the volumes of all Vclusters.
@@ -61,12 +69,12 @@ Status RunSingleHost(const Settings& settings) {
   RETURN_IF_ERROR(UpgradeState(settings.state_dir, *store));
   if (settings.down) {
     ASSIGN_OR_RETURN(const std::vector<std::string> volumes, VolumesOf(*store));
-    store.reset();
-    RETURN_IF_ERROR(TakeDown(settings, config, *images));
+    RETURN_IF_ERROR(TakeDown(*store, config, *images));
     return DeleteVolumes(config.shared_dir, volumes);
   }
+  ASSIGN_OR_RETURN(const auto users, HostUsers::Open(settings, *store));
   ASSIGN_OR_RETURN(const auto host,
-                   SingleHost::Open(config, *images, *store,
+                   SingleHost::Open(config, *images, *store, users->users(),
                                     {settings.overcommit_cpus, settings.overcommit_memory}));
   const auto clusters = [&]() -> Result<std::shared_ptr<Clusters>> { return host->clusters(); };
   ASSIGN_OR_RETURN(

@@ -1,3 +1,6 @@
+#include <charconv>
+
+#include "common/file_io.h"
 #include "common/log.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
@@ -15,6 +18,8 @@ namespace strata::vcluster {
 namespace {
 
 constexpr std::chrono::seconds kShutdownGrace(2);
+constexpr char kBootIdPath[] = "/proc/sys/kernel/random/boot_id";
+constexpr size_t kHeardBytesMax = 256;
 
 // Passes on what nodes do, as long as there is somebody to tell.
 class Teller {
@@ -43,6 +48,28 @@ Result<std::vector<std::string>> AddressesOf(const HostLayout& host) {
   return addresses;
 }
 
+// When a master was heard last, by whichever process of this worker since the host was booted.
+std::optional<Obedience::Clock::time_point> ReadHeard(const std::string& path) {
+  const auto boot = ReadFile(kBootIdPath, kHeardBytesMax);
+  const auto kept = ReadFile(path, kHeardBytesMax);
+  if (!boot.ok() || !kept.ok() || !kept->starts_with(*boot)) return std::nullopt;
+  int64_t ns = 0;
+  const auto read = std::from_chars(kept->data() + boot->size(), kept->data() + kept->size(), ns);
+  if (read.ec != std::errc()) return std::nullopt;
+  const Obedience::Clock::time_point heard{std::chrono::nanoseconds(ns)};
+  if (heard > Obedience::Clock::now()) return std::nullopt;
+  return heard;
+}
+
+void KeepHeard(const std::string& path, Obedience::Clock::time_point heard) {
+  auto text = ReadFile(kBootIdPath, kHeardBytesMax);
+  if (!text.ok()) return;  // Then the next process begins in silence.
+  *text += std::to_string(std::chrono::nanoseconds(heard.time_since_epoch()).count());
+  if (Status kept = WriteFileAtomically(path, *text, 0600); !kept.ok()) {
+    LOG_WARNING(kept.error().message());
+  }
+}
+
 }  // namespace
 
 Status RunWorker(const Settings& settings) {
@@ -55,15 +82,22 @@ Status RunWorker(const Settings& settings) {
                    "--listen");
   config.underlay_mtu = settings.underlay_mtu;
   config.vxlan_port = settings.vxlan_port;
+  Obedience::Options obeys;
+  for (const MasterAddress& master : masters) obeys.masters.insert(master.host);
+  obeys.fence_after = std::chrono::milliseconds(settings.fence_ms);
+  const std::string heard_path = settings.run_dir + "/heard";
+  obeys.heard = ReadHeard(heard_path);
+  obeys.keep = [&](Obedience::Clock::time_point heard) { KeepHeard(heard_path, heard); };
+  config.begins_silent =
+      !obeys.heard || Obedience::Clock::now() - *obeys.heard >= obeys.fence_after;
+  if (config.begins_silent) obeys.heard.reset();
+  Obedience obedience(std::move(obeys));
   ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(settings.imaged_socket));
   Teller teller;
   ASSIGN_OR_RETURN(const auto nodes,
                    HostNodes::Open(config, *images, [&](const host::v1::PartStatus& status) {
                      teller.Tell(status);
                    }));
-  std::set<std::string> names;
-  for (const MasterAddress& master : masters) names.insert(master.host);
-  Obedience obedience(names);
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(MakeWorkerService(*nodes, *membership, obedience));
   rpc::TlsServerOptions tls;
@@ -77,11 +111,10 @@ Status RunWorker(const Settings& settings) {
   ASSIGN_OR_RETURN(options.capacity, CapacityOf(config));
   options.capacity.mutable_labels()->Assign(settings.labels.begin(), settings.labels.end());
   {
-    Fence fence(std::chrono::milliseconds(settings.fence_ms), [&] { nodes->PauseFenced(); });
+    const Fence fence(obedience, [&] { nodes->PauseFenced(); });
     WorkerClient client(
-        options, *membership, [&] { return nodes->Statuses(/*with_usage=*/false); },
-        [&] { return AddressesOf(config.host); },
-        [&](Fence::Clock::time_point begun) { fence.Heard(begun); });
+        options, *membership, obedience, [&] { return nodes->Statuses(/*with_usage=*/false); },
+        [&] { return AddressesOf(config.host); });
     teller.Set(&client);
     LOG_INFO("host " + membership->name() + " listens for masters at " + settings.listen);
     rpc::WaitForStopSignal();

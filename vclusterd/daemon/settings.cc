@@ -14,15 +14,6 @@
 namespace strata::vcluster {
 namespace {
 
-// The other programs lie beside this one.
-Result<std::string> ProgramDirectory() {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
-  if (n <= 0 || n == sizeof(path)) return Errno("readlink /proc/self/exe");
-  const std::string program(path, static_cast<size_t>(n));
-  return program.substr(0, program.rfind('/'));
-}
-
 // Containers must be able to reach the file, wherever this program was installed: the run directory
 // is passable, a build directory may not be.
 Result<std::string> ProvideVinit(const std::string& from, const std::string& run_dir) {
@@ -73,6 +64,14 @@ Status CheckSharedDir(Settings* settings) {
 }
 
 }  // namespace
+
+Result<std::string> ProgramDirectory() {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  if (n <= 0 || n == sizeof(path)) return Errno("readlink /proc/self/exe");
+  const std::string program(path, static_cast<size_t>(n));
+  return program.substr(0, program.rfind('/'));
+}
 
 Status MakePathsCanonical(Settings* settings) {
   ASSIGN_OR_RETURN(settings->state_dir, Canonical(settings->state_dir));

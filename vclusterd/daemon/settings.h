@@ -25,6 +25,7 @@ struct Settings {
   // For what nodes share; empty: of a single host, one below state_dir.
   std::string shared_dir;
   uint32_t record_starts_s = 20;
+  bool pam = false;
   bool down = false;
   // Of a cluster of hosts.
   std::string listen;   // "10.0.0.1:7445"
@@ -44,6 +45,9 @@ struct Settings {
   uint32_t underlay_mtu = 1500;
   uint16_t vxlan_port = 4789;
 };
+
+// Where our other programs lie: beside this one.
+Result<std::string> ProgramDirectory();
 
 // Directories that exist, by paths that stay the same whatever the working directory is.
 Status MakePathsCanonical(Settings* settings);

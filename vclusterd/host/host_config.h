@@ -40,6 +40,9 @@ struct HostConfig {
       object_mount;  // For roots whose objects are not all here.
   // How often it is looked what nodes use; 0: never.
   std::chrono::milliseconds usage_every{10'000};
+  // No master has been heard of for too long: nodes that may be made anew elsewhere are paused, and
+  // not started, until an order comes for them.
+  bool begins_silent = false;
   // Before a node that broke down is started again: doubled each time, up to the second one.
   std::chrono::milliseconds restart_pause{1000};
   std::chrono::milliseconds restart_pause_max{60'000};

@@ -103,6 +103,10 @@ void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t inde
     if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
       TryAgainLater(job);
     }
+    if (job.wanted.has_value() && job.wanted->has_measurement() &&
+        !std::exchange(node->measuring, true)) {
+      MeasureLater(part, node, index, milliseconds(0));
+    }
   }
   EndJob(part);
 }
@@ -154,7 +158,11 @@ Status HostNodes::MakeSo(Job& job) {
     if (asked) node.pause = milliseconds(0);
     if (node.held && !job.record.has_value()) {
       // Another one may run elsewhere by now.
-      node.state = host::v1::PAUSED;
+      if (broken) {
+        node.due = due;
+      } else {
+        node.state = host::v1::PAUSED;
+      }
       return Ok();
     }
   }
@@ -510,6 +518,7 @@ void HostNodes::Tell(const PartPtr& part) {
       waiters_.Push([this, part] { Tell(part); }, config_.restart_pause);
     } else if (gone) {
       part->removed = true;
+      removed_[number] = part->order.revision();
       parts_.erase(number);
     } else if (file.has_value()) {
       part->written = changes;

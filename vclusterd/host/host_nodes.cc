@@ -64,6 +64,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
                      raw->NodeEnded(id, init, std::move(pid_fd));
                    }));
   RETURN_IF_ERROR(nodes->Recover());
+  if (nodes->config_.begins_silent) nodes->PauseFenced();
   nodes->SampleLater();
   return nodes;
 }
@@ -86,6 +87,15 @@ HostNodes::PartPtr HostNodes::FindOrAdd(uint32_t number) {
   PartPtr& part = parts_[number];
   if (part == nullptr) part = std::make_shared<Part>();
   return part;
+}
+
+bool HostNodes::IsOfRemoved(const host::v1::Part& order) {
+  const std::lock_guard lock(mutex_);
+  if (parts_.contains(order.number())) return false;
+  const auto removed = removed_.find(order.number());
+  if (removed != removed_.end() && order.revision() <= removed->second) return true;
+  if (order.nodes().empty()) removed_[order.number()] = order.revision();
+  return order.nodes().empty();
 }
 
 HostNodes::Job HostNodes::TakeJob(const PartPtr& part, const NodePtr& node, uint32_t index) {
@@ -198,7 +208,7 @@ PartStatus HostNodes::UnreadableStatus(const host::v1::Part& order) {
 }
 
 Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
-  if (order.nodes().empty() && Find(order.number()) == nullptr) return PartPtr();
+  if (IsOfRemoved(order)) return PartPtr();
   uint32_t id_first = 0;  // A removal names no owner.
   if (!order.nodes().empty()) {
     ASSIGN_OR_RETURN(id_first, owners_.RangeOf(order.owner_uid()));
@@ -350,6 +360,7 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage) {
       out->set_restarts(node->restarts);
       *out->mutable_forwards() = node->local.forwards();
       *out->mutable_volumes() = node->local.volumes();
+      if (node->measured.has_value()) *out->mutable_measured() = *node->measured;
       if (node->usage.has_value() && node->record.has_value()) {
         *out->mutable_usage() = *node->usage;
       }

@@ -120,6 +120,8 @@ class HostNodes {
     std::map<std::string, host::v1::HookRun> hooks;
     std::optional<Sample> sample;  // The last, of this record.
     std::optional<host::v1::Usage> usage;
+    bool measuring = false;  // A measurement runs, or waits for its time.
+    std::optional<host::v1::Measured> measured;
   };
   using NodePtr = std::shared_ptr<Node>;
   struct Part {
@@ -159,6 +161,9 @@ class HostNodes {
   // nullptr: it is older than the last one, or asks for the removal of nothing.
   Result<PartPtr> TakeOrder(const host::v1::Part& order);
   PartPtr FindOrAdd(uint32_t number);
+  // Whether there is nothing of it, and the order does not come after its removal; one that is a
+  // removal is kept in mind.
+  bool IsOfRemoved(const host::v1::Part& order);
   bool IsUnreadable(uint32_t number) const;
   host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
   Status UpdateNetwork(bool at_start = false);
@@ -191,6 +196,11 @@ class HostNodes {
   // Whether there are figures.
   bool SampleNode(const PartPtr& part, uint32_t index, const NodePtr& node);
 
+  // host_measure.cc
+  void MeasureLater(const PartPtr& part, const NodePtr& node, uint32_t index,
+                    std::chrono::milliseconds delay);
+  void Measure(const PartPtr& part, const NodePtr& node, uint32_t index);
+
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);
   void TryAgainLater(Job& job);
@@ -214,9 +224,12 @@ class HostNodes {
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
   std::mutex network_mutex_;          // Held around observe, plan and apply.
-  std::mutex mutex_;                  // Guards parts_.
+  std::mutex mutex_;                  // Guards parts_ and removed_.
   std::condition_variable changed_;   // A part was told.
   std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
+  // Of parts that are gone, their last orders' revisions: an older order that comes late is not
+  // followed. Forgotten with this process: a master's link to the next one is another.
+  std::map<uint32_t, uint64_t> removed_;
   CancelToken closing_;
   std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.

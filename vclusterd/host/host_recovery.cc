@@ -70,6 +70,7 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
     return life_->Remove(job.id, job.local, /*force=*/false);
   }
   if (job.wanted.has_value()) node->attempt = job.wanted->attempt();
+  node->held = config_.begins_silent && job.wanted.has_value() && job.wanted->fenced();
   if (!node->record.has_value()) {
     RETURN_IF_ERROR(life_->Stop(job.id, job.local, std::nullopt, std::chrono::seconds(0)));
     if (!node->local.volumes().empty()) ++part->changes;
@@ -86,12 +87,13 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
     return Ok();
   }
   // A save that died may have left it frozen.
-  RETURN_IF_ERROR(life_->runtime().Thaw(*node->record));
+  if (!node->held) RETURN_IF_ERROR(life_->runtime().Thaw(*node->record));
   node->started_at = std::chrono::steady_clock::now();
   node->state = host::v1::READY;
   RETURN_IF_ERROR(watch_->Add(job.id, node->record->init));
   if (!job.local.created()) {
     node->state = host::v1::STARTING;
+    if (node->held) return Ok();  // When it goes on.
     waiters_.Push([this, part, node, index] { Settle(part, node, index); });
   }
   return Ok();

@@ -2,8 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+
+#include "common/printable.h"
 
 namespace strata::vcluster {
+
+namespace {
 
 std::optional<double> MeanCpuPercent(const Vcluster& vcluster, const Role& role,
                                      const NodeStates& states) {
@@ -22,13 +27,51 @@ std::optional<double> MeanCpuPercent(const Vcluster& vcluster, const Role& role,
   return sum / count;
 }
 
-uint32_t RoleScaler::Decide(const Autoscale& rule, uint32_t count, double cpu_percent,
-                            int64_t now_ms) {
+std::optional<Result<double>> MeasuredOf(const Vcluster& vcluster, const Role& role,
+                                         const NodeStates& states) {
+  for (const master::v1::Node& node : vcluster.record.nodes()) {
+    const auto state = states.find(node.index());
+    if (node.role() != role.name || node.leaving() || state == states.end()) continue;
+    if (state->second.state() != host::v1::READY || !state->second.has_measured()) continue;
+    const host::v1::Measured& measured = state->second.measured();
+    if (!measured.problem().empty()) {
+      return Error(Code::kFailedPrecondition,
+                   "autoscale of role " + role.name + ": " + Printable(measured.problem()));
+    }
+    return measured.value();
+  }
+  return std::nullopt;
+}
+
+std::string Short(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.4g", value);
+  return text;
+}
+
+}  // namespace
+
+std::optional<Result<Need>> NeedOf(const Vcluster& vcluster, const Role& role,
+                                   const NodeStates& states) {
+  const Autoscale& rule = *role.autoscale;
+  if (rule.argv.empty()) {
+    const auto percent = MeanCpuPercent(vcluster, role, states);
+    if (!percent.has_value() || rule.cpu_percent <= 0) return std::nullopt;
+    return Need{role.count * *percent / rule.cpu_percent,
+                "at " + std::to_string(static_cast<int>(*percent)) + " % of its CPUs"};
+  }
+  const auto measured = MeasuredOf(vcluster, role, states);
+  if (!measured.has_value() || rule.target_per_node <= 0) return std::nullopt;
+  if (!measured->ok()) return measured->error();
+  return Need{**measured / rule.target_per_node,
+              "at " + Short(**measured) + ", " + Short(rule.target_per_node) + " for each node"};
+}
+
+uint32_t RoleScaler::Decide(const Autoscale& rule, uint32_t count, double need, int64_t now_ms) {
   const auto every_ms = std::chrono::milliseconds(rule.every).count();
   if (decided_ms_ != 0 && now_ms - decided_ms_ < every_ms) return count;
   decided_ms_ = now_ms;
-  // The number at which the same work would be at the target.
-  const double wanted = std::ceil(count * cpu_percent / rule.cpu_percent - 1e-9);
+  const double wanted = std::ceil(need - 1e-9);
   const auto needed = static_cast<uint32_t>(
       std::clamp<double>(wanted, std::max(rule.min, 1u), std::max(rule.max, 1u)));
   if (needed >= count) {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "vclusterd/master/user_names.h"
+#include "common/printable.h"
 
 namespace strata::vcluster {
 namespace {
@@ -66,49 +66,58 @@ Definition PlainDefinition(const std::string& name, const std::string& image, ui
   return definition;
 }
 
-Result<Clusters::Target> Clusters::FindTarget(uid_t caller, const std::string& text) {
-  // What the caller may not see is answered as what does not exist.
-  const Error not_found(Code::kNotFound, "no Vcluster is called '" + text.substr(0, kTextMax) +
+Target Clusters::TargetOf(uint32_t owner_uid, const std::string& name) const {
+  const std::string full_name = users_.NameOf(owner_uid) + "/" + name;
+  return {owner_uid, full_name, full_name};
+}
+
+// A token of a node may scale its Vcluster and not list it.
+bool Clusters::Sees(const Caller& caller, Operation operation, const Target& target) const {
+  return users_.Allows(caller, Operation::kVclusterList, target) ||
+         users_.Allows(caller, operation, target);
+}
+
+Result<Clusters::Found> Clusters::FindOne(const Caller& caller, Operation operation,
+                                          const std::string& owner, const std::string& name,
+                                          const std::string& node) {
+  const Error not_found(Code::kNotFound, "no Vcluster is called '" + Printable(name, kTextMax) +
                                              "' (see: vcluster list)");
+  std::vector<uint32_t> owners = {caller.uid};
+  if (!owner.empty()) {
+    const auto uid = users_.UidOf(owner);
+    if (!uid.ok()) return not_found;
+    owners = {*uid};
+  } else if (master_.Find(caller.uid, name).vcluster == nullptr) {
+    owners = master_.OwnersOf(name);
+  }
+  std::erase_if(owners,
+                [&](uint32_t uid) { return !Sees(caller, operation, TargetOf(uid, name)); });
+  if (owners.empty()) return not_found;
+  if (owners.size() > 1) {
+    return Error(Code::kInvalidArgument,
+                 "several users have a Vcluster called '" + name + "': say OWNER/" + name);
+  }
+  Found found{master_.Find(owners[0], name), std::nullopt, TargetOf(owners[0], name)};
+  if (found.view.vcluster == nullptr) return not_found;
+  if (node.empty()) return found;
+  const master::v1::Node* named = FindByName(*found.view.vcluster, node);
+  if (named == nullptr) {
+    return Error(Code::kNotFound, "Vcluster " + name + " has no node " + Printable(node, kTextMax));
+  }
+  found.index = named->index();
+  return found;
+}
+
+Result<Clusters::Found> Clusters::Find(const Caller& caller, Operation operation,
+                                       const std::string& text) {
   const std::vector<std::string> parts = SplitTarget(text);
-  if (parts.size() > 3) return not_found;
-  const std::vector<VclusterView> all = master_.All();
+  if (parts.size() > 3) {
+    return Error(Code::kNotFound, "no Vcluster or node is called '" + Printable(text, kTextMax) +
+                                      "'; names are [OWNER/]VCLUSTER[/NODE]");
+  }
   const auto find = [&](const std::string& owner, const std::string& name,
-                        const std::string& node) -> Result<Target> {
-    uid_t uid = caller;
-    if (!owner.empty()) {
-      const auto named = UserId(owner);
-      if (!named.ok() || (caller != 0 && *named != caller)) return not_found;
-      uid = *named;
-    }
-    const VclusterView* mine = nullptr;
-    std::vector<const VclusterView*> others;
-    for (const VclusterView& view : all) {
-      if (view.vcluster->record.name() != name) continue;
-      if (view.vcluster->record.owner_uid() == uid) {
-        mine = &view;
-      } else {
-        others.push_back(&view);
-      }
-    }
-    // root may leave the owner out where the name says enough.
-    if (mine == nullptr && caller == 0 && owner.empty()) {
-      if (others.size() > 1) {
-        return Error(Code::kInvalidArgument,
-                     "several users have a Vcluster called '" + name + "': say OWNER/" + name);
-      }
-      if (!others.empty()) mine = others.front();
-    }
-    if (mine == nullptr) return not_found;
-    Target target{*mine, std::nullopt};
-    if (node.empty()) return target;
-    const master::v1::Node* found = FindByName(*mine->vcluster, node);
-    if (found == nullptr) {
-      return Error(Code::kNotFound,
-                   "Vcluster " + name + " has no node " + node.substr(0, kTextMax));
-    }
-    target.index = found->index();
-    return target;
+                        const std::string& node) {
+    return FindOne(caller, operation, owner, name, node);
   };
   if (parts.size() == 3) return find(parts[0], parts[1], parts[2]);
   if (parts.size() == 1) return find("", parts[0], "");
@@ -144,7 +153,7 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   ClusterView view;
   view.name = record.name();
   view.owner_uid = record.owner_uid();
-  view.owner = UserName(record.owner_uid());
+  view.owner = users_.NameOf(record.owner_uid());
   view.prefix = vcluster.prefix;
   view.created_unix_ms = record.created_unix_ms();
   view.expires_unix_s = record.expires_unix_s();
@@ -195,17 +204,17 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   return view;
 }
 
-Result<std::vector<ClusterView>> Clusters::List(uid_t caller, const std::string& name) {
+Result<std::vector<ClusterView>> Clusters::List(const Caller& caller, const std::string& name) {
   std::vector<VclusterView> chosen;
   if (!name.empty()) {
-    ASSIGN_OR_RETURN(Target target, FindTarget(caller, name));
-    chosen.push_back(std::move(target.view));
+    ASSIGN_OR_RETURN(Found found, Find(caller, Operation::kVclusterList, name));
+    RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterList, found.target));
+    chosen.push_back(std::move(found.view));
   } else {
-    for (VclusterView& view : master_.All()) {
-      if (caller == 0 || view.vcluster->record.owner_uid() == caller) {
-        chosen.push_back(std::move(view));
-      }
-    }
+    chosen = master_.All([&](const master::v1::Vcluster& record) {
+      return users_.Allows(caller, Operation::kVclusterList,
+                           TargetOf(record.owner_uid(), record.name()));
+    });
   }
   std::vector<ClusterView> views;
   for (const VclusterView& view : chosen) views.push_back(View(view, /*with_usage=*/true));
@@ -215,38 +224,46 @@ Result<std::vector<ClusterView>> Clusters::List(uid_t caller, const std::string&
   return views;
 }
 
-Result<NodePlace> Clusters::FindNode(uid_t caller, const std::string& node) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, node));
-  const Vcluster& vcluster = *target.view.vcluster;
-  if (!target.index.has_value()) {
+Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,
+                                     const std::string& node) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, operation, node));
+  RETURN_IF_ERROR(users_.Authorize(caller, operation, found.target));
+  const Vcluster& vcluster = *found.view.vcluster;
+  if (!found.index.has_value()) {
     return Error(Code::kInvalidArgument,
                  "say which node: " + node + "/" + vcluster.NodeName(vcluster.record.nodes(0)));
   }
-  const master::v1::Node& found = *vcluster.FindNode(*target.index);
+  const master::v1::Node& named = *vcluster.FindNode(*found.index);
   NodePlace place;
   place.number = vcluster.record.number();
-  place.index = *target.index;
-  place.name = vcluster.record.name() + "/" + vcluster.NodeName(found);
-  place.host = found.host();
-  place.link = master_.LinkTo(found.host());
+  place.index = *found.index;
+  place.name = vcluster.record.name() + "/" + vcluster.NodeName(named);
+  place.host = named.host();
+  place.link = master_.LinkTo(named.host());
   if (place.link == nullptr) {
-    return Error(Code::kUnavailable, "node " + place.name + " is on host '" + found.host() +
+    return Error(Code::kUnavailable, "node " + place.name + " is on host '" + named.host() +
                                          "', which is not there (vcluster host list)");
   }
   return place;
 }
 
-Status Clusters::Drain(uid_t caller, const std::string& host, bool drain) {
-  if (caller != 0) return Error(Code::kPermissionDenied, "only root drains hosts");
-  return master_.Drain(host, drain);
+Result<std::vector<Master::HostView>> Clusters::Hosts(const Caller& caller) {
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kHostList, {}));
+  return master_.Hosts();
 }
 
-Result<std::string> Clusters::Why(uid_t caller, const std::string& node) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, node));
-  const Vcluster& vcluster = *target.view.vcluster;
+Status Clusters::Drain(const Caller& caller, const std::string& host, bool drain) {
+  return users_.Perform(caller, Operation::kHostDrain, {std::nullopt, "host " + host, ""},
+                        drain ? "drain" : "resume", [&] { return master_.Drain(host, drain); });
+}
+
+Result<std::string> Clusters::Why(const Caller& caller, const std::string& node) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterList, node));
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterList, found.target));
+  const Vcluster& vcluster = *found.view.vcluster;
   std::string text;
   for (const master::v1::Node& candidate : vcluster.record.nodes()) {
-    if (target.index.has_value() && candidate.index() != *target.index) continue;
+    if (found.index.has_value() && candidate.index() != *found.index) continue;
     ASSIGN_OR_RETURN(const std::string why,
                      master_.Why(vcluster.record.number(), candidate.index()));
     text += why;
@@ -257,9 +274,10 @@ Result<std::string> Clusters::Why(uid_t caller, const std::string& node) {
   return text;
 }
 
-Result<Definition> Clusters::Export(uid_t caller, const std::string& name) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
-  return target.view.vcluster->definition;
+Result<Definition> Clusters::Export(const Caller& caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterExport, name));
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterExport, found.target));
+  return found.view.vcluster->definition;
 }
 
 }  // namespace strata::vcluster

@@ -1,5 +1,9 @@
-// What users do with Vclusters: every operation of the service, without gRPC. Names and rights are
-// looked after here; the master makes it so.
+// What users do with Vclusters: every operation of the services, without gRPC or HTTP. Names and
+// rights are looked after here (docs/users.md), changes and refusals are recorded; the master makes
+// it so.
+//
+// What a caller may not see is answered as what does not exist (kNotFound); what he sees and may
+// not do with kPermissionDenied.
 //
 // Thread-safe. Operations wait until what they ask for is so, or cannot be. Changes of one
 // Vcluster follow each other.
@@ -18,6 +22,7 @@
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/diff.h"
 #include "vclusterd/master/master.h"
+#include "vclusterd/users/users.h"
 
 namespace strata::vcluster {
 
@@ -81,26 +86,28 @@ class Clusters {
   // Called from any thread, also concurrently.
   using ProgressFn = std::function<void(const std::string& stage, uint32_t done, uint32_t total)>;
 
-  // `master` must outlive this.
-  explicit Clusters(Master& master) : master_(master) {}
+  // Both must outlive this.
+  Clusters(Master& master, Users& users) : master_(master), users_(users) {}
 
   // After an error, and when `cancel` was set, nothing new is left. `driver`: of all nodes; empty:
   // each host's best.
-  Result<ClusterView> Create(uid_t caller, const Definition& definition, const std::string& driver,
-                             const ProgressFn& progress, const CancelToken& cancel);
-  Result<std::vector<ClusterView>> Clone(uid_t caller, const CloneParameters& parameters,
+  Result<ClusterView> Create(const Caller& caller, const Definition& definition,
+                             const std::string& driver, const ProgressFn& progress,
+                             const CancelToken& cancel);
+  Result<std::vector<ClusterView>> Clone(const Caller& caller, const CloneParameters& parameters,
                                          const ProgressFn& progress, const CancelToken& cancel);
 
+  // "[OWNER/]NAME", or a node of it; the owner may be left out where the name alone says enough.
   // Empty `name`: all that the caller may see.
-  Result<std::vector<ClusterView>> List(uid_t caller, const std::string& name);
-  Result<ClusterView> Start(uid_t caller, const std::string& target);
-  Result<ClusterView> Stop(uid_t caller, const std::string& target,
+  Result<std::vector<ClusterView>> List(const Caller& caller, const std::string& name);
+  Result<ClusterView> Start(const Caller& caller, const std::string& target);
+  Result<ClusterView> Stop(const Caller& caller, const std::string& target,
                            std::chrono::milliseconds grace);
-  Status Delete(uid_t caller, const std::string& name);
+  Status Delete(const Caller& caller, const std::string& name);
 
   // A new limit of disk for a node or all of a Vcluster's, while they run. After an error some may
   // have it. kFailedPrecondition: more is in use, or the node was made without a limit.
-  Result<ClusterView> Resize(uid_t caller, const std::string& target, uint64_t disk_bytes);
+  Result<ClusterView> Resize(const Caller& caller, const std::string& target, uint64_t disk_bytes);
 
   // Makes the caller's Vcluster of that name as the definition says, or makes it. With `dry_run`
   // only the changes are answered. Waits until it is so.
@@ -109,43 +116,57 @@ class Clusters {
     bool created = false;
     std::optional<ClusterView> view;  // Not of a dry run.
   };
-  Result<Applied> Apply(uid_t caller, const Definition& definition, bool dry_run, bool recreate,
-                        const ProgressFn& progress, const CancelToken& cancel);
+  Result<Applied> Apply(const Caller& caller, const Definition& definition, bool dry_run,
+                        bool recreate, const ProgressFn& progress, const CancelToken& cancel);
   // Another number of nodes for a role.
-  Result<Applied> Scale(uid_t caller, const std::string& name, const std::string& role,
+  Result<Applied> Scale(const Caller& caller, const std::string& name, const std::string& role,
                         uint32_t count, const ProgressFn& progress, const CancelToken& cancel);
   // Moves the end of its time, which may be over; `for_seconds` from now. 0: it has none any more.
-  Result<ClusterView> Extend(uid_t caller, const std::string& name, int64_t for_seconds);
+  Result<ClusterView> Extend(const Caller& caller, const std::string& name, int64_t for_seconds);
 
-  // kInvalidArgument unless `node` names one node; kUnavailable: its host is not there.
-  Result<NodePlace> FindNode(uid_t caller, const std::string& node);
-  std::vector<Master::HostView> Hosts() { return master_.Hosts(); }
-  // kPermissionDenied unless root asks.
-  Status Drain(uid_t caller, const std::string& host, bool drain);
+  // For what `operation` does to it. kInvalidArgument unless `node` names one node; kUnavailable:
+  // its host is not there.
+  Result<NodePlace> FindNode(const Caller& caller, Operation operation, const std::string& node);
+  Result<std::vector<Master::HostView>> Hosts(const Caller& caller);
+  Status Drain(const Caller& caller, const std::string& host, bool drain);
   // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
-  Result<std::string> Why(uid_t caller, const std::string& node);
+  Result<std::string> Why(const Caller& caller, const std::string& node);
 
   // The definition as it is now.
-  Result<Definition> Export(uid_t caller, const std::string& name);
+  Result<Definition> Export(const Caller& caller, const std::string& name);
 
   // Deletes every Vcluster. `force`: even where imaged does not answer.
   Status DeleteAll(bool force);
 
  private:
-  struct Target {
+  struct Found {
     VclusterView view;
     std::optional<uint32_t> index;  // Of the one node that is meant.
+    Target target;                  // As rights and records have it.
+
+    uint32_t number() const { return view.vcluster->record.number(); }
   };
 
-  Result<Target> FindTarget(uid_t caller, const std::string& text);
+  // What `text` names, of what the caller sees; whether he may do that to it is not asked yet.
+  Result<Found> Find(const Caller& caller, Operation operation, const std::string& text);
+  Result<Found> FindOne(const Caller& caller, Operation operation, const std::string& owner,
+                        const std::string& name, const std::string& node);
+  bool Sees(const Caller& caller, Operation operation, const Target& target) const;
+  Target TargetOf(uint32_t owner_uid, const std::string& name) const;
   Result<std::vector<VclusterPtr>> Launch(std::vector<master::v1::Vcluster> records,
                                           const ProgressFn& progress, const CancelToken& cancel);
+  Result<std::vector<ClusterView>> CloneFound(uint32_t owner_uid, const Vcluster& pattern,
+                                              const CloneParameters& parameters,
+                                              const ProgressFn& progress,
+                                              const CancelToken& cancel);
+  Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
   Status Remove(const std::vector<uint32_t>& numbers, bool force);
   Result<Applied> Become(const Vcluster& before, const Definition& definition, bool recreate,
                          const ProgressFn& progress, const CancelToken& cancel);
   ClusterView View(const VclusterView& view, bool with_usage);
 
   Master& master_;
+  Users& users_;
 };
 
 // A Vcluster of nodes that are all alike, of the role "node".

@@ -5,27 +5,28 @@
 
 namespace strata::vcluster {
 
-Result<Clusters::Applied> Clusters::Apply(uid_t caller, const Definition& definition, bool dry_run,
-                                          bool recreate, const ProgressFn& progress,
+Result<Clusters::Applied> Clusters::Apply(const Caller& caller, const Definition& definition,
+                                          bool dry_run, bool recreate, const ProgressFn& progress,
                                           const CancelToken& cancel) {
   RETURN_IF_ERROR(CheckDefinition(definition));
-  // root means his own, as everybody does.
-  VclusterPtr own;
-  for (const VclusterView& view : master_.All()) {
-    const master::v1::Vcluster& record = view.vcluster->record;
-    if (record.owner_uid() == caller && record.name() == definition.name) own = view.vcluster;
-  }
+  // Everybody means his own, root too.
+  const VclusterPtr own = master_.Find(caller.uid, definition.name).vcluster;
+  const Target target = TargetOf(caller.uid, definition.name);
+  Applied applied;
   if (own == nullptr) {
-    Applied applied;
+    RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterCreate, target));
     applied.created = true;
     if (dry_run) return applied;
     ASSIGN_OR_RETURN(applied.view, Create(caller, definition, "", progress, cancel));
     return applied;
   }
-  if (!dry_run) return Become(*own, definition, recreate, progress, cancel);
-  Applied applied;
-  applied.changes = DiffDefinitions(own->definition, definition);
-  return applied;
+  if (dry_run) {
+    RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterApply, target));
+    applied.changes = DiffDefinitions(own->definition, definition);
+    return applied;
+  }
+  return users_.Perform(caller, Operation::kVclusterApply, target, "",
+                        [&] { return Become(*own, definition, recreate, progress, cancel); });
 }
 
 Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definition& definition,
@@ -36,9 +37,7 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definit
   const uint32_t number = before.record.number();
   const auto cpu_use = CpuUseOf(master_.Find(number).states);
   RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
-    if (record->phase() != master::v1::LIVE) {
-      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
-    }
+    RETURN_IF_ERROR(CheckLive(*record));
     // As it is now, not as it was looked up.
     ASSIGN_OR_RETURN(const VclusterPtr now, ReadVcluster(*record));
     ReshapeOptions options;
@@ -56,11 +55,11 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definit
   return applied;
 }
 
-Result<Clusters::Applied> Clusters::Scale(uid_t caller, const std::string& name,
+Result<Clusters::Applied> Clusters::Scale(const Caller& caller, const std::string& name,
                                           const std::string& role, uint32_t count,
                                           const ProgressFn& progress, const CancelToken& cancel) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
-  const Vcluster& before = *target.view.vcluster;
+  ASSIGN_OR_RETURN(const Found source, Find(caller, Operation::kVclusterScale, name));
+  const Vcluster& before = *source.view.vcluster;
   Definition definition = before.definition;
   bool found = false;
   for (Role& scaled : definition.roles) {
@@ -75,21 +74,27 @@ Result<Clusters::Applied> Clusters::Scale(uid_t caller, const std::string& name,
                                       role.substr(0, kRoleNameSizeMax) + "'; it has:" + roles);
   }
   RETURN_IF_ERROR(CheckDefinition(definition));
-  return Become(before, definition, /*recreate=*/false, progress, cancel);
+  return users_.Perform(
+      caller, Operation::kVclusterScale, source.target, role + "=" + std::to_string(count),
+      [&] { return Become(before, definition, /*recreate=*/false, progress, cancel); });
 }
 
-Result<ClusterView> Clusters::Extend(uid_t caller, const std::string& name, int64_t for_seconds) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
-  const uint32_t number = target.view.vcluster->record.number();
-  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
-    if (record->phase() != master::v1::LIVE) {
-      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
-    }
+Result<ClusterView> Clusters::Extend(const Caller& caller, const std::string& name,
+                                     int64_t for_seconds) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterApply, name));
+  const auto extend = [&](master::v1::Vcluster* record) -> Status {
+    RETURN_IF_ERROR(CheckLive(*record));
     record->set_expires_unix_s(for_seconds == 0 ? 0 : master_.NowUnixMs() / 1000 + for_seconds);
     record->set_expired(false);
     return Ok();
-  }));
-  return View(master_.Find(number), /*with_usage=*/false);
+  };
+  return users_.Perform(
+      caller, Operation::kVclusterApply, found.target,
+      for_seconds == 0 ? "no end" : "ends in " + std::to_string(for_seconds) + " s",
+      [&]() -> Result<ClusterView> {
+        RETURN_IF_ERROR(master_.Change({found.number()}, extend));
+        return View(master_.Find(found.number()), /*with_usage=*/false);
+      });
 }
 
 }  // namespace strata::vcluster

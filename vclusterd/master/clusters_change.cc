@@ -5,7 +5,6 @@
 #include "net/plan.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/clusters.h"
-#include "vclusterd/master/user_names.h"
 #include "vclusterd/master/verdicts.h"
 
 namespace strata::vcluster {
@@ -21,30 +20,41 @@ std::vector<uint32_t> NumbersOf(const std::vector<VclusterPtr>& vclusters) {
 
 }  // namespace
 
-Result<ClusterView> Clusters::Create(uid_t caller, const Definition& definition,
+Result<ClusterView> Clusters::Create(const Caller& caller, const Definition& definition,
                                      const std::string& driver, const ProgressFn& progress,
                                      const CancelToken& cancel) {
   RETURN_IF_ERROR(CheckDefinition(definition));
-  RETURN_IF_ERROR(master_.CheckVolumes(definition));
-  ASSIGN_OR_RETURN(master::v1::Vcluster record,
-                   NewVcluster(definition, caller, master_.NowUnixMs()));
-  for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
-  ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, Launch({record}, progress, cancel));
-  return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
+  const Target target = TargetOf(caller.uid, definition.name);
+  return users_.Perform(
+      caller, Operation::kVclusterCreate, target, "", [&]() -> Result<ClusterView> {
+        RETURN_IF_ERROR(master_.CheckVolumes(definition));
+        ASSIGN_OR_RETURN(master::v1::Vcluster record,
+                         NewVcluster(definition, caller.uid, master_.NowUnixMs()));
+        for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
+        ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, Launch({record}, progress, cancel));
+        return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
+      });
 }
 
-Result<std::vector<ClusterView>> Clusters::Clone(uid_t caller, const CloneParameters& parameters,
+Result<std::vector<ClusterView>> Clusters::Clone(const Caller& caller,
+                                                 const CloneParameters& parameters,
                                                  const ProgressFn& progress,
                                                  const CancelToken& cancel) {
   if (parameters.count == 0 || parameters.count > kClonesMax) {
     return Error(Code::kInvalidArgument,
                  "the number of clones must be 1 to " + std::to_string(kClonesMax));
   }
-  ASSIGN_OR_RETURN(const Target source, FindTarget(caller, parameters.source));
-  const Vcluster& pattern = *source.view.vcluster;
-  if (pattern.record.phase() != master::v1::LIVE) {
-    return Error(Code::kFailedPrecondition, "Vcluster " + pattern.record.name() + " is not ready");
-  }
+  ASSIGN_OR_RETURN(const Found source, Find(caller, Operation::kVclusterClone, parameters.source));
+  return users_.Perform(
+      caller, Operation::kVclusterClone, source.target, std::to_string(parameters.count),
+      [&] { return CloneFound(caller.uid, *source.view.vcluster, parameters, progress, cancel); });
+}
+
+Result<std::vector<ClusterView>> Clusters::CloneFound(uint32_t owner_uid, const Vcluster& pattern,
+                                                      const CloneParameters& parameters,
+                                                      const ProgressFn& progress,
+                                                      const CancelToken& cancel) {
+  RETURN_IF_ERROR(CheckLive(pattern.record));
   const std::string prefix =
       parameters.prefix.empty() ? pattern.record.name() + "-" : parameters.prefix;
   Definition definition = pattern.definition;
@@ -61,13 +71,13 @@ Result<std::vector<ClusterView>> Clusters::Clone(uid_t caller, const CloneParame
     definition.name = prefix + std::to_string(i);
     RETURN_IF_ERROR(CheckClusterName(definition.name));
     ASSIGN_OR_RETURN(master::v1::Vcluster record,
-                     NewVcluster(definition, caller, master_.NowUnixMs()));
+                     NewVcluster(definition, owner_uid, master_.NowUnixMs()));
     for (int n = 0; n < record.nodes_size() && n < pattern.record.nodes_size(); ++n) {
       const master::v1::Node& from = pattern.record.nodes(n);
       record.mutable_nodes(n)->set_driver(from.driver());
       if (from.has_disk_bytes()) record.mutable_nodes(n)->set_disk_bytes(from.disk_bytes());
     }
-    record.set_cloned_from(UserName(pattern.record.owner_uid()) + "/" + pattern.record.name());
+    record.set_cloned_from(TargetOf(pattern.record.owner_uid(), pattern.record.name()).name);
     records.push_back(std::move(record));
   }
   ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made,
@@ -105,6 +115,7 @@ Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vclust
     });
   }
   if (launched.ok()) return made;
+  master_.Abandon(numbers);
   if (Status removed = Remove(numbers, /*force=*/false); !removed.ok()) {
     LOG_ERROR("what was begun is removed as soon as that is possible: " +
               removed.error().message());
@@ -124,12 +135,13 @@ Status Clusters::Remove(const std::vector<uint32_t>& numbers, bool force) {
   return master_.Await(numbers, IsGone, {}, CancelToken());
 }
 
-Status Clusters::Delete(uid_t caller, const std::string& name) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, name));
-  if (target.index.has_value()) {
+Status Clusters::Delete(const Caller& caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterDelete, name));
+  if (found.index.has_value()) {
     return Error(Code::kInvalidArgument, "a Vcluster is deleted as a whole, not one node of it");
   }
-  return Remove({target.view.vcluster->record.number()}, /*force=*/false);
+  return users_.Perform(caller, Operation::kVclusterDelete, found.target, "",
+                        [&] { return Remove({found.number()}, /*force=*/false); });
 }
 
 Status Clusters::DeleteAll(bool force) {
@@ -138,70 +150,88 @@ Status Clusters::DeleteAll(bool force) {
   return Remove(numbers, force);
 }
 
-Result<ClusterView> Clusters::Start(uid_t caller, const std::string& text) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
-  const uint32_t number = target.view.vcluster->record.number();
-  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
-    if (record->phase() != master::v1::LIVE) {
-      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
-    }
+Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& text) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterStart, text));
+  const auto want = [&](master::v1::Vcluster* record) -> Status {
+    RETURN_IF_ERROR(CheckLive(*record));
     if (record->expired()) {
       return Error(Code::kFailedPrecondition, "the time of Vcluster " + record->name() +
                                                   " is over (vcluster extend " + record->name() +
                                                   " 2h)");
     }
     for (master::v1::Node& node : *record->mutable_nodes()) {
-      if (target.index.has_value() && node.index() != *target.index) continue;
+      if (found.index.has_value() && node.index() != *found.index) continue;
       node.set_wanted(true);
-      const auto state = target.view.states.find(node.index());
+      const auto state = found.view.states.find(node.index());
       const bool runs =
-          state != target.view.states.end() && state->second.state() == host::v1::READY;
+          state != found.view.states.end() && state->second.state() == host::v1::READY;
       if (!runs) node.set_attempt(node.attempt() + 1);
     }
     return Ok();
-  }));
-  const auto started = [&](const VclusterView& view) { return AllRun(view, target.index); };
-  RETURN_IF_ERROR(master_.Await({number}, started, {}, CancelToken()));
-  return View(master_.Find(number), /*with_usage=*/false);
+  };
+  const auto started = [&](const VclusterView& view) { return AllRun(view, found.index); };
+  return users_.Perform(
+      caller, Operation::kVclusterStart, found.target, "", [&]() -> Result<ClusterView> {
+        RETURN_IF_ERROR(master_.Change({found.number()}, want));
+        RETURN_IF_ERROR(master_.Await({found.number()}, started, {}, CancelToken()));
+        return View(master_.Find(found.number()), /*with_usage=*/false);
+      });
 }
 
-Result<ClusterView> Clusters::Stop(uid_t caller, const std::string& text,
+Result<ClusterView> Clusters::Stop(const Caller& caller, const std::string& text,
                                    std::chrono::milliseconds grace) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
-  const uint32_t number = target.view.vcluster->record.number();
-  RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
-    if (record->phase() != master::v1::LIVE) {
-      return Error(Code::kFailedPrecondition, "Vcluster " + record->name() + " is not ready");
-    }
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterStop, text));
+  const auto want = [&](master::v1::Vcluster* record) -> Status {
+    RETURN_IF_ERROR(CheckLive(*record));
     for (master::v1::Node& node : *record->mutable_nodes()) {
-      if (target.index.has_value() && node.index() != *target.index) continue;
+      if (found.index.has_value() && node.index() != *found.index) continue;
       node.set_wanted(false);
       node.set_stop_grace_ms(static_cast<uint32_t>(grace.count()));
     }
     return Ok();
-  }));
-  const auto stopped = [&](const VclusterView& view) { return AllStopped(view, target.index); };
-  RETURN_IF_ERROR(master_.Await({number}, stopped, {}, CancelToken()));
-  return View(master_.Find(number), /*with_usage=*/false);
+  };
+  const auto stopped = [&](const VclusterView& view) { return AllStopped(view, found.index); };
+  return users_.Perform(
+      caller, Operation::kVclusterStop, found.target, "", [&]() -> Result<ClusterView> {
+        RETURN_IF_ERROR(master_.Change({found.number()}, want));
+        RETURN_IF_ERROR(master_.Await({found.number()}, stopped, {}, CancelToken()));
+        return View(master_.Find(found.number()), /*with_usage=*/false);
+      });
 }
 
-Result<ClusterView> Clusters::Resize(uid_t caller, const std::string& text, uint64_t disk_bytes) {
-  ASSIGN_OR_RETURN(const Target target, FindTarget(caller, text));
-  const Vcluster& vcluster = *target.view.vcluster;
+Result<ClusterView> Clusters::Resize(const Caller& caller, const std::string& text,
+                                     uint64_t disk_bytes) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterResize, text));
+  return users_.Perform(caller, Operation::kVclusterResize, found.target,
+                        std::to_string(disk_bytes) + " bytes",
+                        [&] { return ResizeFound(found, disk_bytes); });
+}
+
+Result<ClusterView> Clusters::ResizeFound(const Found& found, uint64_t disk_bytes) {
+  const Vcluster& vcluster = *found.view.vcluster;
+  const auto is_meant = [&](const master::v1::Node& node) {
+    return !found.index.has_value() || node.index() == *found.index;
+  };
+  RETURN_IF_ERROR(master_.MayChange(found.number(), [&](master::v1::Vcluster* record) {
+    for (master::v1::Node& node : *record->mutable_nodes()) {
+      if (is_meant(node)) node.set_disk_bytes(disk_bytes);
+    }
+    return Ok();
+  }));
   for (const master::v1::Node& node : vcluster.record.nodes()) {
-    if (target.index.has_value() && node.index() != *target.index) continue;
+    if (!is_meant(node)) continue;
     const std::string name = "node " + vcluster.record.name() + "/" + vcluster.NodeName(node);
     const std::shared_ptr<HostLink> link = master_.LinkTo(node.host());
     if (link == nullptr) return Error(Code::kUnavailable, name + ": its host is not there");
-    RETURN_IF_ERROR(link->Resize(vcluster.record.number(), node.index(), disk_bytes), name);
-    RETURN_IF_ERROR(master_.Change({vcluster.record.number()}, [&](master::v1::Vcluster* record) {
+    RETURN_IF_ERROR(link->Resize(found.number(), node.index(), disk_bytes), name);
+    RETURN_IF_ERROR(master_.Change({found.number()}, [&](master::v1::Vcluster* record) {
       for (master::v1::Node& resized : *record->mutable_nodes()) {
         if (resized.index() == node.index()) resized.set_disk_bytes(disk_bytes);
       }
       return Ok();
     }));
   }
-  return View(master_.Find(vcluster.record.number()), /*with_usage=*/true);
+  return View(master_.Find(found.number()), /*with_usage=*/true);
 }
 
 }  // namespace strata::vcluster

@@ -1,5 +1,7 @@
 #include "vclusterd/master/leadership.h"
 
+#include <utility>
+
 #include "common/log.h"
 #include "vclusterd/master/tables.h"
 
@@ -10,12 +12,18 @@ Leadership::Leadership(Options options, records::RecordStore& store, Won won, Lo
       store_(store),
       won_(std::move(won)),
       lost_(std::move(lost)),
-      seen_since_(Clock::now()),
-      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+      seen_since_(Now()) {
+  if (!options_.master.pause) {
+    thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+  }
+}
 
 Leadership::~Leadership() {
-  thread_.request_stop();
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.request_stop();
+    thread_.join();
+  }
+  if (master_ != nullptr) StepDown(/*give_up=*/true);
 }
 
 std::string Leadership::Leader() const {
@@ -26,27 +34,29 @@ std::string Leadership::Leader() const {
 }
 
 void Leadership::Run(const std::stop_token& stop) {
-  std::string trouble;
   while (!stop.stop_requested()) {
-    if (master_ != nullptr) {
-      const Status beat = master_->Beat();
-      if (beat.ok()) {
-        beat_taken_ = Clock::now();
-      } else if (beat.error().code() == Code::kFailedPrecondition) {
-        LOG_WARNING("another master leads now");
-        StepDown(/*give_up=*/false);
-      } else if (Clock::now() - beat_taken_ > options_.takeover_after) {
-        LOG_WARNING("no beat could be written, so another may lead: " + beat.error().message());
-        StepDown(/*give_up=*/false);
-      }
-    } else if (Status campaign = Campaign(); !campaign.ok()) {
-      if (campaign.error().message() != trouble) LOG_WARNING(campaign.error().message());
-      trouble = campaign.error().message();
-    }
+    Step();
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, options_.beat_every, [] { return false; });
   }
-  if (master_ != nullptr) StepDown(/*give_up=*/true);
+}
+
+void Leadership::Step() {
+  if (master_ == nullptr) {
+    const Status campaign = Campaign();
+    const std::string trouble = campaign.ok() ? "" : campaign.error().message();
+    if (trouble != std::exchange(trouble_, trouble) && !trouble.empty()) LOG_WARNING(trouble);
+    return;
+  }
+  const Status beat = master_->Beat();
+  if (beat.ok()) return;
+  if (beat.error().code() == Code::kFailedPrecondition) {
+    LOG_WARNING("another master leads now");
+    StepDown(/*give_up=*/false);
+  } else if (!master_->Leads()) {
+    LOG_WARNING("no beat could be written, so another may lead: " + beat.error().message());
+    StepDown(/*give_up=*/false);
+  }
 }
 
 // Takes the lead when nobody has it, or who has it says nothing any more.
@@ -56,21 +66,22 @@ Status Leadership::Campaign() {
   if (leader != seen_leader_ || beat != seen_beat_) {
     seen_leader_ = leader;
     seen_beat_ = beat;
-    seen_since_ = Clock::now();
+    seen_since_ = Now();
   }
   // There is one master on a host at a time: the leader of our name was an earlier one.
   const bool given_up =
       !leader.has_value() || !beat.has_value() || Leader() == options_.master.name;
-  if (!given_up && Clock::now() - seen_since_ < options_.takeover_after) return Ok();
+  if (!given_up && Now() - seen_since_ < options_.takeover_after) return Ok();
   MasterOptions master = options_.master;
   master.takes_over_from = leader;
+  master.last_beat_seen = beat;
+  master.lead_lasts = options_.lead_lasts.value_or(options_.takeover_after);
   auto opened = Master::Open(master, store_);
   if (!opened.ok()) {
     // Another was faster, or the store does not answer.
     return opened.error().code() == Code::kFailedPrecondition ? Ok() : Status(opened.error());
   }
   master_ = std::move(*opened);
-  beat_taken_ = Clock::now();
   LOG_INFO("leads, epoch " + std::to_string(master_->epoch()));
   won_(*master_);
   return Ok();
@@ -84,7 +95,7 @@ void Leadership::StepDown(bool give_up) {
     }
   }
   master_.reset();
-  seen_since_ = Clock::now();
+  seen_since_ = Now();
 }
 
 }  // namespace strata::vcluster

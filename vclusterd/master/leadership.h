@@ -29,12 +29,15 @@ class Leadership {
     MasterOptions master;
     std::chrono::milliseconds beat_every{2000};
     std::chrono::milliseconds takeover_after{6000};
+    // MasterOptions::lead_lasts; absent: as long as nobody takes it over.
+    std::optional<std::chrono::milliseconds> lead_lasts;
   };
   // On the thread of this. `won`: a master that leads, which is destroyed when `lost` has returned.
   using Won = std::function<void(Master& master)>;
   using Lost = std::function<void(Master& master)>;
 
-  // `store` must outlive this.
+  // `store` must outlive this. Without a thread when the master is to have none
+  // (MasterOptions::pause): then Step is called every `beat_every`.
   Leadership(Options options, records::RecordStore& store, Won won, Lost lost);
   // Gives the lead up, so that another takes it at once.
   ~Leadership();
@@ -42,10 +45,14 @@ class Leadership {
   // The host that leads, as the records say; empty: nobody.
   std::string Leader() const;
 
+  // Keeps the lead, or takes it.
+  void Step();
+
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = MasterOptions::Clock;
 
   void Run(const std::stop_token& stop);
+  Clock::time_point Now() const { return options_.master.steady_now(); }
   Status Campaign();
   void StepDown(bool give_up);
 
@@ -57,8 +64,8 @@ class Leadership {
   std::optional<std::string> seen_leader_;
   std::optional<std::string> seen_beat_;
   Clock::time_point seen_since_;
-  Clock::time_point beat_taken_;  // The last of ours that was written.
-  mutable std::mutex mutex_;      // For wake_ alone.
+  std::string trouble_;       // Of the last campaign; of the thread.
+  mutable std::mutex mutex_;  // For wake_ alone.
   std::condition_variable_any wake_;
   std::jthread thread_;  // Last.
 };

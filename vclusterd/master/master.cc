@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "vclusterd/master/plausible.h"
 #include "vclusterd/master/tables.h"
 
 namespace strata::vcluster {
@@ -25,7 +26,7 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
     RETURN_IF_ERROR(master->ClaimShared());
     RETURN_IF_ERROR(master->Load());
   }
-  master->thread_ = std::thread([raw = master.get()] { raw->Work(); });
+  if (!master->options_.pause) master->thread_ = std::thread([raw = master.get()] { raw->Work(); });
   return master;
 }
 
@@ -58,21 +59,39 @@ Status Master::TakeLead() {
   leader.set_host(options_.name);
   leader.set_epoch(epoch_);
   leader_record_ = leader.SerializeAsString();
+  lead_begun_ = options_.steady_now();
+  std::vector<records::RecordExpectation> expected = {{kLeaderTable, kLeaderKey, before}};
+  if (options_.last_beat_seen.has_value()) {
+    expected.push_back({kLeaderTable, kBeatKey, *options_.last_beat_seen});
+  }
   return store_.Commit(
-      {{kLeaderTable, kLeaderKey, before}},
-      {{kLeaderTable, kLeaderKey, leader_record_}, {kLeaderTable, kBeatKey, NextBeat()}});
+      expected, {{kLeaderTable, kLeaderKey, leader_record_}, {kLeaderTable, kBeatKey, NextBeat()}});
 }
 
 std::string Master::NextBeat() { return std::to_string(epoch_) + "." + std::to_string(++beats_); }
 
 Status Master::Beat() {
   std::string beat;
+  const Clock::time_point begun = options_.steady_now();
   {
     const std::lock_guard lock(mutex_);
     beat = NextBeat();
   }
-  return store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
-                       {{kLeaderTable, kBeatKey, beat}});
+  RETURN_IF_ERROR(store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
+                                {{kLeaderTable, kBeatKey, beat}}));
+  const std::lock_guard lock(mutex_);
+  lead_begun_ = begun;
+  WakeAll();
+  return Ok();
+}
+
+bool Master::MayLead() const {
+  return !options_.lead_lasts || options_.steady_now() - lead_begun_ < *options_.lead_lasts;
+}
+
+bool Master::Leads() {
+  const std::lock_guard lock(mutex_);
+  return MayLead();
 }
 
 Status Master::GiveUp() {
@@ -87,6 +106,7 @@ Status Master::Load() {
     return Error(Code::kCorrupt, "the record of the last number cannot be read");
   }
   last_number_ = read.last_number();
+  all_numbers_given_ = read.all_given();
   RETURN_IF_ERROR(
       store_.Scan(kHostsTable, "", [&](const std::string& key, const std::string& value) -> Status {
         if (host_records_[key].ParseFromString(value)) return Ok();
@@ -97,10 +117,8 @@ Status Master::Load() {
                                 auto vcluster = ParseVcluster(value);
                                 if (!vcluster.ok())
                                   return vcluster.error().Wrap("record of Vcluster " + key);
-                                const uint32_t number = (*vcluster)->record.number();
-                                placer_.Sync(**vcluster);
-                                entries_[number].vcluster = std::move(*vcluster);
-                                touched_.insert(number);
+                                touched_.insert((*vcluster)->record.number());
+                                Hold(std::move(*vcluster));
                                 return Ok();
                               }));
   std::vector<master::v1::Vcluster> half_made;
@@ -118,28 +136,78 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
                       std::vector<records::RecordChange> changes) {
   std::vector<records::RecordExpectation> all = expected;
   all.push_back({kLeaderTable, kLeaderKey, leader_record_});
-  return store_.Commit(all, changes);
+  Status made = store_.Commit(all, changes);
+  if (made.ok() || made.error().code() != Code::kUnavailable) return made;
+  for (const records::RecordChange& change : changes) {
+    if (change.table == kVclustersTable) uncertain_.insert(NumberOf(change.key));
+    if (change.table == kHostsTable) uncertain_hosts_.insert(change.key);
+  }
+  return made;
 }
 
 Status Master::Store(std::vector<master::v1::Vcluster> records,
                      std::vector<records::RecordChange> also) {
-  for (size_t first = 0; first < records.size(); first += kCommitMax) {
-    const size_t end = std::min(records.size(), first + kCommitMax);
-    std::vector<VclusterPtr> read;
+  std::vector<VclusterPtr> read;
+  for (master::v1::Vcluster& record : records) {
+    ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(record)));
+    read.push_back(std::move(vcluster));
+  }
+  RETURN_IF_ERROR(CheckQuotas(read));
+  for (size_t first = 0; first < read.size(); first += kCommitMax) {
+    const size_t end = std::min(read.size(), first + kCommitMax);
     std::vector<records::RecordChange> changes = std::exchange(also, {});
     for (size_t i = first; i < end; ++i) {
-      ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(records[i])));
-      changes.push_back({kVclustersTable, VclusterKey(vcluster->record.number()),
-                         FormatVcluster(vcluster->record)});
-      read.push_back(std::move(vcluster));
+      const master::v1::Vcluster& record = read[i]->record;
+      changes.push_back({kVclustersTable, VclusterKey(record.number()), FormatVcluster(record)});
     }
     RETURN_IF_ERROR(Commit({}, std::move(changes)));
-    for (VclusterPtr& vcluster : read) {
-      const uint32_t number = vcluster->record.number();
-      placer_.Sync(*vcluster);
-      entries_[number].vcluster = std::move(vcluster);
-      Touch(number);
+    for (size_t i = first; i < end; ++i) {
+      Hold(read[i]);
+      Touch(read[i]->record.number());
     }
+  }
+  return Ok();
+}
+
+void Master::Hold(VclusterPtr vcluster) {
+  const uint32_t number = vcluster->record.number();
+  placer_.Sync(*vcluster);
+  named_[vcluster->record.name()][vcluster->record.owner_uid()] = number;
+  entries_[number].vcluster = std::move(vcluster);
+}
+
+void Master::Forget(uint32_t number) {
+  const auto found = entries_.find(number);
+  const VclusterPtr gone = found->second.vcluster;
+  placer_.Forget(number);
+  entries_.erase(found);
+  const auto named = named_.find(gone->record.name());
+  named->second.erase(gone->record.owner_uid());
+  if (named->second.empty()) named_.erase(named);
+  if (options_.retired) options_.retired(gone->record);
+}
+
+Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
+  if (!options_.check_quota) return Ok();
+  std::map<uint32_t, QuotaDemand> asked;  // By owner.
+  for (const VclusterPtr& vcluster : changed) {
+    const auto before = entries_.find(vcluster->record.number());
+    asked[vcluster->record.owner_uid()] +=
+        GrowthOf(before == entries_.end() ? nullptr : before->second.vcluster.get(), *vcluster);
+  }
+  std::optional<std::map<uint32_t, QuotaAmounts>> used;  // Of all, once somebody asks.
+  const QuotasUsed used_by = [&](uint32_t uid) {
+    if (!used.has_value()) {
+      used.emplace();
+      for (const auto& [number, entry] : entries_) {
+        (*used)[entry.vcluster->record.owner_uid()] += DemandOf(*entry.vcluster).amounts;
+      }
+    }
+    return (*used)[uid];
+  };
+  for (const auto& [uid, demand] : asked) {
+    if (demand.IsNothing()) continue;
+    RETURN_IF_ERROR(options_.check_quota(uid, demand, used_by));
   }
   return Ok();
 }
@@ -156,7 +224,7 @@ void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
   auto host = std::make_shared<Host>();
   host->name = name;
   host->link = std::move(link);
-  host->sender = std::thread([this, host] { Send(host); });
+  if (!options_.pause) host->sender = std::thread([this, host] { Send(host); });
   hosts_[name] = host;
   absent_since_.erase(name);
   placer_.PutHost(
@@ -183,14 +251,14 @@ void Master::RemoveHost(const std::string& name, const HostLink* link) {
     host.wake.notify_all();
     sender = std::move(host.sender);
     hosts_.erase(found);
-    absent_since_[name] = std::chrono::steady_clock::now();
+    absent_since_[name] = options_.steady_now();
     placer_.SetCondition(name, HostCondition::kLost);
     for (auto& [number, entry] : entries_) {
       if (entry.told.erase(name) != 0) touched_.insert(number);
     }
     work_.notify_one();
   }
-  sender.join();
+  if (sender.joinable()) sender.join();
 }
 
 std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
@@ -205,13 +273,19 @@ void Master::Report(const std::string& host, const host::v1::PartStatus& status)
   changed_.notify_all();
 }
 
-void Master::Hear(const std::string& host, const host::v1::PartStatus& status) {
+void Master::Hear(const std::string& host, const host::v1::PartStatus& told) {
+  const auto plausible = Plausible(told);
+  if (!plausible.ok()) {
+    LOG_WARNING("host " + host + " says what cannot be: " + plausible.error().message());
+    return;
+  }
+  const host::v1::PartStatus& status = *plausible;
   const auto found = entries_.find(status.number());
   if (found == entries_.end()) {
     // A number that was never given away is not ours to remove: our records may be the wrong ones.
     if (status.nodes().empty()) {
       orphans_[host].erase(status.number());
-    } else if (status.number() <= last_number_) {
+    } else if (status.number() <= last_number_ || all_numbers_given_) {
       orphans_[host].insert(status.number());
     } else {
       LOG_WARNING("host " + host + " has nodes of a Vcluster " + std::to_string(status.number()) +
@@ -219,19 +293,18 @@ void Master::Hear(const std::string& host, const host::v1::PartStatus& status) {
     }
     return;
   }
-  host::v1::PartStatus& heard = found->second.heard[host];
-  if (status.sequence() <= heard.sequence()) return;
-  heard = status;
+  const auto heard = found->second.heard.find(host);
+  if (heard != found->second.heard.end() && status.sequence() <= heard->second.sequence()) return;
+  found->second.heard[host] = status;
   Touch(status.number());
 }
 
 Status Master::CheckNames(const std::vector<master::v1::Vcluster>& records) {
   std::set<std::pair<uint32_t, std::string>> taken;
-  for (const auto& [number, entry] : entries_) {
-    taken.emplace(entry.vcluster->record.owner_uid(), entry.vcluster->record.name());
-  }
   for (const master::v1::Vcluster& record : records) {
-    if (taken.emplace(record.owner_uid(), record.name()).second) continue;
+    const auto named = named_.find(record.name());
+    const bool is_free = named == named_.end() || !named->second.contains(record.owner_uid());
+    if (is_free && taken.emplace(record.owner_uid(), record.name()).second) continue;
     return Error(Code::kAlreadyExists,
                  "you already have a Vcluster called '" + record.name() + "'");
   }
@@ -252,6 +325,7 @@ Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
     }
     do {
       last_number_ = last_number_ % (kNumbersMax - 1) + 1;
+      all_numbers_given_ |= last_number_ == kNumbersMax - 1;
     } while (entries_.contains(last_number_) || !given.insert(last_number_).second);
     record.set_number(last_number_);
   }
@@ -271,15 +345,22 @@ Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> r
     observed.insert(observed.end(), of_host.begin(), of_host.end());
   }
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   RETURN_IF_ERROR(CheckNames(records));
   RETURN_IF_ERROR(GiveNumbers(&records, observed));
   master::v1::Counters counters;
   counters.set_last_number(last_number_);
+  counters.set_all_given(all_numbers_given_);
   std::vector<uint32_t> numbers;
   for (const master::v1::Vcluster& record : records) numbers.push_back(record.number());
   // Of a batch that ends in the middle, the next master removes what is CREATING.
-  RETURN_IF_ERROR(
-      Store(std::move(records), {{kLeaderTable, kCountersKey, counters.SerializeAsString()}}));
+  if (Status stored =
+          Store(std::move(records), {{kLeaderTable, kCountersKey, counters.SerializeAsString()}});
+      !stored.ok()) {
+    abandoned_.insert(numbers.begin(), numbers.end());
+    work_.notify_one();
+    return stored.error();
+  }
   std::vector<VclusterPtr> added;
   for (const uint32_t number : numbers) added.push_back(entries_.at(number).vcluster);
   return added;
@@ -287,6 +368,7 @@ Result<std::vector<VclusterPtr>> Master::Add(std::vector<master::v1::Vcluster> r
 
 Status Master::Change(const std::vector<uint32_t>& numbers, const Edit& edit) {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   std::vector<master::v1::Vcluster> changed;
   for (const uint32_t number : numbers) {
     const auto found = entries_.find(number);
@@ -299,8 +381,25 @@ Status Master::Change(const std::vector<uint32_t>& numbers, const Edit& edit) {
   return Store(std::move(changed));
 }
 
+Status Master::MayChange(uint32_t number, const Edit& edit) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
+  master::v1::Vcluster record = found->second.vcluster->record;
+  RETURN_IF_ERROR(edit(&record));
+  ASSIGN_OR_RETURN(const VclusterPtr changed, ReadVcluster(std::move(record)));
+  return CheckQuotas({changed});
+}
+
+void Master::Abandon(const std::vector<uint32_t>& numbers) {
+  const std::lock_guard lock(mutex_);
+  abandoned_.insert(numbers.begin(), numbers.end());
+  DeleteAbandoned();
+}
+
 Status Master::Drain(const std::string& name, bool drain) {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   const bool known = hosts_.contains(name) || host_records_.contains(name);
   if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
   master::v1::Host record = host_records_[name];
@@ -386,11 +485,32 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   return view;
 }
 
-std::vector<VclusterView> Master::All() {
+std::vector<VclusterView> Master::All(
+    const std::function<bool(const master::v1::Vcluster&)>& wanted) {
   const std::lock_guard lock(mutex_);
   std::vector<VclusterView> views;
-  for (const auto& [number, entry] : entries_) views.push_back(ViewOf(number, entry));
+  for (const auto& [number, entry] : entries_) {
+    if (!wanted || wanted(entry.vcluster->record)) views.push_back(ViewOf(number, entry));
+  }
   return views;
+}
+
+VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto named = named_.find(name);
+  if (named == named_.end()) return {};
+  const auto owned = named->second.find(owner_uid);
+  if (owned == named->second.end()) return {};
+  return ViewOf(owned->second, entries_.at(owned->second));
+}
+
+std::vector<uint32_t> Master::OwnersOf(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint32_t> owners;
+  if (const auto named = named_.find(name); named != named_.end()) {
+    for (const auto& [owner, number] : named->second) owners.push_back(owner);
+  }
+  return owners;
 }
 
 VclusterView Master::Find(uint32_t number) {
@@ -402,7 +522,7 @@ VclusterView Master::Find(uint32_t number) {
 Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
                      const std::function<void()>& progress, const CancelToken& cancel) {
   std::set<uint32_t> open(numbers.begin(), numbers.end());
-  auto shown = std::chrono::steady_clock::now();
+  auto shown = options_.steady_now();
   std::unique_lock lock(mutex_);
   while (true) {
     for (auto it = open.begin(); it != open.end();) {
@@ -413,8 +533,7 @@ Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdic
       it = said.has_value() ? open.erase(it) : std::next(it);
     }
     if (open.empty()) return Ok();
-    if (const auto now = std::chrono::steady_clock::now();
-        progress && now - shown > kProgressPause) {
+    if (const auto now = options_.steady_now(); progress && now - shown > kProgressPause) {
       shown = now;
       lock.unlock();
       progress();
@@ -423,7 +542,13 @@ Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdic
     }
     if (stop_) return Error(Code::kUnavailable, "vclusterd ends");
     RETURN_IF_ERROR(cancel.Check());
-    changed_.wait_for(lock, kCancelPause);
+    if (!options_.pause) {
+      changed_.wait_for(lock, kCancelPause);
+      continue;
+    }
+    lock.unlock();
+    options_.pause();
+    lock.lock();
   }
 }
 

@@ -7,6 +7,10 @@
 //
 // Thread-safe. Durability: a change is durable when it returns; what it asks for comes later.
 //
+// What it does by itself is done in steps: a round of the loop (Step), and the exchange of orders
+// and answers with one host (TakeOrders, Answer). Threads of its own call them (master_threads.cc);
+// a simulation does it instead of them, with its own time (docs/simulation.md).
+//
 // Lock order: mutex_ is a leaf but for the record store's own; it is not held while hosts are
 // called.
 #pragma once
@@ -33,12 +37,15 @@
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/orders.h"
 #include "vclusterd/master/placer.h"
+#include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/vcluster.h"
 #include "vclusterd/master/volume_keeper.h"
 
 namespace strata::vcluster {
 
 struct MasterOptions {
+  using Clock = std::chrono::steady_clock;
+
   std::string name;  // Of the host that runs it.
   net::Ipv4Prefix pool;
   std::chrono::milliseconds every{10'000};
@@ -51,9 +58,23 @@ struct MasterOptions {
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
   std::function<int64_t()> now_unix_ms;
+  // Whether an owner may have `asked` more (quota_demand.h). Called with the master locked, before
+  // anything is stored that makes a demand grow. Empty: everybody may.
+  std::function<Status(uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used)> check_quota;
+  // A Vcluster is gone, and its record too. Called with the master locked.
+  std::function<void(const master::v1::Vcluster&)> retired;
   // The leader's record that must still be there when this master takes the lead; absent: whatever
   // is there.
   std::optional<std::optional<std::string>> takes_over_from;
+  // The same of the leader's last beat: one that came since keeps the lead.
+  std::optional<std::optional<std::string>> last_beat_seen;
+  // How long after a beat was begun no other takes the lead: then this one tells hosts nothing and
+  // believes them nothing before another beat. Absent: there is no other.
+  std::optional<std::chrono::milliseconds> lead_lasts;
+  std::function<Clock::time_point()> steady_now = [] { return Clock::now(); };
+  // Set: there are no threads; whoever opens it calls Step, TakeOrders and Answer. Called, with
+  // nothing locked, where a caller of Await would wait.
+  std::function<void()> pause;
 };
 
 // A Vcluster with what is known of its nodes.
@@ -99,6 +120,8 @@ class Master {
   Status CheckVolumes(const Definition& definition) const;
   // The lead is kept (leadership.h). kFailedPrecondition: another has it.
   Status Beat();
+  // Whether no other can have the lead (MasterOptions::lead_lasts).
+  bool Leads();
   // Nobody has to wait for the end of our beats.
   Status GiveUp();
 
@@ -107,6 +130,11 @@ class Master {
 
   // Changes records. kNotFound when one is gone. After an error some of them may be changed.
   Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
+  // Whether its owner's quota would let it be changed so.
+  Status MayChange(uint32_t number, const Edit& edit);
+  // Whoever asked for these has been told that they failed: they are deleted, now or as soon as the
+  // records can be written. Not durable: the next master removes what is CREATING.
+  void Abandon(const std::vector<uint32_t>& numbers);
   // Looks until each of them has its verdict; Ok when all are, otherwise the first that is not.
   // `verdict` is called with the master locked; `progress` now and then without.
   Status Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,
@@ -130,10 +158,29 @@ class Master {
   // Whoever waits, waits no longer (kUnavailable), and the loop ends.
   void EndWaits();
 
-  std::vector<VclusterView> All();
+  // One round of the loop, when something has changed or a look is due.
+  void Step();
+  // Orders of one host, and what it answered to them.
+  struct Dispatch {
+    std::string host;
+    std::shared_ptr<HostLink> link;
+    std::vector<host::v1::Part> orders;
+  };
+  // What is posted for hosts that have answered what they were told before.
+  std::vector<Dispatch> TakeOrders();
+  void Answer(const Dispatch& dispatch, const Result<std::vector<host::v1::PartStatus>>& answer);
+
+  // Those that are `wanted`; empty: all. It is called with the master locked.
+  std::vector<VclusterView> All(
+      const std::function<bool(const master::v1::Vcluster&)>& wanted = {});
   VclusterView Find(uint32_t number);
+  // Without a `vcluster` when he has none of that name.
+  VclusterView Find(uint32_t owner_uid, const std::string& name);
+  // Who has one of that name.
+  std::vector<uint32_t> OwnersOf(const std::string& name);
 
  private:
+  using Clock = MasterOptions::Clock;
   struct Told {
     host::v1::Part order;  // As it was told last; its revision.
     bool under_way = false;
@@ -154,19 +201,40 @@ class Master {
     std::string name;
     std::shared_ptr<HostLink> link;
     std::map<uint32_t, host::v1::Part> outbox;  // By number of the Vcluster.
+    bool asked = false;                         // It has not answered yet.
     bool removed = false;
     std::condition_variable wake;
     std::thread sender;
   };
 
   Master(MasterOptions options, records::RecordStore& store)
-      : options_(std::move(options)), store_(store), placer_(options_.placer) {}
+      : options_(std::move(options)),
+        store_(store),
+        placer_(options_.placer),
+        next_look_(options_.steady_now() + options_.every) {}
   Status TakeLead();
   Status Load();
+  // master_threads.cc
   void Work();
   void Send(const std::shared_ptr<Host>& host);
 
   // REQUIRES of all below: mutex_ is held.
+  void WakeAll();
+  void Round();
+  Clock::time_point NextRound() const;
+  bool MayLead() const;
+  bool IsUncertain() const { return !uncertain_.empty() || !uncertain_hosts_.empty(); }
+  static Dispatch TakeFrom(Host& host);
+  void HearAnswer(const Dispatch& dispatch,
+                  const Result<std::vector<host::v1::PartStatus>>& answer);
+  // What was committed without an answer is read again, so that nothing rests on what may be old.
+  // Nothing is decided before that is Ok.
+  Status ReadUncertain();
+  Status ReadAgain(uint32_t number);
+  Status ReadHostAgain(const std::string& name);
+  void DeleteAbandoned();
+  // Notes in the record that a host has been told to fence a node that may be made anew elsewhere.
+  void NoteFenced(Entry& entry);
   std::string NextBeat();
   Status Commit(const std::vector<records::RecordExpectation>& expected,
                 std::vector<records::RecordChange> changes);
@@ -176,6 +244,11 @@ class Master {
   Status GiveNumbers(std::vector<master::v1::Vcluster>* records,
                      const std::vector<net::ObservedLink>& links);
   Status CheckNames(const std::vector<master::v1::Vcluster>& records);
+  // What was read, or is durable.
+  void Hold(VclusterPtr vcluster);
+  // REQUIRES: it is held, and its record is gone.
+  void Forget(uint32_t number);
+  Status CheckQuotas(const std::vector<VclusterPtr>& changed) const;
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
@@ -209,13 +282,21 @@ class Master {
   std::condition_variable work_;           // For the loop.
   std::condition_variable changed_;        // For those who wait.
   uint32_t last_number_ = 0;
+  bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
+  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner.
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   std::map<std::string, master::v1::Host> host_records_;
   // Since when a host with nodes is not there.
-  std::map<std::string, std::chrono::steady_clock::time_point> absent_since_;
-  std::set<uint32_t> touched_;                         // To be looked at by the loop.
+  std::map<std::string, Clock::time_point> absent_since_;
+  Clock::time_point next_look_;   // At everything.
+  Clock::time_point next_try_;    // To read what is uncertain.
+  Clock::time_point lead_begun_;  // The last beat that was made.
+  std::set<uint32_t> touched_;    // To be looked at by the loop.
+  std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
+  std::set<std::string> uncertain_hosts_;
+  std::set<uint32_t> abandoned_;                       // To be deleted.
   std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.

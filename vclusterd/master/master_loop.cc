@@ -8,71 +8,94 @@
 
 namespace strata::vcluster {
 
-void Master::Work() {
-  std::unique_lock lock(mutex_);
-  auto next_look = std::chrono::steady_clock::now() + options_.every;
-  while (!stop_) {
-    if (touched_.empty()) work_.wait_until(lock, next_look);
-    if (stop_) return;
-    const bool look = std::chrono::steady_clock::now() >= next_look;
-    if (look) {
-      for (const auto& [number, entry] : entries_) touched_.insert(number);
-      next_look = std::chrono::steady_clock::now() + options_.every;
-      RemoveOrphans();
-    }
-    const std::set<uint32_t> touched = std::exchange(touched_, {});
-    for (const uint32_t number : touched) {
-      const auto found = entries_.find(number);
-      if (found != entries_.end()) MoveOff(found->second);
-    }
-    Place(touched);
-    for (const uint32_t number : touched) {
-      const auto found = entries_.find(number);
-      if (found == entries_.end()) continue;
-      DropLeft(found->second);
-      DiscardLeft(number, found->second);
-      if (look) FollowRules(found->second);
-      if (!Retire(number, found->second)) MakeOrders(found->second, look);
-    }
-    changed_.notify_all();
-  }
+void Master::Step() {
+  const std::lock_guard lock(mutex_);
+  if (!stop_ && MayLead() && options_.steady_now() >= NextRound()) Round();
 }
 
-// Tells one host what is posted for it, as long as it is there.
-void Master::Send(const std::shared_ptr<Host>& host) {
-  std::unique_lock lock(mutex_);
-  while (!host->removed) {
-    if (host->outbox.empty()) {
-      host->wake.wait(lock);
-      continue;
-    }
-    std::vector<host::v1::Part> orders;
-    for (auto& [number, order] : host->outbox) orders.push_back(std::move(order));
-    host->outbox.clear();
-    lock.unlock();
-    const auto applied = host->link->Apply(orders);
-    lock.lock();
-    if (host->removed) return;
-    for (const host::v1::Part& order : orders) {
-      const auto found = entries_.find(order.number());
-      if (found == entries_.end()) continue;
-      const auto entry = found->second.told.find(host->name);
-      if (entry == found->second.told.end()) continue;
-      Told& told = entry->second;
-      if (told.order.revision() != order.revision()) continue;  // A later one follows.
-      told.under_way = false;
-      told.error.reset();
-      if (applied.ok()) continue;
-      told.error = applied.error();
-      told.order.clear_number();  // So that it differs, and is told again at the next look.
-    }
-    if (applied.ok()) {
-      for (const host::v1::PartStatus& status : *applied) Hear(host->name, status);
-    } else {
-      LOG_WARNING("host " + host->name + ": " + applied.error().message());
-    }
-    changed_.notify_all();
+Master::Clock::time_point Master::NextRound() const {
+  if (IsUncertain()) return next_try_;
+  return touched_.empty() ? next_look_ : Clock::time_point::min();
+}
+
+void Master::Round() {
+  if (Status read = ReadUncertain(); !read.ok()) {
+    LOG_WARNING("records are not what they may be: " + read.error().message());
+    return;
   }
+  DeleteAbandoned();
+  const bool look = options_.steady_now() >= next_look_;
+  if (look) {
+    for (const auto& [number, entry] : entries_) touched_.insert(number);
+    next_look_ = options_.steady_now() + options_.every;
+    RemoveOrphans();
+  }
+  const std::set<uint32_t> touched = std::exchange(touched_, {});
+  for (const uint32_t number : touched) {
+    const auto found = entries_.find(number);
+    if (found != entries_.end()) MoveOff(found->second);
+  }
+  Place(touched);
+  for (const uint32_t number : touched) {
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) continue;
+    DropLeft(found->second);
+    DiscardLeft(number, found->second);
+    NoteFenced(found->second);
+    if (look) FollowRules(found->second);
+    if (!Retire(number, found->second)) MakeOrders(found->second, look);
+  }
+  changed_.notify_all();
+}
+
+Master::Dispatch Master::TakeFrom(Host& host) {
+  Dispatch dispatch{host.name, host.link, {}};
+  for (auto& [number, order] : host.outbox) dispatch.orders.push_back(std::move(order));
+  host.outbox.clear();
+  host.asked = true;
+  return dispatch;
+}
+
+std::vector<Master::Dispatch> Master::TakeOrders() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Dispatch> dispatches;
+  if (!MayLead()) return dispatches;
+  for (const auto& [name, host] : hosts_) {
+    if (!host->asked && !host->outbox.empty()) dispatches.push_back(TakeFrom(*host));
+  }
+  return dispatches;
+}
+
+void Master::Answer(const Dispatch& dispatch,
+                    const Result<std::vector<host::v1::PartStatus>>& answer) {
+  const std::lock_guard lock(mutex_);
+  HearAnswer(dispatch, answer);
+}
+
+void Master::HearAnswer(const Dispatch& dispatch,
+                        const Result<std::vector<host::v1::PartStatus>>& answer) {
+  const auto host = hosts_.find(dispatch.host);
+  if (host == hosts_.end() || host->second->link != dispatch.link) return;  // Of an earlier link.
+  host->second->asked = false;
+  for (const host::v1::Part& order : dispatch.orders) {
+    const auto found = entries_.find(order.number());
+    if (found == entries_.end()) continue;
+    const auto entry = found->second.told.find(dispatch.host);
+    if (entry == found->second.told.end()) continue;
+    Told& told = entry->second;
+    if (told.order.revision() != order.revision()) continue;  // A later one follows.
+    told.under_way = false;
+    told.error.reset();
+    if (answer.ok()) continue;
+    told.error = answer.error();
+    told.order.clear_number();  // So that it differs, and is told again at the next look.
+  }
+  if (answer.ok()) {
+    for (const host::v1::PartStatus& status : *answer) Hear(dispatch.host, status);
+  } else {
+    LOG_WARNING("host " + dispatch.host + ": " + answer.error().message());
+  }
+  changed_.notify_all();
 }
 
 void Master::Post(Host& host, host::v1::Part order) {
@@ -84,7 +107,7 @@ void Master::Post(Host& host, host::v1::Part order) {
 // Takes nodes that may be made anew elsewhere from hosts that are lost. They are told apart from
 // those that were there by their incarnation: a host that comes back removes the old ones.
 void Master::MoveOff(Entry& entry) {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = options_.steady_now();
   master::v1::Vcluster record = entry.vcluster->record;
   if (record.phase() == master::v1::DELETING) return;
   bool moved = false;
@@ -93,12 +116,14 @@ void Master::MoveOff(Entry& entry) {
     const auto since = absent_since_.emplace(node.host(), now).first->second;
     const Role* role = entry.vcluster->RoleOf(node);
     if (now - since < options_.recreate_after || role->host_loss != HostLoss::kRecreate) continue;
+    if (!node.fenced()) continue;  // Its host does not know that it must not run on alone.
     LOG_WARNING("host " + node.host() + " is lost: node " + record.name() + "/" +
                 entry.vcluster->NodeName(node) + " is made anew elsewhere");
     record.set_last_problem("host " + node.host() + " was lost");
     record.set_incarnations(record.incarnations() + 1);
     node.set_incarnation(record.incarnations());
     node.clear_host();
+    node.clear_fenced();
     moved = true;
   }
   if (!moved) return;
@@ -135,6 +160,8 @@ void Master::Place(const std::set<uint32_t>& numbers) {
     for (master::v1::Node& node : *changed.back().mutable_nodes()) {
       if (const auto host = placed.host.find(node.index()); host != placed.host.end()) {
         node.set_host(host->second);
+        // Of all orders for it, the first one too.
+        node.set_fenced(entry.vcluster->RoleOf(node)->host_loss == HostLoss::kRecreate);
       }
     }
   }
@@ -147,6 +174,31 @@ void Master::Place(const std::set<uint32_t>& numbers) {
   for (const master::v1::Vcluster& record : records) touched_.erase(record.number());
 }
 
+// A role may have become one whose nodes may be made anew elsewhere.
+void Master::NoteFenced(Entry& entry) {
+  master::v1::Vcluster record = entry.vcluster->record;
+  bool noted = false;
+  for (master::v1::Node& node : *record.mutable_nodes()) {
+    const Role* role = entry.vcluster->RoleOf(node);
+    const auto told = entry.told.find(node.host());
+    if (node.fenced() || role == nullptr || role->host_loss != HostLoss::kRecreate ||
+        told == entry.told.end() || told->second.under_way || told->second.error.has_value()) {
+      continue;
+    }
+    for (const host::v1::NodeOrder& order : told->second.order.nodes()) {
+      if (order.index() != node.index() || !order.fenced()) continue;
+      node.set_fenced(true);
+      noted = true;
+    }
+  }
+  if (!noted) return;
+  const uint32_t number = record.number();
+  if (Status stored = Store({std::move(record)}); !stored.ok()) {
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
+  }
+  touched_.erase(number);
+}
+
 // Nodes that were to leave, and are gone from their host.
 void Master::DropLeft(Entry& entry) {
   std::vector<uint32_t> gone;
@@ -154,9 +206,11 @@ void Master::DropLeft(Entry& entry) {
     if (!node.leaving()) continue;
     const auto heard = entry.heard.find(node.host());
     const auto told = entry.told.find(node.host());
-    if (!node.host().empty() &&
-        (heard == entry.heard.end() || told == entry.told.end() || told->second.error ||
-         told->second.under_way || heard->second.revision() < told->second.order.revision())) {
+    if (!node.host().empty() && (heard == entry.heard.end() || told == entry.told.end() ||
+                                 told->second.error || told->second.under_way ||
+                                 // One that never had any of it says no revision.
+                                 (!heard->second.nodes().empty() &&
+                                  heard->second.revision() < told->second.order.revision()))) {
       continue;
     }
     const auto names = [&](const auto& other) { return other.index() == node.index(); };
@@ -178,7 +232,9 @@ void Master::DropLeft(Entry& entry) {
 
 // A Vcluster that is being deleted and of which no host has anything is gone.
 bool Master::Retire(uint32_t number, Entry& entry) {
-  if (entry.vcluster->record.phase() != master::v1::DELETING) return false;
+  if (entry.vcluster->record.phase() != master::v1::DELETING || uncertain_.contains(number)) {
+    return false;
+  }
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty() && !entry.told.contains(node.host())) return false;
   }
@@ -195,12 +251,12 @@ bool Master::Retire(uint32_t number, Entry& entry) {
     entry.problem = gone.error();
     return false;
   }
-  placer_.Forget(number);
-  entries_.erase(number);
+  Forget(number);
   return true;
 }
 
 void Master::MakeOrders(Entry& entry, bool repeat) {
+  if (uncertain_.contains(entry.vcluster->record.number())) return;  // Soon again.
   std::set<std::string> concerned;
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty()) concerned.insert(node.host());
@@ -221,8 +277,11 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
     order.set_revision(told.order.revision());
     if (order.SerializeAsString() == told.order.SerializeAsString()) {
       const auto heard = entry.heard.find(host);
-      const bool taken = heard != entry.heard.end() && heard->second.revision() >= order.revision();
-      if (!repeat || taken || order.nodes().empty()) continue;
+      // One that has nothing of it may have forgotten the last order.
+      const bool taken =
+          heard != entry.heard.end() && (heard->second.revision() >= order.revision() ||
+                                         (order.nodes().empty() && heard->second.nodes().empty()));
+      if (!repeat || taken) continue;
     } else {
       order.set_revision(epoch_ << 32 | ++orders_);
       told.order = order;
@@ -238,6 +297,7 @@ void Master::RemoveOrphans() {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;
     for (const uint32_t number : numbers) {
+      if (entries_.contains(number)) continue;  // Another has the number now.
       LOG_INFO("host " + host + ": removing nodes of the deleted Vcluster " +
                std::to_string(number));
       host::v1::Part order;

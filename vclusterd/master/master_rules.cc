@@ -34,11 +34,13 @@ void Master::FollowRules(Entry& entry) {
 
 // Stores what a rule has made of a record.
 void Master::StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why) {
-  LOG_INFO("Vcluster " + record.name() + ": " + why);
   record.set_last_problem(why);
   const uint32_t number = record.number();
-  if (Status stored = Store({std::move(record)}); !stored.ok()) {
-    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
+  if (Status stored = Store({std::move(record)}); stored.ok()) {
+    LOG_INFO("Vcluster " + entry.vcluster->record.name() + ": " + why);
+  } else if (entry.notice != stored.error().message()) {
+    entry.notice = stored.error().message();
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + entry.notice);
   }
   touched_.erase(number);  // It is being looked at.
 }
@@ -92,16 +94,18 @@ void Master::ScaleRoles(Entry& entry) {
   const NodeStates states = StatesOf(entry);
   std::string why;
   for (Role& role : wanted.roles) {
-    if (!role.autoscale.has_value() || role.autoscale->cpu_percent <= 0) continue;
-    const auto percent = MeanCpuPercent(*entry.vcluster, role, states);
-    if (!percent.has_value()) continue;
+    if (!role.autoscale.has_value()) continue;
+    const auto need = NeedOf(*entry.vcluster, role, states);
+    if (!need.has_value()) continue;
+    if (!need->ok()) {
+      entry.notice = need->error().message();
+      continue;
+    }
     const uint32_t count =
-        entry.scalers[role.name].Decide(*role.autoscale, role.count, *percent, NowUnixMs());
+        entry.scalers[role.name].Decide(*role.autoscale, role.count, (*need)->nodes, NowUnixMs());
     if (count == role.count) continue;
-    why += (why.empty() ? "" : ", ") + role.name + " at " +
-           std::to_string(static_cast<int>(*percent)) +
-           " % of its CPUs: " + std::to_string(role.count) + " -> " + std::to_string(count) +
-           " nodes";
+    why += (why.empty() ? "" : ", ") + role.name + " " + (*need)->why + ": " +
+           std::to_string(role.count) + " -> " + std::to_string(count) + " nodes";
     role.count = count;
   }
   if (why.empty()) return;

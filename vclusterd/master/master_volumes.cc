@@ -36,12 +36,14 @@ Status Master::ClaimShared() {
 
 void Master::Discarded(uint32_t number, const std::string& directory, const Status& done) {
   const std::lock_guard lock(mutex_);
+  const Status read = ReadUncertain();
   const auto found = entries_.find(number);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
   entry.discarding.erase(directory);
-  if (!done.ok()) {
-    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + done.error().message());
+  for (const Status& step : {read, done}) {
+    if (step.ok()) continue;
+    LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + step.error().message());
     return;  // The next look tries again.
   }
   master::v1::Vcluster record = entry.vcluster->record;
@@ -112,7 +114,10 @@ bool Master::HasOldNodes(const Entry& entry, const std::string& directory) {
 
 void Master::DiscardLeft(uint32_t number, Entry& entry) {
   const master::v1::Vcluster& record = entry.vcluster->record;
-  if (record.phase() == master::v1::DELETING || !volumes_->Usable().ok()) return;
+  if (record.phase() == master::v1::DELETING || uncertain_.contains(number) ||
+      !volumes_->Usable().ok()) {
+    return;
+  }
   for (const master::v1::Volume& volume : record.volumes()) {
     const std::string directory = DirectoryOf(record, volume);
     if (!volume.left() || entry.discarding.contains(directory) || HasOldNodes(entry, directory)) {

@@ -73,6 +73,16 @@ void SetContent(const Vcluster& vcluster, const Role& role, NodeOrder* order) {
   }
 }
 
+// A role that follows a command's output has it run in its first node.
+bool Measures(const Vcluster& vcluster, const master::v1::Node& node, const Role& role) {
+  if (!role.autoscale.has_value() || role.autoscale->argv.empty()) return false;
+  return std::none_of(vcluster.record.nodes().begin(), vcluster.record.nodes().end(),
+                      [&](const master::v1::Node& other) {
+                        return other.role() == role.name && !other.leaving() &&
+                               other.ordinal() < node.ordinal();
+                      });
+}
+
 NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const Role& role,
                   bool may_start) {
   NodeOrder order;
@@ -90,6 +100,12 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   SetLimits(role, node, order.mutable_limits());
   SetContent(vcluster, role, &order);
   SetLife(role, &order);
+  if (Measures(vcluster, node, role)) {
+    const Autoscale& rule = *role.autoscale;
+    host::v1::Measurement* measurement = order.mutable_measurement();
+    measurement->mutable_argv()->Assign(rule.argv.begin(), rule.argv.end());
+    measurement->set_every_ms(static_cast<uint32_t>(std::chrono::milliseconds(rule.every).count()));
+  }
   return order;
 }
 

@@ -66,6 +66,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
   for (master::v1::Node& node : *record->mutable_nodes()) {
     const Role* role = wanted.FindRole(node.role());
     const Role* old_role = before.definition.FindRole(node.role());
+    if (role == nullptr || role->host_loss != HostLoss::kRecreate) node.clear_fenced();
     if (role == nullptr) {
       node.set_leaving(true);
     } else if (!node.leaving() && old_role != nullptr && old_role->image != role->image) {

@@ -3,7 +3,7 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "vclusterd/master/tables.h"
-#include "vclusterd/master/user_names.h"
+#include "vclusterd/users/unix_clock.h"
 
 namespace strata::vcluster {
 
@@ -18,26 +18,32 @@ Result<std::unique_ptr<records::RecordStore>> OpenDesiredState(const std::string
   return records::OpenRocksRecordStore(directory, options);
 }
 
-MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool) {
+MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool,
+                                Users& users) {
   MasterOptions options;
   options.name = name;
   options.pool = pool;
-  options.user_name = UserName;
-  options.now_unix_ms = [] {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
+  options.user_name = [&users](uint32_t uid) { return users.NameOf(uid); };
+  options.now_unix_ms = HostUnixMs;
+  options.check_quota = [&users](uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used) {
+    return CheckQuota(users, uid, asked, used);
+  };
+  options.retired = [&users](const master::v1::Vcluster& record) {
+    const std::string deleted = users.NameOf(record.owner_uid()) + "/" + record.name();
+    if (Status revoked = users.RevokeTokensOfVcluster(deleted); !revoked.ok()) {
+      LOG_WARNING("tokens of the deleted Vcluster " + deleted + ": " + revoked.error().message());
+    }
   };
   return options;
 }
 
 Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
                                                      imaged::HostImageClient& images,
-                                                     records::RecordStore& store,
+                                                     records::RecordStore& store, Users& users,
                                                      PlacerOptions placer) {
   std::unique_ptr<SingleHost> host(new SingleHost);
   ASSIGN_OR_RETURN(host->local_, LocalHost::Open(config, images));
-  MasterOptions options = MakeMasterOptions(kSingleHostName, config.pool);
+  MasterOptions options = MakeMasterOptions(kSingleHostName, config.pool, users);
   options.placer = placer;
   if (!config.shared_dir.empty()) {
     if (auto shared = SharedDir::Open(config.shared_dir); shared.ok()) {
@@ -48,7 +54,7 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
   }
   ASSIGN_OR_RETURN(host->master_, Master::Open(options, store));
   host->local_->Join(kSingleHostName, *host->master_);
-  host->clusters_ = std::make_shared<Clusters>(*host->master_);
+  host->clusters_ = std::make_shared<Clusters>(*host->master_, users);
   return host;
 }
 

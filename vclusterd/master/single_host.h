@@ -11,6 +11,7 @@
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/local_host.h"
 #include "vclusterd/master/master.h"
+#include "vclusterd/users/users.h"
 
 namespace strata::vcluster {
 
@@ -20,10 +21,10 @@ inline constexpr char kSingleHostName[] = "local";
 class SingleHost {
  public:
   // Takes over what runs on this host under this state directory, and removes what a crash left.
-  // Both must outlive the result. `store` is `config`'s own (OpenDesiredState).
+  // All must outlive the result. `store` is `config`'s own (OpenDesiredState).
   static Result<std::unique_ptr<SingleHost>> Open(const HostConfig& config,
                                                   imaged::HostImageClient& images,
-                                                  records::RecordStore& store,
+                                                  records::RecordStore& store, Users& users,
                                                   PlacerOptions placer = {});
   ~SingleHost();
 
@@ -37,8 +38,8 @@ class SingleHost {
   std::shared_ptr<Clusters> clusters_;
 };
 
-// With this host's accounts and clock.
-MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool);
+// With this host's clock; `users` names and limits owners, and must outlive the master.
+MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& pool, Users& users);
 
 // The records below the state directory.
 Result<std::unique_ptr<records::RecordStore>> OpenDesiredState(const std::string& state_dir);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/records/record_store.h"
+#include "vclusterd/users/tables.h"
 
 namespace strata::vcluster {
 
@@ -17,8 +18,11 @@ inline constexpr char kBeatKey[] = "beat";          // Moved on as long as he le
 inline constexpr char kCountersKey[] = "counters";  // Counters
 inline constexpr char kSharedKey[] = "shared";      // Shared
 
+// With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  return {kVclustersTable, kHostsTable, kLeaderTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable};
+  for (const records::Table table : UserTables()) tables.push_back(table);
+  return tables;
 }
 
 }  // namespace strata::vcluster

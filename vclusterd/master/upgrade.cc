@@ -88,7 +88,8 @@ Result<Upgraded> UpgradeFile(const Json& json) {
   alive.set_phase(master::v1::LIVE);
   ASSIGN_OR_RETURN(const VclusterPtr as_alive, ReadVcluster(alive));
   OrderContext context;
-  context.owner_name = UserName(record.owner_uid());
+  context.owner_name =
+      HostUserName(record.owner_uid()).value_or(std::to_string(record.owner_uid()));
   *upgraded.part.mutable_order() = OrderFor(*as_alive, kSingleHostName, {}, context);
   upgraded.part.mutable_order()->set_revision(1);
   return upgraded;

@@ -3,35 +3,60 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <charconv>
+#include <chrono>
+#include <map>
+#include <mutex>
 #include <vector>
 
 namespace strata::vcluster {
+namespace {
 
-std::string UserName(uid_t uid) {
-  std::vector<char> buffer(16 * 1024);
+constexpr size_t kBufferSize = 16 * 1024;
+constexpr std::chrono::seconds kRemembered(10);
+constexpr size_t kRememberedMax = 10'000;
+
+std::optional<std::string> AskHost(uint32_t uid) {
+  std::vector<char> buffer(kBufferSize);
   passwd entry;
   passwd* found = nullptr;
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) {
-    return found->pw_name;
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return std::nullopt;
   }
-  return std::to_string(uid);
+  return found->pw_name;
 }
 
-Result<uid_t> UserId(const std::string& name) {
-  std::vector<char> buffer(16 * 1024);
+struct Remembered {
+  std::optional<std::string> name;
+  std::chrono::steady_clock::time_point until;
+};
+
+}  // namespace
+
+std::optional<std::string> HostUserName(uint32_t uid) {
+  static std::mutex mutex;
+  static std::map<uint32_t, Remembered> remembered;
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = remembered.find(uid);
+    if (found != remembered.end() && now < found->second.until) return found->second.name;
+  }
+  auto name = AskHost(uid);
+  const std::lock_guard lock(mutex);
+  if (remembered.size() >= kRememberedMax) remembered.clear();
+  remembered[uid] = {name, now + kRemembered};
+  return name;
+}
+
+std::optional<uint32_t> HostUid(const std::string& name) {
+  std::vector<char> buffer(kBufferSize);
   passwd entry;
   passwd* found = nullptr;
-  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 &&
-      found != nullptr) {
-    return found->pw_uid;
+  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
+      found == nullptr) {
+    return std::nullopt;
   }
-  uid_t uid = 0;
-  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), uid);
-  if (!name.empty() && parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) {
-    return uid;
-  }
-  return Error(Code::kNotFound, "no user is called '" + name + "'");
+  return found->pw_uid;
 }
 
 }  // namespace strata::vcluster

@@ -1,16 +1,15 @@
 // Users by name and number, as the host's accounts have them. Thread-safe.
 #pragma once
 
-#include <sys/types.h>
-
+#include <cstdint>
+#include <optional>
 #include <string>
-
-#include "common/result.h"
 
 namespace strata::vcluster {
 
-// The name of a user, or the number where the host knows no name; and back (kNotFound).
-std::string UserName(uid_t uid);
-Result<uid_t> UserId(const std::string& name);
+// nullopt: the host knows none. A name is remembered for some seconds, because the host's sources
+// of names may be slow.
+std::optional<std::string> HostUserName(uint32_t uid);
+std::optional<uint32_t> HostUid(const std::string& name);
 
 }  // namespace strata::vcluster

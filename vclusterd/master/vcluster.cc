@@ -1,10 +1,12 @@
 #include "vclusterd/master/vcluster.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <set>
 
 #include "common/digest.h"
+#include "common/log.h"
 #include "net/plan.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
@@ -42,6 +44,13 @@ std::string VclusterKey(uint32_t number) {
   char text[16];
   std::snprintf(text, sizeof(text), "%010u", number);
   return text;
+}
+
+uint32_t NumberOf(const std::string& key) {
+  uint32_t number = 0;
+  const auto read = std::from_chars(key.data(), key.data() + key.size(), number);
+  CHECK(read.ec == std::errc());
+  return number;
 }
 
 std::string FormatVcluster(const master::v1::Vcluster& record) {
@@ -125,10 +134,6 @@ Status CheckSupported(const Definition& definition) {
     if (role.limits.io_bytes_per_s != 0) {
       return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
     }
-    if (role.autoscale.has_value() && !role.autoscale->argv.empty()) {
-      return Error(Code::kUnsupported,
-                   place + "autoscale: a role cannot grow by a command's output yet; use cpu");
-    }
   }
   return Ok();
 }
@@ -167,6 +172,14 @@ std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& v
 bool MountsVolumes(const Definition& definition) {
   return std::any_of(definition.roles.begin(), definition.roles.end(),
                      [](const Role& role) { return !role.volumes.empty(); });
+}
+
+Status CheckLive(const master::v1::Vcluster& record) {
+  if (record.phase() == master::v1::LIVE) return Ok();
+  return Error(
+      Code::kFailedPrecondition,
+      "Vcluster " + record.name() +
+          (record.phase() == master::v1::CREATING ? " is being made" : " is being deleted"));
 }
 
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,

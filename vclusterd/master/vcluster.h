@@ -33,6 +33,8 @@ struct Vcluster {
 using VclusterPtr = std::shared_ptr<const Vcluster>;
 
 std::string VclusterKey(uint32_t number);
+// REQUIRES: `key` is of VclusterKey.
+uint32_t NumberOf(const std::string& key);
 std::string FormatVcluster(const master::v1::Vcluster& record);
 // kCorrupt for what FormatVcluster did not write.
 Result<VclusterPtr> ParseVcluster(std::string_view bytes);
@@ -49,6 +51,8 @@ void NameVolumes(const Definition& definition, master::v1::Vcluster* record);
 std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& volume);
 std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume);
 bool MountsVolumes(const Definition& definition);
+// kFailedPrecondition while it is made or deleted.
+Status CheckLive(const master::v1::Vcluster& record);
 
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,

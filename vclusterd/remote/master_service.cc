@@ -7,8 +7,6 @@
 namespace strata::vcluster {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // The host's own addresses, which subnets must not overlap, as links.
 Result<std::vector<net::ObservedLink>> LinksOf(const host::v1::HelloRequest& request) {
   net::ObservedLink link;
@@ -60,33 +58,65 @@ class MasterServiceImpl final : public host::v1::MasterService::Service {
 }  // namespace
 
 HostSessions::HostSessions(HostSessionsOptions options, Master& master, Membership& membership)
-    : options_(options),
-      master_(master),
-      membership_(membership),
-      watcher_([this](const std::stop_token& stop) { Watch(stop); }) {}
+    : HostSessions(std::move(options), master,
+                   [&membership, epoch = master.epoch()](
+                       const std::string& host,
+                       const host::v1::HelloRequest& request) -> Result<std::shared_ptr<HostLink>> {
+                     ASSIGN_OR_RETURN(std::vector<net::ObservedLink> links, LinksOf(request));
+                     ASSIGN_OR_RETURN(const auto channel,
+                                      membership.Connect(request.address(), host),
+                                      "the worker's address");
+                     return std::make_shared<RemoteHost>(host, channel, epoch, request.hello(),
+                                                         std::move(links), request.capacity(),
+                                                         HostPartOf(request.address()));
+                   }) {}
+
+HostSessions::HostSessions(HostSessionsOptions options, Master& master, MakeLink make_link)
+    : options_(std::move(options)), master_(master), make_link_(std::move(make_link)) {
+  if (options_.steady_now) return;
+  watcher_ = std::jthread([this](const std::stop_token& stop) { Watch(stop); });
+}
 
 HostSessions::~HostSessions() {
-  watcher_.request_stop();
-  watcher_.join();
+  if (watcher_.joinable()) {
+    watcher_.request_stop();
+    watcher_.join();
+  }
   for (const auto& [host, session] : sessions_) master_.RemoveHost(host, session.link.get());
 }
 
 Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest& request,
                            host::v1::HelloResponse* response) {
-  ASSIGN_OR_RETURN(std::vector<net::ObservedLink> links, LinksOf(request));
-  ASSIGN_OR_RETURN(const auto channel, membership_.Connect(request.address(), host),
-                   "the worker's address");
-  auto link = std::make_shared<RemoteHost>(host, channel, master_.epoch(), std::move(links),
-                                           request.capacity(), HostPartOf(request.address()));
+  if (!master_.Leads()) return Error(Code::kUnavailable, "it is not sure that this master leads");
+  ASSIGN_OR_RETURN(const auto link, make_link_(host, request));
+  std::shared_ptr<std::mutex> joining;
+  {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<std::mutex>& of_host = joining_[host];
+    if (of_host == nullptr) of_host = std::make_shared<std::mutex>();
+    joining = of_host;
+  }
+  // Joining waits for the end of orders to an earlier link; a worker may not wait for so long.
+  const std::lock_guard one_at_a_time(*joining);
   {
     const std::lock_guard lock(mutex_);
     Session& session = sessions_[host];
-    if (request.session() < session.number) {
-      return Error(Code::kFailedPrecondition, "a later worker of host '" + host + "' is here");
+    if (request.session() < session.number || request.hello() <= session.hello) {
+      return Error(Code::kFailedPrecondition, "a later hello of host '" + host + "' is here");
     }
-    session = {request.session(), link, Clock::now()};
+    session = {request.session(), request.hello(), link, Now()};
   }
   master_.AddHost(host, link, {request.parts().begin(), request.parts().end()});
+  bool ended = false;  // It took so long.
+  {
+    const std::lock_guard lock(mutex_);
+    const auto session = sessions_.find(host);
+    ended = session == sessions_.end() || session->second.link != link;
+  }
+  if (ended) {
+    master_.RemoveHost(host, link.get());
+    return Error(Code::kUnavailable, "host '" + host + "' has to say hello again");
+  }
   response->set_epoch(master_.epoch());
   response->set_report_every_ms(static_cast<uint32_t>(options_.report_every.count()));
   LOG_INFO("host " + host + " is there, at " + request.address());
@@ -94,6 +124,8 @@ Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest
 }
 
 Status HostSessions::Report(const std::string& host, const host::v1::ReportRequest& request) {
+  // Who is heard need not stop what may run elsewhere soon, so only a leader may hear.
+  if (!master_.Leads()) return Error(Code::kUnavailable, "it is not sure that this master leads");
   {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(host);
@@ -101,30 +133,37 @@ Status HostSessions::Report(const std::string& host, const host::v1::ReportReque
         request.epoch() != master_.epoch()) {
       return Error(Code::kFailedPrecondition, "say hello again");
     }
-    found->second.heard = Clock::now();
+    found->second.heard = Now();
   }
   for (const host::v1::PartStatus& part : request.parts()) master_.Report(host, part);
   return Ok();
 }
 
 void HostSessions::Watch(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
+    Look();
+    std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, options_.lost_after / 5, [] { return false; });
+  }
+}
+
+void HostSessions::Look() {
+  std::vector<std::pair<std::string, std::shared_ptr<HostLink>>> lost;
+  {
+    const std::lock_guard lock(mutex_);
     for (auto it = sessions_.begin(); it != sessions_.end();) {
-      if (Clock::now() - it->second.heard < options_.lost_after) {
+      if (Now() - it->second.heard < options_.lost_after) {
         ++it;
         continue;
       }
-      const auto [host, session] = *it;
+      lost.emplace_back(it->first, it->second.link);
       it = sessions_.erase(it);
-      LOG_WARNING("host " + host + " is lost: nothing was heard of it for " +
-                  std::to_string(options_.lost_after.count() / 1000) + " s");
-      lock.unlock();
-      master_.RemoveHost(host, session.link.get());
-      lock.lock();
-      it = sessions_.begin();
     }
+  }
+  for (const auto& [host, link] : lost) {
+    LOG_WARNING("host " + host + " is lost: nothing was heard of it for " +
+                std::to_string(options_.lost_after.count() / 1000) + " s");
+    master_.RemoveHost(host, link.get());
   }
 }
 

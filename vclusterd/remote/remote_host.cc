@@ -17,10 +17,11 @@ void SetDeadline(grpc::ClientContext* context) {
 }  // namespace
 
 RemoteHost::RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-                       std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
-                       std::string underlay_address)
+                       uint64_t hello, std::vector<net::ObservedLink> links,
+                       host::v1::Capacity capacity, std::string underlay_address)
     : name_(std::move(name)),
       epoch_(epoch),
+      hello_(hello),
       links_(std::move(links)),
       capacity_(std::move(capacity)),
       underlay_address_(std::move(underlay_address)),
@@ -32,6 +33,7 @@ Result<std::vector<host::v1::PartStatus>> RemoteHost::Apply(
   for (size_t i = 0; i < orders.size();) {
     host::v1::ApplyRequest request;
     request.set_epoch(epoch_);
+    request.set_hello(hello_);
     size_t bytes = 0;
     do {
       bytes += orders[i].ByteSizeLong();

@@ -15,9 +15,9 @@ namespace strata::vcluster {
 
 class RemoteHost final : public HostLink {
  public:
-  // `links`: of the host itself, as its worker said.
+  // `hello`: of its worker's call. `links`: of the host itself, as its worker said.
   RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-             std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
+             uint64_t hello, std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
              std::string underlay_address);
 
   Result<std::vector<host::v1::PartStatus>> Apply(
@@ -38,6 +38,7 @@ class RemoteHost final : public HostLink {
  private:
   const std::string name_;
   const uint64_t epoch_;
+  const uint64_t hello_;
   const std::vector<net::ObservedLink> links_;
   const host::v1::Capacity capacity_;
   const std::string underlay_address_;

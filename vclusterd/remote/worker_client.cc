@@ -39,13 +39,13 @@ Result<std::vector<MasterAddress>> ParseMasters(const std::string& text) {
   return masters;
 }
 
-WorkerClient::WorkerClient(Options options, Membership& membership, Statuses statuses,
-                           Addresses addresses, Heard heard)
+WorkerClient::WorkerClient(Options options, Membership& membership, Obedience& obedience,
+                           Statuses statuses, Addresses addresses)
     : options_(std::move(options)),
       membership_(membership),
+      obedience_(obedience),
       statuses_(std::move(statuses)),
       addresses_(std::move(addresses)),
-      heard_(std::move(heard)),
       session_(NewSession()),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -105,7 +105,8 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
   auto stub = host::v1::MasterService::NewStub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + options_.answer_max);
-  const auto begun = Clock::now();
+  const uint64_t number = obedience_.BeginHello(Clock::now());
+  request.set_hello(number);
   hello_.Clear();
   const grpc::Status status = stub->Hello(&context, request, &hello_);
   if (!status.ok()) return rpc::FromGrpc(status).Wrap("master " + master.host);
@@ -115,8 +116,10 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
                  "master " + master.host + " does not lead" +
                      (leader->empty() ? "" : ", but says that " + *leader + " does"));
   }
+  if (!obedience_.HelloTaken(number)) {
+    return Error(Code::kUnavailable, "master " + master.host + " answered too late");
+  }
   leader_ = std::move(stub);
-  heard_(begun);
   return Ok();
 }
 
@@ -142,7 +145,8 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
       LOG_WARNING("the leader does not take reports: " + status.error_message());
       return;  // Hello says everything again.
     }
-    heard_(begun);
+    obedience_.ReportTaken(begun);
+    if (obedience_.IsSilent()) return;  // What it ordered before does not count any more.
   }
 }
 

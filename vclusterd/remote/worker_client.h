@@ -17,6 +17,7 @@
 #include "common/result.h"
 #include "vclusterd/api/worker.grpc.pb.h"
 #include "vclusterd/remote/membership.h"
+#include "vclusterd/remote/obedience.h"
 
 namespace strata::vcluster {
 
@@ -39,12 +40,10 @@ class WorkerClient {
   // What the nodes are now, all of them.
   using Statuses = std::function<std::vector<host::v1::PartStatus>()>;
   using Addresses = std::function<Result<std::vector<std::string>>()>;
-  // Called when a leader has taken our last report, with the time at which that was begun.
-  using Heard = std::function<void(std::chrono::steady_clock::time_point)>;
 
-  // `membership` must outlive this.
-  WorkerClient(Options options, Membership& membership, Statuses statuses, Addresses addresses,
-               Heard heard);
+  // `membership` and `obedience` must outlive this.
+  WorkerClient(Options options, Membership& membership, Obedience& obedience, Statuses statuses,
+               Addresses addresses);
   ~WorkerClient();
 
   // Of a part that has changed; told to the leader at once.
@@ -58,9 +57,9 @@ class WorkerClient {
 
   const Options options_;
   Membership& membership_;
+  Obedience& obedience_;
   const Statuses statuses_;
   const Addresses addresses_;
-  const Heard heard_;
   const uint64_t session_;
   std::unique_ptr<host::v1::MasterService::Stub> leader_;  // Of the thread.
   host::v1::HelloResponse hello_;                          // Of the thread.

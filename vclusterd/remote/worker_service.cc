@@ -34,7 +34,8 @@ class WorkerServiceImpl final : public Base {
   grpc::Status Apply(grpc::ServerContext* context, const host::v1::ApplyRequest* request,
                      host::v1::ApplyResponse* response) override {
     return ForHost(membership_, context, "apply orders", [&](const std::string& host) -> Status {
-      RETURN_IF_ERROR(obedience_.Check(host, request->epoch()));
+      ASSIGN_OR_RETURN(const Obedience::Permit permit,
+                       obedience_.CheckOrder(host, request->epoch(), request->hello()));
       ASSIGN_OR_RETURN(const auto statuses,
                        nodes_.Apply({request->orders().begin(), request->orders().end()}));
       response->mutable_parts()->Assign(statuses.begin(), statuses.end());
@@ -53,7 +54,7 @@ class WorkerServiceImpl final : public Base {
   grpc::Status Resize(grpc::ServerContext* context, const host::v1::ResizeRequest* request,
                       host::v1::ResizeResponse*) override {
     return ForHost(membership_, context, "resize", [&](const std::string& host) -> Status {
-      RETURN_IF_ERROR(obedience_.Check(host, request->epoch()));
+      RETURN_IF_ERROR(obedience_.CheckMaster(host, request->epoch()));
       return nodes_.Resize(request->number(), request->index(), request->disk_bytes());
     });
   }
@@ -117,19 +118,6 @@ class WorkerServiceImpl final : public Base {
 };
 
 }  // namespace
-
-Status Obedience::Check(const std::string& host, uint64_t epoch) {
-  if (!IsMaster(host)) {
-    return Error(Code::kPermissionDenied,
-                 "host '" + host + "' is not one of this worker's masters");
-  }
-  const std::lock_guard lock(mutex_);
-  if (epoch < epoch_) {
-    return Error(Code::kFailedPrecondition, "there is a later leader than host '" + host + "'");
-  }
-  epoch_ = epoch;
-  return Ok();
-}
 
 std::unique_ptr<grpc::Service> MakeWorkerService(HostNodes& nodes, Membership& membership,
                                                  Obedience& obedience) {

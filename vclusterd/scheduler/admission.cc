@@ -83,7 +83,7 @@ void Admission::MarkOwn() {
 
 void Admission::MarkRule(size_t index, const TargetCounts& coming) {
   const AffinityRule& rule = demand_.rules[index];
-  const Target target = TargetOf(rule, demand_);
+  const AffinityTarget target = TargetOf(rule, demand_);
   const TargetCounts::OnHosts& hosts = state_.present().Of(target);
   if (rule.kind == Kind::kApart) {
     for (const auto& [slot, count] : hosts) {
@@ -106,7 +106,7 @@ void Admission::MarkRule(size_t index, const TargetCounts& coming) {
   for (const auto& [slot, count] : hosts) ++marks_[slot].with_kept;
 }
 
-void Admission::MarkRepelled(const Target& target) {
+void Admission::MarkRepelled(const AffinityTarget& target) {
   for (const auto& [slot, count] : state_.repelled().Of(target)) marks_[slot].apart = true;
 }
 
@@ -194,7 +194,7 @@ void Admission::ExplainWith(HostSlot slot, std::vector<Refusal>* refusals) const
   for (size_t i = 0; i < demand_.rules.size(); ++i) {
     const AffinityRule& rule = demand_.rules[i];
     if (!rule.must || rule.kind != Kind::kWith || (waiting_ >> i & 1) != 0) continue;
-    const Target target = TargetOf(rule, demand_);
+    const AffinityTarget target = TargetOf(rule, demand_);
     if (state_.present().At(target, slot) > 0) continue;
     std::string text = "must be with " + TargetText(rule);
     const TargetCounts::OnHosts& hosts = state_.present().Of(target);

@@ -72,7 +72,7 @@ class Admission {
   };
   void MarkOwn();
   void MarkRule(size_t index, const TargetCounts& coming);
-  void MarkRepelled(const Target& target);
+  void MarkRepelled(const AffinityTarget& target);
   // One implementation for both answers: stops at the first refusal unless they are collected.
   bool Check(HostSlot slot, std::vector<Refusal>* refusals) const;
   bool CheckRoom(HostSlot slot, std::vector<Refusal>* refusals) const;

@@ -37,7 +37,7 @@ std::vector<std::vector<NodeKey>> GroupsOn(const PlacementState& state, HostSlot
     return std::tuple(-int64_t{state.FindNode(a)->demand->priority}, a) <
            std::tuple(-int64_t{state.FindNode(b)->demand->priority}, b);
   });
-  std::unordered_map<Target, std::vector<size_t>, TargetHash> by_target;
+  std::unordered_map<AffinityTarget, std::vector<size_t>, AffinityTargetHash> by_target;
   for (size_t i = 0; i < keys.size(); ++i) {
     const NodeDemand& demand = *state.FindNode(keys[i])->demand;
     by_target[{demand.key.vcluster, ""}].push_back(i);

@@ -94,7 +94,7 @@ std::optional<size_t> Gang::BrokenRule() const {
     const NodeDemand& demand = *demands_[placed.node];
     for (const AffinityRule& rule : demand.rules) {
       if (!IsMustWith(rule)) continue;
-      const Target target = TargetOf(rule, demand);
+      const AffinityTarget target = TargetOf(rule, demand);
       const uint32_t self = Matches(target, demand) ? 1 : 0;
       if (state_->present().At(target, placed.slot) > self) continue;
       // The only one of its kind has nobody to be with.
@@ -114,7 +114,7 @@ std::vector<HostSlot> Gang::HostsWanted(size_t failed, const std::vector<Placed>
   std::vector<HostSlot> wanted;
   const NodeDemand& demand = *demands_[failed];
   for (const AffinityRule& rule : demand.rules) {
-    const Target target = TargetOf(rule, demand);
+    const AffinityTarget target = TargetOf(rule, demand);
     if (!IsMustWith(rule) || !state_->present().Of(target).empty()) continue;
     for (const Placed& placed : attempt) {
       if (Matches(target, *demands_[placed.node])) wanted.push_back(placed.slot);

@@ -25,11 +25,11 @@ Error NoNode(NodeKey key) { return Error(Code::kNotFound, "there is no " + NameO
 
 }  // namespace
 
-Target TargetOf(const AffinityRule& rule, const NodeDemand& demand) {
+AffinityTarget TargetOf(const AffinityRule& rule, const NodeDemand& demand) {
   return {rule.vcluster.value_or(demand.key.vcluster), rule.role};
 }
 
-bool Matches(const Target& target, const NodeDemand& demand) {
+bool Matches(const AffinityTarget& target, const NodeDemand& demand) {
   return target.vcluster == demand.key.vcluster &&
          (target.role.empty() || target.role == demand.role);
 }

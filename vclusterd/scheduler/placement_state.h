@@ -120,8 +120,8 @@ class PlacementState {
 };
 
 // Whom a rule of `demand` is about.
-Target TargetOf(const AffinityRule& rule, const NodeDemand& demand);
-bool Matches(const Target& target, const NodeDemand& demand);
+AffinityTarget TargetOf(const AffinityRule& rule, const NodeDemand& demand);
+bool Matches(const AffinityTarget& target, const NodeDemand& demand);
 // Counts a node at `slot` for every target that it matches.
 void ChangeTargets(TargetCounts* counts, const NodeDemand& demand, HostSlot slot, int by);
 

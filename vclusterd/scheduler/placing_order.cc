@@ -26,7 +26,7 @@ PlacingOrder::PlacingOrder(const PlacementState& state, const Demands& demands)
     left_.insert(left_.end(), i);
     for (const AffinityRule& rule : demands[i]->rules) {
       if (!IsMustWith(rule)) continue;
-      Target target = TargetOf(rule, *demands[i]);
+      AffinityTarget target = TargetOf(rule, *demands[i]);
       // One of its own kind is no one to wait for: they would all wait for each other.
       if (Matches(target, *demands[i]) || !state.present().Of(target).empty() ||
           coming_.Of(target).empty()) {
@@ -51,7 +51,7 @@ size_t PlacingOrder::Next() {
   return next;
 }
 
-void PlacingOrder::Open(const Target& target) {
+void PlacingOrder::Open(const AffinityTarget& target) {
   const auto found = waiters_.find(target);
   if (found == waiters_.end()) return;
   for (const size_t waiter : found->second) {

@@ -31,14 +31,14 @@ class PlacingOrder {
   const TargetCounts& coming() const { return coming_; }
 
  private:
-  void Open(const Target& target);
+  void Open(const AffinityTarget& target);
 
   const Demands& demands_;
   TargetCounts coming_;
   std::set<size_t> left_;
   std::set<size_t> ready_;     // Of these, the ones that wait for nobody.
   std::vector<size_t> waits_;  // By node: rules that wait.
-  std::unordered_map<Target, std::vector<size_t>, TargetHash> waiters_;
+  std::unordered_map<AffinityTarget, std::vector<size_t>, AffinityTargetHash> waiters_;
 };
 
 }  // namespace strata::vcluster

@@ -52,7 +52,7 @@ bool IsNeededOn(const PlacementState& state, const NodeDemand& demand, HostSlot 
     const NodeDemand& other = *state.FindNode(key)->demand;
     return std::any_of(other.rules.begin(), other.rules.end(), [&](const AffinityRule& rule) {
       if (!IsMustWith(rule)) return false;
-      const Target target = TargetOf(rule, other);
+      const AffinityTarget target = TargetOf(rule, other);
       if (!Matches(target, demand)) return false;
       return state.present().At(target, slot) == (Matches(target, other) ? 1u : 0u);
     });

@@ -12,7 +12,7 @@ auto Place(auto& hosts, HostSlot slot) {
 
 }  // namespace
 
-void TargetCounts::Change(const Target& target, HostSlot slot, int by) {
+void TargetCounts::Change(const AffinityTarget& target, HostSlot slot, int by) {
   OnHosts& hosts = counts_[target];
   auto at = Place(hosts, slot);
   if (at == hosts.end() || at->first != slot) at = hosts.insert(at, {slot, 0});
@@ -21,13 +21,13 @@ void TargetCounts::Change(const Target& target, HostSlot slot, int by) {
   if (hosts.empty()) counts_.erase(target);
 }
 
-const TargetCounts::OnHosts& TargetCounts::Of(const Target& target) const {
+const TargetCounts::OnHosts& TargetCounts::Of(const AffinityTarget& target) const {
   static const OnHosts kNowhere;
   const auto found = counts_.find(target);
   return found == counts_.end() ? kNowhere : found->second;
 }
 
-uint32_t TargetCounts::At(const Target& target, HostSlot slot) const {
+uint32_t TargetCounts::At(const AffinityTarget& target, HostSlot slot) const {
   const OnHosts& hosts = Of(target);
   const auto at = Place(hosts, slot);
   return at == hosts.end() || at->first != slot ? 0 : at->second;

@@ -14,14 +14,14 @@ namespace strata::vcluster {
 // A place of a host in the arrays of a PlacementState.
 using HostSlot = uint32_t;
 
-struct Target {
+struct AffinityTarget {
   uint32_t vcluster = 0;
   std::string role;  // Empty: any.
-  bool operator==(const Target&) const = default;
+  bool operator==(const AffinityTarget&) const = default;
 };
 
-struct TargetHash {
-  size_t operator()(const Target& target) const {
+struct AffinityTargetHash {
+  size_t operator()(const AffinityTarget& target) const {
     return std::hash<std::string>()(target.role) * 31 + std::hash<uint32_t>()(target.vcluster);
   }
 };
@@ -32,13 +32,13 @@ class TargetCounts {
   using OnHosts = std::vector<std::pair<HostSlot, uint32_t>>;
 
   // REQUIRES: counts do not fall below 0.
-  void Change(const Target& target, HostSlot slot, int by);
+  void Change(const AffinityTarget& target, HostSlot slot, int by);
   // Valid until the next change.
-  const OnHosts& Of(const Target& target) const;
-  uint32_t At(const Target& target, HostSlot slot) const;
+  const OnHosts& Of(const AffinityTarget& target) const;
+  uint32_t At(const AffinityTarget& target, HostSlot slot) const;
 
  private:
-  std::unordered_map<Target, OnHosts, TargetHash> counts_;
+  std::unordered_map<AffinityTarget, OnHosts, AffinityTargetHash> counts_;
 };
 
 }  // namespace strata::vcluster

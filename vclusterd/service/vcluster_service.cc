@@ -45,7 +45,7 @@ using Base = v1::VclusterService::WithCallbackMethod_Exec<v1::VclusterService::S
 class VclusterServiceImpl final : public Base {
  public:
   VclusterServiceImpl(ClustersSource source, rpc::Caller caller)
-      : source_(std::move(source)), caller_(caller.uid) {}
+      : source_(std::move(source)), caller_{caller.uid, "socket", "", nullptr} {}
 
   grpc::Status Create(grpc::ServerContext* context, const v1::CreateRequest* request,
                       grpc::ServerWriter<v1::ClustersEvent>* writer) override {
@@ -173,8 +173,7 @@ class VclusterServiceImpl final : public Base {
                          v1::Hosts* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    ToProto((*clusters)->Hosts(), response);
-    return grpc::Status::OK;
+    return Answer((*clusters)->Hosts(caller_), response);
   }
 
   grpc::Status Drain(grpc::ServerContext*, const v1::DrainRequest* request,
@@ -183,8 +182,7 @@ class VclusterServiceImpl final : public Base {
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
     const Status drained = (*clusters)->Drain(caller_, request->host(), !request->resume());
     if (!drained.ok()) return rpc::ToGrpc(drained.error());
-    ToProto((*clusters)->Hosts(), response);
-    return grpc::Status::OK;
+    return Answer((*clusters)->Hosts(caller_), response);
   }
 
   grpc::Status Why(grpc::ServerContext*, const v1::WhyRequest* request,
@@ -202,12 +200,12 @@ class VclusterServiceImpl final : public Base {
     // The save itself needs no master: one that steps down does not wait for it.
     const auto find = [&]() -> Result<NodePlace> {
       ASSIGN_OR_RETURN(const auto clusters, source_());
-      return clusters->FindNode(caller_, request->node());
+      return clusters->FindNode(caller_, Operation::kVclusterSave, request->node());
     };
     const auto place = find();
     if (!place.ok()) return rpc::ToGrpc(place.error());
     SaveNodeParameters parameters = FromProto(*request);
-    parameters.on_behalf_of_uid = caller_;
+    parameters.on_behalf_of_uid = caller_.uid;
     parameters.origin = "node " + place->name;
     std::mutex mutex;
     const CancelWatch watch(context);
@@ -226,7 +224,8 @@ class VclusterServiceImpl final : public Base {
         [this](const std::string& node, const ExecParameters& parameters, TerminalSize terminal,
                ExecListener& listener) -> Result<std::unique_ptr<RunningCommand>> {
           ASSIGN_OR_RETURN(const auto clusters, source_());
-          ASSIGN_OR_RETURN(const NodePlace place, clusters->FindNode(caller_, node));
+          ASSIGN_OR_RETURN(const NodePlace place,
+                           clusters->FindNode(caller_, Operation::kVclusterExec, node));
           auto command =
               place.link->Exec(place.number, place.index, parameters, terminal, listener);
           if (!command.ok()) return command.error().Wrap("node " + place.name);
@@ -235,6 +234,13 @@ class VclusterServiceImpl final : public Base {
   }
 
  private:
+  static grpc::Status Answer(const Result<std::vector<Master::HostView>>& hosts,
+                             v1::Hosts* response) {
+    if (!hosts.ok()) return rpc::ToGrpc(hosts.error());
+    ToProto(*hosts, response);
+    return grpc::Status::OK;
+  }
+
   static grpc::Status Answer(const Result<ClusterView>& view, v1::Clusters* response) {
     if (!view.ok()) return rpc::ToGrpc(view.error());
     ToProto(*view, response->add_clusters());
@@ -251,7 +257,7 @@ class VclusterServiceImpl final : public Base {
   }
 
   const ClustersSource source_;
-  const uid_t caller_;
+  const Caller caller_;
 };
 
 }  // namespace

@@ -82,7 +82,7 @@ void SetLimits(const LimitSet& limits, users::v1::Limits* record) {
   if (const auto limit = limits[Resource::kBandwidth]) record->set_bandwidth_bits_per_s(*limit);
 }
 
-std::optional<Excess> FindExcess(const Bounds& bounds, const Amounts& asked) {
+std::optional<Excess> FindExcess(const Bounds& bounds, const QuotaAmounts& asked) {
   for (size_t i = 0; i < kResources; ++i) {
     const auto resource = static_cast<Resource>(i);
     if (asked[resource] == 0) continue;

@@ -32,8 +32,12 @@ inline constexpr size_t kResources = static_cast<size_t>(Resource::kCount);
 
 std::string_view NameOf(Resource resource);
 
-class Amounts {
+class QuotaAmounts {
  public:
+  QuotaAmounts& operator+=(const QuotaAmounts& other) {
+    for (size_t i = 0; i < kResources; ++i) of_[i] += other.of_[i];
+    return *this;
+  }
   uint64_t& operator[](Resource resource) { return of_[static_cast<size_t>(resource)]; }
   uint64_t operator[](Resource resource) const { return of_[static_cast<size_t>(resource)]; }
 
@@ -62,7 +66,7 @@ void SetLimits(const LimitSet& limits, users::v1::Limits* record);
 struct Bound {
   std::string whose;  // "alice", "each member of os", "group os"
   LimitSet limits;
-  Amounts used;
+  QuotaAmounts used;
   bool of_one = true;  // Of one user's use; otherwise of several users' together.
 };
 
@@ -80,7 +84,7 @@ struct Excess {
 };
 
 // The first resource that does not fit, and of its limits the one that leaves least.
-std::optional<Excess> FindExcess(const Bounds& bounds, const Amounts& asked);
+std::optional<Excess> FindExcess(const Bounds& bounds, const QuotaAmounts& asked);
 // kResourceExhausted in words: "memory: 3.0 GiB asked, 6.0 of 8.0 GiB used, the limit of group os".
 Error ExcessError(const Excess& excess);
 

@@ -94,7 +94,7 @@ std::optional<LimitSet> QuotaBook::Find(const std::string& key) const {
   return it == limits_.end() ? std::nullopt : std::optional(LimitsOf(it->second));
 }
 
-Bounds QuotaBook::BoundsOf(uint32_t uid, const std::string& name, const Usage& usage) const {
+Bounds QuotaBook::BoundsOf(uint32_t uid, const std::string& name, const QuotaUsage& usage) const {
   Bounds bounds;
   if (uid == 0) return bounds;
   if (const auto own = Find(UserLimitsKey(uid)))
@@ -114,8 +114,8 @@ Bounds QuotaBook::BoundsOf(uint32_t uid, const std::string& name, const Usage& u
   return bounds;
 }
 
-Status QuotaBook::Check(uint32_t uid, const std::string& name, const Amounts& asked,
-                        const Usage& usage) const {
+Status QuotaBook::Check(uint32_t uid, const std::string& name, const QuotaAmounts& asked,
+                        const QuotaUsage& usage) const {
   const auto excess = FindExcess(BoundsOf(uid, name, usage), asked);
   return excess ? Status(ExcessError(*excess)) : Ok();
 }

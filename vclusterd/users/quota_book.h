@@ -30,10 +30,10 @@ struct StoredLimits {
 };
 
 // What is used now.
-struct Usage {
-  Amounts own;
+struct QuotaUsage {
+  QuotaAmounts own;
   // Of all members of a group together; asked only where such a limit is set. May be empty.
-  std::function<Amounts(uint32_t group)> of_group;
+  std::function<QuotaAmounts(uint32_t group)> of_group;
 };
 
 class QuotaBook {
@@ -50,10 +50,10 @@ class QuotaBook {
 
   // Whether `uid`, who is called `name`, may have `asked` more. kResourceExhausted says which limit
   // of whom is in the way.
-  Status Check(uint32_t uid, const std::string& name, const Amounts& asked,
-               const Usage& usage) const;
+  Status Check(uint32_t uid, const std::string& name, const QuotaAmounts& asked,
+               const QuotaUsage& usage) const;
   // All limits that count for him.
-  Bounds BoundsOf(uint32_t uid, const std::string& name, const Usage& usage) const;
+  Bounds BoundsOf(uint32_t uid, const std::string& name, const QuotaUsage& usage) const;
 
  private:
   std::optional<LimitSet> Find(const std::string& key) const;

@@ -1,7 +1,9 @@
 #include "vclusterd/users/users.h"
 
+#include <charconv>
+
 #include "common/log.h"
-#include "vclusterd/users/users_perform.h"
+#include "common/printable.h"
 
 namespace strata::vcluster {
 namespace {
@@ -60,6 +62,18 @@ std::string Users::NameOf(uint32_t uid) const {
   if (const AccountPtr account = accounts_.Find(uid)) return account->name();
   const auto& host_name = options_.accounts.host_name;
   return (host_name ? host_name(uid) : std::nullopt).value_or(std::to_string(uid));
+}
+
+Result<uint32_t> Users::UidOf(const std::string& name) const {
+  if (const AccountPtr account = accounts_.FindByName(name)) return account->uid();
+  const auto& host_uid = options_.accounts.host_uid;
+  if (const auto uid = host_uid ? host_uid(name) : std::nullopt) return *uid;
+  uint32_t uid = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), uid);
+  if (name.empty() || error != std::errc() || end != name.data() + name.size()) {
+    return Error(Code::kNotFound, "no user is called '" + Printable(name) + "'");
+  }
+  return uid;
 }
 
 Target Users::AccountTarget(uint32_t uid) const { return {uid, NameOf(uid), ""}; }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/events/event_log.h"
+#include "common/log.h"
 #include "common/records/record_store.h"
 #include "common/result.h"
 #include "vclusterd/users/account_book.h"
@@ -71,6 +72,10 @@ class Users {
   // To be called every few minutes.
   Status KeepHouse();
 
+  // What a uid is called: here, on the host, or by its digits; and back, kNotFound.
+  std::string NameOf(uint32_t uid) const;
+  Result<uint32_t> UidOf(const std::string& name) const;
+
   // For looking; what a caller may see is told by Allows.
   const AccountBook& accounts() const { return accounts_; }
   const TokenBook& tokens() const { return tokens_; }
@@ -100,6 +105,16 @@ class Users {
   // How something ended that was allowed.
   void Record(const Caller& caller, Operation operation, const Target& target,
               const std::string& detail, const Status& status);
+  // Does it when it is allowed, and records how that ended. `run` answers a Status or a Result.
+  template <typename Do>
+  auto Perform(const Caller& caller, Operation operation, const Target& target,
+               const std::string& detail, const Do& run) -> decltype(run()) {
+    const RequestScope request;
+    RETURN_IF_ERROR(Authorize(caller, operation, target));
+    auto done = run();
+    Record(caller, operation, target, detail, done.ok() ? Ok() : Status(done.error()));
+    return done;
+  }
   // What the caller may see of what `query` asks for.
   Result<std::vector<users::v1::AuditEvent>> Events(const Caller& caller, AuditQuery query);
 
@@ -139,7 +154,7 @@ class Users {
   Status DeleteGroup(const Caller& caller, uint32_t number, std::optional<uint64_t> revision);
   Status SetLimits(const Caller& caller, const LimitHolder& holder, const LimitSet& limits,
                    std::optional<uint64_t> revision);
-  Status CheckQuota(uint32_t uid, const Amounts& asked, const Usage& usage) const;
+  Status CheckQuota(uint32_t uid, const QuotaAmounts& asked, const QuotaUsage& usage) const;
   Result<MilliCredits> GrantCredits(const Caller& caller, uint32_t uid, MilliCredits amount,
                                     const std::string& reason);
   Status SetCreditBudget(const Caller& caller, uint32_t teacher, MilliCredits budget);
@@ -155,15 +170,10 @@ class Users {
         std::unique_ptr<AuditLog> audit);
   // What stands against it.
   Status Check(const Caller& caller, Operation operation, const Target& target) const;
-  // Does it when it is allowed, and records how that ended.
-  template <typename Do>
-  auto Perform(const Caller& caller, Operation operation, const Target& target,
-               const std::string& detail, const Do& run) -> decltype(run());
   // `known`: whose account was tried; null: nobody's.
   void RecordSignIn(const std::string& how, const AccountPtr& known, const std::string& source,
                     const Result<AccountPtr>& account);
   Result<MadeToken> StartSession(const AccountPtr& account);
-  std::string NameOf(uint32_t uid) const;
   Target AccountTarget(uint32_t uid) const;
   Target GroupTarget(const Caller& caller, uint32_t number) const;
   Status CheckAll(const Caller& caller, const std::vector<Operation>& operations,

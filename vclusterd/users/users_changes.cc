@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "vclusterd/users/users.h"
-#include "vclusterd/users/users_perform.h"
 
 namespace strata::vcluster {
 namespace {
@@ -209,7 +208,7 @@ Status Users::SetLimits(const Caller& caller, const LimitHolder& holder, const L
                  [&] { return quotas_.Set(holder, limits, revision); });
 }
 
-Status Users::CheckQuota(uint32_t uid, const Amounts& asked, const Usage& usage) const {
+Status Users::CheckQuota(uint32_t uid, const QuotaAmounts& asked, const QuotaUsage& usage) const {
   return quotas_.Check(uid, NameOf(uid), asked, usage);
 }
 

@@ -18,6 +18,7 @@
 
 #include "net/apply.h"
 #include "tests/unit/vclusterd/fake_images.h"
+#include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/host/exec_session.h"
 #include "vclusterd/host/part_store.h"
 #include "vclusterd/master/single_host.h"
@@ -29,9 +30,6 @@
 namespace strata::vcluster {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr uid_t kAlice = 64001;
-constexpr uid_t kBob = 64002;
 
 inline void Ignore(const std::string&, uint32_t, uint32_t) {}
 
@@ -98,6 +96,7 @@ class ClustersTest : public ::testing::Test {
   void Close() {
     clusters_ = nullptr;
     host_.reset();
+    users_.reset();
     store_.reset();
   }
 
@@ -106,7 +105,8 @@ class ClustersTest : public ::testing::Test {
     auto store = OpenDesiredState(config_.state_dir);
     ASSERT_TRUE(store.ok()) << store.error().message();
     store_ = std::move(*store);
-    auto opened = SingleHost::Open(config_, *images_, *store_);
+    users_ = std::make_unique<TestUsers>(*store_);
+    auto opened = SingleHost::Open(config_, *images_, *store_, **users_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     host_ = std::move(*opened);
     clusters_ = host_->clusters().get();
@@ -135,7 +135,7 @@ class ClustersTest : public ::testing::Test {
     EXPECT_EQ(cgroups.find("s" + config_.host.instance + "-"), std::string::npos);
   }
 
-  Result<ClusterView> Create(uid_t owner, const std::string& name, uint32_t nodes,
+  Result<ClusterView> Create(const Caller& owner, const std::string& name, uint32_t nodes,
                              uint64_t disk_bytes = 0,
                              layerfs::Driver driver = layerfs::Driver::kKernel) {
     Limits limits;
@@ -146,24 +146,27 @@ class ClustersTest : public ::testing::Test {
 
   Result<SaveNodeResult> Save(const std::string& node, const CancelToken& cancel = {},
                               imaged::ScrubMode scrub = imaged::ScrubMode::kDefault) {
-    ASSIGN_OR_RETURN(const NodePlace place, clusters_->FindNode(kAlice, node));
+    ASSIGN_OR_RETURN(const NodePlace place,
+                     clusters_->FindNode(kAlice, Operation::kVclusterSave, node));
     SaveNodeParameters parameters;
-    parameters.on_behalf_of_uid = kAlice;
+    parameters.on_behalf_of_uid = kAlice.uid;
     parameters.reference = "saved";
     parameters.scrub = scrub;
     return host_->nodes().Save(place.number, place.index, parameters, Ignore, cancel);
   }
 
-  Result<std::unique_ptr<RunningCommand>> StartCommand(uid_t caller, const std::string& node,
+  Result<std::unique_ptr<RunningCommand>> StartCommand(const Caller& caller,
+                                                       const std::string& node,
                                                        std::vector<std::string> argv,
                                                        Collector& collector) {
-    ASSIGN_OR_RETURN(const NodePlace place, clusters_->FindNode(caller, node));
+    ASSIGN_OR_RETURN(const NodePlace place,
+                     clusters_->FindNode(caller, Operation::kVclusterExec, node));
     ExecParameters parameters;
     parameters.argv = std::move(argv);
     return host_->nodes().Exec(place.number, place.index, parameters, {}, collector);
   }
 
-  std::string Run(uid_t caller, const std::string& node, std::vector<std::string> argv) {
+  std::string Run(const Caller& caller, const std::string& node, std::vector<std::string> argv) {
     Collector collector;
     auto command = StartCommand(caller, node, std::move(argv), collector);
     if (!command.ok()) return command.error().message();
@@ -191,13 +194,14 @@ class ClustersTest : public ::testing::Test {
   }
 
   NodeView ViewOf(const std::string& name, size_t node = 0) {
-    return clusters_->List(0, name).value()[0].nodes[node];
+    return clusters_->List(kRoot, name).value()[0].nodes[node];
   }
 
   std::unique_ptr<TemporaryDirectory> dir_;
   std::unique_ptr<FakeHostImageClient> images_;
   HostConfig config_;
   std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<TestUsers> users_;
   std::unique_ptr<SingleHost> host_;
   Clusters* clusters_ = nullptr;
   std::vector<UniqueFd> killed_;

@@ -35,11 +35,12 @@ TEST_F(ClustersTest, CallersSeeOnlyTheirOwnAndRootSeesAll) {
   EXPECT_EQ(clusters_->List(kBob, "mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->List(kBob, "64001/mine").error().code(), Code::kNotFound);
   EXPECT_EQ(clusters_->Delete(kBob, "64001/mine").error().code(), Code::kNotFound);
-  EXPECT_EQ(clusters_->FindNode(kBob, "64001/mine/0").error().code(), Code::kNotFound);
-  EXPECT_EQ(clusters_->List(0, "64001/mine")->size(), 1u);
+  EXPECT_EQ(clusters_->FindNode(kBob, Operation::kVclusterExec, "64001/mine/0").error().code(),
+            Code::kNotFound);
+  EXPECT_EQ(clusters_->List(kRoot, "64001/mine")->size(), 1u);
   EXPECT_EQ(Create(kAlice, "mine", 1).error().code(), Code::kAlreadyExists);
   EXPECT_TRUE(Create(kBob, "mine", 1).ok());
-  EXPECT_EQ(clusters_->List(0, "mine").error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(clusters_->List(kRoot, "mine").error().code(), Code::kInvalidArgument);
 }
 
 TEST_F(ClustersTest, ARunningNodeSurvivesItsDaemonAndIsAdopted) {
@@ -102,7 +103,7 @@ TEST_F(ClustersTest, NothingIsLeftWhenOneCloneFails) {
   const auto clones = clusters_->Clone(kAlice, {"src", 4, "", ""}, Ignore, CancelToken());
   ASSERT_FALSE(clones.ok());
   EXPECT_NE(clones.error().message().find("imaged went away"), std::string::npos);
-  EXPECT_EQ(clusters_->List(0, "")->size(), 1u);
+  EXPECT_EQ(clusters_->List(kRoot, "")->size(), 1u);
   EXPECT_EQ(images_->leases(), std::set<std::string>{"node/1-0"});
 }
 
@@ -137,7 +138,7 @@ TEST_P(InterruptedTest, WhatAnInterruptedCreateOrDeleteLeftIsRemovedAtTheNextSta
   record.set_phase(GetParam());
   ASSERT_TRUE(store_->Put(kVclustersTable, VclusterKey(1), FormatVcluster(record)).ok());
   Open();
-  while (clusters_->List(0, "")->size() != 1) std::this_thread::yield();
+  while (clusters_->List(kRoot, "")->size() != 1) std::this_thread::yield();
   EXPECT_EQ(images_->leases(), std::set<std::string>{"node/2-0"});
   EXPECT_EQ(ViewOf("whole").condition, NodeCondition::kRunning);
 }

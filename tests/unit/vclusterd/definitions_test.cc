@@ -25,7 +25,7 @@ TEST_F(ClustersTest, ANodeThatDiesIsStartedAgainAndRecovers) {
 }
 
 TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
-  config_.restart_pause = milliseconds(500);
+  config_.restart_pause = milliseconds(2000);
   Open();
   Definition definition = PlainDefinition("fenced", "tiny", 2, {});
   definition.roles[0].host_loss = HostLoss::kRecreate;
@@ -35,9 +35,13 @@ TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
   const auto state = [&](uint32_t number, int node) {
     return host_->nodes().StatusOf(number, false).nodes(node).state();
   };
-  KillInit("fenced");  // It would be started again, were it not for…
-  host_->nodes().PauseFenced();
   const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  KillInit("fenced");
+  while (state(1, 0) == host::v1::READY) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
+  host_->nodes().PauseFenced();  // Without this it would be started again.
   while (state(1, 0) != host::v1::PAUSED) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline) << state(1, 0);
     std::this_thread::yield();
@@ -109,6 +113,34 @@ TEST_F(ClustersTest, RolesStartInTheirOrderAndKnowEachOtherByName) {
   EXPECT_TRUE(made->nodes[2].ready);
   EXPECT_EQ(Run(kAlice, "spark/master-0", {"hostname"}), "master-0\n");
   EXPECT_EQ(Run(kAlice, "spark/worker-1", {"sh", "-c", "echo $MASTER"}), "master-0\n");
+}
+
+TEST_F(ClustersTest, AMeasurementIsWhatItsCommandPrints) {
+  Definition definition = PlainDefinition("queue", "tiny", 1, {});
+  Autoscale& rule = definition.roles[0].autoscale.emplace();
+  rule.argv = {"/bin/cat", "/length"};
+  rule.target_per_node = 1000;
+  rule.every = seconds(1);
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  const auto await = [&](const auto& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto status = host_->nodes().StatusOf(1, /*with_usage=*/false);
+      if (status.nodes_size() == 1 && status.nodes(0).has_measured() &&
+          condition(status.nodes(0).measured())) {
+        return true;
+      }
+      std::this_thread::yield();
+    }
+    return false;
+  };
+  using Measured = host::v1::Measured;
+  EXPECT_TRUE(await([](const Measured& m) { return m.problem().starts_with("exit code 1"); }));
+  Run(kAlice, "queue/0", {"sh", "-c", "echo ' 7.5' > /length"});
+  EXPECT_TRUE(await([](const Measured& m) { return m.problem().empty() && m.value() == 7.5; }));
+  Run(kAlice, "queue/0", {"sh", "-c", "echo 7 8 > /length"});
+  EXPECT_TRUE(
+      await([](const Measured& m) { return m.problem() == "it printed no number: '7 8'"; }));
 }
 
 TEST_F(ClustersTest, ACheckThatNeverHoldsEndsTheCreation) {

@@ -13,11 +13,12 @@ class VolumesTest : public ClustersTest {
     definition.roles[0].volumes = {{"data", "/srv/data"}, {"home", "/home/me"}};
     return definition;
   }
-  Result<ClusterView> Make(const Definition& definition, uid_t owner = kAlice,
+  Result<ClusterView> Make(const Definition& definition, const Caller& owner = kAlice,
                            const std::string& driver = "") {
     return clusters_->Create(owner, definition, driver, Ignore, {});
   }
-  std::string Shell(const std::string& node, const std::string& script, uid_t owner = kAlice) {
+  std::string Shell(const std::string& node, const std::string& script,
+                    const Caller& owner = kAlice) {
     return Run(owner, node, {"sh", "-c", "busybox() { /bin/busybox \"$@\"; }; " + script});
   }
   void Restart(const std::string& name) {
@@ -70,7 +71,7 @@ TEST_F(VolumesTest, NodesShareAVolumeThatIsInNoImageAndGoesWithTheVcluster) {
   struct stat st;
   const std::string data = DataDirectory("data.1");
   ASSERT_EQ(::stat((data + "/f").c_str(), &st), 0);
-  EXPECT_EQ(st.st_uid, kAlice);
+  EXPECT_EQ(st.st_uid, kAlice.uid);
   ASSERT_EQ(::stat((data + "/g").c_str(), &st), 0);
   EXPECT_EQ(st.st_uid, kStoredIdFirst + 1000);
 

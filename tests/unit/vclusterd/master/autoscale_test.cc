@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/vclusterd/master/fake_host.h"
+#include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/tables.h"
 
@@ -12,8 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr uid_t kAlice = 64001;
 
 Autoscale Rule() {
   Autoscale rule;
@@ -27,29 +26,30 @@ Autoscale Rule() {
 
 TEST(RoleScalerTest, GrowsAtOnceToWhereTheWorkIsAtTheTarget) {
   RoleScaler scaler;
-  EXPECT_EQ(scaler.Decide(Rule(), 2, 100, 1'000), 4u);
+  EXPECT_EQ(scaler.Decide(Rule(), 2, 2 * 100 / 50.0, 1'000), 4u);
   // Not again before its time.
-  EXPECT_EQ(scaler.Decide(Rule(), 4, 100, 2'000), 4u);
-  EXPECT_EQ(scaler.Decide(Rule(), 4, 100, 31'000), 8u);
-  EXPECT_EQ(scaler.Decide(Rule(), 8, 100, 61'000), 8u);  // The most it may.
+  EXPECT_EQ(scaler.Decide(Rule(), 4, 4 * 100 / 50.0, 2'000), 4u);
+  EXPECT_EQ(scaler.Decide(Rule(), 4, 4 * 100 / 50.0, 31'000), 8u);
+  EXPECT_EQ(scaler.Decide(Rule(), 8, 8 * 100 / 50.0, 61'000), 8u);  // The most it may.
 }
 
 TEST(RoleScalerTest, ShrinksOnlyAfterALongTimeAndOnlyByWhatWasAlwaysTooMuch) {
   RoleScaler scaler;
-  EXPECT_EQ(scaler.Decide(Rule(), 8, 10, 1'000), 8u);    // 2 would do.
-  EXPECT_EQ(scaler.Decide(Rule(), 8, 30, 100'000), 8u);  // 5 would do.
-  EXPECT_EQ(scaler.Decide(Rule(), 8, 10, 200'000), 8u);
-  EXPECT_EQ(scaler.Decide(Rule(), 8, 10, 301'000), 5u);
-  EXPECT_EQ(scaler.Decide(Rule(), 5, 5, 331'000), 5u);
-  EXPECT_EQ(scaler.Decide(Rule(), 5, 50, 361'000), 5u);  // Busy: the time begins anew.
-  EXPECT_EQ(scaler.Decide(Rule(), 5, 5, 640'000), 5u);
-  EXPECT_EQ(scaler.Decide(Rule(), 5, 0, 941'000), 1u);  // The least it may.
+  EXPECT_EQ(scaler.Decide(Rule(), 8, 8 * 10 / 50.0, 1'000), 8u);    // 2 would do.
+  EXPECT_EQ(scaler.Decide(Rule(), 8, 8 * 30 / 50.0, 100'000), 8u);  // 5 would do.
+  EXPECT_EQ(scaler.Decide(Rule(), 8, 8 * 10 / 50.0, 200'000), 8u);
+  EXPECT_EQ(scaler.Decide(Rule(), 8, 8 * 10 / 50.0, 301'000), 5u);
+  EXPECT_EQ(scaler.Decide(Rule(), 5, 5 * 5 / 50.0, 331'000), 5u);
+  EXPECT_EQ(scaler.Decide(Rule(), 5, 5 * 50 / 50.0, 361'000), 5u);  // Busy: the time begins anew.
+  EXPECT_EQ(scaler.Decide(Rule(), 5, 5 * 5 / 50.0, 640'000), 5u);
+  EXPECT_EQ(scaler.Decide(Rule(), 5, 5 * 0 / 50.0, 941'000), 1u);  // The least it may.
 }
 
 class RulesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     store_ = records::MakeMemoryRecordStore(DesiredTables());
+    users_ = std::make_unique<TestUsers>(*store_);
     MasterOptions options;
     options.name = "m";
     options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
@@ -59,7 +59,7 @@ class RulesTest : public ::testing::Test {
     auto opened = Master::Open(options, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    clusters_ = std::make_unique<Clusters>(*master_);
+    clusters_ = std::make_unique<Clusters>(*master_, **users_);
     master_->AddHost("h1", host_, {});
   }
   void Create(const Definition& definition) {
@@ -84,6 +84,7 @@ class RulesTest : public ::testing::Test {
 
   std::atomic<int64_t> now_ms_ = 1'000'000'000;
   std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<TestUsers> users_;
   std::shared_ptr<FakeHost> host_ = std::make_shared<FakeHost>();
   std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
@@ -97,6 +98,36 @@ TEST_F(RulesTest, ARoleGrowsWhenItsNodesAreBusy) {
   EXPECT_TRUE(Await([&] { return View().nodes.size() == 2; }));
   EXPECT_NE(View().notice.find("1 -> 2 nodes"), std::string::npos) << View().notice;
   EXPECT_EQ(clusters_->Export(kAlice, "c")->roles[0].count, 2u);
+}
+
+TEST_F(RulesTest, ARoleFollowsWhatACommandInItsFirstNodeSays) {
+  Definition definition = PlainDefinition("c", "tiny", 2, {});
+  Autoscale& rule = definition.roles[0].autoscale.emplace();
+  rule.max = 8;
+  rule.argv = {"queue-length"};
+  rule.target_per_node = 10;
+  rule.every = seconds(1);
+  Create(definition);
+  const host::v1::Part order = host_->Order(1);
+  ASSERT_TRUE(order.nodes(0).has_measurement());
+  EXPECT_EQ(order.nodes(0).measurement().argv(0), "queue-length");
+  EXPECT_EQ(order.nodes(0).measurement().every_ms(), 1000u);
+  EXPECT_FALSE(order.nodes(1).has_measurement());
+
+  host::v1::Measured measured;
+  measured.set_problem("exit code 1");
+  host_->SetMeasured(measured);
+  Use(0.0);
+  EXPECT_TRUE(Await([&] { return View().notice.find("exit code 1") != std::string::npos; }));
+  EXPECT_EQ(View().nodes.size(), 2u);
+
+  measured.clear_problem();
+  measured.set_value(41);
+  host_->SetMeasured(measured);
+  Use(0.0);
+  EXPECT_TRUE(Await([&] { return View().nodes.size() == 5; }));
+  EXPECT_NE(View().notice.find("at 41, 10 for each node: 2 -> 5 nodes"), std::string::npos)
+      << View().notice;
 }
 
 TEST_F(RulesTest, AnIdleVclusterIsWarnedOfThenStoppedAndOneInUseIsNot) {

@@ -26,8 +26,11 @@ class FakeHost final : public HostLink {
     if (refusal.has_value()) return *refusal;
     std::vector<host::v1::PartStatus> statuses;
     for (const host::v1::Part& order : orders) {
-      host::v1::Part& last = parts_[order.number()];
-      if (order.revision() >= last.revision()) last = order;
+      // Of what is not there a removal leaves nothing.
+      if (parts_.contains(order.number()) || !order.nodes().empty()) {
+        host::v1::Part& last = parts_[order.number()];
+        if (order.revision() >= last.revision()) last = order;
+      }
       statuses.push_back(StatusOf(order.number()));
     }
     return statuses;
@@ -61,7 +64,13 @@ class FakeHost final : public HostLink {
   }
   host::v1::Part Order(uint32_t number) {
     const std::lock_guard lock(mutex_);
-    return parts_[number];
+    const auto found = parts_.find(number);
+    return found == parts_.end() ? host::v1::Part() : found->second;
+  }
+  // Its disk is another: it has nothing, and was told nothing.
+  void Forget() {
+    const std::lock_guard lock(mutex_);
+    parts_.clear();
   }
   // What every node uses from now on.
   void SetCpus(double cpus) {
@@ -73,6 +82,11 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     mounted_.erase(number);
   }
+  // What nodes that measure say from now on.
+  void SetMeasured(const host::v1::Measured& measured) {
+    const std::lock_guard lock(mutex_);
+    measured_ = measured;
+  }
   // From now on this state instead of READY, for nodes of the role.
   void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
     const std::lock_guard lock(mutex_);
@@ -83,7 +97,8 @@ class FakeHost final : public HostLink {
 
  private:
   host::v1::PartStatus StatusOf(uint32_t number) {
-    const host::v1::Part& part = parts_[number];
+    const auto found = parts_.find(number);
+    const host::v1::Part part = found == parts_.end() ? host::v1::Part() : found->second;
     host::v1::PartStatus status;
     status.set_number(number);
     status.set_revision(part.revision());
@@ -107,6 +122,9 @@ class FakeHost final : public HostLink {
         }
         for (const std::string& directory : mounted->second) node->add_volumes(directory);
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+        if (order.has_measurement() && measured_.has_value()) {
+          *node->mutable_measured() = *measured_;
+        }
       }
     }
     return status;
@@ -118,6 +136,7 @@ class FakeHost final : public HostLink {
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::optional<double> cpus_;
   std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
+  std::optional<host::v1::Measured> measured_;
   uint64_t sequence_ = 0;
 };
 

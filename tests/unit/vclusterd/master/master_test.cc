@@ -6,6 +6,7 @@
 #include "common/file_io.h"
 #include "common/subprocess.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
+#include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/tables.h"
@@ -15,8 +16,6 @@ namespace strata::vcluster {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr uid_t kAlice = 64001;
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
@@ -35,6 +34,7 @@ class MasterTest : public ::testing::Test {
  protected:
   void SetUp() override {
     store_ = records::MakeMemoryRecordStore(DesiredTables());
+    users_ = std::make_unique<TestUsers>(*store_);
     Open();
     for (const char* name : {"h1", "h2"}) AddHost(name);
   }
@@ -44,7 +44,7 @@ class MasterTest : public ::testing::Test {
     auto opened = Master::Open(OptionsHere(), *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    clusters_ = std::make_unique<Clusters>(*master_);
+    clusters_ = std::make_unique<Clusters>(*master_, **users_);
   }
   virtual MasterOptions OptionsHere() { return Options(); }
   void AddHost(const std::string& name) {
@@ -82,6 +82,7 @@ class MasterTest : public ::testing::Test {
   }
 
   std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<TestUsers> users_;
   std::map<std::string, std::shared_ptr<FakeHost>> hosts_;
   std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
@@ -320,16 +321,16 @@ TEST_F(MasterTest, AFullClusterSaysWhatIsShortAndNothingIsLeft) {
 }
 
 TEST_F(MasterTest, ADrainedHostGetsNoNodes) {
-  ASSERT_TRUE(clusters_->Drain(0, "h1", true).ok());
+  ASSERT_TRUE(clusters_->Drain(kRoot, "h1", true).ok());
   EXPECT_EQ(clusters_->Drain(kAlice, "h2", true).error().code(), Code::kPermissionDenied);
-  EXPECT_EQ(clusters_->Drain(0, "h9", true).error().code(), Code::kNotFound);
+  EXPECT_EQ(clusters_->Drain(kRoot, "h9", true).error().code(), Code::kNotFound);
   ASSERT_TRUE(Create(Spread("d", 2)).ok());
   EXPECT_EQ(HostsOf("d"), (std::multiset<std::string>{"h2", "h2"}));
   Open();  // It is durable.
   for (const auto& [name, host] : hosts_) AddHost(name);
   ASSERT_TRUE(Create(Spread("e", 2)).ok());
   EXPECT_EQ(HostsOf("e"), (std::multiset<std::string>{"h2", "h2"}));
-  ASSERT_TRUE(clusters_->Drain(0, "h1", false).ok());
+  ASSERT_TRUE(clusters_->Drain(kRoot, "h1", false).ok());
   ASSERT_TRUE(Create(Spread("f", 2)).ok());
   EXPECT_EQ(HostsOf("f"), (std::multiset<std::string>{"h1", "h2"}));
 }
@@ -396,7 +397,7 @@ TEST(LeadershipTest, TheRecordsOfAnEarlierLeaderCannotBeWrittenAnyMore) {
   const auto store = records::MakeMemoryRecordStore(DesiredTables());
   const auto before = Master::Open(Options("m1"), *store).value();
   const auto after = Master::Open(Options("m2"), *store).value();
-  auto record = NewVcluster(PlainDefinition("a", "tiny", 1, {}), kAlice, 0).value();
+  auto record = NewVcluster(PlainDefinition("a", "tiny", 1, {}), kAlice.uid, 0).value();
   EXPECT_EQ(before->Add({record}).error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(before->Beat().error().code(), Code::kFailedPrecondition);
   EXPECT_TRUE(after->Add({record}).ok());

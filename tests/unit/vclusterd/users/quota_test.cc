@@ -15,8 +15,8 @@ using testing::HasSubstr;
 constexpr uint64_t kGiB = 1u << 30;
 constexpr uint32_t kAlice = 2000;
 
-Amounts Of(Resource resource, uint64_t amount) {
-  Amounts amounts;
+QuotaAmounts Of(Resource resource, uint64_t amount) {
+  QuotaAmounts amounts;
   amounts[resource] = amount;
   return amounts;
 }
@@ -106,7 +106,7 @@ class QuotaBookTest : public testing::Test {
   }
   // How the wish for so many nodes ends, when one is used.
   std::string Ask(uint64_t nodes, uint32_t uid = kAlice) {
-    Usage usage;
+    QuotaUsage usage;
     usage.own = Of(Resource::kNodes, 1);
     usage.of_group = [](uint32_t) { return Of(Resource::kNodes, 50); };
     const Status asked = book_->Check(uid, "alice", Of(Resource::kNodes, nodes), usage);

@@ -306,7 +306,7 @@ TEST_F(UsersTest, LimitsAndCreditsAreAdminsToGiveAndBudgetsTeachersToSpend) {
   const LimitHolder his{LimitHolder::Kind::kUser, alice_};
   EXPECT_EQ(CodeOf(users_->SetLimits(As(tina_), his, limits, {})), Code::kPermissionDenied);
   ASSERT_TRUE(users_->SetLimits(As(ada_), his, limits, {}).ok());
-  Amounts asked;
+  QuotaAmounts asked;
   asked[Resource::kNodes] = 3;
   EXPECT_THAT(users_->CheckQuota(alice_, asked, {}).error().message(), HasSubstr("alice"));
   EXPECT_EQ(CodeOf(users_->GrantCredits(As(tina_), alice_, 1, "")), Code::kPermissionDenied);

@@ -1,0 +1,69 @@
+// Network: what is between the processes of a simulation. A call is a request and its answer; both
+// are late, lost, doubled or overtaken as the faults of the moment have it. What is cut off may be
+// lost, or come when the cut has ended, as TCP has it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/result.h"
+#include "tests/sim/event_queue.h"
+#include "tests/sim/random.h"
+
+namespace strata::sim {
+
+struct NetworkFaults {
+  double lost = 0;
+  double doubled = 0;
+  double late = 0;  // By up to `late_max`, so that others overtake.
+  milliseconds late_max{0};
+};
+
+class Network {
+ public:
+  Network(EventQueue& events, Random& random) : events_(events), random_(random) {}
+
+  NetworkFaults faults;
+
+  // From one of these to another nothing passes. Every direction is its own.
+  void Cut(const std::string& from, const std::string& to) { cuts_.insert({from, to}); }
+  // What waited for the end of the cut comes now.
+  void Heal();
+  bool IsCut(const std::string& from, const std::string& to) const {
+    return cuts_.contains({from, to});
+  }
+
+  // `handle` at the other side answers by its argument, at once or later; `done` has the first
+  // answer, or kUnavailable after `deadline`. `done` is called once.
+  template <typename Response>
+  void Call(const std::string& from, const std::string& to, milliseconds deadline,
+            std::function<void(std::function<void(Result<Response>)> answer)> handle,
+            std::function<void(Result<Response>)> done) {
+    auto waits = std::make_shared<bool>(true);
+    const auto end = [waits, done = std::move(done)](Result<Response> response) {
+      if (std::exchange(*waits, false)) done(std::move(response));
+    };
+    events_.After(deadline, [end, to] { end(Error(Code::kUnavailable, to + " does not answer")); });
+    Send(from, to, [this, from, to, handle = std::move(handle), end] {
+      handle([this, from, to, end](Result<Response> response) {
+        Send(to, from, [end, response = std::move(response)] { end(response); });
+      });
+    });
+  }
+
+ private:
+  void Send(const std::string& from, const std::string& to, std::function<void()> arrive);
+  void Deliver(const std::string& from, const std::string& to, std::function<void()> arrive);
+
+  EventQueue& events_;
+  Random& random_;
+  std::set<std::pair<std::string, std::string>> cuts_;
+  std::vector<std::function<void()>> waiting_;  // For the end of the cuts.
+};
+
+}  // namespace strata::sim

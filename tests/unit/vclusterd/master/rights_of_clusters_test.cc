@@ -1,0 +1,253 @@
+// Who may do what with whose Vclusters: every operation of Clusters, tried by everybody.
+#include <gtest/gtest.h>
+
+#include "tests/unit/vclusterd/master/fake_host.h"
+#include "tests/unit/vclusterd/test_users.h"
+#include "vclusterd/master/clusters.h"
+#include "vclusterd/master/single_host.h"
+#include "vclusterd/master/tables.h"
+
+namespace strata::vcluster {
+namespace {
+
+void Ignore(const std::string&, uint32_t, uint32_t) {}
+
+class RightsOfClustersTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_ = records::MakeMemoryRecordStore(DesiredTables());
+    users_ = std::make_unique<TestUsers>(*store_);
+    auto opened = Master::Open(
+        MakeMasterOptions("m", net::Ipv4Prefix::Parse("10.215.0.0/16").value(), **users_), *store_);
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    master_ = std::move(*opened);
+    master_->AddHost("h1", std::make_shared<FakeHost>(), {});
+    clusters_ = std::make_unique<Clusters>(*master_, **users_);
+
+    owner_ = users_->Add("owner");
+    stranger_ = users_->Add("stranger");
+    teacher_ = users_->Add("teacher", users::v1::TEACHER);
+    other_teacher_ = users_->Add("other-teacher", users::v1::TEACHER);
+    admin_ = users_->Add("admin", users::v1::ADMIN);
+    const auto group = (*users_)->CreateGroup(teacher_, "os", "");
+    ASSERT_TRUE(group.ok());
+    GroupEdit enrol;
+    enrol.enrol = {owner_.uid};
+    ASSERT_TRUE((*users_)->EditGroup(kRoot, (*group)->number(), enrol).ok());
+    ASSERT_TRUE(Create(owner_, "lab").ok());
+  }
+
+  Status Create(const Caller& caller, const std::string& name, const Limits& limits = {},
+                uint32_t nodes = 1) {
+    const auto made = clusters_->Create(caller, PlainDefinition(name, "tiny", nodes, limits), "",
+                                        Ignore, CancelToken());
+    return made.ok() ? Ok() : Status(made.error());
+  }
+  Caller WithToken(const OperationSet& operations, const std::string& vcluster) {
+    const auto made = (*users_)->MakeNodeToken(owner_.uid, vcluster, operations, kHourMs);
+    EXPECT_TRUE(made.ok());
+    return (*users_)->CallerOf(made->text, "rest", "").value();
+  }
+  Status SetLimits(const Caller& of, Resource resource, uint64_t amount) {
+    LimitSet limits;
+    limits[resource] = amount;
+    return (*users_)->SetLimits(kRoot, {LimitHolder::Kind::kUser, of.uid}, limits, std::nullopt);
+  }
+
+  std::unique_ptr<records::RecordStore> store_;
+  std::unique_ptr<TestUsers> users_;
+  std::unique_ptr<Master> master_;
+  std::unique_ptr<Clusters> clusters_;
+  Caller owner_, stranger_, teacher_, other_teacher_, admin_;
+};
+
+// Absent: it succeeded.
+using Outcome = std::optional<Code>;
+constexpr Outcome kDone;
+
+template <typename T>
+Outcome CodeOf(const Result<T>& result) {
+  return result.ok() ? kDone : result.error().code();
+}
+Outcome CodeOf(const Status& status) { return status.ok() ? kDone : status.error().code(); }
+
+TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
+  const std::string name = "owner/lab";
+  struct Tried {
+    const char* what;
+    std::function<Outcome(const Caller&)> run;
+    // Of teacher_; the owner and admins may everything.
+    bool taught;
+  };
+  const std::vector<Tried> tried = {
+      {"list", [&](const Caller& c) { return CodeOf(clusters_->List(c, name)); }, true},
+      {"why", [&](const Caller& c) { return CodeOf(clusters_->Why(c, name)); }, true},
+      {"start", [&](const Caller& c) { return CodeOf(clusters_->Start(c, name)); }, true},
+      {"stop",
+       [&](const Caller& c) {
+         return CodeOf(clusters_->Stop(c, name, std::chrono::milliseconds(1)));
+       },
+       true},
+      {"export", [&](const Caller& c) { return CodeOf(clusters_->Export(c, name)); }, true},
+      {"exec",
+       [&](const Caller& c) {
+         return CodeOf(clusters_->FindNode(c, Operation::kVclusterExec, name + "/0"));
+       },
+       true},
+      {"save",
+       [&](const Caller& c) {
+         return CodeOf(clusters_->FindNode(c, Operation::kVclusterSave, name + "/0"));
+       },
+       true},
+      {"scale",
+       [&](const Caller& c) {
+         return CodeOf(clusters_->Scale(c, name, "node", 1, Ignore, CancelToken()));
+       },
+       false},
+      {"resize", [&](const Caller& c) { return CodeOf(clusters_->Resize(c, name, 1 << 30)); },
+       false},
+      {"extend", [&](const Caller& c) { return CodeOf(clusters_->Extend(c, name, 60)); }, false},
+      {"delete",
+       [&](const Caller& c) {
+         const Outcome code = CodeOf(clusters_->Delete(c, name));
+         if (code == kDone) {
+           EXPECT_TRUE(Create(owner_, "lab").ok());
+         }
+         return code;
+       },
+       false},
+      {"clone",
+       [&](const Caller& c) {
+         CloneParameters parameters;
+         parameters.source = name;
+         parameters.prefix = "of-" + std::to_string(c.uid) + "-";
+         const Outcome code = CodeOf(clusters_->Clone(c, parameters, Ignore, CancelToken()));
+         if (code == kDone) {
+           EXPECT_TRUE(clusters_->Delete(c, parameters.prefix + "1").ok());
+         }
+         return code;
+       },
+       true},
+  };
+  for (const Tried& one : tried) {
+    // Who does not see it hears that there is none.
+    EXPECT_EQ(one.run(stranger_), Code::kNotFound) << one.what;
+    EXPECT_EQ(one.run(other_teacher_), Code::kNotFound) << one.what;
+    EXPECT_EQ(one.run(teacher_), one.taught ? kDone : Code::kPermissionDenied) << one.what;
+    for (const Caller& may : {owner_, admin_, kRoot}) {
+      EXPECT_EQ(one.run(may), kDone) << one.what << " by " << may.uid;
+    }
+  }
+  for (const Caller& caller : {owner_, stranger_, teacher_}) {
+    EXPECT_EQ(CodeOf(clusters_->Hosts(caller)), Code::kPermissionDenied);
+    EXPECT_EQ(CodeOf(clusters_->Drain(caller, "h1", true)), Code::kPermissionDenied);
+  }
+  EXPECT_EQ(CodeOf(clusters_->Hosts(admin_)), kDone);
+}
+
+TEST_F(RightsOfClustersTest, ALockedAccountSeesNothingNotEvenItsOwn) {
+  AccountEdit lock;
+  lock.status = users::v1::LOCKED;
+  ASSERT_TRUE((*users_)->EditAccount(kRoot, owner_.uid, lock).ok());
+  EXPECT_EQ(CodeOf(clusters_->List(owner_, "lab")), Code::kNotFound);
+  EXPECT_EQ(CodeOf(Create(owner_, "more")), Code::kPermissionDenied);
+  EXPECT_EQ(CodeOf(clusters_->List(kRoot, "owner/lab")), kDone);
+}
+
+TEST_F(RightsOfClustersTest, ATokenOfANodeScalesItsOwnVclusterAndNothingElse) {
+  ASSERT_TRUE(Create(owner_, "other").ok());
+  const Caller node = WithToken(OperationSet::Of({Operation::kVclusterScale}), "owner/lab");
+  EXPECT_EQ(CodeOf(clusters_->Scale(node, "lab", "node", 2, Ignore, CancelToken())), kDone);
+  EXPECT_EQ(CodeOf(clusters_->Scale(node, "other", "node", 2, Ignore, CancelToken())),
+            Code::kNotFound);
+  EXPECT_EQ(CodeOf(clusters_->Delete(node, "lab")), Code::kNotFound);
+  EXPECT_EQ(CodeOf(clusters_->Stop(node, "lab", std::chrono::milliseconds(1))), Code::kNotFound);
+  EXPECT_TRUE(clusters_->List(node, "")->empty());
+  // It goes with the Vcluster, so one of the same name is not its own.
+  const std::string id = node.token->id;
+  ASSERT_TRUE(clusters_->Delete(owner_, "lab").ok());
+  EXPECT_EQ((*users_)->tokens().Find(id), nullptr);
+}
+
+TEST_F(RightsOfClustersTest, ListsHoldWhatOneMaySee) {
+  ASSERT_TRUE(Create(stranger_, "lab").ok());
+  EXPECT_EQ(clusters_->List(owner_, "")->size(), 1u);
+  EXPECT_EQ(clusters_->List(teacher_, "")->size(), 1u);
+  EXPECT_EQ(clusters_->List(other_teacher_, "")->size(), 0u);
+  EXPECT_EQ(clusters_->List(admin_, "")->size(), 2u);
+  // The owner may be left out where the name says enough.
+  EXPECT_EQ(CodeOf(clusters_->List(teacher_, "lab")), kDone);
+  EXPECT_EQ(CodeOf(clusters_->List(admin_, "lab")), Code::kInvalidArgument);
+}
+
+TEST_F(RightsOfClustersTest, ChangesAndRefusalsAreRecorded) {
+  EXPECT_FALSE(clusters_->Scale(teacher_, "owner/lab", "node", 1, Ignore, CancelToken()).ok());
+  ASSERT_TRUE(clusters_->Scale(owner_, "lab", "node", 2, Ignore, CancelToken()).ok());
+  const auto events = (*users_)->Events(kRoot, {});
+  ASSERT_TRUE(events.ok());
+  const auto has = [&](const std::string& user, bool allowed) {
+    return std::any_of(events->begin(), events->end(), [&](const users::v1::AuditEvent& event) {
+      return event.operation() == "vcluster.scale" && event.user() == user &&
+             event.object() == "owner/lab" && (event.error().empty() == allowed);
+    });
+  };
+  EXPECT_TRUE(has("teacher", false));
+  EXPECT_TRUE(has("owner", true));
+}
+
+TEST_F(RightsOfClustersTest, NobodyGetsMoreThanHisQuotaByAnyWay) {
+  ASSERT_TRUE(SetLimits(owner_, Resource::kNodes, 3).ok());
+  EXPECT_EQ(CodeOf(Create(owner_, "more", {}, 3)), Code::kResourceExhausted);
+  ASSERT_TRUE(Create(owner_, "more", {}, 2).ok());
+  EXPECT_EQ(CodeOf(clusters_->Scale(owner_, "lab", "node", 2, Ignore, CancelToken())),
+            Code::kResourceExhausted);
+  CloneParameters clone;
+  clone.source = "lab";
+  EXPECT_EQ(CodeOf(clusters_->Clone(owner_, clone, Ignore, CancelToken())),
+            Code::kResourceExhausted);
+  const auto applied = clusters_->Apply(owner_, PlainDefinition("more", "tiny", 3, {}), false,
+                                        false, Ignore, CancelToken());
+  EXPECT_EQ(CodeOf(applied), Code::kResourceExhausted);
+  // Less, and what stays the same, may always be.
+  EXPECT_TRUE(clusters_->Scale(owner_, "more", "node", 1, Ignore, CancelToken()).ok());
+  ASSERT_TRUE(SetLimits(owner_, Resource::kNodes, 1).ok());
+  EXPECT_TRUE(clusters_->Start(owner_, "more").ok());
+  EXPECT_EQ(clusters_->List(owner_, "")->size(), 2u);
+}
+
+TEST_F(RightsOfClustersTest, WhereMemoryIsLimitedEveryRoleSaysItsOwn) {
+  ASSERT_TRUE(SetLimits(stranger_, Resource::kMemory, 1u << 30).ok());
+  const Status unsaid = Create(stranger_, "a");
+  EXPECT_EQ(CodeOf(unsaid), Code::kInvalidArgument);
+  EXPECT_NE(unsaid.error().message().find("roles.node.limits.memory"), std::string::npos)
+      << unsaid.error().message();
+  Limits limits;
+  limits.memory_bytes = 768u << 20;
+  EXPECT_TRUE(Create(stranger_, "a", limits).ok());
+  EXPECT_EQ(CodeOf(Create(stranger_, "b", limits)), Code::kResourceExhausted);
+  // What was made before the limit stays, and takes no more.
+  limits.memory_bytes = 0;
+  EXPECT_EQ(CodeOf(clusters_->Apply(stranger_, PlainDefinition("a", "tiny", 1, limits), false,
+                                    false, Ignore, CancelToken())),
+            Code::kInvalidArgument);
+}
+
+TEST_F(RightsOfClustersTest, ALimitOfAGroupCountsAllItsMembers) {
+  const auto group = (*users_)->groups().FindByName("os");
+  GroupEdit enrol;
+  enrol.enrol = {stranger_.uid};
+  ASSERT_TRUE((*users_)->EditGroup(kRoot, group->number(), enrol).ok());
+  LimitSet limits;
+  limits[Resource::kNodes] = 2;
+  ASSERT_TRUE(
+      (*users_)
+          ->SetLimits(kRoot, {LimitHolder::Kind::kGroupAll, group->number()}, limits, std::nullopt)
+          .ok());
+  ASSERT_TRUE(Create(stranger_, "a").ok());
+  EXPECT_EQ(CodeOf(Create(owner_, "b")), Code::kResourceExhausted);
+  EXPECT_EQ(CodeOf(Create(stranger_, "b")), Code::kResourceExhausted);
+  EXPECT_TRUE(Create(admin_, "b").ok());
+}
+
+}  // namespace
+}  // namespace strata::vcluster

@@ -1,0 +1,42 @@
+// The threads that have a master's work done: one for the loop, one for each host.
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+void Master::WakeAll() {
+  work_.notify_all();
+  for (const auto& [name, host] : hosts_) host->wake.notify_all();
+}
+
+void Master::Work() {
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    if (!MayLead()) {
+      work_.wait(lock);  // For a beat.
+      continue;
+    }
+    if (const auto next = NextRound(); options_.steady_now() < next) {
+      work_.wait_until(lock, next);
+      continue;
+    }
+    Round();
+  }
+}
+
+// Tells one host what is posted for it, as long as it is there.
+void Master::Send(const std::shared_ptr<Host>& host) {
+  std::unique_lock lock(mutex_);
+  while (!host->removed) {
+    if (host->outbox.empty() || !MayLead()) {
+      host->wake.wait(lock);
+      continue;
+    }
+    const Dispatch dispatch = TakeFrom(*host);
+    lock.unlock();
+    const auto answer = dispatch.link->Apply(dispatch.orders);
+    lock.lock();
+    HearAnswer(dispatch, answer);
+  }
+}
+
+}  // namespace strata::vcluster

@@ -1,0 +1,103 @@
+#include "vclusterd/master/quota_demand.h"
+
+#include <cmath>
+
+namespace strata::vcluster {
+namespace {
+
+constexpr double kMilli = 1000;
+
+// What a role of a file calls it; empty: it always has an amount.
+std::string LimitKey(Resource resource) {
+  switch (resource) {
+    case Resource::kCpus:
+      return "cpus";
+    case Resource::kMemory:
+      return "memory";
+    case Resource::kDisk:
+      return "disk";
+    case Resource::kBandwidth:
+      return "network";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+QuotaDemand& QuotaDemand::operator+=(const QuotaDemand& other) {
+  amounts += other.amounts;
+  for (size_t i = 0; i < kResources; ++i) {
+    if (unlimited[i].empty()) unlimited[i] = other.unlimited[i];
+  }
+  return *this;
+}
+
+bool QuotaDemand::IsNothing() const {
+  for (size_t i = 0; i < kResources; ++i) {
+    if (amounts[static_cast<Resource>(i)] != 0 || !unlimited[i].empty()) return false;
+  }
+  return true;
+}
+
+QuotaDemand DemandOf(const Vcluster& vcluster) {
+  QuotaDemand demand;
+  for (const master::v1::Node& node : vcluster.record.nodes()) {
+    const Role* role = vcluster.RoleOf(node);
+    if (role == nullptr || node.leaving()) continue;
+    const auto add = [&](Resource resource, uint64_t amount) {
+      demand.amounts[resource] += amount;
+      std::string& without = demand.unlimited[static_cast<size_t>(resource)];
+      if (amount == 0 && without.empty()) without = role->name;
+    };
+    ++demand.amounts[Resource::kNodes];
+    demand.amounts[Resource::kPorts] += role->ports.size();
+    add(Resource::kCpus, static_cast<uint64_t>(std::ceil(role->limits.cpus * kMilli)));
+    add(Resource::kMemory, role->limits.memory_bytes);
+    add(Resource::kDisk,
+        node.has_disk_bytes() ? node.disk_bytes() : role->limits.disk_bytes.value_or(0));
+    add(Resource::kBandwidth, role->limits.network_bits_per_s);
+  }
+  return demand;
+}
+
+QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after) {
+  QuotaDemand growth;
+  if (after.record.phase() == master::v1::DELETING) return growth;
+  growth = DemandOf(after);
+  if (before == nullptr) return growth;
+  const QuotaDemand had = DemandOf(*before);
+  for (size_t i = 0; i < kResources; ++i) {
+    uint64_t& amount = growth.amounts[static_cast<Resource>(i)];
+    amount -= std::min(amount, had.amounts[static_cast<Resource>(i)]);
+    if (!had.unlimited[i].empty()) growth.unlimited[i].clear();
+  }
+  return growth;
+}
+
+Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
+                  const QuotasUsed& used) {
+  QuotaUsage usage;
+  usage.own = used(uid);
+  usage.of_group = [&](uint32_t group) {
+    QuotaAmounts of_all;
+    const GroupPtr record = users.groups().Find(group);
+    if (record == nullptr) return of_all;
+    for (const uint32_t member : record->member_uids()) of_all += used(member);
+    return of_all;
+  };
+  const Bounds bounds = users.quotas().BoundsOf(uid, users.NameOf(uid), usage);
+  for (size_t i = 0; i < kResources; ++i) {
+    const std::string& role = asked.unlimited[i];
+    const auto resource = static_cast<Resource>(i);
+    if (role.empty() || LimitKey(resource).empty()) continue;
+    const Effective effective = EffectiveLimit(bounds, resource);
+    if (!effective.limit.has_value()) continue;
+    return Error(Code::kInvalidArgument, "roles." + role + ".limits." + LimitKey(resource) +
+                                             ": has to be said, because there is a limit for " +
+                                             effective.whose);
+  }
+  return users.CheckQuota(uid, asked.amounts, usage);
+}
+
+}  // namespace strata::vcluster

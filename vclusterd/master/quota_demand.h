@@ -1,0 +1,40 @@
+// What Vclusters may use at most, as the quotas of their owners count it (vclusterd/users/quota.h):
+// every node that should exist, running or not, with its limits; so a start is never refused. Pure,
+// but for CheckQuota.
+//
+// Images are imaged's, and are not counted here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "common/result.h"
+#include "vclusterd/master/vcluster.h"
+#include "vclusterd/users/users.h"
+
+namespace strata::vcluster {
+
+struct QuotaDemand {
+  QuotaAmounts amounts;
+  // By resource, a role whose nodes have no limit of it; empty: all have one.
+  std::array<std::string, kResources> unlimited;
+
+  QuotaDemand& operator+=(const QuotaDemand& other);
+  bool IsNothing() const;
+};
+
+// What somebody's Vclusters may use.
+using QuotasUsed = std::function<QuotaAmounts(uint32_t uid)>;
+
+QuotaDemand DemandOf(const Vcluster& vcluster);
+// What `after` asks for beyond `before` (null: there was none).
+QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after);
+
+// Against the limits of the owner and his groups. kResourceExhausted says whose limit is in the
+// way; kInvalidArgument: a limit counts for him, and a role leaves the resource without one.
+Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
+                  const QuotasUsed& used);
+
+}  // namespace strata::vcluster
