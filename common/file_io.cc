@@ -1,6 +1,5 @@
 #include "common/file_io.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -150,54 +149,6 @@ Status MakeDirectories(const std::string& path, mode_t mode) {
     if (::mkdir(prefix.c_str(), mode) != 0 && errno != EEXIST) return Errno("mkdir " + prefix);
     if (slash == std::string::npos) return Ok();
   }
-}
-
-namespace {
-
-Status RemoveContents(UniqueFd directory, dev_t device, const std::string& path) {
-  const int fd = directory.get();
-  DIR* stream = ::fdopendir(directory.release());
-  if (stream == nullptr) {
-    ::close(fd);
-    return Errno("opendir " + path);
-  }
-  struct Closer {
-    DIR* stream;
-    ~Closer() { ::closedir(stream); }
-  } closer{stream};
-  while (true) {
-    errno = 0;
-    const dirent* entry = ::readdir(stream);
-    if (entry == nullptr) return errno == 0 ? Ok() : Status(Errno("readdir " + path));
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    if (::unlinkat(fd, name.c_str(), 0) == 0 || errno == ENOENT) continue;
-    const std::string child_path = path + "/" + name;
-    if (errno != EISDIR && errno != EPERM) return Errno("unlink " + child_path);
-    ASSIGN_OR_RETURN(UniqueFd child, OpenAt(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
-                     child_path);
-    struct stat st;
-    if (::fstat(child.get(), &st) != 0) return Errno("stat " + child_path);
-    if (st.st_dev != device) {
-      return Error(Code::kFailedPrecondition, child_path + ": is a mount point, not removed",
-                   EBUSY);
-    }
-    RETURN_IF_ERROR(RemoveContents(std::move(child), device, child_path));
-    if (::unlinkat(fd, name.c_str(), AT_REMOVEDIR) != 0) return Errno("rmdir " + child_path);
-  }
-}
-
-}  // namespace
-
-Status RemoveTree(const std::string& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return Ok();
-  if (errno != EISDIR && errno != EPERM) return Errno("unlink " + path);
-  ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return Errno("stat " + path);
-  RETURN_IF_ERROR(RemoveContents(std::move(fd), st.st_dev, path));
-  if (::rmdir(path.c_str()) != 0) return Errno("rmdir " + path);
-  return Ok();
 }
 
 Result<std::string> CanonicalPath(const std::string& path) {

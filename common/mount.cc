@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "common/file_io.h"
+#include "common/idmapped_mount.h"
 
 // glibc's <sys/mount.h> and <linux/mount.h> clash on some releases, so the calls are made directly.
 extern "C" int umount2(const char* target, int flags) noexcept;
@@ -58,7 +59,7 @@ Error ContextError(const std::string& what, int fd) {
 }
 
 // A user namespace that lives only as long as its descriptor: the child makes it and waits.
-Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
+Result<UniqueFd> MakeUserNamespace(const IdMap& ids) {
   int pipe_fds[2];
   if (::pipe2(pipe_fds, O_CLOEXEC) != 0) return Errno("pipe");
   UniqueFd read_end(pipe_fds[0]);
@@ -76,12 +77,19 @@ Result<UniqueFd> MakeUserNamespace(uint32_t first_id, uint32_t count) {
     ::_exit(0);
   }
   const std::string proc = "/proc/" + std::to_string(pid);
-  const std::string map = "0 " + std::to_string(first_id) + " " + std::to_string(count) + "\n";
-  const auto open_mapped = [&]() -> Result<UniqueFd> {
-    for (const char* file : {"/uid_map", "/gid_map"}) {
-      ASSIGN_OR_RETURN(UniqueFd fd, Open(proc + file, O_WRONLY));
-      RETURN_IF_ERROR(WriteAll(fd.get(), map), proc + file);
+  const auto write_map = [&](const char* file, const std::vector<IdExtent>& extents) -> Status {
+    std::string map;
+    for (const IdExtent& extent : extents) {
+      map += std::to_string(extent.stored) + " " + std::to_string(extent.shown) + " " +
+             std::to_string(extent.count) + "\n";
     }
+    ASSIGN_OR_RETURN(UniqueFd fd, Open(proc + file, O_WRONLY));
+    RETURN_IF_ERROR(WriteAll(fd.get(), map), proc + file);
+    return Ok();
+  };
+  const auto open_mapped = [&]() -> Result<UniqueFd> {
+    RETURN_IF_ERROR(write_map("/uid_map", ids.users));
+    RETURN_IF_ERROR(write_map("/gid_map", ids.groups));
     return Open(proc + "/ns/user", O_RDONLY);
   };
   Result<UniqueFd> ns = open_mapped();
@@ -130,20 +138,40 @@ Result<UniqueFd> CloneMountIdShifted(int mount_fd, uint32_t first_id, uint32_t c
 }
 
 Status ShiftMountIds(int mount_fd, uint32_t first_id, uint32_t count) {
-  ASSIGN_OR_RETURN(const UniqueFd user_ns, MakeUserNamespace(first_id, count));
-  mount_attr attributes = {};
-  attributes.attr_set = MOUNT_ATTR_IDMAP;
-  attributes.userns_fd = static_cast<uint64_t>(user_ns.get());
-  if (::syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) !=
-      0) {
-    return Errno("shift the ids of a mount");
+  const std::vector<IdExtent> shift = {{0, first_id, count}};
+  return MapMountIds(mount_fd, {shift, shift}, 0);
+}
+
+Result<UniqueFd> CloneMountAt(int fd) {
+  const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+  UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, fd, "", flags)));
+  if (!tree.valid()) return Errno("open_tree");
+  return tree;
+}
+
+Status MapMountIds(int mount_fd, const IdMap& map, uint64_t attributes) {
+  ASSIGN_OR_RETURN(const UniqueFd user_ns, MakeUserNamespace(map));
+  mount_attr changes = {};
+  changes.attr_set = MOUNT_ATTR_IDMAP | attributes;
+  changes.userns_fd = static_cast<uint64_t>(user_ns.get());
+  if (::syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, &changes, sizeof(changes)) == 0) {
+    return Ok();
   }
-  return Ok();
+  if (errno != EINVAL) return Errno("map the ids of a mount");
+  return Error(Code::kUnsupported, "the file system knows no idmapped mounts", EINVAL);
 }
 
 Status AttachMount(int mount_fd, const std::string& path) {
   if (::syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
       0) {
+    return Errno("attach a mount at " + path);
+  }
+  return Ok();
+}
+
+Status AttachMountAt(int mount_fd, int directory_fd, const std::string& path) {
+  const unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  if (::syscall(SYS_move_mount, mount_fd, "", directory_fd, "", flags) != 0) {
     return Errno("attach a mount at " + path);
   }
   return Ok();

@@ -212,7 +212,6 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
   }
   LimitRoles(parameters.quota, &definition);
   RETURN_IF_ERROR(CheckDefinition(definition));
-  RETURN_IF_ERROR(CheckSupported(definition));
   RETURN_IF_ERROR(CheckClassQuota(parameters.quota, definition));
 
   Class record;

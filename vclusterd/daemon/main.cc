@@ -18,6 +18,11 @@ void AddPaths(CLI::App& app, Settings& settings) {
       ->capture_default_str();
 }
 
+void AddShared(CLI::App& app, Settings& settings, const std::string& otherwise) {
+  app.add_option("--shared-dir", settings.shared_dir,
+                 "Where volumes and homes of nodes are (" + otherwise + ")");
+}
+
 void AddHostOptions(CLI::App& app, Settings& settings) {
   app.add_option("--imaged", settings.imaged_socket, "imaged's socket (RUN_DIR/imaged.sock)");
   app.add_option("--id-base", settings.id_base, "First user id for containers")
@@ -90,6 +95,7 @@ void AddPlacement(CLI::App& app, Settings& settings) {
 void AddMaster(CLI::App& app, Settings& settings) {
   AddPaths(app, settings);
   AddPool(app, settings);
+  AddShared(app, settings, "nowhere; a file system that masters and all workers have mounted");
   app.add_option("--listen", settings.listen, "ADDRESS:PORT for workers")->required();
   app.add_option("--etcd", settings.etcd,
                  "etcd://HOST:PORT[,…][/PREFIX]: several masters, of which one leads; without it "
@@ -130,6 +136,7 @@ void AddMaster(CLI::App& app, Settings& settings) {
 void AddWorker(CLI::App& app, Settings& settings) {
   AddPaths(app, settings);
   AddPool(app, settings);
+  AddShared(app, settings, "nowhere; what the masters have");
   AddHostOptions(app, settings);
   app.add_option("--listen", settings.listen, "ADDRESS:PORT for masters")->required();
   app.add_option("--masters", settings.masters,
@@ -167,6 +174,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   strata::vcluster::AddPaths(app, settings);
   strata::vcluster::AddPool(app, settings);
+  strata::vcluster::AddShared(app, settings, "STATE_DIR/vclusterd/shared");
   strata::vcluster::AddHostOptions(app, settings);
   strata::vcluster::AddPlacement(app, settings);
   strata::vcluster::AddUsers(app, settings);

@@ -211,6 +211,9 @@ Status RunMaster(const Settings& settings) {
   Lead lead(sessions, *membership, *store, host_users->users(), office.get());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
+  if (!settings.shared_dir.empty()) {
+    ASSIGN_OR_RETURN(options.master.shared, SharedDir::Open(settings.shared_dir), "--shared-dir");
+  }
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
   options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
   options.master.rebalance_every = std::chrono::seconds(settings.rebalance_every_s);

@@ -37,15 +37,46 @@ Status TakeDown(records::RecordStore& store, const HostConfig& config,
   return Ok();
 }
 
+// The directories with the volumes of all Vclusters.
+Result<std::vector<std::string>> VolumesOf(records::RecordStore& store) {
+  std::vector<std::string> directories;
+  RETURN_IF_ERROR(store.Scan(
+      kVclustersTable, "", [&](const std::string& key, const std::string& value) -> Status {
+        ASSIGN_OR_RETURN(const VclusterPtr vcluster, ParseVcluster(value),
+                         "record of Vcluster " + key);
+        const master::v1::Vcluster& record = vcluster->record;
+        if (record.volume_ids() == 0) return Ok();
+        directories.push_back(VolumesDirectory(record.number(), record.created_unix_ms()));
+        return Ok();
+      }));
+  return directories;
+}
+
+// Homes stay: they are their owners'.
+Status DeleteVolumes(const std::string& shared_dir, const std::vector<std::string>& directories) {
+  if (directories.empty()) return Ok();
+  ASSIGN_OR_RETURN(const SharedDir shared, SharedDir::Open(shared_dir));
+  for (const std::string& directory : directories) RETURN_IF_ERROR(shared.Discard(directory));
+  return shared.EmptyTrash(CancelToken());
+}
+
 }  // namespace
 
 Status RunSingleHost(const Settings& settings) {
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(settings.state_dir, "vclusterd"));
-  ASSIGN_OR_RETURN(const HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(HostConfig config, MakeHostConfig(settings));
+  if (config.shared_dir.empty()) {
+    config.shared_dir = settings.state_dir + "/vclusterd/shared";
+    RETURN_IF_ERROR(MakeDirectories(config.shared_dir));
+  }
   ASSIGN_OR_RETURN(const auto images, imaged::HostImageClient::Connect(settings.imaged_socket));
   ASSIGN_OR_RETURN(auto store, OpenDesiredState(settings.state_dir));
   RETURN_IF_ERROR(UpgradeState(settings.state_dir, *store));
-  if (settings.down) return TakeDown(*store, config, *images);
+  if (settings.down) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> volumes, VolumesOf(*store));
+    RETURN_IF_ERROR(TakeDown(*store, config, *images));
+    return DeleteVolumes(config.shared_dir, volumes);
+  }
   ASSIGN_OR_RETURN(const auto users, HostUsers::Open(settings, *store));
   ASSIGN_OR_RETURN(const auto host,
                    SingleHost::Open(config, *images, *store, users->users(),

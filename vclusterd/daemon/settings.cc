@@ -12,6 +12,7 @@
 #include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -57,6 +58,14 @@ Result<std::string> Canonical(const std::string& path) {
   return CanonicalPath(path);
 }
 
+Status CheckSharedDir(Settings* settings) {
+  if (settings->shared_dir.empty()) return Ok();
+  // Never made: a file system that is not mounted must not look like an empty directory.
+  ASSIGN_OR_RETURN(settings->shared_dir, CanonicalPath(settings->shared_dir), "--shared-dir");
+  RETURN_IF_ERROR(SharedDir::Open(settings->shared_dir), "--shared-dir");
+  return Ok();
+}
+
 }  // namespace
 
 Result<std::string> ProgramDirectory() {
@@ -71,7 +80,7 @@ Status MakePathsCanonical(Settings* settings) {
   ASSIGN_OR_RETURN(settings->state_dir, Canonical(settings->state_dir));
   ASSIGN_OR_RETURN(settings->run_dir, Canonical(settings->run_dir));
   if (settings->imaged_socket.empty()) settings->imaged_socket = ImagedSocket(settings->run_dir);
-  return Ok();
+  return CheckSharedDir(settings);
 }
 
 Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind) {
@@ -91,6 +100,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
   HostConfig config;
   config.state_dir = settings.state_dir;
+  config.shared_dir = settings.shared_dir;
   config.id_first = settings.id_base;
   config.record_starts = std::chrono::seconds(settings.record_starts_s);
   config.layerfs_binary = programs + "/layerfs";

@@ -22,6 +22,8 @@ struct Settings {
   std::string volumes;  // Empty: the best kind that works.
   std::string volume_pool;
   uint64_t volume_size = 0;
+  // For what nodes share; empty: of a single host, one below state_dir.
+  std::string shared_dir;
   uint32_t record_starts_s = 20;
   bool pam = false;
   std::string credit_prices;  // As ParsePrices reads them; empty: hours are not charged.

@@ -32,6 +32,8 @@ struct HostConfig {
   layerfs::VolumeKind volumes = layerfs::VolumeKind::kNone;
   std::string lvm_pool;
   uint64_t disk_bytes_default = 0;
+  // With the volumes that nodes share (vclusterd/volumes/shared_dir.h); empty: there are none here.
+  std::string shared_dir;
   // How long the first start of an image is watched; 0: not at all.
   std::chrono::milliseconds record_starts{0};
   std::optional<layerfs::ObjectMountSpec>

@@ -7,6 +7,7 @@
 #include "vclusterd/host/node_command.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/node_files.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -264,6 +265,30 @@ Status HostNodes::MakeNode(Job& job) {
   return Ok();
 }
 
+// A master deletes no volume that a node may have mounted; so what it is about to mount is durable
+// first.
+Status HostNodes::NoteVolumes(Job& job) {
+  job.local.clear_volumes();
+  for (const VolumeSpec& volume : SpecOf(job).volumes) job.local.add_volumes(volume.directory);
+  if (job.local.volumes().empty()) return Ok();
+  const std::lock_guard told(job.part->told);
+  RETURN_IF_ERROR(life_->Sync());  // The file says what is made, too.
+  host::v1::HostPart file;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    *job.node->local.mutable_volumes() = job.local.volumes();
+    file = FileOf(*job.part);
+  }
+  return store_.Write(file);
+}
+
+void HostNodes::ForgetVolumes(Job& job) {
+  job.local.clear_volumes();
+  if (job.node->local.volumes().empty()) return;
+  job.node->local.clear_volumes();
+  ++job.part->changes;
+}
+
 Status HostNodes::StartNode(Job& job) {
   RETURN_IF_ERROR(ForgetDeparture(job));
   const auto start = Clock::now();
@@ -274,7 +299,14 @@ Status HostNodes::StartNode(Job& job) {
     watched = std::exchange(job.node->start_unknown, false);
     recovering = job.node->recovering;
   }
-  ASSIGN_OR_RETURN(const NodeRecord record, life_->Start(SpecOf(job), job.local, watched));
+  RETURN_IF_ERROR(NoteVolumes(job));
+  const Result<NodeRecord> started = life_->Start(SpecOf(job), job.local, watched);
+  if (!started.ok()) {
+    const std::lock_guard lock(job.part->mutex);
+    ForgetVolumes(job);
+    return started.error();
+  }
+  const NodeRecord& record = *started;
   const bool settles = job.wanted->has_ready() || (recovering && job.wanted->has_on_recovery()) ||
                        (!job.local.created() && job.wanted->has_on_create());
   {
@@ -324,6 +356,7 @@ Status HostNodes::StopNode(Job& job, milliseconds grace) {
   Node& node = *job.node;
   node.record.reset();
   node.ended.reset();
+  ForgetVolumes(job);
   node.stopping = false;
   node.state = host::v1::STOPPED;
   node.problem.reset();
@@ -345,6 +378,7 @@ Status HostNodes::ClearBreakdown(Job& job) {
   const std::optional<int> status = ExitStatus(node.ended);
   node.ended.reset();
   node.record.reset();
+  ForgetVolumes(job);
   node.state = host::v1::BREAKDOWN;
   node.problem = Error(Code::kFailedPrecondition, HowItEnded(status));
   node.recovering = true;
@@ -555,6 +589,14 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   }
   spec.env.assign(job.local.env().begin(), job.local.env().end());
   spec.env.insert(spec.env.end(), node.env().begin(), node.env().end());
+  spec.owner_uid = order.owner_uid();
+  spec.shared_id = order.shared_id();
+  for (const host::v1::VolumeMount& volume : node.volumes()) {
+    spec.volumes.push_back(
+        {volume.volume(),
+         volume.directory().empty() ? HomeDirectory(spec.owner_uid) : volume.directory(),
+         volume.path(), volume.read_only()});
+  }
   return spec;
 }
 

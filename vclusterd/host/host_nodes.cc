@@ -375,6 +375,7 @@ PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* out
       out->set_upper_bytes(node->upper_bytes);
       out->set_restarts(node->restarts);
       *out->mutable_forwards() = node->local.forwards();
+      *out->mutable_volumes() = node->local.volumes();
       if (node->measured.has_value()) *out->mutable_measured() = *node->measured;
       if (node->usage.has_value() && node->record.has_value()) {
         *out->mutable_usage() = *node->usage;

@@ -194,6 +194,9 @@ class HostNodes {
   Status RemoveNode(Job& job);
   Status MakeNode(Job& job);
   Status StartNode(Job& job);
+  Status NoteVolumes(Job& job);
+  // REQUIRES: part->mutex is held, and nothing of the node runs.
+  static void ForgetVolumes(Job& job);
   Status StopNode(Job& job, std::chrono::milliseconds grace);
   Status ClearBreakdown(Job& job);
   Status UpdateRunning(Job& job);

@@ -74,6 +74,8 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
   node->held = config_.begins_silent && job.wanted.has_value() && job.wanted->fenced();
   if (!node->record.has_value()) {
     RETURN_IF_ERROR(life_->Stop(job.id, job.local, std::nullopt, std::chrono::seconds(0)));
+    if (!node->local.volumes().empty()) ++part->changes;
+    node->local.clear_volumes();
     if (!job.wanted.has_value() || job.wanted->intent() != host::v1::RUN) {
       node->state = host::v1::STOPPED;
       return Ok();

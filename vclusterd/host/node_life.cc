@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "migrate/diff_rounds.h"
 #include "vclusterd/runtime/node_config.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -121,6 +122,26 @@ Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1:
   return volumes_.Create(kind, id, disk_bytes);
 }
 
+Result<std::vector<UniqueFd>> NodeLife::MountVolumes(const NodeSpec& spec) const {
+  std::vector<UniqueFd> mounts;
+  if (spec.volumes.empty()) return mounts;
+  if (config_.shared_dir.empty()) {
+    return Error(
+        Code::kUnsupported,
+        "it mounts volumes, and this host has none: start its vclusterd with --shared-dir");
+  }
+  ASSIGN_OR_RETURN(const SharedDir shared, SharedDir::Open(config_.shared_dir), "volumes");
+  RETURN_IF_ERROR(shared.Check(spec.shared_id), "volumes");
+  for (const VolumeSpec& volume : spec.volumes) {
+    ASSIGN_OR_RETURN(
+        UniqueFd mount,
+        shared.Mount(volume.directory, spec.owner_uid, spec.id_first, volume.read_only),
+        "volume " + volume.name);
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
 Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local, bool watched) {
   ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), spec.id));
   const layerfs::RootSpec root_spec = RootSpecOf(local, spec.id_first, volume);
@@ -128,11 +149,13 @@ Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local,
   ASSIGN_OR_RETURN(const layerfs::Driver driver, layerfs::ParseDriver(local.driver()));
   ASSIGN_OR_RETURN(UniqueFd root,
                    layerfs::MountRoot(driver, root_spec, trees_, config_.layerfs_binary));
+  ASSIGN_OR_RETURN(std::vector<UniqueFd> volumes, MountVolumes(spec));
   if (watched) {
     recordings_.Begin(root_spec.tree_path, LeaseOf(spec.id), root.get(),
                       config_.host.NodeDir(spec.id) + "/root");
   }
-  ASSIGN_OR_RETURN(const NodeRecord record, runtime_.Start(spec, std::move(root)));
+  ASSIGN_OR_RETURN(const NodeRecord record,
+                   runtime_.Start(spec, std::move(root), std::move(volumes)));
   if (Status limited = StartIoLimit(spec, local, volume, record); !limited.ok()) {
     RETURN_IF_ERROR(runtime_.Stop(spec.id, record, std::chrono::milliseconds(0)));
     return limited.error();

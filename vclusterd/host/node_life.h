@@ -134,6 +134,7 @@ class NodeLife {
   Result<imaged::AcquiredRoot> Acquire(const std::string& id, uint32_t owner_uid,
                                        const host::v1::NodeOrder& order, host::v1::LocalNode* local,
                                        const CancelToken& cancel);
+  Result<std::vector<UniqueFd>> MountVolumes(const NodeSpec& spec) const;
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;
   Status StartIoLimit(const NodeSpec& spec, const host::v1::LocalNode& local,

@@ -19,6 +19,7 @@
 #include "vclusterd/jobs/run_id.h"
 #include "vclusterd/runtime/node_spec.h"
 #include "vclusterd/runtime/ssh_keys.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -31,6 +32,9 @@ using host::v1::Part;
 constexpr uint32_t kVersion = 2;  // 1: before Vclusters could have several hosts.
 constexpr char kSuffix[] = ".json";
 constexpr size_t kFileBytesMax = 64u << 20;
+constexpr std::string_view kHome = "home";  // The volume that is the owner's own directory.
+constexpr int kVolumesMax = 64;
+constexpr size_t kMountPathMax = 255;
 
 Error Wrong(const std::string& what) { return Error(Code::kInvalidArgument, "an order: " + what); }
 
@@ -81,6 +85,16 @@ Status CheckNode(const NodeOrder& node) {
   RETURN_IF_ERROR(net::Ipv4::Parse(node.address()));
   RETURN_IF_ERROR(CheckLimits(LimitsOf(node.limits())));
   if (!node.driver().empty()) RETURN_IF_ERROR(layerfs::ParseDriver(node.driver()));
+  if (node.volumes_size() > kVolumesMax) return Wrong(name + " has too many volumes");
+  for (const host::v1::VolumeMount& volume : node.volumes()) {
+    const bool home = volume.volume() == kHome && volume.directory().empty();
+    if (!home && !IsVolumeDirectory(volume.directory())) {
+      return Wrong(name + " has a volume that is nowhere");
+    }
+    if (!volume.path().starts_with('/') || volume.path().size() > kMountPathMax) {
+      return Wrong(name + " has a volume with a bad path");
+    }
+  }
   return Ok();
 }
 

@@ -32,6 +32,7 @@ Result<Clusters::Applied> Clusters::Apply(const Caller& caller, const Definition
 Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definition& definition,
                                            bool recreate, const ProgressFn& progress,
                                            const CancelToken& cancel) {
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   Applied applied;
   const uint32_t number = before.record.number();
   const auto cpu_use = CpuUseOf(master_.Find(number).states);

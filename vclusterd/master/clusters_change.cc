@@ -27,6 +27,7 @@ Result<ClusterView> Clusters::Create(const Caller& caller, const Definition& def
   const Target target = TargetOf(caller.uid, definition.name);
   return users_.Perform(
       caller, Operation::kVclusterCreate, target, "", [&]() -> Result<ClusterView> {
+        RETURN_IF_ERROR(master_.CheckVolumes(definition));
         ASSIGN_OR_RETURN(master::v1::Vcluster record,
                          NewVcluster(definition, caller.uid, master_.NowUnixMs()));
         for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
@@ -64,6 +65,7 @@ Result<std::vector<ClusterView>> Clusters::CloneFound(uint32_t owner_uid, const 
     // A port of the host leads to one of them only; the others get free ones.
     for (PortForward& port : role.ports) port.host_port = 0;
   }
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   std::vector<master::v1::Vcluster> records;
   for (uint32_t i = 1; i <= parameters.count; ++i) {
     definition.name = prefix + std::to_string(i);

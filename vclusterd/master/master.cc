@@ -24,6 +24,7 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
   {
     const std::lock_guard lock(master->mutex_);
     RETURN_IF_ERROR(master->TakeLead());
+    RETURN_IF_ERROR(master->ClaimShared());
     RETURN_IF_ERROR(master->Load());
   }
   if (!master->options_.pause) master->thread_ = std::thread([raw = master.get()] { raw->Work(); });
@@ -40,6 +41,7 @@ void Master::EndWaits() {
 Master::~Master() {
   EndWaits();
   if (thread_.joinable()) thread_.join();
+  volumes_.reset();  // What it says about directories comes here.
   std::vector<std::string> names;
   for (const auto& [name, host] : hosts_) names.push_back(name);
   for (const std::string& name : names) RemoveHost(name);

@@ -41,6 +41,7 @@
 #include "vclusterd/master/placer.h"
 #include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/vcluster.h"
+#include "vclusterd/master/volume_keeper.h"
 
 namespace strata::vcluster {
 
@@ -58,6 +59,8 @@ struct MasterOptions {
   // How often nodes are moved for a better balance; 0: only when somebody asks.
   std::chrono::milliseconds rebalance_every{0};
   PlacerOptions placer;
+  // With the volumes of Vclusters, as this host mounts it; absent: there are none.
+  std::optional<SharedDir> shared;
   // The name of an owner on hosts and in lineages.
   std::function<std::string(uint32_t uid)> user_name;
   std::function<int64_t()> now_unix_ms;
@@ -140,7 +143,8 @@ class Master {
   Result<std::string> JobOutput(uint32_t number, uint32_t task, uint32_t node);
   // nullptr: it is not there.
   std::shared_ptr<HostLink> LinkToNode(uint32_t number, uint32_t index);
-
+  // Whether its nodes can mount what it says. kUnsupported, kFailedPrecondition: name the remedy.
+  Status CheckVolumes(const Definition& definition) const;
   // The lead is kept (leadership.h). kFailedPrecondition: another has it.
   Status Beat();
   // Whether no other can have the lead (MasterOptions::lead_lasts).
@@ -284,6 +288,8 @@ class Master {
     std::string notice;
     IdleWatch idle;
     std::map<std::string, RoleScaler> scalers;  // By role.
+    std::set<std::string> discarding;           // Directories that volumes_ is told to discard.
+    bool volumes_gone = false;                  // Of one that is being deleted: all of them.
   };
   struct Host {
     std::string name;
@@ -384,6 +390,12 @@ class Master {
   void SetNoRoom(Entry& entry, const Error& error) const;
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
+  // master_volumes.cc
+  Status ClaimShared();
+  bool DiscardVolumes(uint32_t number, Entry& entry);
+  void DiscardLeft(uint32_t number, Entry& entry);
+  void Discarded(uint32_t number, const std::string& directory, const Status& done);
+  static bool HasOldNodes(const Entry& entry, const std::string& directory);
   void RemoveOrphans();
   void Hear(const std::string& host, const host::v1::PartStatus& status);
   static void Post(Host& host, host::v1::Part order);
@@ -393,11 +405,12 @@ class Master {
 
   const MasterOptions options_;
   records::RecordStore& store_;
-  uint64_t epoch_ = 0;               // Of this lead; set by Open.
-  std::string leader_record_;        // As it was written; set by Open.
-  std::mutex mutex_;                 // Guards what follows.
-  std::condition_variable work_;     // For the loop.
-  std::condition_variable changed_;  // For those who wait.
+  uint64_t epoch_ = 0;                     // Of this lead; set by Open.
+  std::string leader_record_;              // As it was written; set by Open.
+  std::unique_ptr<VolumeKeeper> volumes_;  // Set by Open.
+  std::mutex mutex_;                       // Guards what follows.
+  std::condition_variable work_;           // For the loop.
+  std::condition_variable changed_;        // For those who wait.
   uint32_t last_number_ = 0;
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
@@ -418,7 +431,7 @@ class Master {
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> uncertain_jobs_;
-  std::set<uint32_t> abandoned_;                       // To be deleted.
+  std::set<uint32_t> abandoned_;  // To be deleted.
   // Nodes whose move has failed, why, and before when it is not tried again.
   struct FailedMove {
     Clock::time_point again;

@@ -49,6 +49,7 @@ void Master::Round() {
     const auto found = entries_.find(number);
     if (found == entries_.end()) continue;
     DropLeft(found->second);
+    DiscardLeft(number, found->second);
     NoteFenced(found->second);
     if (look) FollowRules(found->second);
     if (look) MeasureLoad(found->second);
@@ -259,6 +260,7 @@ bool Master::Retire(uint32_t number, Entry& entry) {
       return false;
     }
   }
+  if (!DiscardVolumes(number, entry)) return false;
   if (Status gone = Commit({}, {{kVclustersTable, VclusterKey(number), std::nullopt}});
       !gone.ok()) {
     entry.problem = gone.error();
@@ -279,6 +281,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
   const NodeStates states = StatesOf(entry);
   OrderContext context;
   context.owner_name = options_.user_name(entry.vcluster->record.owner_uid());
+  context.shared_id = volumes_->id();
   for (const auto& [name, host] : hosts_) {
     context.host_addresses[name] = host->link->UnderlayAddress();
   }

@@ -78,6 +78,7 @@ void SetContent(const Vcluster& vcluster, const master::v1::Node& node, const Ro
     volume->set_volume(mount.volume);
     volume->set_path(mount.path);
     volume->set_read_only(mount.read_only);
+    volume->set_directory(DirectoryOf(vcluster.record, mount.volume));
   }
 }
 
@@ -210,6 +211,7 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const NodeState
   part.set_subnet(record.subnet());
   part.set_ssh_login_seed(record.ssh_login_seed());
   part.set_ssh_host_seed(record.ssh_host_seed());
+  if (MountsVolumes(vcluster.definition)) part.set_shared_id(context.shared_id);
   for (const master::v1::Node& node : record.nodes()) {
     if (!node.leaving()) AddPeer(vcluster, node, host, context, &part);
   }

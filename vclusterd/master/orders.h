@@ -16,6 +16,7 @@ using NodeStates = std::map<uint32_t, host::v1::NodeStatus>;
 
 struct OrderContext {
   std::string owner_name;
+  std::string shared_id;  // Of the shared directory.
   // Where the other hosts of the Vcluster are reached by this one, by host; empty when it has none.
   std::map<std::string, std::string> host_addresses;
 };

@@ -59,10 +59,10 @@ std::map<uint32_t, double> CpuUseOf(const NodeStates& states) {
 
 Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOptions& options,
                master::v1::Vcluster* record) {
-  RETURN_IF_ERROR(CheckSupported(wanted));
   RETURN_IF_ERROR(CheckClassQuota(record->quota(), wanted));
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));
   record->set_definition(FormatDefinitionJson(wanted));
+  NameVolumes(wanted, record);
   for (master::v1::Node& node : *record->mutable_nodes()) {
     const Role* role = wanted.FindRole(node.role());
     const Role* old_role = before.definition.FindRole(node.role());

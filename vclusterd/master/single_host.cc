@@ -45,6 +45,13 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
   ASSIGN_OR_RETURN(host->local_, LocalHost::Open(config, images));
   MasterOptions options = MakeMasterOptions(kSingleHostName, config.pool, users);
   options.placer = placer;
+  if (!config.shared_dir.empty()) {
+    if (auto shared = SharedDir::Open(config.shared_dir); shared.ok()) {
+      options.shared = std::move(*shared);
+    } else {
+      LOG_WARNING("Vclusters can have no volumes: " + shared.error().message());
+    }
+  }
   ASSIGN_OR_RETURN(host->master_, Master::Open(options, store));
   host->local_->Join(kSingleHostName, *host->master_);
   host->clusters_ = std::make_shared<Clusters>(*host->master_, users);

@@ -26,6 +26,7 @@ inline constexpr char kBeatKey[] = "beat";          // Moved on as long as he le
 inline constexpr char kCountersKey[] = "counters";  // Counters
 inline constexpr char kCreditMeterKey[] = "credit-meter";
 inline constexpr char kJobCounterKey[] = "jobs";  // Counters, of jobs.
+inline constexpr char kSharedKey[] = "shared";    // Shared
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {

@@ -10,6 +10,7 @@
 #include "net/plan.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
+#include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
 namespace {
@@ -127,16 +128,6 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
   return Ok();
 }
 
-Status CheckSupported(const Definition& definition) {
-  for (const Role& role : definition.roles) {
-    if (!role.volumes.empty()) {
-      return Error(Code::kUnsupported,
-                   "roles." + role.name + ".volumes: nodes cannot mount volumes yet");
-    }
-  }
-  return Ok();
-}
-
 Status CheckLive(const master::v1::Vcluster& record) {
   if (record.phase() == master::v1::LIVE) return Ok();
   return Error(
@@ -176,7 +167,6 @@ Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& de
 
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms) {
-  RETURN_IF_ERROR(CheckSupported(definition));
   master::v1::Vcluster record;
   record.set_name(definition.name);
   record.set_owner_uid(owner_uid);
@@ -185,6 +175,7 @@ Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t 
   for (const Role& role : definition.roles) {
     RETURN_IF_ERROR(AddNodes(&record, role.name, role.count));
   }
+  NameVolumes(definition, &record);
   RETURN_IF_ERROR(GiveIdentity(&record, now_unix_ms));
   if (definition.expires.has_value()) {
     record.set_expires_unix_s(definition.expires->time_since_epoch().count());

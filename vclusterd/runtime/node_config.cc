@@ -98,6 +98,9 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
   request.mount_point_files = NodeFileMountPoints();
   request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);
+  for (const VolumeSpec& volume : spec.volumes) {
+    request.volumes.emplace_back(volume.name, volume.path);
+  }
 
   request.argv = {kVinitInNode, "--grace", std::to_string(kStopGraceSeconds)};
   const std::vector<std::string> sshd = SshdArguments();

@@ -111,7 +111,8 @@ Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
   return NodeRuntime(std::move(host));
 }
 
-Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root) const {
+Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
+                                      std::vector<UniqueFd> volumes) const {
   const std::string dir = host_.NodeDir(spec.id);
   RETURN_IF_ERROR(WriteNodeFiles(spec, dir));
   ASSIGN_OR_RETURN(const std::string request,
@@ -123,6 +124,7 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root) const
   options.argv = {host_.node_binary, "start"};
   options.stdout_fd = options.stderr_fd = errors.get();
   options.extra_fds = {request_fd.get(), root.get()};
+  for (const UniqueFd& volume : volumes) options.extra_fds.push_back(volume.get());
   options.new_session = true;
   const auto start = [&]() -> Result<NodeRecord> {
     ASSIGN_OR_RETURN(Subprocess process, Subprocess::Start(options));
@@ -144,6 +146,7 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root) const
   };
   Result<NodeRecord> record = start();
   root.reset();
+  volumes.clear();
   if (!record.ok()) {
     if (Status cleared = Clear(spec.id); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }

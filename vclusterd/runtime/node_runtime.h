@@ -15,6 +15,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "common/subprocess.h"
@@ -33,8 +34,10 @@ class NodeRuntime {
 
   const HostLayout& host() const { return host_; }
 
-  // Starts the node on the detached mount `root`. After an error nothing of it is left.
-  Result<NodeRecord> Start(const NodeSpec& spec, UniqueFd root) const;
+  // Starts the node on the detached mount `root`, with one for each of its volumes. After an error
+  // nothing of it is left.
+  Result<NodeRecord> Start(const NodeSpec& spec, UniqueFd root,
+                           std::vector<UniqueFd> volumes = {}) const;
 
   // The record of a node that runs; nullopt when it does not. Waits for a start that another
   // vclusterd began.

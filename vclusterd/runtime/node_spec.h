@@ -27,6 +27,14 @@ struct SshKeys {
   std::string host_seed;
 };
 
+// A directory that is mounted in the node.
+struct VolumeSpec {
+  std::string name;       // As the user calls it.
+  std::string directory;  // Below the host's shared directory.
+  std::string path;       // In the node.
+  bool read_only = false;
+};
+
 struct NodeSpec {
   std::string id;  // "<cluster>-<node>", unique on this host.
   NodeAddress self;
@@ -43,6 +51,9 @@ struct NodeSpec {
   SshKeys ssh;
   std::vector<std::string> command;  // The image's; may be empty.
   std::vector<std::string> env;
+  uint32_t owner_uid = 0;
+  std::string shared_id;            // Of the directory that holds the volumes.
+  std::vector<VolumeSpec> volumes;  // In the order in which they are mounted.
 };
 
 struct HostLayout {

@@ -94,6 +94,7 @@ Result<std::string> Encode(const StartNodeRequest& request) {
   writer.Put(request.mount_point_files);
   writer.Put(std::to_string(request.id_first));
   writer.Put(request.entries_if_directory);
+  writer.Put(request.volumes);
   writer.Put(request.argv);
   return writer.Finish();
 }
@@ -111,6 +112,7 @@ Result<StartNodeRequest> DecodeStart(std::string_view bytes) {
   reader.Get(&request.mount_point_files);
   request.id_first = reader.Number();
   reader.Get(&request.entries_if_directory);
+  reader.Get(&request.volumes);
   reader.Get(&request.argv);
   RETURN_IF_ERROR(reader.Finish());
   return request;

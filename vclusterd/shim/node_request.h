@@ -15,7 +15,8 @@
 
 namespace strata::vcluster {
 
-// Starts a container as a daemon of its own. The detached mount of its root is descriptor 4.
+// Starts a container as a daemon of its own. The detached mount of its root is descriptor 4, those
+// of its volumes follow.
 struct StartNodeRequest {
   std::string name;         // Of the container, as liblxc knows it.
   std::string lxc_path;     // liblxc's directory for it; its command socket is named after both.
@@ -33,6 +34,8 @@ struct StartNodeRequest {
   uid_t id_first = 0;
   // Mount entries for which a directory inside the root (first) has to exist.
   std::vector<std::pair<std::string, std::string>> entries_if_directory;
+  // Name and path of each volume. A path leads through the root, and is made where it is not there.
+  std::vector<std::pair<std::string, std::string>> volumes;
   std::vector<std::string> argv;  // Process 1.
 };
 
@@ -61,6 +64,7 @@ Result<UniqueFd> RequestFile(std::string_view bytes);
 inline constexpr size_t kRequestBytesMax = 4u << 20;
 inline constexpr int kRequestFd = 3;
 inline constexpr int kRootFd = 4;
+inline constexpr int kFirstVolumeFd = 5;
 // The exit code of `strata-node exec` when the command could not be run in the container at all.
 inline constexpr int kExecFailed = 125;
 

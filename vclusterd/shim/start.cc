@@ -2,7 +2,9 @@
 #include <linux/openat2.h>
 #include <lxc/lxccontainer.h>
 #include <sys/file.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <memory>
 
 #include "common/file_io.h"
+#include "common/idmapped_mount.h"
 #include "common/mount.h"
 #include "vclusterd/shim/node_record.h"
 #include "vclusterd/shim/private_mounts.h"
@@ -39,6 +42,56 @@ bool IsDirectoryInRoot(int root, const std::string& path) {
 Status MakeMountPoint(int root, const std::string& path, uid_t owner) {
   const UniqueFd made = OpenInRoot(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
   if (made.valid() && ::fchown(made.get(), owner, owner) != 0) return Errno("chown " + path);
+  return Ok();
+}
+
+// A directory of the node's root. In a volume the host's root has no id as which it could own one.
+bool MakeDirectoryAt(int parent, const char* name, uid_t owner) {
+  constexpr mode_t kMode = 0755;
+  if (::mkdirat(parent, name, kMode) == 0) {
+    return ::fchownat(parent, name, owner, owner, AT_SYMLINK_NOFOLLOW) == 0;
+  }
+  if (errno != EOVERFLOW) return false;
+  ::setfsgid(owner);
+  ::setfsuid(owner);
+  const bool made = ::mkdirat(parent, name, kMode) == 0;
+  const int error = errno;
+  ::setfsuid(0);
+  ::setfsgid(0);
+  errno = error;
+  return made;
+}
+
+// The directory at `path`, made where it is not there. Links lead no further than the root.
+Result<UniqueFd> MakeDirectoryInRoot(int root, const std::string& path, uid_t owner) {
+  UniqueFd directory;
+  for (size_t slash = 0; slash != std::string::npos;) {
+    const size_t name = slash + 1;
+    slash = path.find('/', name);
+    const std::string prefix = path.substr(0, slash);
+    directory = OpenInRoot(root, prefix, O_PATH | O_DIRECTORY);
+    if (!directory.valid() && errno == ENOENT) {
+      const UniqueFd parent = OpenInRoot(root, path.substr(0, name), O_PATH | O_DIRECTORY);
+      if (!parent.valid()) return Errno(prefix);
+      if (!MakeDirectoryAt(parent.get(), prefix.c_str() + name, owner)) {
+        // A link that leads nowhere, too.
+        return Errno("mkdir " + prefix);
+      }
+      directory = OpenInRoot(root, prefix, O_PATH | O_DIRECTORY);
+    }
+    if (!directory.valid()) return Errno(prefix);
+  }
+  return directory;
+}
+
+// REQUIRES: the root is attached.
+Status AttachVolumes(const StartNodeRequest& request, int root, std::vector<UniqueFd> volumes) {
+  for (size_t i = 0; i < volumes.size(); ++i) {
+    const auto& [name, path] = request.volumes[i];
+    const std::string what = "volume " + name + " cannot be mounted in the node";
+    ASSIGN_OR_RETURN(const UniqueFd at, MakeDirectoryInRoot(root, path, request.id_first), what);
+    RETURN_IF_ERROR(AttachMountAt(volumes[i].get(), at.get(), path), what);
+  }
   return Ok();
 }
 
@@ -73,7 +126,7 @@ Status WriteRecord(lxc_container* container, const std::string& path) {
 
 }  // namespace
 
-Status StartNode(const StartNodeRequest& request, UniqueFd root) {
+Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<UniqueFd> volumes) {
   ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
   RETURN_IF_ERROR(EnterPrivateMounts(request.needed_paths));
@@ -91,6 +144,7 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root) {
   for (const std::string& path : request.mount_point_files) {
     RETURN_IF_ERROR(MakeMountPoint(root.get(), path, request.id_first));
   }
+  RETURN_IF_ERROR(AttachVolumes(request, root.get(), std::move(volumes)));
   for (const auto& [directory, entry] : request.entries_if_directory) {
     if (!IsDirectoryInRoot(root.get(), directory)) continue;
     RETURN_IF_ERROR(SetItem(container.get(), "lxc.mount.entry", entry));

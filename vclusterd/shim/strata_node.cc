@@ -1,7 +1,7 @@
 // strata-node: what vclusterd cannot do itself, because liblxc forks and changes namespaces, and a
 // process with threads must not. A small program also leaves a small monitor process per node.
 //
-//   strata-node start   fd 3: StartNodeRequest, fd 4: detached mount of the root
+//   strata-node start   fd 3: StartNodeRequest, fd 4: detached mount of the root, 5 …: of volumes
 //   strata-node exec    fd 3: ExecNodeRequest; 0, 1, 2: the command's
 //
 // Errors are one line on standard error. start exits 0 or 1; exec exits as its command does, 128 +
@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/file_io.h"
 #include "vclusterd/shim/node_request.h"
@@ -25,7 +26,11 @@ Result<int> RunShim(std::string_view command) {
   if (command == "start") {
     UniqueFd root(kRootFd);
     ASSIGN_OR_RETURN(const StartNodeRequest request, DecodeStart(bytes));
-    RETURN_IF_ERROR(StartNode(request, std::move(root)));
+    std::vector<UniqueFd> volumes;
+    for (size_t i = 0; i < request.volumes.size(); ++i) {
+      volumes.emplace_back(kFirstVolumeFd + static_cast<int>(i));
+    }
+    RETURN_IF_ERROR(StartNode(request, std::move(root), std::move(volumes)));
     return 0;
   }
   ASSIGN_OR_RETURN(ExecNodeRequest request, DecodeExec(bytes));

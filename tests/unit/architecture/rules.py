@@ -23,7 +23,9 @@ ALLOWED_INCLUDES = {
     # A host's part knows no master.
     "vclusterd/host": {"common", "imaged/client", "net", "layerfs", "migrate", "vclusterd/api",
                        "vclusterd/definition", "vclusterd/jobs/run_id.h", "vclusterd/runtime",
-                       "vclusterd/shim"},
+                       "vclusterd/shim", "vclusterd/volumes"},
+    # The shared directory: masters and hosts rest on it.
+    "vclusterd/volumes": {"common"},
     # Renting knows no master: it says what it needs of one.
     "vclusterd/providers": {"common", "vclusterd/api", "vclusterd/scheduler"},
     # Who may do what rests on records alone; the REST server and the master rest on it.

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/mount.h"
+#include "common/remove_tree.h"
 #include "common/xattr.h"
 
 namespace strata {
@@ -68,6 +70,41 @@ TEST_F(FileIoTest, RemoveTreeFollowsNoSymbolicLink) {
   EXPECT_FALSE(PathExists(Path("gone")));
   EXPECT_TRUE(PathExists(Path("keep/file")));
   EXPECT_TRUE(RemoveTree(Path("gone")).ok()) << "what is not there is fine";
+}
+
+// A node's user may nest directories as deep as he likes; names of any path are not that long.
+void NestDirectories(const std::string& top, int depth, int files_every) {
+  ASSERT_TRUE(MakeDirectories(top).ok());
+  UniqueFd at = Open(top, O_PATH | O_DIRECTORY).value();
+  for (int i = 0; i < depth; ++i) {
+    if (i % files_every == 0) {
+      ASSERT_TRUE(OpenAt(at.get(), "file", O_WRONLY | O_CREAT, 0600).ok());
+      ASSERT_EQ(::mkdirat(at.get(), "beside", 0), 0);
+    }
+    ASSERT_EQ(::mkdirat(at.get(), "d", 0700), 0);
+    at = OpenAt(at.get(), "d", O_PATH | O_DIRECTORY).value();
+  }
+}
+
+TEST_F(FileIoTest, RemoveTreeNeedsNeitherDescriptorsNorStackForATreeThatIsDeep) {
+  NestDirectories(Path("deep"), 3000, 50);
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few = {128, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Status removed = RemoveTree(Path("deep"));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(removed.ok()) << removed.error().message();
+  EXPECT_FALSE(PathExists(Path("deep")));
+}
+
+TEST_F(FileIoTest, ARemovalThatIsCancelledCanBeRepeated) {
+  NestDirectories(Path("deep"), 200, 1);
+  CancelToken cancel;
+  cancel.Cancel();
+  EXPECT_EQ(RemoveTree(Path("deep"), cancel).error().code(), Code::kCancelled);
+  EXPECT_TRUE(PathExists(Path("deep/d/d/d")));
+  EXPECT_TRUE(RemoveTree(Path("deep")).ok());
 }
 
 TEST_F(FileIoTest, RemoveTreeStopsAtAMount) {

@@ -79,6 +79,8 @@ class ClustersTest : public ::testing::Test {
     config_.id_first = 3'000'000;
     config_.volumes = layerfs::VolumeKind::kLoop;
     config_.layerfs_binary = std::string(STRATA_BIN_DIR) + "/layerfs";
+    config_.shared_dir = config_.state_dir + "/vclusterd/shared";
+    ASSERT_TRUE(MakeDirectories(config_.shared_dir).ok());
     Open();
   }
 
@@ -118,7 +120,8 @@ class ClustersTest : public ::testing::Test {
   void ExpectNothingLeft() {
     EXPECT_EQ(images_->leases(), std::set<std::string>());
     for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/parts",
-                             "/state/vclusterd/tasks", "/run/nodes", "/run/volumes/loop"}) {
+                             "/state/vclusterd/tasks", "/state/vclusterd/shared/vclusters",
+                             "/run/nodes", "/run/volumes/loop"}) {
       if (!PathExists(dir_->path() + part)) continue;
       EXPECT_EQ(Entries(dir_->path() + part), std::vector<std::string>()) << part;
     }

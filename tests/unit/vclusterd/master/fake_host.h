@@ -155,6 +155,11 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     cpus_ = cpus;
   }
+  // As if its nodes of this Vcluster had been started anew with their last order.
+  void Restarted(uint32_t number) {
+    const std::lock_guard lock(mutex_);
+    mounted_.erase(number);
+  }
   // What nodes that measure say from now on.
   void SetMeasured(const host::v1::Measured& measured) {
     const std::lock_guard lock(mutex_);
@@ -296,6 +301,11 @@ class FakeHost final : public HostLink {
       } else {
         node->set_state(host::v1::READY);
         if (ledger != nullptr) ledger->Runs(name, {part.number(), order.index()});
+        auto [mounted, started] = mounted_[part.number()].try_emplace(order.index());
+        for (const host::v1::VolumeMount& volume : order.volumes()) {
+          if (started) mounted->second.push_back(volume.directory());
+        }
+        for (const std::string& directory : mounted->second) node->add_volumes(directory);
         if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
         if (const auto used = memory_.find(order.role()); used != memory_.end()) {
           node->mutable_usage()->set_memory_bytes(used->second);
@@ -314,6 +324,7 @@ class FakeHost final : public HostLink {
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
   std::optional<double> cpus_;
+  std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
   std::optional<host::v1::Measured> measured_;
   std::set<std::string> images_;
   std::set<std::string> prestaged_;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/file_io.h"
+#include "common/subprocess.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
@@ -39,11 +41,12 @@ class MasterTest : public ::testing::Test {
   void Open() {
     clusters_.reset();
     master_.reset();
-    auto opened = Master::Open(Options(), *store_);
+    auto opened = Master::Open(OptionsHere(), *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
     clusters_ = std::make_unique<Clusters>(*master_, **users_);
   }
+  virtual MasterOptions OptionsHere() { return Options(); }
   void AddHost(const std::string& name) {
     if (hosts_[name] == nullptr) hosts_[name] = std::make_shared<FakeHost>();
     master_->AddHost(name, hosts_[name], hosts_[name]->Statuses());
@@ -218,6 +221,93 @@ TEST_F(MasterTest, WhatIsNotDoneYetIsRefusedAndNotLeftOut) {
   definition.roles[0].volumes = {{"home", "/home/me"}};
   EXPECT_EQ(clusters_->Apply(kAlice, definition, false, false, Ignore, {}).error().code(),
             Code::kUnsupported);
+}
+
+// A master with a directory for volumes.
+class MasterVolumesTest : public MasterTest {
+ protected:
+  void SetUp() override {
+    dir_ = std::make_unique<TemporaryDirectory>(
+        TemporaryDirectory::Create("/tmp", "strata-volumes.").value());
+    MasterTest::SetUp();
+  }
+  void TearDown() override {
+    clusters_.reset();
+    master_.reset();
+  }
+  MasterOptions OptionsHere() override {
+    MasterOptions options = Options();
+    options.shared = SharedDir::Open(dir_->path()).value();
+    return options;
+  }
+  static Definition WithData(const std::string& name) {
+    Definition definition = Spread(name, 2);
+    definition.volumes = {{"data"}};
+    definition.roles[0].volumes = {{"data", "/srv/data"}, {"home", "/home/me"}};
+    return definition;
+  }
+  // As a host does when a node starts.
+  std::string MakeVolume(uint32_t number) {
+    const host::v1::Part order = hosts_["h2"]->Order(number);
+    const std::string path = dir_->path() + "/" + order.nodes(0).volumes(0).directory();
+    EXPECT_TRUE(MakeDirectories(path + "/files").ok());
+    return path;
+  }
+  void Apply(const Definition& definition) {
+    const auto applied = clusters_->Apply(kAlice, definition, false, false, Ignore, {});
+    ASSERT_TRUE(applied.ok()) << applied.error().message();
+  }
+  std::unique_ptr<TemporaryDirectory> dir_;
+};
+
+TEST_F(MasterVolumesTest, AllHostsAreToldOfOneDirectoryAndItGoesWithTheVcluster) {
+  ASSERT_TRUE(Create(WithData("v")).ok());
+  const host::v1::Part order = hosts_["h1"]->Order(1);
+  EXPECT_FALSE(order.shared_id().empty());
+  EXPECT_EQ(order.nodes(0).volumes(0).directory(), "vclusters/1-1800000000000/data.1");
+  EXPECT_EQ(order.nodes(0).volumes(1).directory(), "");
+  EXPECT_EQ(hosts_["h2"]->Order(1).nodes(0).volumes(0).directory(),
+            order.nodes(0).volumes(0).directory());
+  const std::string path = MakeVolume(1);
+  ASSERT_TRUE(clusters_->Delete(kAlice, "v").ok());
+  EXPECT_FALSE(PathExists(path));
+  EXPECT_TRUE(Await([&] { return RunChecked({"ls", dir_->path() + "/trash"}).value().empty(); }));
+}
+
+TEST_F(MasterVolumesTest, AVolumeThatIsLeftOutWaitsForAllNodesThatHaveItMounted) {
+  Definition definition = WithData("v");
+  ASSERT_TRUE(Create(definition).ok());
+  const std::string path = MakeVolume(1);
+  definition.volumes.clear();
+  definition.roles[0].volumes.clear();
+  Apply(definition);
+  hosts_["h1"]->Restarted(1);
+  Open();  // The next master knows it, too.
+  for (const auto& [name, host] : hosts_) AddHost(name);
+  ASSERT_TRUE(Await([&] { return IsAsWanted(1); }));
+  master_->Report("h1", hosts_["h1"]->Look(1).value());
+  EXPECT_TRUE(PathExists(path));
+  // Named again it is another one.
+  Apply(WithData("v"));
+  EXPECT_EQ(hosts_["h1"]->Order(1).nodes(0).volumes(0).directory(),
+            "vclusters/1-1800000000000/data.2");
+  EXPECT_TRUE(PathExists(path));
+  hosts_["h2"]->Restarted(1);
+  master_->Report("h2", hosts_["h2"]->Look(1).value());
+  EXPECT_TRUE(Await([&] { return !PathExists(path); }));
+  EXPECT_TRUE(Await([&] { return master_->Find(1).vcluster->record.volumes_size() == 1; }));
+}
+
+TEST_F(MasterVolumesTest, ADirectoryThatIsNotTheOneOfTheRecordsIsNotTakenForIt) {
+  ASSERT_TRUE(Create(WithData("v")).ok());
+  ASSERT_TRUE(RemoveTree(dir_->path() + "/strata-shared").ok());  // As if it were not mounted.
+  Open();
+  for (const auto& [name, host] : hosts_) AddHost(name);
+  const Status refused = Create(WithData("w")).error();
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_NE(refused.error().message().find("mounted?"), std::string::npos)
+      << refused.error().message();
+  ASSERT_TRUE(Create(Spread("plain", 1)).ok()) << "others are none the worse for it";
 }
 
 TEST_F(MasterTest, AFullClusterSaysWhatIsShortAndNothingIsLeft) {
