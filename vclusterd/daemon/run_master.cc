@@ -5,6 +5,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/metrics.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/single_host.h"
@@ -162,6 +163,18 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeClassService(classes, caller));
         return services;
       }));
+  std::unique_ptr<http::MetricsPage> metrics;
+  if (!settings.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics, [&] {
+                       const auto leading = lead.clusters();
+                       http::MetricFamilies families;
+                       if (leading != nullptr) families = MetricsOf(leading->master());
+                       families.push_back(http::Gauge("strata_master_leads",
+                                                      "1 on the master that leads, 0 on others",
+                                                      leading != nullptr ? 1 : 0));
+                       return families;
+                     }));
+  }
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);
   rpc::WaitForStopSignal();
   users->Shutdown(kShutdownGrace);

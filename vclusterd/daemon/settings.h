@@ -24,6 +24,7 @@ struct Settings {
   uint64_t volume_size = 0;
   uint32_t record_starts_s = 20;
   bool pam = false;
+  std::string metrics;  // "127.0.0.1:9641"; empty: nobody is told.
   bool down = false;
   // Of a cluster of hosts.
   std::string listen;   // "10.0.0.1:7445"

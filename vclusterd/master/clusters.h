@@ -143,6 +143,8 @@ class Clusters {
   // The definition as it is now.
   Result<Definition> Export(const Caller& caller, const std::string& name);
 
+  Master& master() { return master_; }
+
   // Deletes every Vcluster. `force`: even where imaged does not answer.
   Status DeleteAll(bool force);
 

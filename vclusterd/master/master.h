@@ -151,6 +151,7 @@ class Master {
     bool present = false;
     bool draining = false;
     host::v1::Capacity capacity;
+    std::optional<host::v1::HostLoad> load;
     uint32_t nodes = 0;
   };
   std::vector<HostView> Hosts();

@@ -31,6 +31,7 @@ class SingleHost {
   const std::shared_ptr<Clusters>& clusters() { return clusters_; }
   Master& master() { return *master_; }
   HostNodes& nodes() { return local_->nodes(); }
+  Master& master() { return *master_; }
 
  private:
   SingleHost() = default;

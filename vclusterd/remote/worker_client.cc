@@ -40,12 +40,13 @@ Result<std::vector<MasterAddress>> ParseMasters(const std::string& text) {
 }
 
 WorkerClient::WorkerClient(Options options, Membership& membership, Obedience& obedience,
-                           Statuses statuses, Addresses addresses)
+                           Statuses statuses, Addresses addresses, Load load)
     : options_(std::move(options)),
       membership_(membership),
       obedience_(obedience),
       statuses_(std::move(statuses)),
       addresses_(std::move(addresses)),
+      load_(std::move(load)),
       session_(NewSession()),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -136,6 +137,7 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
       for (auto& [number, status] : changed_) *request.add_parts() = std::move(status);
       changed_.clear();
     }
+    if (auto load = load_()) *request.mutable_load() = std::move(*load);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.answer_max);
     host::v1::ReportResponse response;

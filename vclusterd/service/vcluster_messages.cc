@@ -3,6 +3,16 @@
 namespace strata::vcluster {
 namespace {
 
+void ToProto(const host::v1::Usage& usage, v1::Usage* out) {
+  out->set_cpus(usage.cpus());
+  out->set_memory_bytes(usage.memory_bytes());
+  out->set_read_bytes_per_s(usage.read_bytes_per_s());
+  out->set_written_bytes_per_s(usage.written_bytes_per_s());
+  out->set_seconds(usage.seconds());
+  out->set_received_bytes_per_s(usage.received_bytes_per_s());
+  out->set_sent_bytes_per_s(usage.sent_bytes_per_s());
+}
+
 v1::NodeState ToProto(NodeCondition condition) {
   switch (condition) {
     case NodeCondition::kCreating:
@@ -47,14 +57,7 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
   info->set_host(view.host);
   info->set_ready(view.ready);
   info->set_restarts(view.restarts);
-  if (view.usage.has_value()) {
-    v1::Usage* usage = info->mutable_usage();
-    usage->set_cpus(view.usage->cpus());
-    usage->set_memory_bytes(view.usage->memory_bytes());
-    usage->set_read_bytes_per_s(view.usage->read_bytes_per_s());
-    usage->set_written_bytes_per_s(view.usage->written_bytes_per_s());
-    usage->set_seconds(view.usage->seconds());
-  }
+  if (view.usage.has_value()) ToProto(*view.usage, info->mutable_usage());
   for (const host::v1::Forward& port : view.ports) {
     v1::Port* out = info->add_ports();
     out->set_node_port(port.node_port());
@@ -80,6 +83,14 @@ v1::ChangeEffect ToProto(ChangeEffect effect) {
 
 }  // namespace
 
+void ToProto(const host::v1::UsageHistory& history, v1::UsageHistory* message) {
+  for (const host::v1::UsagePoint& point : history.points()) {
+    v1::UsagePoint* out = message->add_points();
+    out->set_unix_s(point.unix_s());
+    ToProto(point.usage(), out->mutable_usage());
+  }
+}
+
 void ToProto(const ClusterView& view, v1::VclusterInfo* info) {
   info->set_name(view.name);
   info->set_owner(view.owner);
@@ -104,6 +115,9 @@ void ToProto(const std::vector<Master::HostView>& hosts, v1::Hosts* message) {
     info->set_disk_bytes(host.capacity.disk_bytes());
     *info->mutable_labels() = host.capacity.labels();
     info->set_nodes(host.nodes);
+    if (!host.load.has_value()) continue;
+    info->set_disk_free_bytes(host.load->disk_free_bytes());
+    ToProto(host.load->usage(), info->mutable_usage());
   }
 }
 
