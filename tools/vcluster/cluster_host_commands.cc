@@ -26,8 +26,8 @@ std::string StateOf(const api::HostInfo& host) {
 
 Status PrintHosts(Tool& tool, const api::Hosts& hosts) {
   if (tool.json()) return PrintJson(hosts, tool.console().out);
-  Table table({"HOST", "STATE", ">NODES", ">CPUS", ">USED", ">MEMORY", ">USED", ">DISK FREE",
-               "LABELS"});
+  Table table(
+      {"HOST", "STATE", ">NODES", ">CPUS", ">USED", ">MEMORY", ">USED", ">DISK FREE", "LABELS"});
   for (const api::HostInfo& host : hosts.hosts()) {
     std::string labels;
     for (const std::string& label : host.labels()) labels += (labels.empty() ? "" : ",") + label;

@@ -149,9 +149,10 @@ void PrintHistoryTable(const api::UsageHistory& history, std::ostream& out) {
   Table table({"TIME", ">CPUS", ">MEMORY", ">READ/S", ">WRITTEN/S", ">RECEIVED/S", ">SENT/S"});
   for (const api::UsagePoint& point : history.points()) {
     const api::Usage& usage = point.usage();
-    table.Add({LocalTime(point.unix_s() * 1000), Cpus(usage.cpus()), HumanBytes(usage.memory_bytes()),
-               HumanBytes(usage.read_bytes_per_s()), HumanBytes(usage.written_bytes_per_s()),
-               HumanBytes(usage.received_bytes_per_s()), HumanBytes(usage.sent_bytes_per_s())});
+    table.Add({LocalTime(point.unix_s() * 1000), Cpus(usage.cpus()),
+               HumanBytes(usage.memory_bytes()), HumanBytes(usage.read_bytes_per_s()),
+               HumanBytes(usage.written_bytes_per_s()), HumanBytes(usage.received_bytes_per_s()),
+               HumanBytes(usage.sent_bytes_per_s())});
   }
   table.Print(out);
 }

@@ -133,12 +133,10 @@ void AddStateCommands(Tool& tool) {
                       "  vcluster top\n  vcluster top hpc\n  watch vcluster top\n"
                       "  vcluster top hpc/0 --history",
                       [&tool, name, history] {
-                        return *history ? History(tool, *name)
-                                        : List(tool, *name, Shown::kUsage);
+                        return *history ? History(tool, *name) : List(tool, *name, Shown::kUsage);
                       });
   top->add_option("NAME", *name, "Only this Vcluster");
-  top->add_flag("--history", *history,
-                "Of a node: means of each minute of the last six hours");
+  top->add_flag("--history", *history, "Of a node: means of each minute of the last six hours");
 
   auto target = std::make_shared<std::string>();
   CLI::App* start = tool.AddCommand("start", "Start a Vcluster, or one node of it",

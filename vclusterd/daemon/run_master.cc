@@ -174,6 +174,7 @@ Status RunMaster(const Settings& settings) {
                                                       leading != nullptr ? 1 : 0));
                        return families;
                      }));
+    LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
   }
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);
   rpc::WaitForStopSignal();

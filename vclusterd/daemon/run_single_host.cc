@@ -69,6 +69,7 @@ Status RunSingleHost(const Settings& settings) {
                        }
                        return families;
                      }));
+    LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
   }
   LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +
            std::string(layerfs::DriverName(config.driver)) + ", volumes " +

@@ -120,8 +120,9 @@ Status RunWorker(const Settings& settings) {
     teller.Set(&client);
     std::unique_ptr<http::MetricsPage> metrics;
     if (!settings.metrics.empty()) {
-      ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics,
-                                                         [&] { return MetricsOf(*nodes); }));
+      ASSIGN_OR_RETURN(
+          metrics, http::MetricsPage::Start(settings.metrics, [&] { return MetricsOf(*nodes); }));
+      LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
     }
     LOG_INFO("host " + membership->name() + " listens for masters at " + settings.listen);
     rpc::WaitForStopSignal();

@@ -27,8 +27,8 @@ void UsageHistory::Add(const host::v1::Usage& usage, int64_t now_unix_s) {
   ++point.measured;
   const auto values = ValuesOf(usage);
   for (size_t i = 0; i < kValues; ++i) {
-    point.means[i] += (static_cast<float>(values[i]) - point.means[i]) /
-                      static_cast<float>(point.measured);
+    point.means[i] +=
+        (static_cast<float>(values[i]) - point.means[i]) / static_cast<float>(point.measured);
   }
 }
 

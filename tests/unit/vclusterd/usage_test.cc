@@ -26,14 +26,12 @@ TEST(NetworkUsageTest, WhatIsNoTableIsNothing) {
   }
 }
 
-TEST(NetworkUsageTest, ThisProcessIsInANetwork) {
-  EXPECT_TRUE(NetworkUsageOf(::getpid()).ok());
-}
+TEST(NetworkUsageTest, ThisProcessIsInANetwork) { EXPECT_TRUE(NetworkUsageOf(::getpid()).ok()); }
 
 TEST(HostLoadTest, BusyTimeIsAllButIdleWaitingAndStolenTime) {
   const double hz = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  EXPECT_DOUBLE_EQ(
-      BusySecondsOf("cpu  100 20 30 4000 500 6 7 8 9 10\ncpu0 1 1 1 1\n").value() * hz, 163);
+  EXPECT_DOUBLE_EQ(BusySecondsOf("cpu  100 20 30 4000 500 6 7 8 9 10\ncpu0 1 1 1 1\n").value() * hz,
+                   163);
   EXPECT_FALSE(BusySecondsOf("cpu0 1 2 3 4\n").ok());
   EXPECT_FALSE(BusySecondsOf("").ok());
 }
