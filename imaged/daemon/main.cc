@@ -17,7 +17,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "imaged/daemon/housekeeping.h"
-#include "imaged/daemon/metrics_server.h"
+#include "imaged/daemon/metrics.h"
 #include "imaged/daemon/offline_commands.h"
 #include "imaged/daemon/shared_catalog.h"
 #include "imaged/fetch/fetchers.h"
@@ -163,9 +163,9 @@ Status Serve(Settings settings) {
                                    repository.get(), tokens.get()));
     LOG_INFO("the registry answers at port " + std::to_string(registry->port()));
   }
-  std::unique_ptr<MetricsServer> metrics;
+  std::unique_ptr<http::MetricsPage> metrics;
   if (!settings.metrics.empty()) {
-    ASSIGN_OR_RETURN(metrics, MetricsServer::Start(settings.metrics, repository.get()));
+    ASSIGN_OR_RETURN(metrics, StartMetricsPage(settings.metrics, repository.get()));
     LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
   }
   const std::string socket = ImagedSocket(settings.run_dir);

@@ -130,7 +130,8 @@ void PrintUsageTable(const api::Clusters& clusters, std::ostream& out) {
   std::stable_sort(nodes.begin(), nodes.end(), [](const auto* a, const auto* b) {
     return a->usage().cpus() > b->usage().cpus();
   });
-  Table table({"NODE", "HOST", ">CPUS", ">OF", ">MEMORY", ">OF", ">READ/S", ">WRITTEN/S", ">DISK"});
+  Table table({"NODE", "HOST", ">CPUS", ">OF", ">MEMORY", ">OF", ">READ/S", ">WRITTEN/S",
+               ">RECEIVED/S", ">SENT/S", ">DISK"});
   for (const api::NodeInfo* node : nodes) {
     const api::Usage& usage = node->usage();
     const api::Limits& limits = node->limits();
@@ -138,7 +139,20 @@ void PrintUsageTable(const api::Clusters& clusters, std::ostream& out) {
                limits.cpus() > 0 ? Cpus(limits.cpus()) : "-", HumanBytes(usage.memory_bytes()),
                limits.memory_bytes() > 0 ? HumanBytes(limits.memory_bytes()) : "-",
                HumanBytes(usage.read_bytes_per_s()), HumanBytes(usage.written_bytes_per_s()),
+               HumanBytes(usage.received_bytes_per_s()), HumanBytes(usage.sent_bytes_per_s()),
                DiskText(*node)});
+  }
+  table.Print(out);
+}
+
+void PrintHistoryTable(const api::UsageHistory& history, std::ostream& out) {
+  Table table({"TIME", ">CPUS", ">MEMORY", ">READ/S", ">WRITTEN/S", ">RECEIVED/S", ">SENT/S"});
+  for (const api::UsagePoint& point : history.points()) {
+    const api::Usage& usage = point.usage();
+    table.Add({LocalTime(point.unix_s() * 1000), Cpus(usage.cpus()),
+               HumanBytes(usage.memory_bytes()), HumanBytes(usage.read_bytes_per_s()),
+               HumanBytes(usage.written_bytes_per_s()), HumanBytes(usage.received_bytes_per_s()),
+               HumanBytes(usage.sent_bytes_per_s())});
   }
   table.Print(out);
 }

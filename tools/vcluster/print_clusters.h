@@ -16,6 +16,8 @@ void PrintNodeTable(const vcluster::v1::Clusters& clusters, std::ostream& out);
 // As JSON with --json, else by nodes.
 // What running nodes use, the busiest first.
 void PrintUsageTable(const vcluster::v1::Clusters& clusters, std::ostream& out);
+// What one node used, a line for each minute.
+void PrintHistoryTable(const vcluster::v1::UsageHistory& history, std::ostream& out);
 Status PrintClusters(Tool& tool, const vcluster::v1::Clusters& clusters);
 
 }  // namespace strata::tools

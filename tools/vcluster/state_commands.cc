@@ -37,6 +37,23 @@ Result<int> List(Tool& tool, const std::string& name, Shown shown) {
   return kExitOk;
 }
 
+Result<int> History(Tool& tool, const std::string& node) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::HistoryRequest request;
+  request.set_node(node);
+  api::UsageHistory history;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->History(call.context(), request, &history);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  if (tool.json()) {
+    RETURN_IF_ERROR(PrintJson(history, tool.console().out));
+  } else {
+    PrintHistoryTable(history, tool.console().out);
+  }
+  return kExitOk;
+}
+
 Result<int> Start(Tool& tool, const std::string& target) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -110,11 +127,16 @@ void AddStateCommands(Tool& tool) {
   list->add_option("NAME", *name, "Only this one");
   list->add_flag("-l,--long", *by_node, "A line for each node: state, address, limits, disk");
 
+  auto history = std::make_shared<bool>(false);
   CLI::App* top =
       tool.AddCommand("top", "What running nodes use, the busiest first (measured every 10 s)",
-                      "  vcluster top\n  vcluster top hpc\n  watch vcluster top",
-                      [&tool, name] { return List(tool, *name, Shown::kUsage); });
+                      "  vcluster top\n  vcluster top hpc\n  watch vcluster top\n"
+                      "  vcluster top hpc/0 --history",
+                      [&tool, name, history] {
+                        return *history ? History(tool, *name) : List(tool, *name, Shown::kUsage);
+                      });
   top->add_option("NAME", *name, "Only this Vcluster");
+  top->add_flag("--history", *history, "Of a node: means of each minute of the last six hours");
 
   auto target = std::make_shared<std::string>();
   CLI::App* start = tool.AddCommand("start", "Start a Vcluster, or one node of it",

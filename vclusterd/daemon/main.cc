@@ -16,6 +16,9 @@ void AddPaths(CLI::App& app, Settings& settings) {
   app.add_option("--state-dir", settings.state_dir, "Durable state")->capture_default_str();
   app.add_option("--run-dir", settings.run_dir, "Sockets and what a reboot may forget")
       ->capture_default_str();
+  app.add_option("--metrics", settings.metrics,
+                 "ADDRESS:PORT at which Prometheus is told how things are; nobody is asked who he "
+                 "is, so only where administrators come");
 }
 
 void AddShared(CLI::App& app, Settings& settings, const std::string& otherwise) {

@@ -7,6 +7,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/metrics.h"
 #include "vclusterd/daemon/rental_site.h"
 #include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
@@ -270,6 +271,19 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeProviderService(clusters, rentals, caller));
         return services;
       }));
+  std::unique_ptr<http::MetricsPage> metrics;
+  if (!settings.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics, [&] {
+                       const auto leading = lead.clusters();
+                       http::MetricFamilies families;
+                       if (leading != nullptr) families = MetricsOf(leading->master());
+                       families.push_back(http::Gauge("strata_master_leads",
+                                                      "1 on the master that leads, 0 on others",
+                                                      leading != nullptr ? 1 : 0));
+                       return families;
+                     }));
+    LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
+  }
   // Last: from here on until its Shutdown it asks the leadership.
   ASSIGN_OR_RETURN(rest, RestService::Start(settings, clusters, host_users->users()));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);

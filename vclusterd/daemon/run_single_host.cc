@@ -3,6 +3,7 @@
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/metrics.h"
 #include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/single_host.h"
@@ -98,6 +99,17 @@ Status RunSingleHost(const Settings& settings) {
         return services;
       }));
   ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));
+  std::unique_ptr<http::MetricsPage> metrics;
+  if (!settings.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics, [&] {
+                       http::MetricFamilies families = MetricsOf(host->master());
+                       for (auto& family : MetricsOf(host->nodes())) {
+                         families.push_back(std::move(family));
+                       }
+                       return families;
+                     }));
+    LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
+  }
   LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +
            std::string(layerfs::DriverName(config.driver)) + ", volumes " +
            std::string(layerfs::VolumeKindName(config.volumes)));

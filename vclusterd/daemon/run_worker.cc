@@ -6,6 +6,7 @@
 #include "common/rpc/tls_server.h"
 #include "imaged/client/host_image_client.h"
 #include "net/apply.h"
+#include "vclusterd/daemon/metrics.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/host/host_capacity.h"
 #include "vclusterd/host/host_nodes.h"
@@ -115,8 +116,14 @@ Status RunWorker(const Settings& settings) {
     const Fence fence(obedience, [&] { nodes->PauseFenced(); });
     WorkerClient client(
         options, *membership, obedience, [&] { return nodes->Statuses(/*with_usage=*/false); },
-        [&] { return AddressesOf(config.host); });
+        [&] { return AddressesOf(config.host); }, [&] { return nodes->Load(); });
     teller.Set(&client);
+    std::unique_ptr<http::MetricsPage> metrics;
+    if (!settings.metrics.empty()) {
+      ASSIGN_OR_RETURN(
+          metrics, http::MetricsPage::Start(settings.metrics, [&] { return MetricsOf(*nodes); }));
+      LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
+    }
     LOG_INFO("host " + membership->name() + " listens for masters at " + settings.listen);
     rpc::WaitForStopSignal();
     teller.Set(nullptr);

@@ -43,6 +43,7 @@ HostNodes::HostNodes(HostConfig config, OwnerIds owners, Listener listener)
     : config_(std::move(config)),
       listener_(std::move(listener)),
       store_(config_.state_dir + "/vclusterd/parts"),
+      load_meter_(config_.state_dir),
       owners_(std::move(owners)),
       sequence_(FirstSequence()),
       starters_(kStartThreads),

@@ -36,13 +36,16 @@
 #include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
 #include "vclusterd/host/host_config.h"
+#include "vclusterd/host/host_load.h"
 #include "vclusterd/host/node_life.h"
 #include "vclusterd/host/node_tasks.h"
 #include "vclusterd/host/node_watch.h"
 #include "vclusterd/host/owner_ids.h"
 #include "vclusterd/host/part_save.h"
 #include "vclusterd/host/part_store.h"
+#include "vclusterd/host/usage_history.h"
 #include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/network_usage.h"
 
 namespace strata::vcluster {
 
@@ -77,6 +80,11 @@ class HostNodes {
   // Without nodes: there is nothing of this Vcluster.
   host::v1::PartStatus StatusOf(uint32_t number, bool with_usage);
 
+  // What this host uses altogether; nullopt: it was not measured yet.
+  std::optional<host::v1::HostLoad> Load();
+  // What a node used in the last hours, since this process runs. kNotFound.
+  Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index);
+
   // Another limit of disk for a node that may run. kFailedPrecondition: more is in use, or it was
   // made without a limit. The next order has to say the same.
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes);
@@ -99,6 +107,7 @@ class HostNodes {
   struct Sample {
     ProcessId init;
     CgroupUsage usage;
+    NetworkUsage network;
     std::chrono::steady_clock::time_point at;
   };
   struct Node {
@@ -128,6 +137,7 @@ class HostNodes {
     std::map<std::string, host::v1::HookRun> hooks;
     std::optional<Sample> sample;  // The last, of this record.
     std::optional<host::v1::Usage> usage;
+    UsageHistory history;
     bool measuring = false;  // A measurement runs, or waits for its time.
     std::optional<host::v1::Measured> measured;
   };
@@ -251,12 +261,14 @@ class HostNodes {
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
   std::mutex network_mutex_;          // Held around observe, plan and apply.
-  std::mutex mutex_;                  // Guards parts_ and removed_.
+  std::mutex mutex_;                  // Guards parts_, removed_ and load_.
   std::condition_variable changed_;   // A part was told.
   std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
   // Of parts that are gone, their last orders' revisions: an older order that comes late is not
   // followed. Forgotten with this process: a master's link to the next one is another.
   std::map<uint32_t, uint64_t> removed_;
+  std::optional<host::v1::HostLoad> load_;
+  HostLoadMeter load_meter_;  // Of the thread that samples.
   CancelToken closing_;
   std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.

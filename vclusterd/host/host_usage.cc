@@ -1,4 +1,6 @@
 // What nodes use, looked at now and then.
+#include <ctime>
+
 #include "common/log.h"
 #include "vclusterd/host/host_nodes.h"
 
@@ -23,10 +25,27 @@ void HostNodes::SampleLater() {
       config_.usage_every);
 }
 
+std::optional<host::v1::HostLoad> HostNodes::Load() {
+  const std::lock_guard lock(mutex_);
+  return load_;
+}
+
+Result<host::v1::UsageHistory> HostNodes::History(uint32_t number, uint32_t index) {
+  if (const PartPtr part = Find(number)) {
+    const std::lock_guard lock(part->mutex);
+    const auto found = part->nodes.find(index);
+    if (found != part->nodes.end()) return found->second->history.Points();
+  }
+  return Error(Code::kNotFound, "node " + NodeId(number, index) + " is not on this host");
+}
+
 void HostNodes::SampleAll() {
+  auto load = load_meter_.Measure();
+  if (!load.ok()) LOG_DEBUG("what this host uses: " + load.error().message());
   std::vector<PartPtr> parts;
   {
     const std::lock_guard lock(mutex_);
+    if (load.ok() && load->has_value()) load_ = std::move(*load);
     for (const auto& [number, part] : parts_) parts.push_back(part);
   }
   for (const PartPtr& part : parts) {
@@ -54,14 +73,16 @@ bool HostNodes::SampleNode(const PartPtr& part, uint32_t index, const NodePtr& n
   }
   if (!record.has_value() || !NodeRuntime::IsRunning(*record)) return false;
   const auto usage = UsageOf(record->init.pid);
+  const auto network = NetworkUsageOf(record->init.pid);
   const auto now = Clock::now();
-  if (!usage.ok()) {
+  if (!usage.ok() || !network.ok()) {
     // It may be ending just now.
-    LOG_DEBUG("usage of node " + NodeId(number, index) + ": " + usage.error().message());
+    LOG_DEBUG("usage of node " + NodeId(number, index) + ": " +
+              (usage.ok() ? network.error() : usage.error()).message());
     return false;
   }
   const std::lock_guard lock(part->mutex);
-  node->sample = Sample{record->init, *usage, now};
+  node->sample = Sample{record->init, *usage, *network, now};
   if (!before.has_value() || before->init != record->init) {
     node->usage.reset();
     return false;
@@ -72,12 +93,16 @@ bool HostNodes::SampleNode(const PartPtr& part, uint32_t index, const NodePtr& n
   out.set_seconds(seconds);
   out.set_cpus(std::chrono::duration<double>(usage->cpu - before->usage.cpu).count() / seconds);
   out.set_memory_bytes(usage->memory_bytes);
+  out.set_received_bytes_per_s(
+      PerSecond(before->network.received_bytes, network->received_bytes, seconds));
+  out.set_sent_bytes_per_s(PerSecond(before->network.sent_bytes, network->sent_bytes, seconds));
   out.set_read_bytes_per_s(PerSecond(before->usage.read_bytes, usage->read_bytes, seconds));
   out.set_written_bytes_per_s(
       PerSecond(before->usage.written_bytes, usage->written_bytes, seconds));
   out.set_cpu_pressure(usage->cpu_pressure);
   out.set_memory_pressure(usage->memory_pressure);
   out.set_io_pressure(usage->io_pressure);
+  node->history.Add(out, std::time(nullptr));
   return true;
 }
 

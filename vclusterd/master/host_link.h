@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ class HostLink {
   virtual std::string UnderlayAddress() { return {}; }
   // Another limit of disk for a node, which the next order repeats.
   virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
+  // What the whole host used lately; nullopt: it was not measured yet.
+  virtual std::optional<host::v1::HostLoad> Load() { return std::nullopt; }
+  // What a node used in the last hours. kNotFound.
+  virtual Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) = 0;
   // A status with the figures that cost a look.
   virtual Result<host::v1::PartStatus> Look(uint32_t number) = 0;
   // Cancelled before it is published, a save leaves nothing. `progress` from any thread.

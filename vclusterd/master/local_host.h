@@ -28,6 +28,10 @@ class LocalHost final : public HostLink, public std::enable_shared_from_this<Loc
       const std::vector<host::v1::Part>& orders) override;
   Result<std::vector<net::ObservedLink>> Links() override;
   host::v1::Capacity Capacity() override { return capacity_; }
+  std::optional<host::v1::HostLoad> Load() override { return nodes_->Load(); }
+  Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override {
+    return nodes_->History(number, index);
+  }
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,

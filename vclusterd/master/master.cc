@@ -447,6 +447,7 @@ std::vector<Master::HostView> Master::Hosts() {
   for (const auto& [name, host] : hosts_) {
     views[name].present = true;
     views[name].capacity = host->link->Capacity();
+    views[name].load = host->link->Load();
   }
   for (const auto& [number, entry] : entries_) {
     for (const master::v1::Node& node : entry.vcluster->record.nodes()) {

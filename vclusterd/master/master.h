@@ -183,6 +183,7 @@ class Master {
     bool present = false;
     bool draining = false;
     host::v1::Capacity capacity;
+    std::optional<host::v1::HostLoad> load;
     uint32_t nodes = 0;
     std::string provider;  // It is rented there.
     double price_per_hour = 0;

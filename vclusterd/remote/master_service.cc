@@ -134,6 +134,7 @@ Status HostSessions::Report(const std::string& host, const host::v1::ReportReque
       return Error(Code::kFailedPrecondition, "say hello again");
     }
     found->second.heard = Now();
+    if (request.has_load()) found->second.link->SetLoad(request.load());
   }
   for (const host::v1::PartStatus& part : request.parts()) master_.Report(host, part);
   return Ok();

@@ -64,6 +64,28 @@ Status RemoteHost::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) 
   return Ok();
 }
 
+std::optional<host::v1::HostLoad> RemoteHost::Load() {
+  const std::lock_guard lock(mutex_);
+  return load_;
+}
+
+void RemoteHost::SetLoad(host::v1::HostLoad load) {
+  const std::lock_guard lock(mutex_);
+  load_ = std::move(load);
+}
+
+Result<host::v1::UsageHistory> RemoteHost::History(uint32_t number, uint32_t index) {
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  host::v1::HistoryRequest request;
+  request.set_number(number);
+  request.set_index(index);
+  host::v1::UsageHistory response;
+  const grpc::Status status = stub_->History(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return response;
+}
+
 Result<host::v1::PartStatus> RemoteHost::Look(uint32_t number) {
   grpc::ClientContext context;
   SetDeadline(&context);

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,10 @@ class RemoteHost final : public HostLink {
   Result<std::vector<net::ObservedLink>> Links() override { return links_; }
   host::v1::Capacity Capacity() override { return capacity_; }
   std::string UnderlayAddress() override { return underlay_address_; }
+  std::optional<host::v1::HostLoad> Load() override;
+  // As its worker reports it.
+  void SetLoad(host::v1::HostLoad load);
+  Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override;
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
@@ -48,6 +54,8 @@ class RemoteHost final : public HostLink {
   const std::string underlay_address_;
   const std::unique_ptr<host::v1::WorkerService::Stub> stub_;
   const std::unique_ptr<host::v1::WorkerImageService::Stub> images_;
+  std::mutex mutex_;  // Guards load_.
+  std::optional<host::v1::HostLoad> load_;
 };
 
 }  // namespace strata::vcluster

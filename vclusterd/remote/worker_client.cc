@@ -42,12 +42,13 @@ Result<std::vector<MasterAddress>> ParseMasters(const std::string& text) {
 }
 
 WorkerClient::WorkerClient(Options options, Membership& membership, Obedience& obedience,
-                           Statuses statuses, Addresses addresses)
+                           Statuses statuses, Addresses addresses, Load load)
     : options_(std::move(options)),
       membership_(membership),
       obedience_(obedience),
       statuses_(std::move(statuses)),
       addresses_(std::move(addresses)),
+      load_(std::move(load)),
       session_(NewSession()),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -143,6 +144,7 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
         changed_.erase(changed_.begin());
       }
     }
+    if (auto load = load_()) *request.mutable_load() = std::move(*load);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.answer_max);
     host::v1::ReportResponse response;

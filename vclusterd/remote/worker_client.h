@@ -39,11 +39,13 @@ class WorkerClient {
   };
   // What the nodes are now, all of them.
   using Statuses = std::function<std::vector<host::v1::PartStatus>()>;
+  // What the host uses, when that was measured since the last call.
+  using Load = std::function<std::optional<host::v1::HostLoad>()>;
   using Addresses = std::function<Result<std::vector<std::string>>()>;
 
   // `membership` and `obedience` must outlive this.
   WorkerClient(Options options, Membership& membership, Obedience& obedience, Statuses statuses,
-               Addresses addresses);
+               Addresses addresses, Load load);
   ~WorkerClient();
 
   // Of a part that has changed; told to the leader at once.
@@ -60,6 +62,7 @@ class WorkerClient {
   Obedience& obedience_;
   const Statuses statuses_;
   const Addresses addresses_;
+  const Load load_;
   const uint64_t session_;
   std::unique_ptr<host::v1::MasterService::Stub> leader_;  // Of the thread.
   host::v1::HelloResponse hello_;                          // Of the thread.

@@ -51,6 +51,14 @@ class WorkerServiceImpl final : public Base {
     });
   }
 
+  grpc::Status History(grpc::ServerContext* context, const host::v1::HistoryRequest* request,
+                       host::v1::UsageHistory* response) override {
+    return ForMaster(context, "look at a node", [&]() -> Status {
+      ASSIGN_OR_RETURN(*response, nodes_.History(request->number(), request->index()));
+      return Ok();
+    });
+  }
+
   grpc::Status Resize(grpc::ServerContext* context, const host::v1::ResizeRequest* request,
                       host::v1::ResizeResponse*) override {
     return ForHost(membership_, context, "resize", [&](const std::string& host) -> Status {

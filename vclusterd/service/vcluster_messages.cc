@@ -3,6 +3,19 @@
 namespace strata::vcluster {
 namespace {
 
+void ToProto(const host::v1::Usage& usage, v1::Usage* out) {
+  out->set_cpus(usage.cpus());
+  out->set_memory_bytes(usage.memory_bytes());
+  out->set_read_bytes_per_s(usage.read_bytes_per_s());
+  out->set_written_bytes_per_s(usage.written_bytes_per_s());
+  out->set_seconds(usage.seconds());
+  out->set_received_bytes_per_s(usage.received_bytes_per_s());
+  out->set_sent_bytes_per_s(usage.sent_bytes_per_s());
+  out->set_cpu_pressure(usage.cpu_pressure());
+  out->set_memory_pressure(usage.memory_pressure());
+  out->set_io_pressure(usage.io_pressure());
+}
+
 v1::NodeState ToProto(NodeCondition condition) {
   switch (condition) {
     case NodeCondition::kCreating:
@@ -47,14 +60,7 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
   info->set_host(view.host);
   info->set_ready(view.ready);
   info->set_restarts(view.restarts);
-  if (view.usage.has_value()) {
-    v1::Usage* usage = info->mutable_usage();
-    usage->set_cpus(view.usage->cpus());
-    usage->set_memory_bytes(view.usage->memory_bytes());
-    usage->set_read_bytes_per_s(view.usage->read_bytes_per_s());
-    usage->set_written_bytes_per_s(view.usage->written_bytes_per_s());
-    usage->set_seconds(view.usage->seconds());
-  }
+  if (view.usage.has_value()) ToProto(*view.usage, info->mutable_usage());
   for (const host::v1::Forward& port : view.ports) {
     v1::Port* out = info->add_ports();
     out->set_node_port(port.node_port());
@@ -79,6 +85,14 @@ v1::ChangeEffect ToProto(ChangeEffect effect) {
 }
 
 }  // namespace
+
+void ToProto(const host::v1::UsageHistory& history, v1::UsageHistory* message) {
+  for (const host::v1::UsagePoint& point : history.points()) {
+    v1::UsagePoint* out = message->add_points();
+    out->set_unix_s(point.unix_s());
+    ToProto(point.usage(), out->mutable_usage());
+  }
+}
 
 void ToProto(const ClusterView& view, v1::VclusterInfo* info) {
   info->set_name(view.name);
@@ -111,6 +125,9 @@ void ToProto(const Master::HostView& host, v1::HostInfo* info) {
     staying->set_name(node);
     staying->set_why(why);
   }
+  if (!host.load.has_value()) return;
+  info->set_disk_free_bytes(host.load->disk_free_bytes());
+  ToProto(host.load->usage(), info->mutable_usage());
 }
 
 void ToProto(const std::vector<Master::HostView>& hosts, v1::Hosts* message) {

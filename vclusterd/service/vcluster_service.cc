@@ -195,6 +195,18 @@ class VclusterServiceImpl final : public Base {
     return grpc::Status::OK;
   }
 
+  grpc::Status History(grpc::ServerContext*, const v1::HistoryRequest* request,
+                       v1::UsageHistory* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const auto place = (*clusters)->FindNode(caller_, Operation::kVclusterList, request->node());
+    if (!place.ok()) return rpc::ToGrpc(place.error());
+    const auto history = place->link->History(place->number, place->index);
+    if (!history.ok()) return rpc::ToGrpc(history.error());
+    ToProto(*history, response);
+    return grpc::Status::OK;
+  }
+
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
                     grpc::ServerWriter<v1::SaveEvent>* writer) override {
     // The save itself needs no master: one that steps down does not wait for it.

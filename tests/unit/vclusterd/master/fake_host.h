@@ -76,6 +76,9 @@ class FakeHost final : public HostLink {
     return std::vector<net::ObservedLink>();
   }
   host::v1::Capacity Capacity() override { return capacity_; }
+  Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
+    return host::v1::UsageHistory();
+  }
   Status Resize(uint32_t, uint32_t, uint64_t) override { return Ok(); }
   Result<host::v1::PartStatus> Look(uint32_t number) override {
     const std::lock_guard lock(mutex_);

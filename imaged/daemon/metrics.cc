@@ -1,37 +1,17 @@
-#include "imaged/daemon/metrics_server.h"
+#include "imaged/daemon/metrics.h"
 
-#include <prometheus/text_serializer.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 
-#include "common/metrics.h"
-
 namespace strata::imaged {
 namespace {
 
-prometheus::MetricFamily Gauge(const char* name, const char* help, double value) {
-  prometheus::MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = prometheus::MetricType::Gauge;
-  family.metric.emplace_back().gauge.value = value;
-  return family;
-}
-
-http::Response Plain(int status, std::string text) {
-  http::Response response;
-  response.status = status;
-  response.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}};
-  response.text = std::move(text);
-  return response;
-}
-
 // Looked at when somebody asks: cheap, but for nothing that grows with the objects.
-std::vector<prometheus::MetricFamily> GaugesOf(Repository& repository) {
-  std::vector<prometheus::MetricFamily> families;
+http::MetricFamilies GaugesOf(Repository& repository) {
+  http::MetricFamilies families;
   const auto add = [&](const char* name, const char* help, double value) {
-    families.push_back(Gauge(name, help, value));
+    families.push_back(http::Gauge(name, help, value));
   };
   double tags = 0;
   double versions = 0;
@@ -76,38 +56,9 @@ std::vector<prometheus::MetricFamily> GaugesOf(Repository& repository) {
 
 }  // namespace
 
-class MetricsServer::Handler final : public http::Handler {
- public:
-  explicit Handler(Repository* repository) : repository_(*repository) {}
-
-  http::Answer Handle(const http::Request& request) override {
-    if (request.path != "/metrics") return Plain(404, "see /metrics\n");
-    if (request.method != "GET" && request.method != "HEAD") {
-      http::Response refused = Plain(405, "");
-      refused.headers.push_back({"Allow", "GET, HEAD"});
-      return refused;
-    }
-    return Plain(200,
-                 MetricsText() + prometheus::TextSerializer().Serialize(GaugesOf(repository_)));
-  }
-
- private:
-  Repository& repository_;
-};
-
-MetricsServer::~MetricsServer() = default;
-
-Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address,
+Result<std::unique_ptr<http::MetricsPage>> StartMetricsPage(const std::string& address,
                                                             Repository* repository) {
-  std::unique_ptr<MetricsServer> started(new MetricsServer());
-  started->handler_ = std::make_unique<Handler>(repository);
-  http::ServerOptions options;
-  options.address = address;
-  options.limits.connections = 16;
-  options.limits.connections_per_address = 8;
-  ASSIGN_OR_RETURN(started->server_,
-                   http::Server::Start(std::move(options), started->handler_.get()));
-  return started;
+  return http::MetricsPage::Start(address, [repository] { return GaugesOf(*repository); });
 }
 
 }  // namespace strata::imaged
