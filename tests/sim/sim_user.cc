@@ -52,7 +52,8 @@ Definition SimUser::AnyDefinition(const std::string& name) {
   return definition;
 }
 
-SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& name, std::string* what) {
+SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& name,
+                               std::string* what) {
   switch (random_.Below(12)) {
     case 0:
     case 1:
@@ -68,7 +69,7 @@ SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& 
       *what = "apply";
       const bool recreate = random_.OneIn(2);
       return [user, recreate, definition = AnyDefinition(name)](Clusters& clusters,
-                                                               const CancelToken& cancel) {
+                                                                const CancelToken& cancel) {
         return StatusOf(clusters.Apply(user, definition, false, recreate, Ignore, cancel));
       };
     }
@@ -112,7 +113,8 @@ void SimUser::Operate(SimMaster& leader) {
   const std::string name = "v" + std::to_string(random_.Below(options_.names));
   std::string what;
   Work work = AnyWork(user, name, &what);
-  Begin(leader, what + " " + std::to_string(user.uid) + "/" + name, random_.OneIn(6), std::move(work));
+  Begin(leader, what + " " + std::to_string(user.uid) + "/" + name, random_.OneIn(6),
+        std::move(work));
 }
 
 void SimUser::CreateFirst(SimMaster& leader, const std::string& name, unsigned nodes) {

@@ -44,18 +44,17 @@ void PrintStaying(Tool& tool, const api::HostInfo& host) {
 
 Status PrintHosts(Tool& tool, const api::Hosts& hosts) {
   if (tool.json()) return PrintJson(hosts, tool.console().out);
-  Table table({"HOST", "STATE", ">NODES", ">CPUS", ">USED", ">MEMORY", ">USED", ">DISK FREE", "LABELS",
-               "RENTED"});
+  Table table({"HOST", "STATE", ">NODES", ">CPUS", ">USED", ">MEMORY", ">USED", ">DISK FREE",
+               "LABELS", "RENTED"});
   for (const api::HostInfo& host : hosts.hosts()) {
     std::string labels;
     for (const std::string& label : host.labels()) labels += (labels.empty() ? "" : ",") + label;
     const bool measured = host.has_usage();
-    table.Add({host.name(), StateOf(host), std::to_string(host.nodes()),
-               std::to_string(static_cast<int>(host.cpus())),
-               measured ? Cpus(host.usage().cpus()) : "-", HumanBytes(host.memory_bytes()),
-               measured ? HumanBytes(host.usage().memory_bytes()) : "-",
-               HumanBytes(measured ? host.disk_free_bytes() : host.disk_bytes()), labels,
-               RentOf(host)});
+    table.Add(
+        {host.name(), StateOf(host), std::to_string(host.nodes()),
+         std::to_string(static_cast<int>(host.cpus())), measured ? Cpus(host.usage().cpus()) : "-",
+         HumanBytes(host.memory_bytes()), measured ? HumanBytes(host.usage().memory_bytes()) : "-",
+         HumanBytes(measured ? host.disk_free_bytes() : host.disk_bytes()), labels, RentOf(host)});
   }
   table.Print(tool.console().out);
   for (const api::HostInfo& host : hosts.hosts()) PrintStaying(tool, host);

@@ -27,9 +27,7 @@ std::map<std::string, host::v1::ImagesRequest> ByHome(const HomeImages& images,
 
 }  // namespace
 
-std::string ImageOwner(uint32_t uid) {
-  return HostUserName(uid).value_or(std::to_string(uid));
-}
+std::string ImageOwner(uint32_t uid) { return HostUserName(uid).value_or(std::to_string(uid)); }
 
 Status RemoveImages(Master& master, const HomeImages& images) {
   host::v1::ImagesRequest request;

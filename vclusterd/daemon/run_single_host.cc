@@ -10,9 +10,9 @@
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/upgrade.h"
 #include "vclusterd/service/class_service.h"
-#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/job_service.h"
 #include "vclusterd/service/move_service.h"
+#include "vclusterd/service/user_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {

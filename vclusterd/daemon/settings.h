@@ -29,7 +29,7 @@ struct Settings {
   std::string credit_prices;  // As ParsePrices reads them; empty: hours are not charged.
   std::string credit_initial = "0";
   std::string credit_warn;  // "20,5"; empty: a fifth of the initial balance.
-  std::string metrics;  // "127.0.0.1:9641"; empty: nobody is told.
+  std::string metrics;      // "127.0.0.1:9641"; empty: nobody is told.
   bool down = false;
   // Of a cluster of hosts.
   std::string listen;   // "10.0.0.1:7445"

@@ -486,62 +486,6 @@ void HostNodes::RecordHook(const Job& job, host::v1::HookRun run) {
   job.node->hooks[run.hook()] = std::move(run);
 }
 
-void HostNodes::EndJob(const PartPtr& part) {
-  {
-    const std::lock_guard lock(part->mutex);
-    --part->jobs;
-  }
-  Tell(part);
-}
-
-void HostNodes::Tell(const PartPtr& part) {
-  SyncTasks(part);
-  const std::lock_guard told(part->told);
-  std::optional<host::v1::HostPart> file;
-  bool gone = false;
-  uint32_t number = 0;
-  uint64_t changes = 0;
-  {
-    const std::lock_guard lock(part->mutex);
-    if (part->removed) return;
-    number = part->order.number();
-    changes = part->changes;
-    gone = part->jobs == 0 && part->nodes.empty() && part->order.nodes().empty();
-    if (part->jobs == 0 && changes != part->written) file = FileOf(*part);
-  }
-  Status written = Ok();
-  if (gone) {
-    // Its bridge goes while the number is still taken.
-    written = UpdateNetwork();
-    if (written.ok()) written = store_.Remove(number);
-  } else if (file.has_value()) {
-    written = life_->Sync();
-    if (written.ok()) written = store_.Write(*file);
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    const std::lock_guard part_lock(part->mutex);
-    for (const auto& [index, node] : part->nodes) {
-      if (node->state != host::v1::READY) continue;
-      node->problem = written.ok() ? std::nullopt : std::optional<Error>(written.error());
-    }
-    if (!written.ok()) {
-      LOG_ERROR("part " + std::to_string(number) + ": " + written.error().message());
-      waiters_.Push([this, part] { Tell(part); }, config_.restart_pause);
-    } else if (gone) {
-      part->removed = true;
-      removed_[number] = part->order.revision();
-      parts_.erase(number);
-    } else if (file.has_value()) {
-      part->written = changes;
-    }
-  }
-  size_t output_left = kMessageOutputBytesMax;
-  listener_(StatusOf(part, /*with_usage=*/false, &output_left));
-  const std::lock_guard lock(mutex_);
-  changed_.notify_all();
-}
-
 void HostNodes::NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd) {
   const size_t dash = id.find('-');
   const auto number = static_cast<uint32_t>(std::stoul(id.substr(0, dash)));

@@ -206,31 +206,6 @@ void Master::Forget(uint32_t number) {
   if (options_.retired) options_.retired(gone->record);
 }
 
-Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
-  if (!options_.check_quota) return Ok();
-  std::map<uint32_t, QuotaDemand> asked;  // By owner.
-  for (const VclusterPtr& vcluster : changed) {
-    const auto before = entries_.find(vcluster->record.number());
-    asked[vcluster->record.owner_uid()] +=
-        GrowthOf(before == entries_.end() ? nullptr : before->second.vcluster.get(), *vcluster);
-  }
-  std::optional<std::map<uint32_t, QuotaAmounts>> used;  // Of all, once somebody asks.
-  const QuotasUsed used_by = [&](uint32_t uid) {
-    if (!used.has_value()) {
-      used.emplace();
-      for (const auto& [number, entry] : entries_) {
-        (*used)[entry.vcluster->record.owner_uid()] += DemandOf(*entry.vcluster).amounts;
-      }
-    }
-    return (*used)[uid];
-  };
-  for (const auto& [uid, demand] : asked) {
-    if (demand.IsNothing()) continue;
-    RETURN_IF_ERROR(options_.check_quota(uid, demand, used_by));
-  }
-  return Ok();
-}
-
 void Master::Touch(uint32_t number) {
   touched_.insert(number);
   work_.notify_one();
@@ -402,16 +377,6 @@ Status Master::Change(const std::vector<uint32_t>& numbers, const Edit& edit) {
     RETURN_IF_ERROR(edit(&changed.back()));
   }
   return Store(std::move(changed));
-}
-
-Status Master::MayChange(uint32_t number, const Edit& edit) {
-  const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(number);
-  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
-  master::v1::Vcluster record = found->second.vcluster->record;
-  RETURN_IF_ERROR(edit(&record));
-  ASSIGN_OR_RETURN(const VclusterPtr changed, ReadVcluster(std::move(record)));
-  return CheckQuotas({changed});
 }
 
 void Master::Abandon(const std::vector<uint32_t>& numbers) {

@@ -35,7 +35,8 @@ void Master::AdvanceMoves(uint32_t number, Entry& entry) {
       LOG_WARNING("node " + name + " stays on host " + OldHostOf(node) + ": " + *why);
       record.set_last_problem("the move of " + entry.vcluster->NodeName(node) + " to " +
                               node.move().to() + " was given up: " + *why);
-      failed_moves_[{number, node.index()}] = {options_.steady_now() + options_.move_again_after, *why};
+      failed_moves_[{number, node.index()}] = {options_.steady_now() + options_.move_again_after,
+                                               *why};
       GoBack(&node);
       changed = true;
       continue;

@@ -12,7 +12,8 @@ namespace {
 // What a node without a limit counts as: little, because most of them idle.
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
-// Beyond all indices: the room that a node which moves leaves is kept for it under this and its own.
+// Beyond all indices: the room that a node which moves leaves is kept for it under this and its
+// own.
 constexpr uint32_t kOldPlaces = 1'000'000;
 
 PlacementState NewState() {

@@ -32,9 +32,9 @@ void Correct(NodeStatus* node) {
     node->set_problem_code(static_cast<int>(Code::kInternal));
   }
   Shorten(node->mutable_problem(), kTextBytesMax);
-  for (std::string* name : {node->mutable_image(), node->mutable_image_digest(),
-                            node->mutable_driver(), node->mutable_volume(),
-                            node->mutable_departure()}) {
+  for (std::string* name :
+       {node->mutable_image(), node->mutable_image_digest(), node->mutable_driver(),
+        node->mutable_volume(), node->mutable_departure()}) {
     Shorten(name, kNameBytesMax);
   }
   if (!IsFigure(node->start_ms(), kSecondsMax * 1000)) node->clear_start_ms();

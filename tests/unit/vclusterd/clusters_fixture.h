@@ -119,9 +119,9 @@ class ClustersTest : public ::testing::Test {
 
   void ExpectNothingLeft() {
     EXPECT_EQ(images_->leases(), std::set<std::string>());
-    for (const char* part : {"/state/vclusterd/nodes", "/state/vclusterd/parts",
-                             "/state/vclusterd/tasks", "/state/vclusterd/shared/vclusters",
-                             "/run/nodes", "/run/volumes/loop"}) {
+    for (const char* part :
+         {"/state/vclusterd/nodes", "/state/vclusterd/parts", "/state/vclusterd/tasks",
+          "/state/vclusterd/shared/vclusters", "/run/nodes", "/run/volumes/loop"}) {
       if (!PathExists(dir_->path() + part)) continue;
       EXPECT_EQ(Entries(dir_->path() + part), std::vector<std::string>()) << part;
     }

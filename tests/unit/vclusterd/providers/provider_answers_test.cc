@@ -59,7 +59,7 @@ TEST(ProviderAnswersTest, WhatCannotBeIsRefusedAndNamed) {
     EXPECT_EQ(offers.error().code(), Code::kInvalidArgument);
   }
   for (const char* text : {"", "null", "[]", "7", "{}", "{\"offers\":{}}", "{\"offers\":[7]}",
-                                 "{\"offers\":[", "\xff", "{\"offers\":[]} trailing"}) {
+                           "{\"offers\":[", "\xff", "{\"offers\":[]} trailing"}) {
     EXPECT_FALSE(ParseOffers(text).ok()) << text;
   }
 }

@@ -1,0 +1,41 @@
+// What owners may have (quota_demand.h), held against what is to be stored.
+#include "vclusterd/master/master.h"
+
+namespace strata::vcluster {
+
+Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
+  if (!options_.check_quota) return Ok();
+  std::map<uint32_t, QuotaDemand> asked;  // By owner.
+  for (const VclusterPtr& vcluster : changed) {
+    const auto before = entries_.find(vcluster->record.number());
+    asked[vcluster->record.owner_uid()] +=
+        GrowthOf(before == entries_.end() ? nullptr : before->second.vcluster.get(), *vcluster);
+  }
+  std::optional<std::map<uint32_t, QuotaAmounts>> used;  // Of all, once somebody asks.
+  const QuotasUsed used_by = [&](uint32_t uid) {
+    if (!used.has_value()) {
+      used.emplace();
+      for (const auto& [number, entry] : entries_) {
+        (*used)[entry.vcluster->record.owner_uid()] += DemandOf(*entry.vcluster).amounts;
+      }
+    }
+    return (*used)[uid];
+  };
+  for (const auto& [uid, demand] : asked) {
+    if (demand.IsNothing()) continue;
+    RETURN_IF_ERROR(options_.check_quota(uid, demand, used_by));
+  }
+  return Ok();
+}
+
+Status Master::MayChange(uint32_t number, const Edit& edit) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
+  master::v1::Vcluster record = found->second.vcluster->record;
+  RETURN_IF_ERROR(edit(&record));
+  ASSIGN_OR_RETURN(const VclusterPtr changed, ReadVcluster(std::move(record)));
+  return CheckQuotas({changed});
+}
+
+}  // namespace strata::vcluster
