@@ -50,8 +50,8 @@ class SimLink final : public HostLink {
 }  // namespace
 
 SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
-                     records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
-                     FindHost find_host)
+                     records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate,
+                     FaultyStore::Made made, FindHost find_host)
     : options_(std::move(options)),
       events_(events),
       random_(random),
@@ -83,7 +83,8 @@ void SimMaster::Start() {
                                    const vcluster::QuotasUsed& used) -> Status {
     constexpr auto kNodes = vcluster::Resource::kNodes;
     if (used(uid)[kNodes] + asked.amounts[kNodes] <= most) return Ok();
-    return Error(Code::kResourceExhausted, "you may have at most " + std::to_string(most) + " nodes");
+    return Error(Code::kResourceExhausted,
+                 "you may have at most " + std::to_string(most) + " nodes");
   };
   options.master.steady_now = [this] { return events_.now(); };
   options.master.now_unix_ms = [this] {

@@ -33,8 +33,8 @@ class SimMaster final : public MasterPort {
   using FindHost = std::function<SimHost*(const std::string& name)>;
 
   SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
-            records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
-            FindHost find_host);
+            records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate,
+            FaultyStore::Made made, FindHost find_host);
   ~SimMaster() override { Kill(); }
 
   const std::string& name() const { return options_.name; }

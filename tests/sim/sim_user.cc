@@ -2,8 +2,6 @@
 
 #include <memory>
 
-#include "tests/unit/vclusterd/test_users.h"
-
 namespace strata::sim {
 namespace {
 
@@ -12,7 +10,8 @@ using vcluster::Definition;
 using vcluster::HostLoss;
 using vcluster::Role;
 
-const vcluster::Caller kUsers[] = {vcluster::kAlice, vcluster::kBob};
+const vcluster::Caller kUsers[] = {{64'001, "test", "", nullptr}, {64'002, "test", "", nullptr}};
+const vcluster::Caller kRoot = {0, "test", "", nullptr};
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
@@ -52,7 +51,8 @@ Definition SimUser::AnyDefinition(const std::string& name) {
   return definition;
 }
 
-SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& name, std::string* what) {
+SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& name,
+                               std::string* what) {
   switch (random_.Below(12)) {
     case 0:
     case 1:
@@ -68,7 +68,7 @@ SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& 
       *what = "apply";
       const bool recreate = random_.OneIn(2);
       return [user, recreate, definition = AnyDefinition(name)](Clusters& clusters,
-                                                               const CancelToken& cancel) {
+                                                                const CancelToken& cancel) {
         return StatusOf(clusters.Apply(user, definition, false, recreate, Ignore, cancel));
       };
     }
@@ -101,7 +101,7 @@ SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& 
       const std::string host = options_.hosts[random_.Below(options_.hosts.size())];
       *what = (drain ? "drain " : "resume ") + host + " beside";
       return [host, drain](Clusters& clusters, const CancelToken&) {
-        return clusters.Drain(vcluster::kRoot, host, drain);
+        return clusters.Drain(kRoot, host, drain);
       };
     }
   }
@@ -112,7 +112,8 @@ void SimUser::Operate(SimMaster& leader) {
   const std::string name = "v" + std::to_string(random_.Below(options_.names));
   std::string what;
   Work work = AnyWork(user, name, &what);
-  Begin(leader, what + " " + std::to_string(user.uid) + "/" + name, random_.OneIn(6), std::move(work));
+  Begin(leader, what + " " + std::to_string(user.uid) + "/" + name, random_.OneIn(6),
+        std::move(work));
 }
 
 void SimUser::CreateFirst(SimMaster& leader, const std::string& name, unsigned nodes) {

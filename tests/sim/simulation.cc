@@ -21,7 +21,8 @@ class Episode {
  public:
   explicit Episode(const SimOptions& options)
       : options_(options),
-        world_({options.seed, options.hosts, options.masters, kPlacer, options.owner_nodes_max, options.mistake}),
+        world_({options.seed, options.hosts, options.masters, kPlacer, options.owner_nodes_max,
+                options.mistake}),
         user_({options.names, options.nodes_max, HostNames()}, events_, random_, world_.truth,
               [this](const std::string& text) { Trace(text); }) {
     world_.fate = [this](const auto& changes) { return FateOf(changes); };
