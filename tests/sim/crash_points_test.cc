@@ -12,7 +12,8 @@ using vcluster::Clusters;
 using vcluster::Definition;
 using vcluster::HostLoss;
 
-using vcluster::kAlice;
+const vcluster::Caller kAlice = {64'001, "test", "", nullptr};
+const vcluster::Caller kRoot = {0, "test", "", nullptr};
 constexpr seconds kSettleMax(400);
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
@@ -32,16 +33,16 @@ constexpr std::pair<Crash, const char*> kCrashes[] = {{Crash::kKilledBefore, "ki
 // What is asked of the world, and how many nodes of "a" there may be afterwards.
 struct Scenario {
   std::string name;
-  std::function<void(class Run&)> before;
-  std::function<void(class Run&)> crashing;
+  std::function<void(class Rerun&)> before;
+  std::function<void(class Rerun&)> crashing;
   std::set<size_t> nodes;       // However it ended.
   std::optional<size_t> asked;  // When it was answered Ok.
 };
 
-class Run {
+class Rerun {
  public:
   // Crashes at the commit of this number after Arm; 0: at none.
-  Run(uint64_t point, Crash crash) : world_({.seed = 1}), point_(point), crash_(crash) {
+  Rerun(uint64_t point, Crash crash) : world_({.seed = 1}), point_(point), crash_(crash) {
     world_.fate = [this](const auto&) {
       if (!armed_ || ++commits_ != point_) return CommitFate::kMade;
       if (crash_ == Crash::kNotMade) return CommitFate::kNotMade;
@@ -141,7 +142,7 @@ Status Stopping(Clusters& clusters) {
 }
 Status Starting(Clusters& clusters) { return StatusOf(clusters.Start(kAlice, "a")); }
 Status Deleting(Clusters& clusters) { return clusters.Delete(kAlice, "a"); }
-Status Draining(Clusters& clusters) { return clusters.Drain(vcluster::kRoot, "h1", true); }
+Status Draining(Clusters& clusters) { return clusters.Drain(kRoot, "h1", true); }
 
 Definition OtherImage() {
   Definition definition = Nodes(4);
@@ -151,11 +152,11 @@ Definition OtherImage() {
 
 std::vector<Scenario> Scenarios() {
   const auto with = [](const Definition& definition) {
-    return [definition](Run& run) { run.Must(Creating(definition)); };
+    return [definition](Rerun& run) { run.Must(Creating(definition)); };
   };
-  const auto nothing = [](Run&) {};
+  const auto nothing = [](Rerun&) {};
   const auto operate = [](std::function<Status(Clusters&)> work) {
-    return [work](Run& run) { run.Operate(work); };
+    return [work](Rerun& run) { run.Operate(work); };
   };
   return {
       {"create", nothing, operate(Creating(Nodes(4))), {0, 4}, 4},
@@ -179,7 +180,7 @@ std::vector<Scenario> Scenarios() {
       {"scale in", with(Nodes(5)), operate(Scaling(2)), {2, 5}, 2},
       {"stop", with(Nodes(3)), operate(Stopping), {0, 3}, 0},
       {"start",
-       [](Run& run) {
+       [](Rerun& run) {
          run.Must(Creating(Nodes(3)));
          run.Must(Stopping);
        },
@@ -190,7 +191,7 @@ std::vector<Scenario> Scenarios() {
       {"drain", with(Nodes(3)), operate(Draining), {3}, 3},
       {"two at once",
        with(Nodes(3)),
-       [](Run& run) {
+       [](Rerun& run) {
          run.Operate(Scaling(5));
          run.Operate(Deleting);
        },
@@ -198,7 +199,7 @@ std::vector<Scenario> Scenarios() {
        std::nullopt},
       {"host loss",
        with(Nodes(4, HostLoss::kRecreate)),
-       [](Run& run) {
+       [](Rerun& run) {
          run.world().hosts[0]->LosePower();
          run.For(seconds(100));
          run.world().hosts[0]->StartWorker();
@@ -206,7 +207,7 @@ std::vector<Scenario> Scenarios() {
        {4},
        std::nullopt},
       {"takeover",
-       [](Run& run) {
+       [](Rerun& run) {
          run.Must([](Clusters& clusters) {
            Definition other = Nodes(2);
            other.name = "b";
@@ -216,7 +217,7 @@ std::vector<Scenario> Scenarios() {
          run.For(milliseconds(250));
          run.world().masters[0]->Kill();
        },
-       [](Run& run) { run.world().masters[0]->Start(); },
+       [](Rerun& run) { run.world().masters[0]->Start(); },
        {2},
        std::nullopt},
   };
@@ -228,7 +229,7 @@ class CrashPointsTest : public ::testing::TestWithParam<Scenario> {
 
   // How many commits the operation took.
   static uint64_t Try(const Scenario& scenario, uint64_t point, Crash crash) {
-    Run run(point, crash);
+    Rerun run(point, crash);
     scenario.before(run);
     run.Arm();
     scenario.crashing(run);
@@ -269,8 +270,8 @@ TEST_P(CrashPointsTest, WhateverItEndsAtIsMadeGoodByTheNext) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Operations, CrashPointsTest, ::testing::ValuesIn(Scenarios()),
-                         [](const auto& info) {
-                           std::string name = info.param.name;
+                         [](const auto& of) {
+                           std::string name = of.param.name;
                            std::erase_if(name, [](char c) { return std::isalnum(c) == 0; });
                            return name;
                          });

@@ -2,8 +2,6 @@
 
 #include <memory>
 
-#include "tests/unit/vclusterd/test_users.h"
-
 namespace strata::sim {
 namespace {
 
@@ -12,7 +10,8 @@ using vcluster::Definition;
 using vcluster::HostLoss;
 using vcluster::Role;
 
-const vcluster::Caller kUsers[] = {vcluster::kAlice, vcluster::kBob};
+const vcluster::Caller kUsers[] = {{64'001, "test", "", nullptr}, {64'002, "test", "", nullptr}};
+const vcluster::Caller kRoot = {0, "test", "", nullptr};
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
@@ -102,7 +101,7 @@ SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& 
       const std::string host = options_.hosts[random_.Below(options_.hosts.size())];
       *what = (drain ? "drain " : "resume ") + host + " beside";
       return [host, drain](Clusters& clusters, const CancelToken&) {
-        return clusters.Drain(vcluster::kRoot, host, drain);
+        return clusters.Drain(kRoot, host, drain);
       };
     }
   }

@@ -16,9 +16,10 @@ struct SimOptions {
   uint64_t seed = 1;
   unsigned hosts = 5;
   unsigned masters = 2;
-  unsigned names = 4;        // Of Vclusters, for each of two users.
-  unsigned nodes_max = 8;    // Of a role.
-  unsigned first_nodes = 0;  // That are there before anything fails, in Vclusters of 100.
+  unsigned names = 4;             // Of Vclusters, for each of two users.
+  unsigned nodes_max = 8;         // Of a role.
+  uint32_t owner_nodes_max = 20;  // The quota of each.
+  unsigned first_nodes = 0;       // That are there before anything fails, in Vclusters of 100.
   seconds faulty{300};
   seconds operation_every{4};
   seconds fault_every{5};

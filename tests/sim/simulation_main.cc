@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
       options.masters = static_cast<unsigned>(value);
     } else if (flag == "--nodes") {
       options.first_nodes = static_cast<unsigned>(value);
+      options.owner_nodes_max += options.first_nodes;
     } else if (flag == "--faulty") {
       options.faulty = seconds(value);
     } else if (flag == "--mistake") {

@@ -1,18 +1,39 @@
 #include "tests/sim/world.h"
 
+#include "common/file_io.h"
+#include "common/log.h"
 #include "vclusterd/master/tables.h"
 
 namespace strata::sim {
 
 using vcluster::VclusterView;
 
+namespace {
+
+// Those of all worlds of this process: they change nothing there. Their log is in memory, because
+// every operation waits for it.
+vcluster::Users& SimUsers() {
+  static const auto directory = TemporaryDirectory::Create("/dev/shm", "strata-sim.").value();
+  static const auto records = records::MakeMemoryRecordStore(vcluster::DesiredTables());
+  static const auto users = [] {
+    vcluster::UserOptions options;
+    options.hash_cost = {.memory_kib = 64, .passes = 1, .lanes = 1};
+    auto opened = vcluster::Users::Open(*records, directory.path(), std::move(options));
+    CHECK(opened.ok());
+    CHECK(
+        records->Follow([raw = opened->get()](const auto& changes) { raw->Apply(changes); }).ok());
+    return std::move(*opened);
+  }();
+  return *users;
+}
+
+}  // namespace
+
 World::World(const WorldOptions& options)
     : random(options.seed),
       network(events, random),
       truth(options.placer, options.owner_nodes_max),
-      store(records::MakeMemoryRecordStore(vcluster::DesiredTables())),
-      user_records(records::MakeMemoryRecordStore(vcluster::DesiredTables())),
-      users(*user_records) {
+      store(records::MakeMemoryRecordStore(vcluster::DesiredTables())) {
   MakeMasters(options);
   MakeHosts(options);
 }
@@ -34,7 +55,7 @@ void World::MakeMasters(const WorldOptions& world) {
     options.owner_nodes_max = world.owner_nodes_max;
     options.mistake = world.mistake;
     masters.push_back(std::make_unique<SimMaster>(
-        options, events, random, network, *store, *users,
+        options, events, random, network, *store, SimUsers(),
         [this](const auto& changes) { return fate ? fate(changes) : CommitFate::kMade; },
         [this](const auto& changes) {
           truth.Made(changes);

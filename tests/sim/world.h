@@ -9,7 +9,6 @@
 
 #include "tests/sim/sim_host.h"
 #include "tests/sim/sim_master.h"
-#include "tests/unit/vclusterd/test_users.h"
 
 namespace strata::sim {
 
@@ -32,8 +31,6 @@ class World {
   Network network;
   Truth truth;
   std::unique_ptr<records::RecordStore> store;
-  std::unique_ptr<records::RecordStore> user_records;
-  vcluster::TestUsers users;
   // Of every commit; absent: it is made.
   FaultyStore::Fate fate;
   FaultyStore::Made made;

@@ -136,7 +136,8 @@ TEST_F(UncertainTest, ANodeWhoseHostWasNotToldToFenceItIsNotMadeAnewElsewhere) {
   master_.For(minutes(1));
   master_.master->RemoveHost("h2");
   master_.For(minutes(5));
-  for (const master::v1::Node& node : Held(1).nodes()) EXPECT_EQ(node.host(), "h1");
+  const master::v1::Vcluster moved = Held(1);
+  for (const master::v1::Node& node : moved.nodes()) EXPECT_EQ(node.host(), "h1");
 }
 
 TEST_F(UncertainTest, ABeatThatCameAfterTheLastLookKeepsTheLead) {
