@@ -118,6 +118,11 @@ class JobReader {
     std::optional<Field> after;
   };
 
+  // Otherwise there is a fault already: only what is in quotes may be empty.
+  static bool WasRead(const Field& field, const std::string& text) {
+    return !text.empty() || field.value->quoted;
+  }
+
   void ReadVersion(const Field& field) {
     int version = kJobFileVersion;
     in_.Integer(field, &version);
@@ -128,7 +133,7 @@ class JobReader {
 
   void ReadName(const Field& field) {
     in_.Text(field, &job_.name);
-    if (job_.name.empty() || IsName(job_.name, kNameSizeMax)) return;
+    if (!WasRead(field, job_.name) || IsName(job_.name, kNameSizeMax)) return;
     in_.Fault(field, NameFault(job_.name, "job", kNameSizeMax));
   }
 
@@ -137,11 +142,9 @@ class JobReader {
     const size_t slash = job_.vcluster.find('/');
     const std::string name =
         slash == std::string::npos ? job_.vcluster : job_.vcluster.substr(slash + 1);
-    if (!IsName(name, kNameSizeMax) || slash == 0 || slash > kPathMax) {
-      if (field.value->kind == Value::Kind::kScalar) {
-        in_.Fault(field, Quoted(job_.vcluster) + " names no Vcluster: [OWNER/]NAME");
-      }
-    }
+    const bool owner_fits = slash == std::string::npos || (slash > 0 && slash <= kPathMax);
+    if ((IsName(name, kNameSizeMax) && owner_fits) || !WasRead(field, job_.vcluster)) return;
+    in_.Fault(field, Quoted(job_.vcluster) + " names no Vcluster: [OWNER/]NAME");
   }
 
   void ReadTime(const Field& field, seconds min, seconds max, seconds* out) {
@@ -177,7 +180,7 @@ class JobReader {
     if (field.value->kind == Value::Kind::kScalar) {
       std::string path;
       in_.Text(field, &path);
-      if (path.empty()) return "";
+      if (!WasRead(field, path)) return "";
       const auto text = files_(path);
       if (!text.ok()) {
         in_.Fault(field, text.error().message());
@@ -282,7 +285,7 @@ class JobReader {
   void ReadPlace(const Field& field, TaskPlace* place) {
     std::string text;
     in_.Text(field, &text);
-    if (text.empty()) return;
+    if (!WasRead(field, text)) return;
     place->ordinal.reset();
     if (text == "all") {
       place->all = true;
@@ -305,7 +308,7 @@ class JobReader {
   void ReadUser(const Field& field, TaskDefinition* task) {
     std::string text;
     in_.Text(field, &text, true);
-    if (text.empty()) return;
+    if (!WasRead(field, text)) return;
     const size_t colon = text.find(':');
     const bool good =
         ParseNumber(text.substr(0, colon), &task->uid) &&
@@ -318,7 +321,7 @@ class JobReader {
 
   void ReadDirectory(const Field& field, TaskDefinition* task) {
     in_.Text(field, &task->directory);
-    if (task->directory.empty()) return;
+    if (!WasRead(field, task->directory)) return;
     if (!task->directory.starts_with('/') || task->directory.size() > kPathMax) {
       in_.Fault(field, Quoted(task->directory) + " is no absolute path of at most " +
                            std::to_string(kPathMax) + " bytes");

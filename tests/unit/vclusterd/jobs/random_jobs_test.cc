@@ -211,12 +211,16 @@ class RandomJob {
         EXPECT_NE(run.phase(), RUN_RUNNING);
         all &= run.phase() == RUN_SUCCEEDED;
       }
-      if (task.phase() == TASK_SUCCEEDED) EXPECT_TRUE(all && !task.runs().empty());
+      if (task.phase() == TASK_SUCCEEDED) {
+        EXPECT_TRUE(all && !task.runs().empty());
+      }
       if (job.outcome() == SUCCEEDED && !task.allow_failure()) {
         EXPECT_EQ(task.phase(), TASK_SUCCEEDED);
       }
     }
-    if (job.created() && job.keep() == NEVER) EXPECT_TRUE(!world_.seen.exists);
+    if (job.created() && job.keep() == NEVER) {
+      EXPECT_TRUE(!world_.seen.exists);
+    }
   }
 
   std::mt19937 random_;

@@ -2,6 +2,8 @@
 // not say happens at once.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -22,6 +24,7 @@ class World {
   explicit World(const std::string& file, bool created = false) {
     const auto parsed = ParseJob("name: j\nvcluster: v\n" + file, "j.yaml", {});
     if (!parsed.ok()) abort_ = parsed.error().message();
+    EXPECT_EQ(abort_, "");
     job = NewJob(parsed.ok() ? *parsed : JobDefinition(), now_ms);
     job.set_number(7);
     job.set_created(created);
