@@ -254,6 +254,7 @@ class HostNodes {
   const HostConfig config_;
   const Listener listener_;
   PartStore store_;
+  HostLoadMeter load_meter_;  // Of the thread that samples.
   OwnerIds owners_;
   std::unique_ptr<NodeLife> life_;  // Set by Open, as is what follows.
   std::unique_ptr<NodeTasks> tasks_;
@@ -268,7 +269,6 @@ class HostNodes {
   // followed. Forgotten with this process: a master's link to the next one is another.
   std::map<uint32_t, uint64_t> removed_;
   std::optional<host::v1::HostLoad> load_;
-  HostLoadMeter load_meter_;  // Of the thread that samples.
   CancelToken closing_;
   std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.

@@ -37,7 +37,7 @@ class Advancer {
     for (const NodeSeen& node : seen.nodes) nodes_[node.index] = &node;
   }
 
-  Step Run() {
+  JobStep Run() {
     const std::string before = job().SerializeAsString();
     if (job().phase() == jobs::v1::PREPARING || job().phase() == jobs::v1::RUNNING) CheckLimits();
     if (job().phase() == jobs::v1::PREPARING) Prepare();
@@ -358,13 +358,13 @@ class Advancer {
   const ClusterSeen& seen_;
   const int64_t now_;
   std::map<uint32_t, const NodeSeen*> nodes_;
-  Step step_;
+  JobStep step_;
   size_t taken_ = 0;
 };
 
 }  // namespace
 
-Step Advance(const Job& job, const ClusterSeen& seen, int64_t now_unix_ms) {
+JobStep Advance(const Job& job, const ClusterSeen& seen, int64_t now_unix_ms) {
   return Advancer(job, seen, now_unix_ms).Run();
 }
 

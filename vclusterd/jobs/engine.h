@@ -60,7 +60,7 @@ struct KeptOutput {
   std::string bytes;
 };
 
-struct Step {
+struct JobStep {
   jobs::v1::Job job;  // Its revision is moved on when it has changed.
   bool changed = false;
   std::vector<KeptOutput> outputs;
@@ -69,6 +69,6 @@ struct Step {
   std::optional<int64_t> due_unix_ms;  // When to look again, even if nothing is heard.
 };
 
-Step Advance(const jobs::v1::Job& job, const ClusterSeen& seen, int64_t now_unix_ms);
+JobStep Advance(const jobs::v1::Job& job, const ClusterSeen& seen, int64_t now_unix_ms);
 
 }  // namespace strata::vcluster

@@ -353,7 +353,7 @@ class Master {
   Status LoadJobs();
   void AdvanceJobs(const std::set<uint32_t>& vclusters);
   bool AdvanceJob(uint32_t number);
-  Status StoreStep(Step* step, std::map<uint32_t, Entry>::iterator vcluster);
+  Status StoreStep(JobStep* step, std::map<uint32_t, Entry>::iterator vcluster);
   ClusterSeen SeenFor(const Entry& entry, const NodeStates& states) const;
   void AddTasksOf(uint32_t number, host::v1::Part* order) const;
   std::chrono::milliseconds UntilJobsAreDue() const;

@@ -220,7 +220,7 @@ bool Master::AdvanceJob(uint32_t number) {
   const auto entry = entries_.find(job->vcluster_number());
   const NodeStates states = entry == entries_.end() ? NodeStates() : StatesOf(entry->second);
   const ClusterSeen seen = entry == entries_.end() ? ClusterSeen() : SeenFor(entry->second, states);
-  Step step = Advance(*job, seen, NowUnixMs());
+  JobStep step = Advance(*job, seen, NowUnixMs());
   if (step.changed || step.delete_vcluster) {
     if (Status stored = StoreStep(&step, entry); !stored.ok()) {
       LOG_WARNING("job " + std::to_string(number) + ": " + stored.error().message());
@@ -234,7 +234,7 @@ bool Master::AdvanceJob(uint32_t number) {
   return step.again;
 }
 
-Status Master::StoreStep(Step* step, std::map<uint32_t, Entry>::iterator vcluster) {
+Status Master::StoreStep(JobStep* step, std::map<uint32_t, Entry>::iterator vcluster) {
   const uint32_t number = step->job.number();
   std::vector<records::RecordChange> changes = {
       {kJobsTable, JobKey(number), step->job.SerializeAsString()}};

@@ -284,7 +284,7 @@ TEST(EngineTest, OutputsOfAJobAreBounded) {
     report.set_output(std::string(kRunOutputBytesMax, 'x') + "end");
     report.set_output_bytes(1'000'000);
   }
-  Step step = Advance(world.job, world.seen, world.now_ms);
+  JobStep step = Advance(world.job, world.seen, world.now_ms);
   EXPECT_TRUE(step.again) << "a step has a limit of its own";
   EXPECT_LE(step.outputs.size(), kStepOutputBytesMax / kRunOutputBytesMax);
   world.Advance();

@@ -69,7 +69,7 @@ class RandomJob {
   void AdvanceMaster() {
     bool again = true;
     while (again) {
-      const Step step = vcluster::Advance(world_.job, world_.seen, world_.now_ms);
+      const JobStep step = vcluster::Advance(world_.job, world_.seen, world_.now_ms);
       due_ms_ = step.due_unix_ms;
       if (Chance(10)) return;
       ASSERT_GE(step.job.revision(), world_.job.revision());

@@ -68,7 +68,7 @@ class World {
 
   // Until nothing changes any more.
   void Advance() {
-    Step step;
+    JobStep step;
     do {
       step = vcluster::Advance(job, seen, now_ms);
       job = step.job;
