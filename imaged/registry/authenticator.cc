@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "imaged/registry/document_sink.h"
+#include "common/http/document_sink.h"
 #include "imaged/registry/reply.h"
 
 namespace strata::imaged {
@@ -86,7 +86,7 @@ http::Response NoLogin() {
 
 http::Answer Authenticator::GiveToken(const http::Request& request) {
   if (request.method == "POST") {
-    return std::make_unique<DocumentSink>(
+    return std::make_unique<http::DocumentSink>(
         kFormBytesMax, ErrorReply(413, "UNSUPPORTED", "the form is too long"),
         [this, &request](const std::string& form) { return AnswerForm(request, form); });
   }

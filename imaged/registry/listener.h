@@ -1,23 +1,17 @@
-// RegistryListener: the registry at an address of this host. Its certificate is looked at every
-// kCertificateLookEvery: when the files are others, connections from then on get what is in them.
-// Files that do not belong together are in the log, and the certificate before stays.
+// RegistryListener: the registry at an address of this host; its certificate follows its files
+// (common/http/renewed_server.h).
 //
 // Thread-safe.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 
-#include "common/http/server.h"
+#include "common/http/renewed_server.h"
 #include "imaged/registry/registry.h"
 
 namespace strata::imaged {
-
-constexpr std::chrono::seconds kCertificateLookEvery{30};
 
 struct RegistryOptions {
   std::string address;  // "10.0.0.1:5000"; empty: no registry.
@@ -37,31 +31,16 @@ class RegistryListener {
                                                          const std::string& identity_path,
                                                          Repository* repository, TokenBook* book);
   int port() const { return server_->port(); }
-  // Looks at the certificate's files now. True: they were others, and are in use.
-  Result<bool> RenewCertificate();
+  Result<bool> RenewCertificate() { return server_->RenewCertificate(); }
   // As http::Server::Shutdown.
   void Shutdown(std::chrono::milliseconds grace) { server_->Shutdown(grace); }
 
  private:
-  // The files of the certificate, and what tells that they were written anew.
-  struct CertificateFiles {
-    std::string certificate;
-    std::string key;
-    std::string stamp;
-  };
-  static Result<CertificateFiles> FilesOf(const RegistryOptions& options,
-                                          const std::string& identity_path);
-  static std::string StampOf(const CertificateFiles& files);
-  RegistryListener(std::unique_ptr<Registry> registry, std::unique_ptr<http::Server> server,
-                   CertificateFiles files);
-  void KeepRenewing(const std::stop_token& stop);
+  RegistryListener(std::unique_ptr<Registry> registry, std::unique_ptr<http::RenewedServer> server)
+      : registry_(std::move(registry)), server_(std::move(server)) {}
 
   const std::unique_ptr<Registry> registry_;
-  const std::unique_ptr<http::Server> server_;  // Behind the registry, which it calls.
-  std::mutex mutex_;                            // Guards what follows.
-  CertificateFiles files_;                      // Empty without TLS.
-  std::condition_variable_any wake_;
-  std::jthread renewer_;  // Last: it uses the others.
+  const std::unique_ptr<http::RenewedServer> server_;  // Behind the registry, which it calls.
 };
 
 }  // namespace strata::imaged

@@ -3,9 +3,9 @@
 #include <charconv>
 #include <functional>
 
+#include "common/http/document_sink.h"
 #include "imaged/oci/image_importer.h"
 #include "imaged/oci/image_selection.h"
-#include "imaged/registry/document_sink.h"
 #include "imaged/registry/reply.h"
 #include "imaged/service/audit.h"
 
@@ -211,7 +211,7 @@ http::Answer Pusher::PutManifest(uid_t caller, const Route& route, const http::R
     return ErrorReply(400, "TAG_INVALID", "this is no tag");
   }
   std::string media_type(http::Find(request.headers, "Content-Type"));
-  return std::make_unique<DocumentSink>(
+  return std::make_unique<http::DocumentSink>(
       oci::kDocumentBytesMax,
       ErrorReply(413, "MANIFEST_INVALID", "a manifest is at most 4 MiB long"),
       [=, this, &request](const std::string& bytes) {

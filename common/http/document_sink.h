@@ -10,27 +10,27 @@
 
 #include "common/http/server.h"
 
-namespace strata::imaged {
+namespace strata::http {
 
-class DocumentSink : public http::BodySink {
+class DocumentSink final : public BodySink {
  public:
-  using Taker = std::function<http::Response(const std::string&)>;
+  using Taker = std::function<Response(const std::string&)>;
   // `too_long` answers a body of more than `bytes_max`.
-  DocumentSink(size_t bytes_max, http::Response too_long, Taker take)
+  DocumentSink(size_t bytes_max, Response too_long, Taker take)
       : bytes_max_(bytes_max), too_long_(std::move(too_long)), take_(std::move(take)) {}
 
-  std::optional<http::Response> Write(std::string_view data) override {
+  std::optional<Response> Write(std::string_view data) override {
     if (text_.size() + data.size() > bytes_max_) return std::move(too_long_);
     text_.append(data);
     return std::nullopt;
   }
-  http::Response Finish() override { return take_(text_); }
+  Response Finish() override { return take_(text_); }
 
  private:
   const size_t bytes_max_;
-  http::Response too_long_;
+  Response too_long_;
   const Taker take_;
   std::string text_;
 };
 
-}  // namespace strata::imaged
+}  // namespace strata::http
