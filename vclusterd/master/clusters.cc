@@ -213,7 +213,8 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   return view;
 }
 
-Result<std::vector<ClusterView>> Clusters::List(const Caller& caller, const std::string& name) {
+Result<std::vector<ClusterView>> Clusters::Look(const Caller& caller, const std::string& name,
+                                                bool with_usage) {
   std::vector<VclusterView> chosen;
   if (!name.empty()) {
     ASSIGN_OR_RETURN(Found found, Find(caller, Operation::kVclusterList, name));
@@ -226,11 +227,31 @@ Result<std::vector<ClusterView>> Clusters::List(const Caller& caller, const std:
     });
   }
   std::vector<ClusterView> views;
-  for (const VclusterView& view : chosen) views.push_back(View(view, /*with_usage=*/true));
+  for (const VclusterView& view : chosen) views.push_back(View(view, with_usage));
   std::sort(views.begin(), views.end(), [](const ClusterView& a, const ClusterView& b) {
     return std::tie(a.owner, a.name) < std::tie(b.owner, b.name);
   });
   return views;
+}
+
+Result<std::vector<ClusterView>> Clusters::List(const Caller& caller, const std::string& name) {
+  return Look(caller, name, /*with_usage=*/true);
+}
+
+Result<std::vector<ClusterView>> Clusters::Glance(const Caller& caller, const std::string& name) {
+  return Look(caller, name, /*with_usage=*/false);
+}
+
+std::optional<ClusterView> Clusters::Glance(uint32_t number) {
+  const VclusterView seen = master_.Find(number);
+  if (seen.vcluster == nullptr) return std::nullopt;
+  return View(seen, /*with_usage=*/false);
+}
+
+Result<Target> Clusters::MayDo(const Caller& caller, Operation operation, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, operation, name));
+  RETURN_IF_ERROR(users_.Authorize(caller, operation, found.target));
+  return found.target;
 }
 
 Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,

@@ -108,10 +108,18 @@ class Clusters {
   // "[OWNER/]NAME", or a node of it; the owner may be left out where the name alone says enough.
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClusterView>> List(const Caller& caller, const std::string& name);
-  Result<ClusterView> Start(const Caller& caller, const std::string& target);
+  // The same by what hosts have told so far: none of them is asked now.
+  Result<std::vector<ClusterView>> Glance(const Caller& caller, const std::string& name);
+  // Ok when there is such a Vcluster or node, and the caller may do this to it.
+  Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& name);
+  // Of these three `cancel` ends the wait alone: what is asked for goes on.
+  Result<ClusterView> Start(const Caller& caller, const std::string& target,
+                            const CancelToken& cancel = CancelToken());
   Result<ClusterView> Stop(const Caller& caller, const std::string& target,
-                           std::chrono::milliseconds grace);
-  Status Delete(const Caller& caller, const std::string& name);
+                           std::chrono::milliseconds grace,
+                           const CancelToken& cancel = CancelToken());
+  Status Delete(const Caller& caller, const std::string& name,
+                const CancelToken& cancel = CancelToken());
 
   // A new limit of disk for a node or all of a Vcluster's, while they run. After an error some may
   // have it. kFailedPrecondition: more is in use, or the node was made without a limit.
@@ -143,6 +151,13 @@ class Clusters {
   // The definition as it is now.
   Result<Definition> Export(const Caller& caller, const std::string& name);
 
+  // For who tells others what has changed, and asks for their rights himself.
+  Result<Master::Changes> AwaitChanges(const Master::Moment& since, std::chrono::milliseconds max) {
+    return master_.AwaitChanges(since, max);
+  }
+  std::optional<ClusterView> Glance(uint32_t number);
+  Target TargetOf(uint32_t owner_uid, const std::string& name) const;
+
   // Deletes every Vcluster. `force`: even where imaged does not answer.
   Status DeleteAll(bool force);
 
@@ -160,7 +175,8 @@ class Clusters {
   Result<Found> FindOne(const Caller& caller, Operation operation, const std::string& owner,
                         const std::string& name, const std::string& node);
   bool Sees(const Caller& caller, Operation operation, const Target& target) const;
-  Target TargetOf(uint32_t owner_uid, const std::string& name) const;
+  Result<std::vector<ClusterView>> Look(const Caller& caller, const std::string& name,
+                                        bool with_usage);
   Result<std::vector<VclusterPtr>> Launch(std::vector<master::v1::Vcluster> records,
                                           const ProgressFn& progress, const CancelToken& cancel);
   Result<std::vector<ClusterView>> CloneFound(uint32_t owner_uid, const Vcluster& pattern,
@@ -171,7 +187,7 @@ class Clusters {
                                                  const ProgressFn& progress,
                                                  const CancelToken& cancel);
   Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
-  Status Remove(const std::vector<uint32_t>& numbers, bool force);
+  Status Remove(const std::vector<uint32_t>& numbers, bool force, const CancelToken& cancel);
   Result<Applied> Become(const Vcluster& before, const Definition& definition, bool recreate,
                          const ProgressFn& progress, const CancelToken& cancel);
   ClusterView View(const VclusterView& view, bool with_usage);

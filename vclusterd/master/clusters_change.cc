@@ -129,14 +129,15 @@ Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vclust
   }
   if (launched.ok()) return made;
   master_.Abandon(numbers);
-  if (Status removed = Remove(numbers, /*force=*/false); !removed.ok()) {
+  if (Status removed = Remove(numbers, /*force=*/false, CancelToken()); !removed.ok()) {
     LOG_ERROR("what was begun is removed as soon as that is possible: " +
               removed.error().message());
   }
   return launched.error();
 }
 
-Status Clusters::Remove(const std::vector<uint32_t>& numbers, bool force) {
+Status Clusters::Remove(const std::vector<uint32_t>& numbers, bool force,
+                        const CancelToken& cancel) {
   for (const uint32_t number : numbers) {
     Status changed = master_.Change({number}, [&](master::v1::Vcluster* record) {
       record->set_phase(master::v1::DELETING);
@@ -145,25 +146,26 @@ Status Clusters::Remove(const std::vector<uint32_t>& numbers, bool force) {
     });
     if (!changed.ok() && changed.error().code() != Code::kNotFound) return changed;
   }
-  return master_.Await(numbers, IsGone, {}, CancelToken());
+  return master_.Await(numbers, IsGone, {}, cancel);
 }
 
-Status Clusters::Delete(const Caller& caller, const std::string& name) {
+Status Clusters::Delete(const Caller& caller, const std::string& name, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterDelete, name));
   if (found.index.has_value()) {
     return Error(Code::kInvalidArgument, "a Vcluster is deleted as a whole, not one node of it");
   }
   return users_.Perform(caller, Operation::kVclusterDelete, found.target, "",
-                        [&] { return Remove({found.number()}, /*force=*/false); });
+                        [&] { return Remove({found.number()}, /*force=*/false, cancel); });
 }
 
 Status Clusters::DeleteAll(bool force) {
   std::vector<uint32_t> numbers;
   for (const VclusterView& view : master_.All()) numbers.push_back(view.vcluster->record.number());
-  return Remove(numbers, force);
+  return Remove(numbers, force, CancelToken());
 }
 
-Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& text) {
+Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& text,
+                                    const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterStart, text));
   const auto want = [&](master::v1::Vcluster* record) -> Status {
     RETURN_IF_ERROR(CheckLive(*record));
@@ -183,16 +185,16 @@ Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& tex
     return Ok();
   };
   const auto started = [&](const VclusterView& view) { return AllRun(view, found.index); };
-  return users_.Perform(
-      caller, Operation::kVclusterStart, found.target, "", [&]() -> Result<ClusterView> {
-        RETURN_IF_ERROR(master_.Change({found.number()}, want));
-        RETURN_IF_ERROR(master_.Await({found.number()}, started, {}, CancelToken()));
-        return View(master_.Find(found.number()), /*with_usage=*/false);
-      });
+  return users_.Perform(caller, Operation::kVclusterStart, found.target, "",
+                        [&]() -> Result<ClusterView> {
+                          RETURN_IF_ERROR(master_.Change({found.number()}, want));
+                          RETURN_IF_ERROR(master_.Await({found.number()}, started, {}, cancel));
+                          return View(master_.Find(found.number()), /*with_usage=*/false);
+                        });
 }
 
 Result<ClusterView> Clusters::Stop(const Caller& caller, const std::string& text,
-                                   std::chrono::milliseconds grace) {
+                                   std::chrono::milliseconds grace, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterStop, text));
   const auto want = [&](master::v1::Vcluster* record) -> Status {
     RETURN_IF_ERROR(CheckLive(*record));
@@ -204,12 +206,12 @@ Result<ClusterView> Clusters::Stop(const Caller& caller, const std::string& text
     return Ok();
   };
   const auto stopped = [&](const VclusterView& view) { return AllStopped(view, found.index); };
-  return users_.Perform(
-      caller, Operation::kVclusterStop, found.target, "", [&]() -> Result<ClusterView> {
-        RETURN_IF_ERROR(master_.Change({found.number()}, want));
-        RETURN_IF_ERROR(master_.Await({found.number()}, stopped, {}, CancelToken()));
-        return View(master_.Find(found.number()), /*with_usage=*/false);
-      });
+  return users_.Perform(caller, Operation::kVclusterStop, found.target, "",
+                        [&]() -> Result<ClusterView> {
+                          RETURN_IF_ERROR(master_.Change({found.number()}, want));
+                          RETURN_IF_ERROR(master_.Await({found.number()}, stopped, {}, cancel));
+                          return View(master_.Find(found.number()), /*with_usage=*/false);
+                        });
 }
 
 Result<ClusterView> Clusters::Resize(const Caller& caller, const std::string& text,

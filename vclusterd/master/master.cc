@@ -193,6 +193,7 @@ void Master::Forget(uint32_t number) {
   const auto found = entries_.find(number);
   const VclusterPtr gone = found->second.vcluster;
   placer_.Forget(number);
+  changed_at_[number] = ++changes_;
   entries_.erase(found);
   const auto named = named_.find(gone->record.name());
   named->second.erase(gone->record.owner_uid());
@@ -530,6 +531,19 @@ VclusterView Master::Find(uint32_t number) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(number);
   return found == entries_.end() ? VclusterView() : ViewOf(number, found->second);
+}
+
+Result<Master::Changes> Master::AwaitChanges(const Moment& since, std::chrono::milliseconds max) {
+  std::unique_lock lock(mutex_);
+  const uint64_t seen = since.epoch == epoch_ ? since.count : 0;
+  changed_.wait_for(lock, max, [&] { return stop_ || changes_ > seen; });
+  if (stop_) return Error(Code::kUnavailable, "vclusterd ends");
+  Changes changes;
+  changes.until = {epoch_, changes_};
+  for (const auto& [number, at] : changed_at_) {
+    if (at > seen) changes.numbers.push_back(number);
+  }
+  return changes;
 }
 
 Status Master::Await(const std::vector<uint32_t>& numbers, const Verdict& verdict,

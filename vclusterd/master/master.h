@@ -182,6 +182,19 @@ class Master {
   // Who has one of that name.
   std::vector<uint32_t> OwnersOf(const std::string& name);
 
+  // How much has happened, in which lead.
+  struct Moment {
+    uint64_t epoch = 0;
+    uint64_t count = 0;
+  };
+  struct Changes {
+    Moment until;
+    std::vector<uint32_t> numbers;  // Of Vclusters that may be other than at `since`, or are gone.
+  };
+  // Waits for changes after `since` (of another lead: everything is new), `max` at most.
+  // kUnavailable: the lead ends.
+  Result<Changes> AwaitChanges(const Moment& since, std::chrono::milliseconds max);
+
  private:
   using Clock = MasterOptions::Clock;
   struct Told {
@@ -291,6 +304,8 @@ class Master {
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> abandoned_;                       // To be deleted.
+  std::map<uint32_t, uint64_t> changed_at_;            // When the loop has looked, of changes_.
+  uint64_t changes_ = 0;
   std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.

@@ -44,6 +44,7 @@ void Master::Round() {
     if (look) FollowRules(found->second);
     if (!Retire(number, found->second)) MakeOrders(found->second, look);
   }
+  for (const uint32_t number : touched) changed_at_[number] = ++changes_;
   changed_.notify_all();
 }
 

@@ -46,9 +46,12 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     return StatusOf(number);
   }
-  Result<SaveNodeResult> Save(uint32_t, uint32_t, const SaveNodeParameters&,
+  Result<SaveNodeResult> Save(uint32_t, uint32_t, const SaveNodeParameters& parameters,
                               const NodeLife::ProgressFn&, const CancelToken&) override {
-    return Error(Code::kUnsupported, "a fake");
+    if (!can_save) return Error(Code::kUnsupported, "a fake");
+    SaveNodeResult saved;
+    saved.image.reference = parameters.reference;
+    return saved;
   }
   Result<std::unique_ptr<PartSave>> StartSave(uint32_t,
                                               const std::vector<PartSaveNode>& nodes) override {
@@ -129,6 +132,7 @@ class FakeHost final : public HostLink {
   }
 
   std::optional<Error> refusal;
+  bool can_save = false;  // It says that it has.
 
  private:
   class Saving final : public PartSave {
