@@ -48,6 +48,24 @@ void AddUsers(CLI::App& app, Settings& settings) {
                "\"strata\")");
 }
 
+void AddRest(CLI::App& app, Settings& settings) {
+  app.add_option("--rest", settings.rest, "ADDRESS:PORT for the REST interface (none)");
+  app.add_option("--rest-cert", settings.rest_cert,
+                 "PEM file: its certificate (this host's of its cluster)");
+  app.add_option("--rest-key", settings.rest_key, "PEM file: the certificate's key");
+  app.add_flag("--rest-plain", settings.rest_plain,
+               "REST without TLS, at a loopback address alone");
+  app.add_flag("--rest-registration", settings.rest_registration,
+               "Strangers may ask for accounts, which wait for an admin");
+  app.add_option("--openid-issuer", settings.openid_issuer,
+                 "https://ISSUER of OpenID Connect by which users sign in (none)");
+  app.add_option("--openid-client", settings.openid_client, "What the issuer calls this Strata");
+  app.add_option("--openid-secret-file", settings.openid_secret_file,
+                 "File with the secret that the issuer gave (none: a public client)");
+  app.add_option("--openid-redirect", settings.openid_redirect,
+                 "https://HOST/v1/openid/callback, as browsers reach it");
+}
+
 void AddPlacement(CLI::App& app, Settings& settings) {
   app.add_option("--overcommit-cpus", settings.overcommit_cpus,
                  "How many times the CPUs of a host may be promised to nodes")
@@ -86,6 +104,7 @@ void AddMaster(CLI::App& app, Settings& settings) {
       ->capture_default_str();
   AddPlacement(app, settings);
   AddUsers(app, settings);
+  AddRest(app, settings);
 }
 
 void AddWorker(CLI::App& app, Settings& settings) {
@@ -131,6 +150,7 @@ int main(int argc, char** argv) {
   strata::vcluster::AddHostOptions(app, settings);
   strata::vcluster::AddPlacement(app, settings);
   strata::vcluster::AddUsers(app, settings);
+  strata::vcluster::AddRest(app, settings);
   app.add_flag("--down", settings.down,
                "Stop and delete everything of this state directory, and end");
   CLI::App* master = app.add_subcommand("master", "Keep the desired state of a cluster of hosts");

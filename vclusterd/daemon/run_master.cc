@@ -5,6 +5,7 @@
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/leadership.h"
 #include "vclusterd/master/single_host.h"
@@ -126,6 +127,8 @@ Status RunMaster(const Settings& settings) {
       std::min(options.master.every, options.master.recreate_after / kLooksPerRecreation);
   options.takeover_after = std::chrono::milliseconds(settings.takeover_ms);
   options.beat_every = options.takeover_after / kBeatsPerTakeover;
+  // Destroyed behind the leadership, which ends the waits of operations that it waits for.
+  std::unique_ptr<RestService> rest;
   Leadership leadership(
       options, *store, [&](Master& master) { lead.Won(master); },
       [&](Master& master) { lead.Lost(master); });
@@ -162,8 +165,11 @@ Status RunMaster(const Settings& settings) {
         services.push_back(MakeClassService(classes, caller));
         return services;
       }));
+  // Last: from here on until its Shutdown it asks the leadership.
+  ASSIGN_OR_RETURN(rest, RestService::Start(settings, clusters, host_users->users()));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);
   rpc::WaitForStopSignal();
+  if (rest != nullptr) rest->Shutdown(kShutdownGrace);
   users->Shutdown(kShutdownGrace);
   hosts->Shutdown(kShutdownGrace);
   return Ok();

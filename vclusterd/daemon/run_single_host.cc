@@ -3,6 +3,7 @@
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
 #include "vclusterd/daemon/host_users.h"
+#include "vclusterd/daemon/rest_service.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
@@ -59,11 +60,14 @@ Status RunSingleHost(const Settings& settings) {
         services.push_back(MakeClassService(class_source, caller));
         return services;
       }));
+  ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));
   LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +
            std::string(layerfs::DriverName(config.driver)) + ", volumes " +
            std::string(layerfs::VolumeKindName(config.volumes)));
   rpc::WaitForStopSignal();
   server->Shutdown(kShutdownGrace);
+  if (rest != nullptr) rest->Shutdown(kShutdownGrace);
+  host->master().EndWaits();  // Whoever waits is waited for by what is destroyed now.
   LOG_INFO("ends; the nodes run on");
   return Ok();
 }

@@ -40,6 +40,16 @@ struct Settings {
   double overcommit_cpus = 16;
   double overcommit_memory = 2;
   std::vector<std::string> labels;
+  // Of REST.
+  std::string rest;  // "10.0.0.1:7480"; empty: none.
+  std::string rest_cert;
+  std::string rest_key;
+  bool rest_plain = false;
+  bool rest_registration = false;
+  std::string openid_issuer;
+  std::string openid_client;
+  std::string openid_secret_file;
+  std::string openid_redirect;
   uint32_t underlay_mtu = 1500;
   uint16_t vxlan_port = 4789;
 };

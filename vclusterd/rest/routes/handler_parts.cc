@@ -1,0 +1,103 @@
+#include "vclusterd/rest/routes/handler_parts.h"
+
+#include "common/printable.h"
+#include "vclusterd/definition/units.h"
+#include "vclusterd/rest/vcluster_json.h"
+
+namespace strata::vcluster::rest {
+namespace {
+
+constexpr std::chrono::seconds kWaitMax(60);
+
+}  // namespace
+
+std::string VclusterIn(const Exchange& exchange) {
+  std::string name = exchange.path.at("vcluster");
+  // Neither users nor Vclusters have a colon in their names.
+  if (const size_t colon = name.find(':'); colon != std::string::npos) name[colon] = '/';
+  return name;
+}
+
+std::string NodeIn(const Exchange& exchange) {
+  return VclusterIn(exchange) + "/" + exchange.path.at("node");
+}
+
+QueryParameter WaitParameter() {
+  return {"wait", schema::Text("How long the answer may take when that shows the end: 30s, up to "
+                               "60s. Otherwise it comes at once.",
+                               20)};
+}
+
+Result<std::chrono::milliseconds> WaitOf(const Exchange& exchange) {
+  const std::string text = exchange.Asked<std::string>("wait", "");
+  if (text.empty()) return std::chrono::milliseconds(0);
+  ASSIGN_OR_RETURN(const std::chrono::milliseconds wait, ParseDuration(text), "wait");
+  return std::min<std::chrono::milliseconds>(wait, kWaitMax);
+}
+
+Result<Reply> BeginOperation(Exchange& exchange, OperationBook::Order order) {
+  ASSIGN_OR_RETURN(const std::chrono::milliseconds wait, WaitOf(exchange));
+  OperationBook& book = exchange.services.operations;
+  ASSIGN_OR_RETURN(OperationView view, book.Start(exchange.caller, std::move(order)));
+  if (wait.count() > 0) view = book.Await(view.id, wait).value_or(view);
+  if (view.error) return *view.error;
+  Reply reply = Answer(ToJson(view), view.ended() ? 200 : 202);
+  reply.headers.push_back({"Location", "/v1/operations/" + view.id});
+  return reply;
+}
+
+std::map<int, std::string> OperationAnswers() { return {{200, "Operation"}, {202, "Operation"}}; }
+
+Result<uint32_t> UserIn(const Exchange& exchange, const std::string& word, Operation operation) {
+  const Users& users = exchange.services.users;
+  const Error unknown(Code::kNotFound,
+                      "there is no user '" + Printable(word) + "', or you may not know of him");
+  const auto uid = users.UidOf(word);
+  if (!uid.ok()) return unknown;
+  const Target target = UserTarget(exchange, *uid);
+  const bool may_know = users.Allows(exchange.caller, Operation::kUserList, target) ||
+                        users.Allows(exchange.caller, operation, target);
+  if (!may_know) return unknown;
+  return *uid;
+}
+
+Target UserTarget(const Exchange& exchange, uint32_t uid) {
+  return {uid, exchange.services.users.NameOf(uid), ""};
+}
+
+Result<Json> SaveNode(Services& services, const Caller& caller, const std::string& node,
+                      SaveNodeParameters parameters, const OperationBook::ProgressFn& progress,
+                      const CancelToken& cancel) {
+  // The save itself needs no master: one that steps down does not wait for it.
+  const auto find = [&]() -> Result<NodePlace> {
+    ASSIGN_OR_RETURN(const auto clusters, services.clusters());
+    return clusters->FindNode(caller, Operation::kVclusterSave, node);
+  };
+  ASSIGN_OR_RETURN(const NodePlace place, find());
+  parameters.on_behalf_of_uid = caller.uid;
+  parameters.origin = "node " + place.name;
+  ASSIGN_OR_RETURN(const SaveNodeResult saved,
+                   place.link->Save(place.number, place.index, parameters, progress, cancel));
+  return ToJson(saved);
+}
+
+Json RevisionSchema() {
+  return schema::Whole(
+      "That the change rests on: when it is another by now, the change is refused "
+      "(409).");
+}
+
+Reply NoContent() {
+  Reply reply;
+  reply.status = 204;
+  return reply;
+}
+
+Reply Answer(Json body, int status) {
+  Reply reply;
+  reply.status = status;
+  reply.body = std::move(body);
+  return reply;
+}
+
+}  // namespace strata::vcluster::rest

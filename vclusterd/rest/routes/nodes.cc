@@ -1,0 +1,157 @@
+// Single nodes of Vclusters.
+#include "common/printable.h"
+#include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/routes.h"
+#include "vclusterd/rest/vcluster_json.h"
+
+namespace strata::vcluster::rest {
+namespace {
+
+using namespace schema;
+
+constexpr int64_t kGraceDefaultS = 10;
+
+Result<Reply> List(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(const std::vector<ClusterView> views,
+                   clusters->Glance(exchange.caller, VclusterIn(exchange)));
+  Json nodes = Json::array();
+  for (const NodeView& node : views.at(0).nodes) nodes.push_back(ToJson(node));
+  return Answer({{"nodes", std::move(nodes)}});
+}
+
+Result<Reply> Get(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(const std::vector<ClusterView> views,
+                   clusters->Glance(exchange.caller, VclusterIn(exchange)));
+  const std::string name = views.at(0).name + "/" + exchange.path.at("node");
+  for (const NodeView& node : views.at(0).nodes) {
+    if (node.name == name) return Answer(ToJson(node));
+  }
+  return Error(Code::kNotFound, "there is no node " + Printable(name));
+}
+
+Result<Reply> Begin(Exchange& exchange, Operation right, bool cancellable,
+                    OperationBook::Work work) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, NodeIn(exchange)));
+  target.name += "/" + exchange.path.at("node");
+  return BeginOperation(exchange, {right, std::move(target), cancellable, std::move(work)});
+}
+
+Result<Reply> Start(Exchange& exchange) {
+  return Begin(exchange, Operation::kVclusterStart, false,
+               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange)](
+                   const auto&, const CancelToken& cancel) -> Result<Json> {
+                 ASSIGN_OR_RETURN(const auto now, services.clusters());
+                 ASSIGN_OR_RETURN(const ClusterView view, now->Start(caller, node, cancel));
+                 return ToJson(view, /*with_nodes=*/true);
+               });
+}
+
+Result<Reply> Stop(Exchange& exchange) {
+  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
+  return Begin(exchange, Operation::kVclusterStop, false,
+               [&services = exchange.services, caller = exchange.caller, grace,
+                node = NodeIn(exchange)](const auto&, const CancelToken& cancel) -> Result<Json> {
+                 ASSIGN_OR_RETURN(const auto now, services.clusters());
+                 ASSIGN_OR_RETURN(const ClusterView view, now->Stop(caller, node, grace, cancel));
+                 return ToJson(view, /*with_nodes=*/true);
+               });
+}
+
+Result<Reply> Resize(Exchange& exchange) {
+  return Begin(exchange, Operation::kVclusterResize, false,
+               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange),
+                bytes = exchange.Given<uint64_t>("disk_bytes", 0)](
+                   const auto&, const CancelToken&) -> Result<Json> {
+                 ASSIGN_OR_RETURN(const auto now, services.clusters());
+                 ASSIGN_OR_RETURN(const ClusterView view, now->Resize(caller, node, bytes));
+                 return ToJson(view, /*with_nodes=*/true);
+               });
+}
+
+imaged::ScrubMode ScrubOf(const Exchange& exchange) {
+  const auto word = exchange.Given<std::string>("scrub", "default");
+  if (word == "always") return imaged::ScrubMode::kAlways;
+  return word == "never" ? imaged::ScrubMode::kNever : imaged::ScrubMode::kDefault;
+}
+
+Result<Reply> Save(Exchange& exchange) {
+  SaveNodeParameters parameters;
+  parameters.reference = exchange.Given<std::string>("reference", "");
+  parameters.description = exchange.Given<std::string>("description", "");
+  parameters.is_public = exchange.Given("public", false);
+  parameters.replace = exchange.Given("replace", false);
+  parameters.scrub = ScrubOf(exchange);
+  return Begin(exchange, Operation::kVclusterSave, true,
+               [&services = exchange.services, caller = exchange.caller, parameters,
+                node = NodeIn(exchange)](const auto& progress, const CancelToken& cancel) {
+                 return SaveNode(services, caller, node, parameters, progress, cancel);
+               });
+}
+
+Result<Reply> Why(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(std::string text, clusters->Why(exchange.caller, NodeIn(exchange)));
+  return Answer({{"text", std::move(text)}});
+}
+
+struct NodeRoute {
+  const char* method;
+  const char* path;
+  const char* id;
+  Operation right;
+  const char* summary;
+  const char* request;  // "": no body.
+  const char* answer;   // "": an operation.
+  Result<Reply> (*handle)(Exchange&);
+};
+
+}  // namespace
+
+void AddNodeRoutes(RouteTable* table) {
+  table->AddSchema("NodeList", Members("Nodes.").Must("nodes", ListOf(Ref("Node"), "All.")));
+  table->AddSchema(
+      "Save", Members("What becomes of the node's changes.")
+                  .Must("reference", Text("Of the image: NAME[:TAG]."))
+                  .May("description", Text("For people.", 2000))
+                  .May("public", Flag("Everybody may use it (false)."))
+                  .May("replace", Flag("The tag may be another image's (false)."))
+                  .May("scrub", Word("Whether secrets are taken out (default: from images that "
+                                     "others may use).",
+                                     {"default", "always", "never"})));
+  const std::string node = "/v1/vclusters/{vcluster}/nodes";
+  const NodeRoute routes[] = {
+      {"GET", "", "listNodes", Operation::kVclusterList, "The nodes of a Vcluster", "", "NodeList",
+       List},
+      {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", "Node",
+       Get},
+      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", "", Start},
+      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", "", Stop},
+      {"POST", "/{node}/resize", "resizeNode", Operation::kVclusterResize,
+       "Another limit of disk for it", "Resize", "", Resize},
+      {"POST", "/{node}/save", "saveNode", Operation::kVclusterSave,
+       "What it changed becomes an image of the caller's", "Save", "", Save},
+      {"GET", "/{node}/why", "explainNode", Operation::kVclusterList, "Why it is where it is", "",
+       "Explanation", Why},
+  };
+  for (const NodeRoute& one : routes) {
+    Route route;
+    route.method = one.method;
+    route.path = node + one.path;
+    route.id = one.id;
+    route.tag = "nodes";
+    route.operation = one.right;
+    route.summary = one.summary;
+    route.request = one.request;
+    if (!route.request.empty()) route.body = BodyKind::kJson;
+    const bool begins = *one.answer == '\0';
+    if (begins) route.query = {WaitParameter()};
+    route.answers = begins ? OperationAnswers() : std::map<int, std::string>{{200, one.answer}};
+    route.handle = one.handle;
+    table->Add(std::move(route));
+  }
+}
+
+}  // namespace strata::vcluster::rest
