@@ -43,8 +43,8 @@ Result<std::unique_ptr<RenewedServer>> RenewedServer::Start(std::string name, Se
     ASSIGN_OR_RETURN(options.key_pem, ReadFile(files.key, kPemBytesMax));
   }
   ASSIGN_OR_RETURN(auto server, Server::Start(std::move(options), handler));
-  return std::unique_ptr<RenewedServer>(
-      new RenewedServer(std::move(name), std::move(server), std::move(files), std::move(stamp)));
+  return std::unique_ptr<RenewedServer>(new RenewedServer(std::move(name), std::move(server),
+                                                          std::move(files), std::move(stamp)));
 }
 
 Result<bool> RenewedServer::RenewCertificate() {

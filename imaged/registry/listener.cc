@@ -31,8 +31,9 @@ Result<std::unique_ptr<RegistryListener>> RegistryListener::Start(const Registry
   ASSIGN_OR_RETURN(auto registry,
                    Registry::Create(repository, book, options.insecure ? "http" : "https",
                                     options.cache_directory, options.cache_bytes_max));
-  ASSIGN_OR_RETURN(auto server, http::RenewedServer::Start("registry", std::move(server_options),
-                                                           std::move(files), registry.get()));
+  ASSIGN_OR_RETURN(auto server,
+                   http::RenewedServer::Start("registry", std::move(server_options),
+                                              std::move(files), registry.get()));
   return std::unique_ptr<RegistryListener>(
       new RegistryListener(std::move(registry), std::move(server)));
 }

@@ -198,6 +198,7 @@ void Master::Forget(uint32_t number) {
   const auto found = entries_.find(number);
   const VclusterPtr gone = found->second.vcluster;
   placer_.Forget(number);
+  changed_at_[number] = ++changes_;
   entries_.erase(found);
   const auto named = named_.find(gone->record.name());
   named->second.erase(gone->record.owner_uid());

@@ -156,7 +156,7 @@ std::vector<std::string> Ids() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, RouteTest, ::testing::ValuesIn(Ids()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& tried) { return tried.param; });
 
 }  // namespace
 }  // namespace strata::vcluster::rest
