@@ -222,7 +222,7 @@ leaves_some() {
   wait $flood 2>/dev/null || true
   # The host asks for a hundred: that they are there is what the program calls a breach.
   grep -q "BREACH *$1: 100" "$root/said" || { cat "$root/held" "$root/said" >&2; die "the host has no $1 left"; }
-  printf '   %-12s %s; the host has some left\n' "$1" "$(sed 's/^bounded *//' "$root/held")"
+  printf '   %-12s %s; the host has some left\n' "$1" "$(sed -n '1s/^bounded *//p' "$root/held")"
 }
 leaves_some timers
 leaves_some inotify
@@ -238,7 +238,7 @@ helpers+=($!)
 vcluster exec $attacker -- /attack output 512 </dev/null >"$root/stalled" &
 stalled=$!
 share=$(share_during output 64)
-kill $stalled 2>/dev/null || true
+kill -KILL $stalled 2>/dev/null || true  # It is stuck in its write.
 wait $stalled 2>/dev/null || true
 echo "   output       the neighbour works at $share of its pace"
 grown=$(($(daemons_kib) - daemons_before))
@@ -246,11 +246,14 @@ grown=$(($(daemons_kib) - daemons_before))
 logs=$(du -sk "$root/log" | cut -f1)
 [ "$logs" -lt 1024 ] || die "the host's logs have $logs KiB"
 
+in_node $attacker /bin/sh -c 'busybox rm -rf /flood-*'
+
 echo "== I/O"
 seconds_for() {  # MIB
   local from
   from=$(date +%s%N)
-  in_node $attacker dd if=/dev/zero of=/io-file bs=1M count="$1" conv=fsync 2>/dev/null
+  in_node $attacker dd if=/dev/zero of=/io-file bs=1M count="$1" conv=fsync 2>"$root/dd" ||
+    { cat "$root/dd" >&2; return 1; }
   awk -v a="$from" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'
 }
 slow=$(seconds_for 48)
