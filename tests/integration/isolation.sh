@@ -23,9 +23,11 @@ clean_up() {
   for pid in "${helpers[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
   [ $code -eq 0 ] || tail -n 15 "$root"/log/*.log >&2 || true
   if [ -d "$root/run" ]; then
+    vcluster delete iso >/dev/null 2>&1 || true
+    vcluster delete other >/dev/null 2>&1 || true
     "$top/tools/setup/daemons" stop >/dev/null || code=1
-    STRATA_LOG_LEVEL=error timeout 60 vclusterd --down --subnet-pool 10.219.0.0/16 \
-      2>>"$root/log/down.log" || true
+    # A mount of ours that holds the volumes of nodes, when vclusterd has none any more.
+    umount "$root/run/volumes/loop" 2>/dev/null || true
   fi
   if grep -F "$root" /proc/self/mountinfo >&2; then echo "isolation: mounts stay" >&2; code=1; fi
   rm -rf --one-file-system "$root"
@@ -37,7 +39,7 @@ trap clean_up EXIT
 in_node() { vcluster exec "$1" -- "${@:2}" </dev/null; }
 attacker=iso/attacker-0
 neighbour=iso/neighbour-0
-init_pid() { vcluster list iso --json | jq -r --arg n "$1" '.clusters[0].nodes[] | select(.name == $n).init_pid'; }
+init_pid() { vcluster list iso --json | jq -r --arg n "$1" '.clusters[0].nodes[] | select(.name == "iso/" + $n).init_pid'; }
 cgroup_of() {  # PID CONTROLLER: its directory.
   awk -F: -v c="$2" '
     $2 == c { print "/sys/fs/cgroup/" c $3; found = 1 }
@@ -71,7 +73,9 @@ gets_through() {
 share_during() {
   local before during after flood
   before=$(in_node $neighbour /attack work 2)
-  in_node $attacker /bin/sh -c "while :; do /attack $* >/dev/null 2>&1; done" &
+  # Not by in_node: its subshell would be killed in the place of the command.
+  vcluster exec $attacker -- /bin/sh -c "while :; do /attack $* >/dev/null 2>&1; done" \
+    </dev/null >/dev/null 2>&1 &
   flood=$!
   during=$(in_node $neighbour /attack work 2)
   kill $flood
@@ -175,7 +179,8 @@ t = socket.socket(); t.bind(("0.0.0.0", 0)); t.listen()
 print(key, t.getsockname()[1], flush=True)
 time.sleep(3600)' "strata-isolation-$$" >"$root/helper" &
 helpers+=($!)
-timeout 20 tail -n +1 -F "$root/helper" 2>/dev/null | grep -q -m1 . || die "the helper does not start"
+timeout 20 grep -q -m1 . < <(tail -n +1 -F --pid=$! "$root/helper" 2>/dev/null) ||
+  die "the helper does not start"
 read -r key port <"$root/helper"
 [ "$key" -gt 0 ] || die "no key of the host to look for"
 repelled keys "$key"
@@ -209,7 +214,7 @@ echo "== what the kernel counts for all nodes and the host's root together"
 # ATTACK: held for a while; then the host still has some.
 leaves_some() {
   local flood
-  in_node $attacker /attack "$1" 2000000 20 >"$root/held" 2>&1 &
+  vcluster exec $attacker -- /attack "$1" 2000000 20 </dev/null >"$root/held" 2>&1 &
   flood=$!
   for _ in $(seq 400); do grep -q . "$root/held" && break; sleep 0.05; done
   "$STRATA_BIN_DIR/isolation-attack" "$1" 100 >"$root/said" 2>&1 || true
@@ -217,7 +222,7 @@ leaves_some() {
   wait $flood 2>/dev/null || true
   # The host asks for a hundred: that they are there is what the program calls a breach.
   grep -q "BREACH *$1: 100" "$root/said" || { cat "$root/held" "$root/said" >&2; die "the host has no $1 left"; }
-  printf '   %-12s %s; the host has some left\n' "$1" "$(sed 's/^bounded *//' "$root/held")"
+  printf '   %-12s %s; the host has some left\n' "$1" "$(sed -n '1s/^bounded *//p' "$root/held")"
 }
 leaves_some timers
 leaves_some inotify
@@ -230,10 +235,10 @@ undisturbed inodes 200000
 mkfifo "$root/stalled"
 sleep 3600 <"$root/stalled" &
 helpers+=($!)
-in_node $attacker /attack output 512 >"$root/stalled" &
+vcluster exec $attacker -- /attack output 512 </dev/null >"$root/stalled" &
 stalled=$!
 share=$(share_during output 64)
-kill $stalled 2>/dev/null || true
+kill -KILL $stalled 2>/dev/null || true  # It is stuck in its write.
 wait $stalled 2>/dev/null || true
 echo "   output       the neighbour works at $share of its pace"
 grown=$(($(daemons_kib) - daemons_before))
@@ -241,11 +246,14 @@ grown=$(($(daemons_kib) - daemons_before))
 logs=$(du -sk "$root/log" | cut -f1)
 [ "$logs" -lt 1024 ] || die "the host's logs have $logs KiB"
 
+in_node $attacker /bin/sh -c 'busybox rm -rf /flood-*'
+
 echo "== I/O"
 seconds_for() {  # MIB
   local from
   from=$(date +%s%N)
-  in_node $attacker dd if=/dev/zero of=/io-file bs=1M count="$1" conv=fsync 2>/dev/null
+  in_node $attacker dd if=/dev/zero of=/io-file bs=1M count="$1" conv=fsync 2>"$root/dd" ||
+    { cat "$root/dd" >&2; return 1; }
   awk -v a="$from" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'
 }
 slow=$(seconds_for 48)

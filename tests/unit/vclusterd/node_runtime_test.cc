@@ -128,7 +128,7 @@ class NodeRuntimeTest : public ::testing::Test {
     auto process = runtime_->Exec(id, request, -1, out.get(), out.get());
     EXPECT_TRUE(process.ok());
     Output output;
-    output.code = process->WaitFor(seconds(20)).value();
+    output.code = process->WaitFor(seconds(60)).value();
     output.text = ReadFile(out_path).value();
     return output;
   }
@@ -226,19 +226,19 @@ TEST_F(NodeRuntimeTest, ALimitOfIoHoldsAndGoesAway) {
   ASSERT_TRUE(devices.ok()) << devices.error().message();
   const auto seconds_to_write = [&](const std::string& flush) {
     const auto start = std::chrono::steady_clock::now();
-    const std::string write = "dd if=/dev/zero of=/file bs=1M count=12 " + flush;
+    const std::string write = "dd if=/dev/zero of=/file bs=1M count=10 " + flush;
     EXPECT_EQ(Exec("1-0", {"sh", "-c", write}).code, 0);
     EXPECT_TRUE(SyncFileSystem(volume).ok());  // By somebody else.
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  Status limited = LimitIoOf(record->init.pid, *devices, 4u << 20);
+  // Ten seconds, beside what it takes anyway on this machine.
+  const double before = seconds_to_write("conv=fsync");
+  Status limited = LimitIoOf(record->init.pid, *devices, 1u << 20);
   ASSERT_TRUE(limited.ok()) << limited.error().message();
-  const double flushed = seconds_to_write("conv=fsync");
-  const double left_to_the_kernel = seconds_to_write("");
-  EXPECT_GT(flushed, 2.4);
-  EXPECT_GT(left_to_the_kernel, 2.4);
+  EXPECT_GT(seconds_to_write("conv=fsync"), before + 5);
+  EXPECT_GT(seconds_to_write(""), before + 5);
   ASSERT_TRUE(LimitIoOf(record->init.pid, *devices, 0).ok());
-  EXPECT_LT(seconds_to_write("conv=fsync"), flushed / 1.5);
+  EXPECT_LT(seconds_to_write("conv=fsync"), before + 5);
   ASSERT_TRUE(ForgetIoLimit(*devices).ok());
   if (!HasUnifiedCgroups()) {
     // Without a device of its own the kernel would write back past the limit.
