@@ -143,6 +143,17 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
   return made;
 }
 
+Status Master::CommitRecords(std::vector<records::RecordChange> changes) {
+  const std::lock_guard lock(mutex_);
+  return Commit({}, std::move(changes));
+}
+
+bool Master::AwaitChange(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  if (!stop_) changed_.wait_until(lock, until);
+  return !stop_;
+}
+
 Status Master::Store(std::vector<master::v1::Vcluster> records,
                      std::vector<records::RecordChange> also) {
   std::vector<VclusterPtr> read;

@@ -16,6 +16,7 @@ constexpr int kHooksMax = 8;
 constexpr int kForwardsMax = 1024;
 constexpr double kCpusMax = 1e5;
 constexpr double kSecondsMax = 1e9;
+constexpr double kMeasuredMax = 1e15;
 
 bool IsFigure(double value, double most) {
   return std::isfinite(value) && value >= 0 && value <= most;
@@ -39,6 +40,10 @@ void Correct(NodeStatus* node) {
   if (node->has_usage() && (!IsFigure(node->usage().cpus(), kCpusMax) ||
                             !IsFigure(node->usage().seconds(), kSecondsMax))) {
     node->clear_usage();
+  }
+  if (node->has_measured()) {
+    Shorten(node->mutable_measured()->mutable_problem(), kTextBytesMax);
+    if (!IsFigure(node->measured().value(), kMeasuredMax)) node->clear_measured();
   }
   if (node->hooks_size() > kHooksMax) node->clear_hooks();
   if (node->forwards_size() > kForwardsMax) node->clear_forwards();

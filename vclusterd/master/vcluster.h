@@ -47,6 +47,8 @@ Status CheckSupported(const Definition& definition);
 
 // kFailedPrecondition while it is made or deleted.
 Status CheckLive(const master::v1::Vcluster& record);
+// kResourceExhausted: it is more than a class lets its students have.
+Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& definition);
 
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,

@@ -25,7 +25,7 @@ TEST_F(ClustersTest, ANodeThatDiesIsStartedAgainAndRecovers) {
 }
 
 TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
-  config_.restart_pause = milliseconds(500);
+  config_.restart_pause = milliseconds(1000);
   Open();
   Definition definition = PlainDefinition("fenced", "tiny", 2, {});
   definition.roles[0].host_loss = HostLoss::kRecreate;
@@ -35,14 +35,19 @@ TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
   const auto state = [&](uint32_t number, int node) {
     return host_->nodes().StatusOf(number, false).nodes(node).state();
   };
-  KillInit("fenced");  // It would be started again, were it not for…
-  host_->nodes().PauseFenced();
   const auto deadline = std::chrono::steady_clock::now() + seconds(30);
-  while (state(1, 0) != host::v1::PAUSED) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << state(1, 0);
+  KillInit("fenced");
+  while (state(1, 0) == host::v1::READY) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     std::this_thread::yield();
   }
-  EXPECT_EQ(host_->nodes().StatusOf(1, false).nodes(0).init_pid(), 0);
+  host_->nodes().PauseFenced();
+  // Without that it would be started again after its pause.
+  const auto pause_over = std::chrono::steady_clock::now() + 2 * config_.restart_pause;
+  while (std::chrono::steady_clock::now() < pause_over) {
+    ASSERT_EQ(host_->nodes().StatusOf(1, false).nodes(0).init_pid(), 0);
+    std::this_thread::yield();
+  }
   EXPECT_EQ(state(1, 1), host::v1::PAUSED);
   const std::string frozen =
       "/sys/fs/cgroup/freezer/lxc.payload.s" + config_.host.instance + "-1-1/freezer.state";

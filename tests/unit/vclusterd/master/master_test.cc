@@ -215,7 +215,7 @@ TEST_F(MasterTest, WhatIsNotDoneYetIsRefusedAndNotLeftOut) {
   EXPECT_EQ(Create(definition).error().code(), Code::kUnsupported);
   definition.roles[0].volumes.clear();
   ASSERT_TRUE(Create(definition).ok());
-  definition.roles[0].limits.io_bytes_per_s = 1 << 20;
+  definition.roles[0].volumes = {{"home", "/home/me"}};
   EXPECT_EQ(clusters_->Apply(kAlice, definition, false, false, Ignore, {}).error().code(),
             Code::kUnsupported);
 }
