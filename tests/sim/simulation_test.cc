@@ -52,7 +52,7 @@ TEST_F(SimulationTest, MistakesAreFound) {
   for (const Mistake mistake :
        {Mistake::kObeysAnyOrder, Mistake::kObeysOldHellos, Mistake::kNeverPauses,
         Mistake::kSaysGoneTooEarly, Mistake::kKeepsIncarnation, Mistake::kThawsAtRestart,
-        Mistake::kMasterWithoutLease, Mistake::kRecreatesAtOnce}) {
+        Mistake::kRecreatesAtOnce}) {
     std::string found;
     for (uint64_t seed = 1; seed <= kEpisodes && found.empty(); ++seed) {
       SimOptions options;
