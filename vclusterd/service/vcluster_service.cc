@@ -95,28 +95,31 @@ class VclusterServiceImpl final : public Base {
     return grpc::Status::OK;
   }
 
-  grpc::Status Start(grpc::ServerContext*, const v1::StartRequest* request,
+  grpc::Status Start(grpc::ServerContext* context, const v1::StartRequest* request,
                      v1::Clusters* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    return Answer((*clusters)->Start(caller_, request->target()), response);
+    const CancelWatch watch(context);
+    return Answer((*clusters)->Start(caller_, request->target(), watch.token()), response);
   }
 
-  grpc::Status Stop(grpc::ServerContext*, const v1::StopRequest* request,
+  grpc::Status Stop(grpc::ServerContext* context, const v1::StopRequest* request,
                     v1::Clusters* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
     const std::chrono::seconds asked(request->timeout_s());
     const std::chrono::seconds grace =
         asked.count() == 0 ? kDefaultGrace : std::min(asked, kGraceMax);
-    return Answer((*clusters)->Stop(caller_, request->target(), grace), response);
+    const CancelWatch watch(context);
+    return Answer((*clusters)->Stop(caller_, request->target(), grace, watch.token()), response);
   }
 
-  grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
+  grpc::Status Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
                       v1::DeleteResponse*) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    return rpc::ToGrpc((*clusters)->Delete(caller_, request->name()));
+    const CancelWatch watch(context);
+    return rpc::ToGrpc((*clusters)->Delete(caller_, request->name(), watch.token()));
   }
 
   grpc::Status Resize(grpc::ServerContext*, const v1::ResizeRequest* request,
