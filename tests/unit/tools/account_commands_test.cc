@@ -144,13 +144,13 @@ TEST_F(AccountCommandsTest, QuotasAreSetInUnitsAndTakenAway) {
             0);
   const std::string shown = Vcluster({"quota", "show", "--user", "alice"}).out;
   EXPECT_THAT(shown, HasSubstr("1.5"));
-  EXPECT_THAT(shown, HasSubstr("16 GiB"));
+  EXPECT_THAT(shown, HasSubstr("16.0 GiB"));
   EXPECT_THAT(shown, HasSubstr("100Mbit"));
   EXPECT_THAT(Vcluster({"quota", "set", "--default", "memory"}).err, HasSubstr("memory=16G"));
   EXPECT_THAT(Vcluster({"quota", "set", "--default", "beer=1"}).err, HasSubstr("no resource"));
   EXPECT_EQ(Vcluster({"quota", "set", "nodes=1"}).exit_code, kExitUsage);
   EXPECT_EQ(Vcluster({"quota", "unset", "--user", "alice", "memory"}).exit_code, 0);
-  EXPECT_THAT(Vcluster({"quota", "show", "--user", "alice"}).out, Not(HasSubstr("16 GiB")));
+  EXPECT_THAT(Vcluster({"quota", "show", "--user", "alice"}).out, Not(HasSubstr("16.0 GiB")));
   EXPECT_EQ(Vcluster({"quota", "unset", "--user", "alice"}).exit_code, 0);
   EXPECT_THAT(Vcluster({"quota", "show", "--user", "alice"}).out, Not(HasSubstr("1.5")));
 }
