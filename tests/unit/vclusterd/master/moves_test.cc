@@ -135,7 +135,8 @@ TEST_F(MovesTest, ANodeThatMovesIsSavedThereAndMadeOfThatHereWithoutItsHooks) {
   const VclusterView view = master_->Find(1);
   const master::v1::Node& moving = *view.vcluster->FindNode(before.index());
   ASSERT_TRUE(Await([&] {
-    for (const host::v1::NodeOrder& order : hosts_[moving.host()]->Order(1).nodes()) {
+    const host::v1::Part told = hosts_[moving.host()]->Order(1);
+    for (const host::v1::NodeOrder& order : told.nodes()) {
       if (order.index() == before.index()) return order.has_arrival();
     }
     return false;
@@ -277,7 +278,7 @@ TEST_F(MovesTest, ANodeThatCannotBeMadeElsewhereGoesBackAndIsTriedAgain) {
 }
 
 TEST_F(MovesTest, ANodeGoesBackWhenTheHostThatItGoesToIsLost) {
-  Definition definition = Plain("a", 3);
+  Definition definition = Plain("a", 1);
   definition.roles[0].host_loss = HostLoss::kRecreate;  // Not from its image: its data are there.
   Create(definition);
   const master::v1::Node before = *NodeOn(1, "h1");
@@ -298,7 +299,8 @@ TEST_F(MovesTest, ANodeGoesBackWhenTheHostThatItGoesToIsLost) {
   // The lost one comes back and has to drop what it was to make.
   AddHost(lost);
   EXPECT_TRUE(Await([&] {
-    for (const host::v1::NodeOrder& order : hosts_[lost]->Order(1).nodes()) {
+    const host::v1::Part told = hosts_[lost]->Order(1);
+    for (const host::v1::NodeOrder& order : told.nodes()) {
       if (order.index() == before.index()) return false;
     }
     return true;
