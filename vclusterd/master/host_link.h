@@ -33,6 +33,8 @@ class HostLink {
   virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
   // What the whole host used lately; nullopt: it was not measured yet.
   virtual std::optional<host::v1::HostLoad> Load() { return std::nullopt; }
+  // As its worker has reported it, where that is another process.
+  virtual void SetLoad(host::v1::HostLoad) {}
   // What a node used in the last hours. kNotFound.
   virtual Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) = 0;
   // A status with the figures that cost a look.

@@ -29,8 +29,7 @@ class RemoteHost final : public HostLink {
   host::v1::Capacity Capacity() override { return capacity_; }
   std::string UnderlayAddress() override { return underlay_address_; }
   std::optional<host::v1::HostLoad> Load() override;
-  // As its worker reports it.
-  void SetLoad(host::v1::HostLoad load);
+  void SetLoad(host::v1::HostLoad load) override;
   Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override;
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
