@@ -3,6 +3,8 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "imaged/api/host_image.grpc.pb.h"
+#include "imaged/api/imaged.grpc.pb.h"
+#include "imaged/api/peer.grpc.pb.h"
 
 namespace strata::imaged {
 namespace {
@@ -123,7 +125,47 @@ v1::SaveStart ToMessage(const SaveParameters& parameters) {
 class GrpcHostImageClient final : public HostImageClient {
  public:
   explicit GrpcHostImageClient(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(v1::HostImageService::NewStub(channel)) {}
+      : stub_(v1::HostImageService::NewStub(channel)),
+        images_(v1::ImageService::NewStub(channel)),
+        transfers_(v1::TransferService::NewStub(channel)) {}
+
+  Status RemoveImage(const std::string& reference) override {
+    v1::DeleteRequest request;
+    request.set_reference(reference);
+    v1::DeleteResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = images_->Delete(&context, request, &response);
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status));
+  }
+
+  Result<uint64_t> CountSecrets(const std::string& reference) override {
+    v1::ScrubRequest request;
+    request.set_reference(reference);
+    request.set_dry_run(true);
+    v1::ScrubResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = images_->Scrub(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpc(status);
+    return response.scrubbed_count();
+  }
+
+  Result<std::vector<std::string>> PrestageImage(const std::string& reference,
+                                                 const std::vector<std::string>& hosts) override {
+    v1::PrestageRequest request;
+    request.set_reference(reference);
+    request.mutable_hosts()->Assign(hosts.begin(), hosts.end());
+    request.set_replace(true);
+    grpc::ClientContext context;
+    const auto reader = transfers_->Prestage(&context, request);
+    std::vector<std::string> failures;
+    v1::PrestageHost host;
+    while (reader->Read(&host)) {
+      if (host.has_error()) failures.push_back(host.host() + ": " + host.error());
+    }
+    const grpc::Status status = reader->Finish();
+    if (!status.ok()) return rpc::FromGrpc(status);
+    return failures;
+  }
 
   Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
                                    const std::string& lease) override {
@@ -179,6 +221,8 @@ class GrpcHostImageClient final : public HostImageClient {
 
  private:
   const std::unique_ptr<v1::HostImageService::Stub> stub_;
+  const std::unique_ptr<v1::ImageService::Stub> images_;
+  const std::unique_ptr<v1::TransferService::Stub> transfers_;
 };
 
 }  // namespace

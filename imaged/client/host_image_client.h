@@ -86,6 +86,22 @@ class HostImageClient {
   // The files that the root's start opened, in their order.
   virtual Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) = 0;
   virtual Result<std::unique_ptr<SaveSession>> StartSave(const SaveParameters& parameters) = 0;
+
+  // Below: what root may do with images of others. A client that cannot answers kUnsupported.
+  // Takes the name away, and what nothing else needs. kFailedPrecondition: containers run from it.
+  virtual Status RemoveImage(const std::string& reference) {
+    return Error(Code::kUnsupported, "images cannot be removed here: " + reference);
+  }
+  // How many secrets containers left in its layers (docs/save.md).
+  virtual Result<uint64_t> CountSecrets(const std::string& reference) {
+    return Error(Code::kUnsupported, "secrets cannot be counted here: " + reference);
+  }
+  // Brings it to other hosts of the cluster; returns when each has it or has failed, with a line
+  // "HOST: why" for the latter.
+  virtual Result<std::vector<std::string>> PrestageImage(const std::string& reference,
+                                                         const std::vector<std::string>&) {
+    return Error(Code::kUnsupported, "images cannot be sent from here: " + reference);
+  }
 };
 
 }  // namespace strata::imaged

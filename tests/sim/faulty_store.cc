@@ -5,7 +5,9 @@
 namespace strata::sim {
 namespace {
 
-Error Unreachable() { return Error(Code::kUnavailable, "the records cannot be reached: try again"); }
+Error Unreachable() {
+  return Error(Code::kUnavailable, "the records cannot be reached: try again");
+}
 
 }  // namespace
 
@@ -13,10 +15,11 @@ void FaultyStore::FallBehind() {
   behind_.emplace();
   for (const records::Table table : vcluster::DesiredTables()) {
     auto& copy = (*behind_)[std::string(table.name)];
-    const Status scanned = store_.Scan(table, "", [&](const std::string& key, const std::string& value) {
-      copy[key] = value;
-      return Ok();
-    });
+    const Status scanned =
+        store_.Scan(table, "", [&](const std::string& key, const std::string& value) {
+          copy[key] = value;
+          return Ok();
+        });
     if (!scanned.ok()) behind_.reset();
     if (!behind_) return;
   }

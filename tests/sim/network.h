@@ -30,12 +30,13 @@ class Network {
 
   NetworkFaults faults;
 
-  // From one of these to another nothing passes. Every direction is its own.
-  void Cut(const std::string& from, const std::string& to) { cuts_.insert({from, to}); }
-  // What waited for the end of the cut comes now.
+  // From one to another nothing passes, for so long. Every direction is its own.
+  void Cut(const std::string& from, const std::string& to, milliseconds time);
+  // Now everything passes. What waited for the end of a cut comes.
   void Heal();
   bool IsCut(const std::string& from, const std::string& to) const {
-    return cuts_.contains({from, to});
+    const auto cut = cuts_.find({from, to});
+    return cut != cuts_.end() && events_.now() < cut->second.end;
   }
 
   // `handle` at the other side answers by its argument, at once or later; `done` has the first
@@ -58,12 +59,16 @@ class Network {
 
  private:
   void Send(const std::string& from, const std::string& to, std::function<void()> arrive);
+  struct Way {
+    Time end;
+    std::vector<std::function<void()>> waiting;  // For that.
+  };
+  void Open(const std::pair<std::string, std::string>& way);
   void Deliver(const std::string& from, const std::string& to, std::function<void()> arrive);
 
   EventQueue& events_;
   Random& random_;
-  std::set<std::pair<std::string, std::string>> cuts_;
-  std::vector<std::function<void()>> waiting_;  // For the end of the cuts.
+  std::map<std::pair<std::string, std::string>, Way> cuts_;
 };
 
 }  // namespace strata::sim

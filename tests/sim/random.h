@@ -21,8 +21,8 @@ class Random {
     return static_cast<double>(engine_() >> 11) * 0x1.0p-53 < probability;
   }
   milliseconds Between(milliseconds least, milliseconds most) {
-    return milliseconds(Between(static_cast<uint64_t>(least.count()),
-                                static_cast<uint64_t>(most.count())));
+    return milliseconds(
+        Between(static_cast<uint64_t>(least.count()), static_cast<uint64_t>(most.count())));
   }
   template <typename T>
   T& Of(std::vector<T>& items) {

@@ -97,14 +97,12 @@ void SimHost::Recover() {
 
 Result<std::vector<host::v1::PartStatus>> SimHost::Apply(const host::v1::ApplyRequest& request,
                                                          const std::string& master) {
-  uint64_t epoch = request.epoch();
-  uint64_t hello = request.hello();
-  if (options_.mistake == Mistake::kObeysOldEpochs) epoch = UINT64_MAX;
   vcluster::Obedience::Permit permit;
   if (options_.mistake == Mistake::kObeysOldHellos) {
-    RETURN_IF_ERROR(process_->obedience.CheckMaster(master, epoch));
-  } else {
-    ASSIGN_OR_RETURN(permit, process_->obedience.CheckOrder(master, epoch, hello));
+    RETURN_IF_ERROR(process_->obedience.CheckMaster(master, request.epoch()));
+  } else if (options_.mistake != Mistake::kObeysAnyOrder) {
+    ASSIGN_OR_RETURN(permit,
+                     process_->obedience.CheckOrder(master, request.epoch(), request.hello()));
   }
   std::vector<host::v1::PartStatus> statuses;
   for (const host::v1::Part& order : request.orders()) TakeOrder(order);
@@ -135,11 +133,7 @@ void SimHost::TakeOrder(const host::v1::Part& order) {
     if (is_new) node->second.local.incarnation = wanted.incarnation();
     node->second.held = false;
   }
-  if (options_.mistake == Mistake::kForgetsParts) {
-    Later(milliseconds(500), [this, number] { Write(number); });
-  } else {
-    Write(number);
-  }
+  Write(number);
   EnqueueAll(number);
 }
 
@@ -195,7 +189,13 @@ void SimHost::Work(NodeKey key, const std::optional<NodeOrder>& wanted, uint64_t
   if (!wanted.has_value() || another) {
     node.state = host::v1::REMOVING;
     Later(WorkTime(), [this, key, wanted, revision] {
-      EndContainer(key);
+      if (options_.mistake == Mistake::kSaysGoneTooEarly) {
+        Later(seconds(4), [this, key] {
+          if (Find(key) == nullptr) EndContainer(key);
+        });
+      } else {
+        EndContainer(key);
+      }
       Part& part = process_->parts.at(key.first);
       part.changed = true;
       if (!wanted.has_value()) {

@@ -22,11 +22,11 @@ namespace strata::sim {
 // A deliberate mistake, so that it is seen that the simulation finds it.
 enum class Mistake {
   kNone,
-  kObeysOldEpochs,
+  kObeysAnyOrder,  // Whatever its epoch and hello.
   kObeysOldHellos,
   kIgnoresRevisions,
   kNeverPauses,
-  kForgetsParts,        // Answers an order before it is durable.
+  kSaysGoneTooEarly,    // Before what it was told to remove has ended.
   kKeepsIncarnation,    // Does not make a node anew when its order says so.
   kThawsAtRestart,      // A worker that begins does not know that it was silent.
   kMasterWithoutLease,  // A master believes hosts and orders though another may lead.
@@ -117,7 +117,7 @@ class SimHost {
     explicit Process(vcluster::Obedience::Options options) : obedience(std::move(options)) {}
     vcluster::Obedience obedience;
     std::map<uint32_t, Part> parts;
-    std::map<uint32_t, uint64_t> removed;  // Revisions of parts that are gone.
+    std::map<uint32_t, uint64_t> removed;              // Revisions of parts that are gone.
     std::map<uint32_t, host::v1::PartStatus> changed;  // Not told yet.
     uint64_t sequence = 0;
     uint64_t session = 0;
@@ -165,8 +165,8 @@ class SimHost {
   Truth& truth_;
   const FindMaster find_master_;
   unsigned slowness_ = 1;
-  uint64_t processes_ = 0;  // So far.
-  uint64_t numbers_ = 0;    // Given to sessions and hellos.
+  uint64_t processes_ = 0;     // So far.
+  uint64_t numbers_ = 0;       // Given to sessions and hellos.
   std::optional<Time> heard_;  // As it is kept for the next process; lost with the power.
   std::map<uint32_t, PartFile> disk_;
   std::map<NodeKey, Container> containers_;

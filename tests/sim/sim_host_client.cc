@@ -14,7 +14,8 @@ constexpr milliseconds kRetryPause(500);
 void SimHost::WatchSilence() {
   vcluster::Obedience& obedience = process_->obedience;
   if (obedience.FallSilent(events_.now())) PauseFenced();
-  const Time due = obedience.IsSilent() ? events_.now() + milliseconds(200) : obedience.SilentFrom();
+  const Time due =
+      obedience.IsSilent() ? events_.now() + milliseconds(200) : obedience.SilentFrom();
   Later(std::chrono::ceil<milliseconds>(std::max<Duration>(due - events_.now(), milliseconds(1))),
         [this] { WatchSilence(); });
 }

@@ -15,8 +15,8 @@ constexpr milliseconds kLookEvery(500);
 // A host as a master of the simulation sees it; orders go by SimMaster::Send.
 class SimLink final : public HostLink {
  public:
-  SimLink(uint64_t epoch, uint64_t hello, host::v1::Capacity capacity)
-      : epoch(epoch), hello(hello), capacity_(std::move(capacity)) {}
+  SimLink(uint64_t of_epoch, uint64_t of_hello, host::v1::Capacity capacity)
+      : epoch(of_epoch), hello(of_hello), capacity_(std::move(capacity)) {}
 
   const uint64_t epoch;
   const uint64_t hello;
@@ -49,14 +49,15 @@ class SimLink final : public HostLink {
 
 }  // namespace
 
-SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random,
-                     Network& network, records::RecordStore& store, FaultyStore::Fate fate,
-                     FaultyStore::Made made, FindHost find_host)
+SimMaster::SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
+                     records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
+                     FindHost find_host)
     : options_(std::move(options)),
       events_(events),
       random_(random),
       network_(network),
       shared_store_(store),
+      users_(users),
       fate_(std::move(fate)),
       made_(std::move(made)),
       find_host_(std::move(find_host)),
@@ -67,6 +68,7 @@ void SimMaster::Start() {
   ++processes_;
   pump_asked_ = false;
   awake_from_ = events_.now();
+  waiting_.clear();
   store_ = std::make_unique<FaultyStore>(shared_store_, fate_, made_);
   vcluster::Leadership::Options options;
   options.master.name = options_.name;
@@ -76,6 +78,13 @@ void SimMaster::Start() {
   options.master.recreate_after =
       options_.mistake == Mistake::kRecreatesAtOnce ? milliseconds(0) : options_.recreate_after;
   options.master.user_name = [](uint32_t uid) { return std::to_string(uid); };
+  options.master.check_quota = [most = options_.owner_nodes_max](
+                                   uint32_t uid, const vcluster::QuotaDemand& asked,
+                                   const vcluster::QuotasUsed& used) -> Status {
+    constexpr auto kNodes = vcluster::Resource::kNodes;
+    if (used(uid)[kNodes] + asked.amounts[kNodes] <= most) return Ok();
+    return Error(Code::kResourceExhausted, "you may have at most " + std::to_string(most) + " nodes");
+  };
   options.master.steady_now = [this] { return events_.now(); };
   options.master.now_unix_ms = [this] {
     return std::chrono::duration_cast<milliseconds>(events_.now().time_since_epoch()).count();
@@ -106,15 +115,27 @@ void SimMaster::Stop() {
   store_.reset();
 }
 
-void SimMaster::Stall(milliseconds time) { awake_from_ = events_.now() + time; }
+void SimMaster::Stall(milliseconds time) {
+  awake_from_ = events_.now() + time;
+  events_.After(time, [this] { Wake(); });
+}
+
+void SimMaster::Wake() {
+  if (!up() || Stalls()) return;
+  for (const std::function<void()>& what : std::exchange(waiting_, {})) {
+    if (up()) what();
+  }
+}
 
 void SimMaster::Later(milliseconds delay, std::function<void()> what) {
-  events_.At(std::max(events_.now() + delay, awake_from_),
-             [this, process = processes_, what = std::move(what)] {
-               if (!up() || processes_ != process) return;
-               if (!Stalls()) return what();
-               Later(milliseconds(0), what);
-             });
+  events_.After(delay, [this, process = processes_, what = std::move(what)] {
+    if (!up() || processes_ != process) return;
+    if (Stalls()) {
+      waiting_.push_back(what);
+    } else {
+      what();
+    }
+  });
 }
 
 void SimMaster::Won(Master& master) {
@@ -129,7 +150,7 @@ void SimMaster::Won(Master& master) {
           -> Result<std::shared_ptr<HostLink>> {
         return std::make_shared<SimLink>(epoch, request.hello(), request.capacity());
       });
-  clusters_ = std::make_shared<vcluster::Clusters>(master);
+  clusters_ = std::make_shared<vcluster::Clusters>(master, users_);
   ContinueOperations();
   Pump();
 }

@@ -20,6 +20,7 @@ namespace strata::sim {
 struct SimMasterOptions {
   std::string name;
   vcluster::PlacerOptions placer;
+  uint32_t owner_nodes_max = UINT32_MAX;  // The quota of every owner.
   milliseconds every{10'000};
   milliseconds takeover_after{6000};
   milliseconds lost_after{15'000};
@@ -32,7 +33,7 @@ class SimMaster final : public MasterPort {
   using FindHost = std::function<SimHost*(const std::string& name)>;
 
   SimMaster(SimMasterOptions options, EventQueue& events, Random& random, Network& network,
-            records::RecordStore& store, FaultyStore::Fate fate, FaultyStore::Made made,
+            records::RecordStore& store, vcluster::Users& users, FaultyStore::Fate fate, FaultyStore::Made made,
             FindHost find_host);
   ~SimMaster() override { Kill(); }
 
@@ -49,7 +50,6 @@ class SimMaster final : public MasterPort {
   void Stop();
   // SIGSTOP: it does nothing for so long, and then everything that came meanwhile.
   void Stall(milliseconds time);
-  // Not told of as a leader any more, but as one who is asked first.
   bool Stalls() const { return events_.now() < awake_from_; }
 
   // A user's operation. REQUIRES: it leads.
@@ -73,17 +73,20 @@ class SimMaster final : public MasterPort {
   void PumpNow();
   void Send(const vcluster::Master::Dispatch& dispatch);
   void ContinueOperations();
+  void Wake();
 
   const SimMasterOptions options_;
   EventQueue& events_;
   Random& random_;
   Network& network_;
   records::RecordStore& shared_store_;
+  vcluster::Users& users_;
   const FaultyStore::Fate fate_;
   const FaultyStore::Made made_;
   const FindHost find_host_;
   uint64_t processes_ = 0;
   Time awake_from_;
+  std::vector<std::function<void()>> waiting_;  // For its end of stalling.
   bool pump_asked_ = false;
   std::unique_ptr<FaultyStore> store_;
   vcluster::Master* master_ = nullptr;  // While it leads.

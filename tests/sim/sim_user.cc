@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "tests/unit/vclusterd/test_users.h"
+
 namespace strata::sim {
 namespace {
 
@@ -10,7 +12,7 @@ using vcluster::Definition;
 using vcluster::HostLoss;
 using vcluster::Role;
 
-constexpr uid_t kFirstUser = 64'001;
+const vcluster::Caller kUsers[] = {vcluster::kAlice, vcluster::kBob};
 
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
@@ -50,81 +52,82 @@ Definition SimUser::AnyDefinition(const std::string& name) {
   return definition;
 }
 
-SimUser::Work SimUser::AnyWork(uid_t uid, const std::string& name, std::string* what) {
+SimUser::Work SimUser::AnyWork(const vcluster::Caller& user, const std::string& name, std::string* what) {
   switch (random_.Below(12)) {
     case 0:
     case 1:
     case 2: {
       *what = "create";
-      return [uid, definition = AnyDefinition(name)](Clusters& clusters, const CancelToken& cancel) {
-        return StatusOf(clusters.Create(uid, definition, "", Ignore, cancel));
-      };
+      return
+          [user, definition = AnyDefinition(name)](Clusters& clusters, const CancelToken& cancel) {
+            return StatusOf(clusters.Create(user, definition, "", Ignore, cancel));
+          };
     }
     case 3:
     case 4: {
       *what = "apply";
       const bool recreate = random_.OneIn(2);
-      return [uid, recreate, definition = AnyDefinition(name)](Clusters& clusters,
+      return [user, recreate, definition = AnyDefinition(name)](Clusters& clusters,
                                                                const CancelToken& cancel) {
-        return StatusOf(clusters.Apply(uid, definition, false, recreate, Ignore, cancel));
+        return StatusOf(clusters.Apply(user, definition, false, recreate, Ignore, cancel));
       };
     }
     case 5:
     case 6: {
       *what = "scale";
       const auto count = static_cast<uint32_t>(random_.Below(options_.nodes_max + 1));
-      return [uid, name, count](Clusters& clusters, const CancelToken& cancel) {
-        return StatusOf(clusters.Scale(uid, name, "web", count, Ignore, cancel));
+      return [user, name, count](Clusters& clusters, const CancelToken& cancel) {
+        return StatusOf(clusters.Scale(user, name, "web", count, Ignore, cancel));
       };
     }
     case 7:
       *what = "stop";
-      return [uid, name](Clusters& clusters, const CancelToken&) {
-        return StatusOf(clusters.Stop(uid, name, milliseconds(1000)));
+      return [user, name](Clusters& clusters, const CancelToken&) {
+        return StatusOf(clusters.Stop(user, name, milliseconds(1000)));
       };
     case 8:
     case 9:
       *what = "start";
-      return [uid, name](Clusters& clusters, const CancelToken&) {
-        return StatusOf(clusters.Start(uid, name));
+      return [user, name](Clusters& clusters, const CancelToken&) {
+        return StatusOf(clusters.Start(user, name));
       };
     case 10:
       *what = "delete";
-      return [uid, name](Clusters& clusters, const CancelToken&) {
-        return clusters.Delete(uid, name);
+      return [user, name](Clusters& clusters, const CancelToken&) {
+        return clusters.Delete(user, name);
       };
     default: {
       const bool drain = random_.OneIn(2);
       const std::string host = options_.hosts[random_.Below(options_.hosts.size())];
       *what = (drain ? "drain " : "resume ") + host + " beside";
       return [host, drain](Clusters& clusters, const CancelToken&) {
-        return clusters.Drain(0, host, drain);
+        return clusters.Drain(vcluster::kRoot, host, drain);
       };
     }
   }
 }
 
 void SimUser::Operate(SimMaster& leader) {
-  const uid_t uid = kFirstUser + static_cast<uid_t>(random_.Below(2));
+  const vcluster::Caller& user = kUsers[random_.Below(2)];
   const std::string name = "v" + std::to_string(random_.Below(options_.names));
   std::string what;
-  Work work = AnyWork(uid, name, &what);
-  Begin(leader, what + " " + std::to_string(uid) + "/" + name, random_.OneIn(6), std::move(work));
+  Work work = AnyWork(user, name, &what);
+  Begin(leader, what + " " + std::to_string(user.uid) + "/" + name, random_.OneIn(6), std::move(work));
 }
 
 void SimUser::CreateFirst(SimMaster& leader, const std::string& name, unsigned nodes) {
   Definition definition = vcluster::PlainDefinition(name, "tiny", nodes, {});
   definition.roles[0].placement.rank = vcluster::Rank::kSpread;
   if (random_.OneIn(2)) definition.roles[0].host_loss = HostLoss::kRecreate;
-  Begin(leader, "create " + name, false, [definition](Clusters& clusters, const CancelToken& cancel) {
-    return StatusOf(clusters.Create(kFirstUser, definition, "", Ignore, cancel));
-  });
+  Begin(leader, "create " + name, false,
+        [definition](Clusters& clusters, const CancelToken& cancel) {
+          return StatusOf(clusters.Create(kUsers[0], definition, "", Ignore, cancel));
+        });
 }
 
 void SimUser::DeleteAll(SimMaster& leader) {
-  Begin(leader, "delete all", false, [](Clusters& clusters, const CancelToken&) {
-    return clusters.DeleteAll(/*force=*/false);
-  });
+  Begin(leader, "delete all", false,
+        [](Clusters& clusters, const CancelToken&) { return clusters.DeleteAll(/*force=*/false); });
 }
 
 void SimUser::Begin(SimMaster& leader, const std::string& what, bool may_cancel, Work work) {
@@ -134,7 +137,8 @@ void SimUser::Begin(SimMaster& leader, const std::string& what, bool may_cancel,
   open_[number] = text;
   auto cancel = std::make_shared<CancelToken>();
   if (may_cancel) {
-    events_.After(random_.Between(milliseconds(1), milliseconds(3000)), [cancel] { cancel->Cancel(); });
+    events_.After(random_.Between(milliseconds(1), milliseconds(3000)),
+                  [cancel] { cancel->Cancel(); });
   }
   leader.Operate([this, number, text, cancel, work = std::move(work)](Clusters& clusters) {
     const Status done = work(clusters, *cancel);

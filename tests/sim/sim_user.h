@@ -35,7 +35,7 @@ class SimUser {
   // `what`: for people.
   void Begin(SimMaster& leader, const std::string& what, bool may_cancel, Work work);
   vcluster::Definition AnyDefinition(const std::string& name);
-  Work AnyWork(uid_t uid, const std::string& name, std::string* what);
+  Work AnyWork(const vcluster::Caller& user, const std::string& name, std::string* what);
 
   const SimUserOptions options_;
   EventQueue& events_;

@@ -4,18 +4,15 @@
 #include <cstdio>
 #include <functional>
 
-#include "tests/sim/sim_master.h"
 #include "tests/sim/sim_user.h"
+#include "tests/sim/world.h"
 #include "vclusterd/master/tables.h"
-#include "vclusterd/master/verdicts.h"
 
 namespace strata::sim {
 namespace {
 
-using vcluster::Master;
-using vcluster::VclusterView;
-
 constexpr vcluster::PlacerOptions kPlacer{4, 2};
+constexpr seconds kCutMax(200);
 constexpr seconds kDeletionMax(300);
 constexpr seconds kFirstMax(600);
 constexpr unsigned kFirstNodesEach = 100;
@@ -24,12 +21,17 @@ class Episode {
  public:
   explicit Episode(const SimOptions& options)
       : options_(options),
-        random_(options.seed),
-        network_(events_, random_),
-        truth_(kPlacer),
-        records_(records::MakeMemoryRecordStore(vcluster::DesiredTables())),
-        user_({options.names, options.nodes_max, HostNames()}, events_, random_, truth_,
-              [this](const std::string& text) { Trace(text); }) {}
+        world_({options.seed, options.hosts, options.masters, kPlacer, options.owner_nodes_max, options.mistake}),
+        user_({options.names, options.nodes_max, HostNames()}, events_, random_, world_.truth,
+              [this](const std::string& text) { Trace(text); }) {
+    world_.fate = [this](const auto& changes) { return FateOf(changes); };
+    world_.made = [this](const auto& changes) { Made(changes); };
+  }
+
+  // Operations of users end while there is the user.
+  ~Episode() {
+    for (const auto& master : masters_) master->Kill();
+  }
 
   SimResult Run();
 
@@ -40,8 +42,6 @@ class Episode {
     return names;
   }
   void Trace(const std::string& text);
-  void MakeMasters();
-  void MakeHosts();
   CommitFate FateOf(const std::vector<records::RecordChange>& changes);
   void Made(const std::vector<records::RecordChange>& changes);
 
@@ -53,24 +53,16 @@ class Episode {
   void FailRecords();
   void EndFaults();
 
-  SimMaster* Leader();
-  // Runs until `so` says nothing; its last words after `most`.
-  std::optional<std::string> Await(const std::function<std::string()>& so, Duration most);
-  // What is not as it should be.
   std::string Unsettled();
-  std::string UnsettledNode(const VclusterView& view, const master::v1::Node& node);
-  std::string Left();
-  bool Failed() const { return truth_.failure().has_value(); }
 
   const SimOptions options_;
-  EventQueue events_;
-  Random random_;
-  Network network_;
-  Truth truth_;
-  std::unique_ptr<records::RecordStore> records_;
+  World world_;
+  EventQueue& events_ = world_.events;
+  Random& random_ = world_.random;
+  Network& network_ = world_.network;
+  std::vector<std::unique_ptr<SimHost>>& hosts_ = world_.hosts;
+  std::vector<std::unique_ptr<SimMaster>>& masters_ = world_.masters;
   SimUser user_;
-  std::vector<std::unique_ptr<SimHost>> hosts_;
-  std::vector<std::unique_ptr<SimMaster>> masters_;
   bool faulty_ = false;
   double not_made_ = 0;
   double answer_lost_ = 0;
@@ -84,44 +76,6 @@ void Episode::Trace(const std::string& text) {
   if (!options_.trace) return;
   const double at = std::chrono::duration<double>(events_.now().time_since_epoch()).count() - 3.6e6;
   std::fprintf(stderr, "%10.3f %s\n", at, text.c_str());
-}
-
-void Episode::MakeMasters() {
-  for (unsigned i = 1; i <= options_.masters; ++i) {
-    SimMasterOptions options;
-    options.name = "m" + std::to_string(i);
-    options.placer = kPlacer;
-    options.mistake = options_.mistake;
-    masters_.push_back(std::make_unique<SimMaster>(
-        options, events_, random_, network_, *records_,
-        [this](const auto& changes) { return FateOf(changes); },
-        [this](const auto& changes) { Made(changes); },
-        [this](const std::string& name) -> SimHost* {
-          for (const auto& host : hosts_) {
-            if (host->name() == name && host->up()) return host.get();
-          }
-          return nullptr;
-        }));
-  }
-}
-
-void Episode::MakeHosts() {
-  for (const std::string& name : HostNames()) {
-    SimHostOptions options;
-    options.name = name;
-    options.capacity.set_cpus(8);
-    options.capacity.set_memory_bytes(uint64_t{16} << 30);
-    options.capacity.set_disk_bytes(uint64_t{1} << 40);
-    for (const auto& master : masters_) options.masters.push_back(master->name());
-    options.mistake = options_.mistake;
-    hosts_.push_back(std::make_unique<SimHost>(
-        options, events_, random_, network_, truth_, [this](const std::string& name) -> MasterPort* {
-          for (const auto& master : masters_) {
-            if (master->name() == name && master->up()) return master.get();
-          }
-          return nullptr;
-        }));
-  }
 }
 
 CommitFate Episode::FateOf(const std::vector<records::RecordChange>&) {
@@ -138,21 +92,11 @@ void Episode::Made(const std::vector<records::RecordChange>& changes) {
       Trace("record " + change.key + (change.value ? " is written" : " goes"));
     }
   }
-  truth_.Made(changes);
-}
-
-SimMaster* Episode::Leader() {
-  for (const auto& master : masters_) {
-    if (master->master() != nullptr && master->master()->Leads() && !master->Stalls()) {
-      return master.get();
-    }
-  }
-  return nullptr;
 }
 
 void Episode::OperateNow() {
   if (!faulty_) return;
-  if (SimMaster* leader = Leader()) {
+  if (SimMaster* leader = world_.Leader()) {
     ++result_.operations;
     user_.Operate(*leader);
     // Another at the same time, often on the same Vcluster.
@@ -236,20 +180,17 @@ void Episode::FailMaster() {
 }
 
 void Episode::FailNetwork() {
-  const auto heal = [this] {
-    Trace("the network heals");
-    network_.faults = {};
-    network_.Heal();
+  const auto cut = [this](const std::string& from, const std::string& to) {
+    network_.Cut(from, to, random_.Between(seconds(2), kCutMax));
   };
-  const auto length = random_.Between(seconds(2), seconds(140));
   switch (random_.Below(3)) {
     case 0: {
       const SimHost& host = *random_.Of(hosts_);
       const uint64_t direction = random_.Below(4);
       Trace(host.name() + " is cut off, " + std::to_string(direction));
       for (const auto& master : masters_) {
-        if (direction != 1) network_.Cut(host.name(), master->name());
-        if (direction != 2) network_.Cut(master->name(), host.name());
+        if (direction != 1) cut(host.name(), master->name());
+        if (direction != 2) cut(master->name(), host.name());
       }
       break;
     }
@@ -257,16 +198,16 @@ void Episode::FailNetwork() {
       const SimMaster& master = *random_.Of(masters_);
       Trace(master.name() + " is cut off from some hosts");
       for (const auto& host : hosts_) {
-        if (random_.OneIn(2)) network_.Cut(host->name(), master.name());
-        if (random_.OneIn(2)) network_.Cut(master.name(), host->name());
+        if (random_.OneIn(2)) cut(host->name(), master.name());
+        if (random_.OneIn(2)) cut(master.name(), host->name());
       }
       break;
     }
     default:
       Trace("the network is bad");
       network_.faults = {0.05, 0.1, 0.1, random_.Between(milliseconds(20), milliseconds(60'000))};
+      events_.After(random_.Between(seconds(2), seconds(60)), [this] { network_.faults = {}; });
   }
-  events_.After(length, heal);
 }
 
 void Episode::FailRecords() {
@@ -276,7 +217,7 @@ void Episode::FailRecords() {
       if (!master->up()) return;
       Trace(master->name() + " is cut off from the records");
       master->store().CutOff(true);
-      events_.After(random_.Between(milliseconds(200), milliseconds(30'000)), [master] {
+      events_.After(random_.Between(milliseconds(200), milliseconds(150'000)), [master] {
         if (master->up()) master->store().CutOff(false);
       });
       break;
@@ -315,139 +256,71 @@ void Episode::EndFaults() {
   }
 }
 
-std::optional<std::string> Episode::Await(const std::function<std::string()>& so, Duration most) {
-  const Time end = events_.now() + most;
-  std::string last = "?";
-  while (!Failed() && events_.now() < end) {
-    events_.RunUntil(events_.now() + seconds(1), [this] { return Failed(); });
-    last = so();
-    if (last.empty()) return std::nullopt;
-  }
-  return last;
-}
-
-std::string Episode::UnsettledNode(const VclusterView& view, const master::v1::Node& node) {
-  const std::string text = view.vcluster->record.name() + "/" + view.vcluster->NodeName(node);
-  if (node.leaving()) return text + " has not left";
-  if (node.host().empty()) return text + " has no place";
-  const auto where = truth_.containers().find({view.vcluster->record.number(), node.index()});
-  const auto state = view.states.find(node.index());
-  if (state == view.states.end()) return text + ": nothing is known of it";
-  if (!node.wanted()) {
-    return where == truth_.containers().end() ? "" : text + " runs and should not";
-  }
-  // Its role says that it is not started again by itself.
-  if (view.vcluster->RoleOf(node)->restart == vcluster::RestartPolicy::kNever &&
-      state->second.state() == host::v1::BREAKDOWN) {
-    return "";
-  }
-  if (where == truth_.containers().end() || !where->second.contains(node.host())) {
-    return text + " does not run on " + node.host() + ": " +
-           host::v1::NodeState_Name(state->second.state());
-  }
-  const Container& container = where->second.at(node.host());
-  if (container.frozen) return text + " is frozen";
-  if (container.incarnation != node.incarnation()) return text + " is of another incarnation";
-  if (where->second.size() > 1) return text + " is on more hosts than one";
-  return state->second.state() == host::v1::READY ? "" : text + " is not ready";
-}
-
 std::string Episode::Unsettled() {
-  SimMaster* leader = Leader();
-  if (leader == nullptr) return "nobody leads";
-  for (const auto& master : masters_) {
-    if (master->operations() > 0) return "an operation has not ended: " + user_.Open();
-  }
-  size_t expected = 0;
-  for (const VclusterView& view : leader->master()->All()) {
-    const master::v1::Vcluster& record = view.vcluster->record;
-    if (record.phase() != master::v1::LIVE) {
-      return record.name() + " is " + master::v1::Phase_Name(record.phase());
-    }
-    // It needs more than there is, and says so.
-    const bool full =
-        view.problem.has_value() && view.problem->code() == Code::kResourceExhausted;
-    if (view.problem.has_value() && !full) {
-      return record.name() + ": " + view.problem->message();
-    }
-    for (const master::v1::Node& node : record.nodes()) {
-      if (full && node.host().empty()) continue;
-      if (std::string unsettled = UnsettledNode(view, node); !unsettled.empty()) return unsettled;
-      if (truth_.containers().contains({record.number(), node.index()})) ++expected;
-    }
-  }
-  if (truth_.containers().size() != expected) return "there are nodes of nothing";
-  return "";
-}
-
-std::string Episode::Left() {
-  for (const auto& host : hosts_) {
-    if (!host->IsEmpty()) return "left behind on " + host->Contents();
-  }
-  if (!truth_.records().empty()) return "there are still records";
-  return "";
+  std::string unsettled = world_.Unsettled();
+  return unsettled.empty() || user_.Open().empty() ? unsettled
+                                                   : unsettled + " (" + user_.Open() + ")";
 }
 
 SimResult Episode::Run() {
-  MakeMasters();
-  MakeHosts();
-  for (const auto& master : masters_) master->Start();
-  for (const auto& host : hosts_) host->StartWorker();
+  world_.Start();
   const auto done = [&](const std::optional<std::string>& trouble, const std::string& when) {
-    if (truth_.failure().has_value()) {
-      result_.failure = *truth_.failure();
+    if (world_.Failed()) {
+      result_.failure = world_.truth.failure();
     } else if (trouble.has_value()) {
       result_.failure = when + ": " + *trouble;
     }
     result_.events = events_.happened();
     result_.failed_operations = user_.failed();
-    for (const auto& master : masters_) master->Kill();
     return result_;
   };
-  const auto has_leader = [&] { return Leader() == nullptr ? "nobody leads" : ""; };
-  if (auto trouble = Await(has_leader, seconds(60))) return done(trouble, "at the start");
+  const auto has_leader = [&] { return world_.Leader() == nullptr ? "nobody leads" : ""; };
+  if (auto trouble = world_.Await(has_leader, seconds(60))) return done(trouble, "at the start");
   if (options_.first_nodes > 0) {
     // Hosts say hello first.
-    events_.RunUntil(events_.now() + seconds(5), [this] { return Failed(); });
+    events_.RunUntil(events_.now() + seconds(5), [this] { return world_.Failed(); });
     const Time begun = events_.now();
     for (unsigned i = 0; i < options_.first_nodes / kFirstNodesEach; ++i) {
-      user_.CreateFirst(*Leader(), "first-" + std::to_string(i), kFirstNodesEach);
+      user_.CreateFirst(*world_.Leader(), "first-" + std::to_string(i), kFirstNodesEach);
     }
-    if (auto trouble = Await([&] { return Unsettled(); }, kFirstMax)) {
+    if (auto trouble = world_.Await([&] { return Unsettled(); }, kFirstMax)) {
       return done(trouble, "the first nodes");
+    }
+    if (world_.truth.containers().size() < options_.first_nodes) {
+      return done("some were not made", "the first nodes");
     }
     result_.made_s = std::chrono::duration<double>(events_.now() - begun).count();
   }
   faulty_ = true;
   OperateNow();
   FailSomething();
-  events_.RunUntil(events_.now() + options_.faulty, [this] { return Failed(); });
-  if (Failed()) return done(std::nullopt, "");
+  events_.RunUntil(events_.now() + options_.faulty, [this] { return world_.Failed(); });
+  if (world_.Failed()) return done(std::nullopt, "");
   EndFaults();
   const Time ended = events_.now();
   // What is drained gets nodes again.
-  auto trouble = Await(
+  auto trouble = world_.Await(
       [&] {
-        if (Leader() == nullptr) return "nobody leads";
+        if (world_.Leader() == nullptr) return "nobody leads";
         for (const auto& host : hosts_) {
-          if (Status resumed = Leader()->master()->Drain(host->name(), false); !resumed.ok()) {
+          if (Status resumed = world_.Leader()->master()->Drain(host->name(), false);
+              !resumed.ok()) {
             return "a host is not there";
           }
         }
         return "";
       },
       options_.settle_max);
-  if (!trouble) trouble = Await([&] { return Unsettled(); }, options_.settle_max);
+  if (!trouble) trouble = world_.Await([&] { return Unsettled(); }, options_.settle_max);
   if (trouble) return done(trouble, "after " + std::to_string(options_.settle_max.count()) + " s");
   result_.settled_s = std::chrono::duration<double>(events_.now() - ended).count();
-  user_.DeleteAll(*Leader());
-  return done(Await([&] { return Left(); }, kDeletionMax), "after everything was deleted");
+  user_.DeleteAll(*world_.Leader());
+  return done(world_.Await([&] { return world_.Left(); }, kDeletionMax),
+              "after everything was deleted");
 }
 
 }  // namespace
 
-SimResult Simulate(const SimOptions& options) {
-  return Episode(options).Run();
-}
+SimResult Simulate(const SimOptions& options) { return Episode(options).Run(); }
 
 }  // namespace strata::sim

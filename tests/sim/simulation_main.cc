@@ -51,11 +51,12 @@ int main(int argc, char** argv) {
       ++failed;
       std::cout << "--seed " << options.seed << ": " << *result.failure << std::endl;
     } else if (episodes == 1) {
-      std::cout << "--seed " << options.seed << ": ok; " << result.operations << " operations, of which "
-                << result.failed_operations << " failed, " << result.faults << " faults, "
-                << result.takeovers << " leads, " << result.commits << " commits, " << result.events
-                << " events; first nodes after " << result.made_s << " s, settled after "
-                << result.settled_s << " s; fingerprint " << result.fingerprint << "\n";
+      std::cout << "--seed " << options.seed << ": ok; " << result.operations
+                << " operations, of which " << result.failed_operations << " failed, "
+                << result.faults << " faults, " << result.takeovers << " leads, " << result.commits
+                << " commits, " << result.events << " events; first nodes after " << result.made_s
+                << " s, settled after " << result.settled_s << " s; fingerprint "
+                << result.fingerprint << "\n";
     }
     ++options.seed;
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/vcluster.h"
 
@@ -64,18 +65,22 @@ void Truth::Made(const std::vector<records::RecordChange>& changes) {
     }
     if (change.table != vcluster::kVclustersTable) continue;
     const uint32_t number = vcluster::NumberOf(change.key);
-    const vcluster::VclusterPtr before = records_[number];
+    const vcluster::VclusterPtr before = vclusters_[number];
     if (before != nullptr) Count(*before, -1);
     if (!change.value.has_value()) {
       if (before == nullptr || before->record.phase() != master::v1::DELETING) {
         Fail("the record " + change.key + " goes without being deleted");
       }
-      records_.erase(number);
+      vclusters_.erase(number);
       continue;
     }
     const auto read = vcluster::ParseVcluster(*change.value);
     if (!read.ok()) return Fail("record " + change.key + ": " + read.error().message());
-    records_[number] = *read;
+    const uint32_t uid = (*read)->record.owner_uid();
+    if (before == nullptr) vclusters_.erase(number);
+    const uint64_t nodes_before = NodesOf(uid);
+    vclusters_[number] = *read;
+    CheckQuota(uid, nodes_before);
     Count(**read, 1);
     CheckRecord(before == nullptr ? master::v1::Vcluster() : before->record, (*read)->record);
   }
@@ -88,9 +93,9 @@ void Truth::Count(const vcluster::Vcluster& record, int times) {
     Placed& placed = placed_[node.host()];
     placed.milli_cpus +=
         times * std::lround(1000 * (role->limits.cpus > 0 ? role->limits.cpus : kDefaultCpus));
-    placed.memory_bytes += times * static_cast<int64_t>(role->limits.memory_bytes > 0
-                                                            ? role->limits.memory_bytes
-                                                            : kDefaultMemoryBytes);
+    placed.memory_bytes +=
+        times * static_cast<int64_t>(role->limits.memory_bytes > 0 ? role->limits.memory_bytes
+                                                                   : kDefaultMemoryBytes);
   }
 }
 
@@ -107,7 +112,8 @@ void Truth::CheckRecord(const master::v1::Vcluster& before, const master::v1::Vc
     const std::string text = TextOf({now.number(), node.index()});
     if (node.incarnation() > now.incarnations()) Fail(text + " has an incarnation of the future");
     if (was != old.end()) {
-      if (node.incarnation() < was->second.incarnation()) Fail(text + ": its incarnation goes back");
+      if (node.incarnation() < was->second.incarnation())
+        Fail(text + ": its incarnation goes back");
       if (was->second.leaving() && !node.leaving() &&
           node.incarnation() == was->second.incarnation()) {
         Fail(text + " was to leave and is not any more");
@@ -119,6 +125,22 @@ void Truth::CheckRecord(const master::v1::Vcluster& before, const master::v1::Vc
     }
     const bool placed = was == old.end() || was->second.host() != node.host();
     if (placed && !node.host().empty()) CheckCapacity(node.host());
+  }
+}
+
+uint64_t Truth::NodesOf(uint32_t uid) const {
+  uint64_t nodes = 0;
+  for (const auto& [number, vcluster] : vclusters_) {
+    if (vcluster->record.owner_uid() != uid) continue;
+    nodes += vcluster::DemandOf(*vcluster).amounts[vcluster::Resource::kNodes];
+  }
+  return nodes;
+}
+
+void Truth::CheckQuota(uint32_t uid, uint64_t before) {
+  const uint64_t now = NodesOf(uid);
+  if (now > before && now > owner_nodes_max_) {
+    Fail("uid " + std::to_string(uid) + " has " + std::to_string(now) + " nodes, past its quota");
   }
 }
 

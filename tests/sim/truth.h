@@ -13,6 +13,7 @@
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/api/records.pb.h"
 #include "vclusterd/master/placer.h"
+#include "vclusterd/master/vcluster.h"
 
 namespace strata::sim {
 
@@ -26,7 +27,9 @@ using NodeKey = std::pair<uint32_t, uint32_t>;  // Number of the Vcluster, index
 
 class Truth {
  public:
-  explicit Truth(vcluster::PlacerOptions placer) : placer_(placer) {}
+  // `owner_nodes_max`: the quota of every owner.
+  Truth(vcluster::PlacerOptions placer, uint32_t owner_nodes_max)
+      : placer_(placer), owner_nodes_max_(owner_nodes_max) {}
 
   void PutHost(const std::string& host, const host::v1::Capacity& capacity) {
     capacities_[host] = capacity;
@@ -42,7 +45,7 @@ class Truth {
 
   // A commit that was made.
   void Made(const std::vector<records::RecordChange>& changes);
-  const std::map<uint32_t, vcluster::VclusterPtr>& records() const { return records_; }
+  const std::map<uint32_t, vcluster::VclusterPtr>& vclusters() const { return vclusters_; }
 
   void Fail(const std::string& what) {
     if (!failure_.has_value()) failure_ = what;
@@ -55,11 +58,14 @@ class Truth {
   // What its nodes take of their hosts, `times` so often.
   void Count(const vcluster::Vcluster& record, int times);
   void CheckCapacity(const std::string& host);
+  void CheckQuota(uint32_t uid, uint64_t before);
+  uint64_t NodesOf(uint32_t uid) const;
 
   const vcluster::PlacerOptions placer_;
+  const uint32_t owner_nodes_max_;
   std::map<std::string, host::v1::Capacity> capacities_;
   std::map<NodeKey, std::map<std::string, Container>> containers_;  // By host.
-  std::map<uint32_t, vcluster::VclusterPtr> records_;
+  std::map<uint32_t, vcluster::VclusterPtr> vclusters_;
   struct Placed {
     int64_t milli_cpus = 0;
     int64_t memory_bytes = 0;

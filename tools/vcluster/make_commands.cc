@@ -23,6 +23,8 @@ struct CreateArguments {
   std::string memory = "0";
   std::string disk;  // Empty: the host's default.
   std::string file;  // Empty: the options say it all.
+  std::string from;  // A template.
+  uint32_t count = 1;
   uint64_t processes = 0;
 };
 
@@ -44,6 +46,11 @@ Result<int> ShowMade(Tool& tool, Call& call, ClustersReader& reader, const std::
 
 Result<int> Create(Tool& tool, CreateArguments& arguments) {
   api::CreateRequest& request = arguments.request;
+  if (!arguments.from.empty()) {
+    if (request.name().empty()) return Error(Code::kInvalidArgument, "say NAME");
+    return CreateFromTemplate(tool, request.name(), arguments.from, arguments.count,
+                              request.driver());
+  }
   ASSIGN_OR_RETURN(const uint64_t memory_bytes, ParseBytes(arguments.memory), "--memory");
   request.set_nodes(arguments.nodes);
   request.mutable_limits()->set_cpus(arguments.cpus);
@@ -88,13 +95,22 @@ void AddMakeCommands(Tool& tool) {
       "create", "Make a Vcluster and start its nodes",
       "  vcluster create hpc --image debian --nodes 3\n"
       "  vcluster create lab --image alice/tools:v2 --nodes 2 --cpus 1.5 --memory 512M --disk 5G\n"
-      "  vcluster create -f spark.yaml",
+      "  vcluster create -f spark.yaml\n"
+      "  vcluster create mine --template alice/course:v2\n"
+      "  vcluster create team --template course --count 30",
       [&tool, create_arguments] { return Create(tool, *create_arguments); });
   CreateArguments& made = *create_arguments;
   create->add_option("NAME", *made.request.mutable_name(),
                      "What it is called; with -f: instead of the file's name");
   CLI::Option* file = create->add_option("-f,--file", made.file,
                                          "A Vcluster file (docs/definition.md); -: standard input");
+  CLI::Option* from =
+      create->add_option("--template", made.from, "[OWNER/]NAME[:TAG] (vcluster template list)")
+          ->excludes(file);
+  create->add_option("--count", made.count, "With --template: NAME-1, NAME-2, …")
+      ->needs(from)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   create->add_option("--image", *made.request.mutable_image(), "[OWNER/]NAME[:TAG]")
       ->excludes(file);
   create->add_option("--nodes", made.nodes, "How many")->excludes(file)->capture_default_str();

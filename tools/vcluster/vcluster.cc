@@ -13,6 +13,7 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddStateCommands(tool);
   AddDefinitionCommands(tool);
   AddClusterHostCommands(tool);
+  AddTemplateCommands(tool);
   AddExecCommand(tool);
   return tool.Run(argc, argv);
 }

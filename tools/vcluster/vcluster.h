@@ -15,6 +15,11 @@ void AddStateCommands(Tool& tool);        // list, start, stop, delete
 void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
 void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, why
 void AddExecCommand(Tool& tool);
+void AddTemplateCommands(Tool& tool);  // save; template list, show, share, delete
+
+// create --template; template_commands.cc
+Result<int> CreateFromTemplate(Tool& tool, const std::string& name, const std::string& from,
+                               uint32_t count, const std::string& driver);
 
 // The text of a Vcluster file; "-": of standard input.
 Result<std::string> ReadDefinitionFile(const std::string& path);

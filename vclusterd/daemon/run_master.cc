@@ -11,6 +11,7 @@
 #include "vclusterd/master/tables.h"
 #include "vclusterd/remote/master_service.h"
 #include "vclusterd/remote/membership.h"
+#include "vclusterd/service/class_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -45,19 +46,25 @@ class Lead {
     auto sessions =
         Lend(std::make_unique<HostSessions>(options_, master, membership_), &sessions_back_);
     auto clusters = Lend(std::make_unique<Clusters>(master, users_), &clusters_back_);
+    auto classes = Classes::Open(master, clusters, users_);
+    if (!classes.ok()) LOG_ERROR("no classes: " + classes.error().message());
     const std::lock_guard lock(mutex_);
     sessions_ = std::move(sessions);
     clusters_ = std::move(clusters);
+    if (classes.ok()) classes_ = std::move(*classes);
   }
 
   // Waits for calls that still use the master: they end, because it has been told to.
   void Lost(Master& master) {
+    std::shared_ptr<Classes> classes;
     {
       const std::lock_guard lock(mutex_);
       sessions_.reset();
       clusters_.reset();
+      classes = std::move(classes_);
     }
     master.EndWaits();
+    classes.reset();  // It holds the clusters.
     clusters_back_.wait();
     sessions_back_.wait();
   }
@@ -69,6 +76,10 @@ class Lead {
   std::shared_ptr<Clusters> clusters() {
     const std::lock_guard lock(mutex_);
     return clusters_;
+  }
+  std::shared_ptr<Classes> classes() {
+    const std::lock_guard lock(mutex_);
+    return classes_;
   }
 
  private:
@@ -91,6 +102,7 @@ class Lead {
   std::mutex mutex_;  // Guards what follows.
   std::shared_ptr<HostSessions> sessions_;
   std::shared_ptr<Clusters> clusters_;
+  std::shared_ptr<Classes> classes_;
 };
 
 }  // namespace
@@ -139,11 +151,18 @@ Status RunMaster(const Settings& settings) {
                                          ? "no master leads just now: try again in some seconds"
                                          : "host '" + leader + "' leads: ask its vclusterd");
   };
+  const auto classes = [&]() -> Result<std::shared_ptr<Classes>> {
+    if (auto own = lead.classes()) return own;
+    ASSIGN_OR_RETURN([[maybe_unused]] const auto own_clusters, clusters());
+    return Error(Code::kUnavailable, "templates and classes could not be read; see the log");
+  };
   ASSIGN_OR_RETURN(
       const auto users,
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
         services.push_back(MakeVclusterService(clusters, caller));
+        services.push_back(MakeTemplateService(classes, caller));
+        services.push_back(MakeClassService(classes, caller));
         return services;
       }));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);

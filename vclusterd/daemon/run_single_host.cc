@@ -7,6 +7,7 @@
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/master/upgrade.h"
+#include "vclusterd/service/class_service.h"
 #include "vclusterd/service/vcluster_service.h"
 
 namespace strata::vcluster {
@@ -76,12 +77,17 @@ Status RunSingleHost(const Settings& settings) {
   ASSIGN_OR_RETURN(const auto host,
                    SingleHost::Open(config, *images, *store, users->users(),
                                     {settings.overcommit_cpus, settings.overcommit_memory}));
+  ASSIGN_OR_RETURN(const auto classes,
+                   Classes::Open(host->master(), host->clusters(), users->users()));
+  const auto class_source = [&]() -> Result<std::shared_ptr<Classes>> { return classes; };
   const auto clusters = [&]() -> Result<std::shared_ptr<Clusters>> { return host->clusters(); };
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::LocalServer::Start(VclusterdSocket(settings.run_dir), [&](const rpc::Caller& caller) {
         std::vector<std::unique_ptr<grpc::Service>> services;
         services.push_back(MakeVclusterService(clusters, caller));
+        services.push_back(MakeTemplateService(class_source, caller));
+        services.push_back(MakeClassService(class_source, caller));
         return services;
       }));
   LOG_INFO("serves " + VclusterdSocket(settings.run_dir) + ", driver " +

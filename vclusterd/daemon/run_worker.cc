@@ -100,6 +100,7 @@ Status RunWorker(const Settings& settings) {
                    }));
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(MakeWorkerService(*nodes, *membership, obedience));
+  services.push_back(MakeWorkerImageService(*nodes, *membership, obedience));
   rpc::TlsServerOptions tls;
   tls.addresses = {settings.listen};
   tls.identity_path = membership->IdentityPath();

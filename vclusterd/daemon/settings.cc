@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "common/digest.h"
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
 #include "net/plan.h"
+#include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/isolation.h"
 #include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
@@ -116,6 +119,11 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   config.host.instance = Hasher::Of(settings.state_dir).Hex().substr(0, net::kInstanceDigits);
   config.host.node_binary = programs + "/strata-node";
   config.host.unified_cgroups = HasUnifiedCgroups();
+  struct sysinfo memory = {};
+  if (::sysinfo(&memory) != 0) return Errno("sysinfo");
+  config.host.memory_bytes_max = NodeMemoryMax(uint64_t{memory.totalram} * memory.mem_unit);
+  RaiseSharedCounters();
+  ASSIGN_OR_RETURN(config.host.apparmor_profile, LoadNodeProfile(settings.run_dir));
   ASSIGN_OR_RETURN(config.host.vinit, ProvideVinit(programs, settings.run_dir));
   if (settings.driver.empty()) {
     ASSIGN_OR_RETURN(config.driver, layerfs::PickDriver(settings.state_dir));

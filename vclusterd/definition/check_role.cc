@@ -296,6 +296,12 @@ std::vector<Fault> FindFaultsOfRole(const Role& role) {
                          " is no name of an image (such as debian, alice/spark:3.5 or "
                          "alice/spark@DIGEST)");
   }
+  if (out.Count("images", role.images, kNodesMax)) {
+    for (size_t i = 0; i < role.images.size(); ++i) {
+      if (IsImage(role.images[i])) continue;
+      out.Add(Indexed("images", i), Quoted(role.images[i]) + " is no name of an image");
+    }
+  }
   CheckLimitsOf(role.limits, &out);
   CheckEnv(role, &out);
   out.Command("command", role.command);

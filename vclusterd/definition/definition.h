@@ -132,6 +132,9 @@ struct Role {
   std::string name;  // Also of its nodes: "<name>-0", "<name>-1", …
   uint32_t count = 1;
   std::string image;  // [OWNER/]NAME[:TAG]
+  // Of single nodes, by ordinal; those beyond are of `image`. How a template tells nodes
+  // apart that were alike once (docs/classes.md).
+  std::vector<std::string> images;
   Limits limits;
   std::map<std::string, std::string> env;
   std::vector<std::string> command;  // Empty: the image's.
@@ -147,6 +150,10 @@ struct Role {
   ScaleIn scale_in = ScaleIn::kNewest;
   std::optional<Autoscale> autoscale;
   bool operator==(const Role&) const = default;
+
+  const std::string& ImageOf(uint32_t ordinal) const {
+    return ordinal < images.size() ? images[ordinal] : image;
+  }
 };
 
 // A directory that the nodes of the Vcluster share, deleted with it.

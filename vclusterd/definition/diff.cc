@@ -25,7 +25,7 @@ ChangeEffect EffectOfTopKey(std::string_view key) {
 }
 
 ChangeEffect EffectOfRoleKey(std::string_view key) {
-  if (key == "image") return ChangeEffect::kRecreate;
+  if (key == "image" || key == "images") return ChangeEffect::kRecreate;
   for (const std::string_view at_start : {"env", "command", "hooks", "ready", "after", "volumes"}) {
     if (key == at_start) return ChangeEffect::kNextStart;
   }

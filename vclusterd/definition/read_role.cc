@@ -164,6 +164,7 @@ std::vector<Key> DefaultKeys(FieldReader& in, Role* role) {
 
 std::vector<Key> OwnKeys(FieldReader& in, Role* role) {
   return {
+      {"images", [&in, role](const Field& f) { in.Texts(f, &role->images); }},
       {"command", [&in, role](const Field& f) { ReadCommand(in, f, &role->command); }},
       {"ready", [&in, role](const Field& f) { ReadReady(in, f, &role->ready); }},
       {"ports",

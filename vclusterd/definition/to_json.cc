@@ -139,6 +139,7 @@ Json RoleToJson(const Role& role, Defaults defaults) {
   Keys keys(defaults);
   keys.Add("count", role.count, role.autoscale ? role.autoscale->min : plain.count, role.count);
   keys.AddAlways("image", role.image);
+  keys.AddSome("images", role.images);
   keys.AddSome("limits", LimitsJson(role.limits, defaults));
   keys.AddSome("env", Json(role.env));
   if (!role.command.empty()) keys.AddAlways("command", CommandJson(role.command));

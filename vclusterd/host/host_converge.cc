@@ -410,7 +410,9 @@ Status HostNodes::UpdateRunning(Job& job) {
     RETURN_IF_ERROR(WriteNodeFiles(SpecOf(job), config_.host.NodeDir(job.id)));
   }
   if (new_limits) {
-    RETURN_IF_ERROR(LimitCgroupsOf(job.record->init.pid, LimitsOf(*job.wanted)));
+    const Limits wanted = LimitsOf(*job.wanted);
+    RETURN_IF_ERROR(LimitCgroupsOf(job.record->init.pid, config_.host.Bound(wanted)));
+    RETURN_IF_ERROR(life_->LimitIo(job.id, job.local, *job.record, wanted.io_bytes_per_s));
     RETURN_IF_ERROR(UpdateNetwork());
   }
   const std::lock_guard lock(job.part->mutex);

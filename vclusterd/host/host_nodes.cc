@@ -430,17 +430,6 @@ Status HostNodes::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) {
   return store_.Write(file);
 }
 
-Result<SaveNodeResult> HostNodes::Save(uint32_t number, uint32_t index,
-                                       const SaveNodeParameters& parameters,
-                                       const NodeLife::ProgressFn& progress,
-                                       const CancelToken& cancel) {
-  ASSIGN_OR_RETURN(Job job, JobOn(number, index));
-  const std::lock_guard working(job.node->work);
-  ASSIGN_OR_RETURN(job, JobOn(number, index));
-  if (!job.local.made()) return Error(Code::kFailedPrecondition, "it is not ready yet");
-  return life_->Save(job.id, job.local, job.id_first, job.record, parameters, progress, cancel);
-}
-
 ExecTarget HostNodes::TargetOf(const Job& job) const {
   ExecTarget target;
   target.id = job.id;

@@ -33,11 +33,13 @@
 #include "common/work_queue.h"
 #include "imaged/client/host_image_client.h"
 #include "vclusterd/api/host.pb.h"
+#include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
 #include "vclusterd/host/host_config.h"
 #include "vclusterd/host/node_life.h"
 #include "vclusterd/host/node_watch.h"
 #include "vclusterd/host/owner_ids.h"
+#include "vclusterd/host/part_save.h"
 #include "vclusterd/host/part_store.h"
 #include "vclusterd/runtime/cgroups.h"
 
@@ -79,6 +81,11 @@ class HostNodes {
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes);
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
                               const NodeLife::ProgressFn& progress, const CancelToken& cancel);
+  // All of these nodes of one Vcluster as of one moment; held until the result is destroyed.
+  Result<std::unique_ptr<PartSave>> StartSave(uint32_t number,
+                                              const std::vector<PartSaveNode>& nodes);
+  // What is asked of this host's imaged; the same again is fine.
+  Result<host::v1::ImagesResponse> ChangeImages(const host::v1::ImagesRequest& request);
   // Starts a command. kFailedPrecondition: the node does not run. `listener` must outlive the
   // result.
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,

@@ -18,18 +18,6 @@ layerfs::VolumeKind KindOf(const LocalNode& local) {
   return layerfs::ParseVolumeKind(local.volume()).value_or(layerfs::VolumeKind::kNone);
 }
 
-class RunningNode final : public migrate::FreezableContainer {
- public:
-  RunningNode(const NodeRuntime& runtime, std::optional<NodeRecord> record)
-      : runtime_(runtime), record_(std::move(record)) {}
-  Status Freeze() override { return runtime_.Freeze(*record_); }
-  Status Thaw() override { return runtime_.Thaw(*record_); }
-
- private:
-  const NodeRuntime& runtime_;
-  const std::optional<NodeRecord> record_;
-};
-
 imaged::SaveParameters SaveOf(const layerfs::RootSpec& root, const SaveNodeParameters& parameters) {
   imaged::SaveParameters save;
   save.upper_dir = root.upper_dir;
@@ -45,6 +33,16 @@ imaged::SaveParameters SaveOf(const layerfs::RootSpec& root, const SaveNodeParam
   save.command_line = parameters.command_line;
   save.scrub = parameters.scrub;
   return save;
+}
+
+// Volumes that are file systems of their own have a device that nobody else writes to.
+bool HasOwnDevice(const LocalNode& local) {
+  const layerfs::VolumeKind kind = KindOf(local);
+  return kind == layerfs::VolumeKind::kLoop || kind == layerfs::VolumeKind::kLvmThin;
+}
+
+Result<IoDevices> DevicesOf(const LocalNode& local, const std::string& volume) {
+  return IoDevicesOf(volume, HasOwnDevice(local), {local.objects_dir(), local.tree_path()});
 }
 
 }  // namespace
@@ -88,8 +86,10 @@ Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1:
   const uint64_t disk_bytes =
       order.limits().default_disk() ? config_.disk_bytes_default : order.limits().disk_bytes();
   ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, volumes_.KindFor(disk_bytes));
-  ASSIGN_OR_RETURN(const imaged::AcquiredRoot root,
-                   images_.AcquireRoot(order.image(), owner_uid, LeaseOf(id)));
+  ASSIGN_OR_RETURN(
+      const imaged::AcquiredRoot root,
+      images_.AcquireRoot(order.image(), order.has_image_uid() ? order.image_uid() : owner_uid,
+                          LeaseOf(id)));
   local->set_image(root.reference);
   local->set_image_digest(root.image_digest);
   local->set_tree_path(root.tree_path);
@@ -136,7 +136,41 @@ Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local,
     recordings_.Begin(root_spec.tree_path, LeaseOf(spec.id), root.get(),
                       config_.host.NodeDir(spec.id) + "/root");
   }
-  return runtime_.Start(spec, std::move(root), std::move(volumes));
+  ASSIGN_OR_RETURN(const NodeRecord record, runtime_.Start(spec, std::move(root), std::move(volumes)));
+  if (Status limited = StartIoLimit(spec, local, volume, record); !limited.ok()) {
+    RETURN_IF_ERROR(runtime_.Stop(spec.id, record, std::chrono::milliseconds(0)));
+    return limited.error();
+  }
+  return record;
+}
+
+// Without a limit, the volume's device may still have that of another node, when vclusterd was
+// killed before it could take it away.
+Status NodeLife::StartIoLimit(const NodeSpec& spec, const LocalNode& local,
+                              const std::string& volume, const NodeRecord& record) const {
+  const uint64_t bytes_per_s = spec.limits.io_bytes_per_s;
+  if (bytes_per_s != 0) return LimitIoOn(local, volume, record, bytes_per_s);
+  if (!HasOwnDevice(local)) return Ok();
+  const auto devices = DevicesOf(local, volume);
+  return devices.ok() ? ForgetIoLimit(*devices) : Ok();
+}
+
+Status NodeLife::LimitIo(const std::string& id, const LocalNode& local, const NodeRecord& record,
+                         uint64_t bytes_per_s) {
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  return LimitIoOn(local, volume, record, bytes_per_s);
+}
+
+Status NodeLife::LimitIoOn(const LocalNode& local, const std::string& volume,
+                           const NodeRecord& record, uint64_t bytes_per_s) {
+  const auto devices = DevicesOf(local, volume);
+  if (!devices.ok()) return bytes_per_s == 0 ? Ok() : Status(devices.error());
+  if (bytes_per_s != 0 && local.driver() != layerfs::DriverName(layerfs::Driver::kKernel)) {
+    return Error(Code::kUnsupported,
+                 "limits: io needs the kernel driver: the server of a fuse root reads and writes "
+                 "beside its node's processes (docs/isolation.md)");
+  }
+  return LimitIoOf(record.init.pid, *devices, bytes_per_s);
 }
 
 Result<uint64_t> NodeLife::Stop(const std::string& id, const LocalNode& local,
@@ -155,7 +189,14 @@ Result<uint64_t> NodeLife::Stop(const std::string& id, const LocalNode& local,
 Status NodeLife::LetVolumeGo(const std::string& id, const LocalNode& local, uint64_t* used_bytes) {
   const layerfs::VolumeKind kind = KindOf(local);
   if (kind == layerfs::VolumeKind::kNone) return Ok();
-  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) *used_bytes = usage->used_bytes;
+  if (const auto usage = volumes_.Usage(kind, id); usage.ok()) {
+    *used_bytes = usage->used_bytes;
+    // It is active, and its device is another's soon.
+    ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(kind, id));
+    if (const auto devices = DevicesOf(local, volume); devices.ok()) {
+      RETURN_IF_ERROR(ForgetIoLimit(*devices));
+    }
+  }
   return volumes_.Deactivate(kind, id);
 }
 
@@ -183,45 +224,54 @@ std::optional<std::string> NodeLife::BrokenRoot(const std::string& id, const Loc
   return layerfs::BrokenReason(*volume + "/upper");
 }
 
+Result<std::unique_ptr<NodeSave>> NodeLife::BeginSave(const std::string& id, const LocalNode& local,
+                                                      uint32_t id_first,
+                                                      const std::optional<NodeRecord>& record,
+                                                      const SaveNodeParameters& parameters) {
+  const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
+  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
+  const auto let_go = [this, id, local, running] {
+    uint64_t used_bytes = 0;
+    if (running) return;
+    if (Status gone = LetVolumeGo(id, local, &used_bytes); !gone.ok()) {
+      LOG_WARNING("after a save: " + gone.error().message());
+    }
+  };
+  imaged::SaveParameters request = SaveOf(RootSpecOf(local, id_first, volume), parameters);
+  request.lease = LeaseOf(id);
+  auto session = images_.StartSave(request);
+  if (!session.ok()) {
+    let_go();
+    return session.error();
+  }
+  return std::make_unique<NodeSave>(runtime_, running ? record : std::nullopt, std::move(*session),
+                                    let_go);
+}
+
 Result<SaveNodeResult> NodeLife::Save(const std::string& id, const LocalNode& local,
                                       uint32_t id_first, const std::optional<NodeRecord>& record,
                                       const SaveNodeParameters& parameters,
                                       const ProgressFn& progress, const CancelToken& cancel) {
   const auto start = Clock::now();
-  const bool running = record.has_value() && NodeRuntime::IsRunning(*record);
-  ASSIGN_OR_RETURN(const std::string volume, volumes_.Activate(KindOf(local), id));
-  const auto save = [&]() -> Result<SaveNodeResult> {
-    imaged::SaveParameters request = SaveOf(RootSpecOf(local, id_first, volume), parameters);
-    request.lease = LeaseOf(id);
-    RunningNode container(runtime_, record);
-    ASSIGN_OR_RETURN(const auto session, images_.StartSave(request));
-    migrate::Rounds rounds;
-    rounds.first = [&] {
-      progress("copy", 0, 3);
-      return session->FirstRound();
-    };
-    rounds.second = [&]() -> Status {
-      RETURN_IF_ERROR(cancel.Check());
-      return session->SecondRound();
-    };
-    ASSIGN_OR_RETURN(const migrate::RoundTimes times,
-                     migrate::RunDiffRounds(container, running, rounds));
-    RETURN_IF_ERROR(cancel.Check());
-    progress("publish", 2, 3);
-    SaveNodeResult result;
-    ASSIGN_OR_RETURN(result.image, session->Finish());
-    result.stall = times.stall;
-    result.total = Clock::now() - start;
-    return result;
+  ASSIGN_OR_RETURN(const auto save, BeginSave(id, local, id_first, record, parameters));
+  migrate::Rounds rounds;
+  rounds.first = [&] {
+    progress("copy", 0, 3);
+    return save->FirstRound();
   };
-  Result<SaveNodeResult> saved = save();
-  uint64_t used_bytes = 0;
-  if (!running) {
-    if (Status gone = LetVolumeGo(id, local, &used_bytes); !gone.ok()) {
-      LOG_WARNING("after a save: " + gone.error().message());
-    }
-  }
-  return saved;
+  rounds.second = [&]() -> Status {
+    RETURN_IF_ERROR(cancel.Check());
+    return save->SecondRound();
+  };
+  ASSIGN_OR_RETURN(const migrate::RoundTimes times,
+                   migrate::RunDiffRounds(*save, save->running(), rounds));
+  RETURN_IF_ERROR(cancel.Check());
+  progress("publish", 2, 3);
+  SaveNodeResult result;
+  ASSIGN_OR_RETURN(result.image, save->Finish());
+  result.stall = times.stall;
+  result.total = Clock::now() - start;
+  return result;
 }
 
 Result<Subprocess> NodeLife::Exec(const ExecTarget& target, const ExecParameters& parameters,

@@ -21,8 +21,10 @@
 #include "layerfs/tree_mounts.h"
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/host/host_config.h"
+#include "vclusterd/host/node_save.h"
 #include "vclusterd/host/node_volumes.h"
 #include "vclusterd/host/start_recordings.h"
+#include "vclusterd/runtime/io_devices.h"
 #include "vclusterd/runtime/node_runtime.h"
 
 namespace strata::vcluster {
@@ -80,7 +82,8 @@ class NodeLife {
               host::v1::LocalNode* local, bool* start_unknown);
   Status Sync() { return volumes_.Sync(); }
 
-  // After an error nothing of it runs. `watched`: its start is worth a recording.
+  // After an error nothing of it runs, limits that this host cannot keep included. `watched`: its
+  // start is worth a recording.
   Result<NodeRecord> Start(const NodeSpec& spec, const host::v1::LocalNode& local, bool watched);
   // Also of one that ended by itself. Its volume is let go; answers what it takes.
   Result<uint64_t> Stop(const std::string& id, const host::v1::LocalNode& local,
@@ -89,10 +92,20 @@ class NodeLife {
   Status Remove(const std::string& id, const host::v1::LocalNode& local, bool force);
 
   Status Resize(const std::string& id, const host::v1::LocalNode& local, uint64_t disk_bytes);
+  // REQUIRES: it runs. See LimitIoOf; kUnsupported too where the kernel does not know whose I/O it
+  // is.
+  Status LimitIo(const std::string& id, const host::v1::LocalNode& local, const NodeRecord& record,
+                 uint64_t bytes_per_s);
   Result<uint64_t> UsedBytes(const std::string& id, const host::v1::LocalNode& local);
   // Why its root file system ended, when it did (docs/takeover.md).
   std::optional<std::string> BrokenRoot(const std::string& id, const host::v1::LocalNode& local);
-  // Cancelled before it is published, a save leaves nothing. `record`: of a node that runs.
+  // A save to be done step by step; the node must not change before it is destroyed. `record`: of a
+  // node that runs.
+  Result<std::unique_ptr<NodeSave>> BeginSave(const std::string& id,
+                                              const host::v1::LocalNode& local, uint32_t id_first,
+                                              const std::optional<NodeRecord>& record,
+                                              const SaveNodeParameters& parameters);
+  // All of its steps. Cancelled before it is published, a save leaves nothing.
   Result<SaveNodeResult> Save(const std::string& id, const host::v1::LocalNode& local,
                               uint32_t id_first, const std::optional<NodeRecord>& record,
                               const SaveNodeParameters& parameters, const ProgressFn& progress,
@@ -103,6 +116,7 @@ class NodeLife {
   // A kept mount would hold the tree's blocks on disk after its image is deleted.
   void ForgetTree(const std::string& tree_path) { trees_.Forget(tree_path); }
   const NodeRuntime& runtime() const { return runtime_; }
+  imaged::HostImageClient& images() { return images_; }
 
  private:
   NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime);
@@ -110,6 +124,10 @@ class NodeLife {
   Result<std::vector<UniqueFd>> MountVolumes(const NodeSpec& spec) const;
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;
+  Status StartIoLimit(const NodeSpec& spec, const host::v1::LocalNode& local,
+                      const std::string& volume, const NodeRecord& record) const;
+  static Status LimitIoOn(const host::v1::LocalNode& local, const std::string& volume,
+                          const NodeRecord& record, uint64_t bytes_per_s);
   Status LetVolumeGo(const std::string& id, const host::v1::LocalNode& local, uint64_t* used_bytes);
   static std::string LeaseOf(const std::string& id) { return "node/" + id; }
 

@@ -40,6 +40,7 @@ Limits LimitsOf(const host::v1::Limits& limits) {
   checked.cpus = limits.cpus();
   checked.memory_bytes = limits.memory_bytes();
   checked.processes = limits.processes();
+  checked.io_bytes_per_s = limits.io_bytes_per_s();
   return checked;
 }
 

@@ -130,6 +130,15 @@ Result<Clusters::Found> Clusters::Find(const Caller& caller, Operation operation
   return find("", parts[0], "").ok() ? as_node : as_cluster;
 }
 
+Result<VclusterView> Clusters::FindVcluster(const Caller& caller, Operation operation,
+                                            const std::string& name) {
+  ASSIGN_OR_RETURN(Found found, Find(caller, operation, name));
+  RETURN_IF_ERROR(users_.Authorize(caller, operation, found.target));
+  if (!found.index.has_value()) return std::move(found.view);
+  return Error(Code::kInvalidArgument,
+               "'" + Printable(name, kTextMax) + "' is one node: say the Vcluster");
+}
+
 ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
   const Vcluster& vcluster = *seen.vcluster;
   const master::v1::Vcluster& record = vcluster.record;
@@ -174,7 +183,7 @@ ClusterView Clusters::View(const VclusterView& seen, bool with_usage) {
     out.address = vcluster.AddressOf(node);
     out.condition = ConditionOf(vcluster, node, told);
     out.limits = role.limits;
-    out.image = role.image;
+    out.image = role.ImageOf(node.ordinal());
     if (const auto lost = seen.lost.find(node.index()); lost != seen.lost.end()) {
       out.condition = NodeCondition::kBreakdown;
       out.problem = "its host '" + lost->second + "' is lost (vcluster host list)";

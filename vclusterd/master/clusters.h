@@ -97,6 +97,14 @@ class Clusters {
   Result<std::vector<ClusterView>> Clone(const Caller& caller, const CloneParameters& parameters,
                                          const ProgressFn& progress, const CancelToken& cancel);
 
+  // Records that NewVcluster made for the caller, of `what`; as Create.
+  Result<std::vector<ClusterView>> Make(const Caller& caller, const std::string& what,
+                                        std::vector<master::v1::Vcluster> records,
+                                        const ProgressFn& progress, const CancelToken& cancel);
+  // A whole Vcluster that the caller may do this to.
+  Result<VclusterView> FindVcluster(const Caller& caller, Operation operation,
+                                    const std::string& name);
+
   // "[OWNER/]NAME", or a node of it; the owner may be left out where the name alone says enough.
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClusterView>> List(const Caller& caller, const std::string& name);
@@ -159,6 +167,9 @@ class Clusters {
                                               const CloneParameters& parameters,
                                               const ProgressFn& progress,
                                               const CancelToken& cancel);
+  Result<std::vector<ClusterView>> LaunchAndView(std::vector<master::v1::Vcluster> records,
+                                                 const ProgressFn& progress,
+                                                 const CancelToken& cancel);
   Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
   Status Remove(const std::vector<uint32_t>& numbers, bool force);
   Result<Applied> Become(const Vcluster& before, const Definition& definition, bool recreate,

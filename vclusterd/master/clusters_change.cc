@@ -77,9 +77,24 @@ Result<std::vector<ClusterView>> Clusters::CloneFound(uint32_t owner_uid, const 
       record.mutable_nodes(n)->set_driver(from.driver());
       if (from.has_disk_bytes()) record.mutable_nodes(n)->set_disk_bytes(from.disk_bytes());
     }
+    *record.mutable_grants() = pattern.record.grants();
     record.set_cloned_from(TargetOf(pattern.record.owner_uid(), pattern.record.name()).name);
     records.push_back(std::move(record));
   }
+  return LaunchAndView(std::move(records), progress, cancel);
+}
+
+Result<std::vector<ClusterView>> Clusters::Make(const Caller& caller, const std::string& what,
+                                                std::vector<master::v1::Vcluster> records,
+                                                const ProgressFn& progress,
+                                                const CancelToken& cancel) {
+  return users_.Perform(caller, Operation::kVclusterCreate, TargetOf(caller.uid, records[0].name()),
+                        what, [&] { return LaunchAndView(std::move(records), progress, cancel); });
+}
+
+Result<std::vector<ClusterView>> Clusters::LaunchAndView(std::vector<master::v1::Vcluster> records,
+                                                         const ProgressFn& progress,
+                                                         const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made,
                    Launch(std::move(records), progress, cancel));
   std::vector<ClusterView> views;
@@ -209,6 +224,11 @@ Result<ClusterView> Clusters::Resize(const Caller& caller, const std::string& te
 
 Result<ClusterView> Clusters::ResizeFound(const Found& found, uint64_t disk_bytes) {
   const Vcluster& vcluster = *found.view.vcluster;
+  const uint64_t disk_max = vcluster.record.quota().disk_bytes();
+  if (disk_max != 0 && (disk_bytes == 0 || disk_bytes > disk_max)) {
+    return Error(Code::kResourceExhausted,
+                 "a node of this class may have " + std::to_string(disk_max) + " bytes of disk");
+  }
   const auto is_meant = [&](const master::v1::Node& node) {
     return !found.index.has_value() || node.index() == *found.index;
   };

@@ -8,8 +8,10 @@
 #include "common/result.h"
 #include "net/plan.h"
 #include "vclusterd/api/worker.pb.h"
+#include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
 #include "vclusterd/host/node_life.h"
+#include "vclusterd/host/part_save.h"
 
 namespace strata::vcluster {
 
@@ -35,6 +37,13 @@ class HostLink {
                                       const SaveNodeParameters& parameters,
                                       const NodeLife::ProgressFn& progress,
                                       const CancelToken& cancel) = 0;
+  // See HostNodes. A host that cannot answers kUnsupported.
+  virtual Result<std::unique_ptr<PartSave>> StartSave(uint32_t, const std::vector<PartSaveNode>&) {
+    return Error(Code::kUnsupported, "this host saves single nodes only");
+  }
+  virtual Result<host::v1::ImagesResponse> ChangeImages(host::v1::ImagesRequest) {
+    return Error(Code::kUnsupported, "this host changes no images");
+  }
   // Starts a command in a node. `listener` must outlive the result.
   virtual Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
                                                        const ExecParameters& parameters,

@@ -33,6 +33,13 @@ class LocalHost final : public HostLink, public std::enable_shared_from_this<Loc
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
                               const NodeLife::ProgressFn& progress,
                               const CancelToken& cancel) override;
+  Result<std::unique_ptr<PartSave>> StartSave(uint32_t number,
+                                              const std::vector<PartSaveNode>& nodes) override {
+    return nodes_->StartSave(number, nodes);
+  }
+  Result<host::v1::ImagesResponse> ChangeImages(host::v1::ImagesRequest request) override {
+    return nodes_->ChangeImages(request);
+  }
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
                                                const ExecParameters& parameters,
                                                TerminalSize terminal,

@@ -145,6 +145,17 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
   return made;
 }
 
+Status Master::CommitRecords(std::vector<records::RecordChange> changes) {
+  const std::lock_guard lock(mutex_);
+  return Commit({}, std::move(changes));
+}
+
+bool Master::AwaitChange(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  if (!stop_) changed_.wait_until(lock, until);
+  return !stop_;
+}
+
 Status Master::Store(std::vector<master::v1::Vcluster> records,
                      std::vector<records::RecordChange> also) {
   std::vector<VclusterPtr> read;
@@ -158,6 +169,10 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
     std::vector<records::RecordChange> changes = std::exchange(also, {});
     for (size_t i = first; i < end; ++i) {
       const master::v1::Vcluster& record = read[i]->record;
+      if (uncertain_.contains(record.number())) {
+        return Error(Code::kUnavailable,
+                     "Vcluster " + record.name() + " has to be read again first: try again");
+      }
       changes.push_back({kVclustersTable, VclusterKey(record.number()), FormatVcluster(record)});
     }
     RETURN_IF_ERROR(Commit({}, std::move(changes)));

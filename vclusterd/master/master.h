@@ -128,6 +128,14 @@ class Master {
   uint64_t epoch() const { return epoch_; }
   int64_t NowUnixMs() const { return options_.now_unix_ms(); }
 
+  // Changes of other tables of the store, all or none. Ok: durable, and this master still leads.
+  Status CommitRecords(std::vector<records::RecordChange> changes);
+  records::RecordStore& store() { return store_; }
+  // Returns when something may have changed, or then; false when this master ends. Nudge wakes all.
+  bool AwaitChange(std::chrono::steady_clock::time_point until);
+  void Nudge() { changed_.notify_all(); }
+  const std::string& name() const { return options_.name; }
+
   // Changes records. kNotFound when one is gone. After an error some of them may be changed.
   Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
   // Whether its owner's quota would let it be changed so.

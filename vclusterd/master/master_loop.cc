@@ -143,7 +143,7 @@ void Master::Place(const std::set<uint32_t>& numbers) {
         record.nodes().begin(), record.nodes().end(),
         [](const master::v1::Node& node) { return !node.host().empty() || node.leaving(); });
     found->second.problem.reset();
-    if (!placed && record.phase() != master::v1::DELETING) {
+    if (!placed && record.phase() != master::v1::DELETING && !uncertain_.contains(number)) {
       vclusters.push_back(found->second.vcluster.get());
     }
   }

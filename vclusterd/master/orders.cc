@@ -54,8 +54,12 @@ void SetLife(const Role& role, NodeOrder* order) {
   ready->set_timeout_s(static_cast<uint32_t>(role.ready->timeout.count()));
 }
 
-void SetContent(const Vcluster& vcluster, const Role& role, NodeOrder* order) {
-  order->set_image(role.image);
+void SetContent(const Vcluster& vcluster, const master::v1::Node& node, const Role& role,
+                NodeOrder* order) {
+  order->set_image(role.ImageOf(node.ordinal()));
+  for (const master::v1::ImageGrant& grant : vcluster.record.grants()) {
+    if (grant.image() == order->image()) order->set_image_uid(grant.uid());
+  }
   for (const auto& [name, value] : role.env) order->add_env(name + "=" + value);
   order->mutable_command()->Assign(role.command.begin(), role.command.end());
   for (const PortForward& port : role.ports) {
@@ -98,7 +102,7 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   order.set_attempt(node.attempt());
   order.set_intent(!node.wanted() ? host::v1::STOP : may_start ? host::v1::RUN : host::v1::HOLD);
   SetLimits(role, node, order.mutable_limits());
-  SetContent(vcluster, role, &order);
+  SetContent(vcluster, node, role, &order);
   SetLife(role, &order);
   if (Measures(vcluster, node, role)) {
     const Autoscale& rule = *role.autoscale;

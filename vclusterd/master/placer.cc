@@ -125,22 +125,32 @@ void Placer::Sync(const Vcluster& vcluster) {
 std::map<uint32_t, Placer::Placed> Placer::Place(
     const std::vector<const Vcluster*>& vclusters) const {
   std::map<uint32_t, Placed> result;
+  PlacementState state = state_;
   PlacementRequest request;
+  size_t nodes = 0;
+  const auto place = [&] {
+    const auto placed = vcluster::Place(&state, request);
+    for (const VclusterDemand& demand : request.vclusters) {
+      if (!placed.ok()) result[demand.number].error = placed.error();
+    }
+    for (const VclusterPlacement& placement :
+         placed.ok() ? *placed : std::vector<VclusterPlacement>()) {
+      Placed& out = result[placement.number];
+      out.error = placement.error;
+      for (const NodePlacement& node : placement.nodes) out.host[node.key.node] = node.host;
+    }
+    request.vclusters.clear();
+    nodes = 0;
+  };
   for (const Vcluster* vcluster : vclusters) {
     VclusterDemand demand = DemandOf(*vcluster);
-    if (!demand.nodes.empty()) request.vclusters.push_back(std::move(demand));
+    if (demand.nodes.empty()) continue;
+    // As many as the scheduler takes at once.
+    if (nodes + demand.nodes.size() > kRequestedNodesMax) place();
+    nodes += demand.nodes.size();
+    request.vclusters.push_back(std::move(demand));
   }
-  PlacementState state = state_;
-  const auto placed = vcluster::Place(&state, request);
-  for (const VclusterDemand& demand : request.vclusters) {
-    if (!placed.ok()) result[demand.number].error = placed.error();
-  }
-  if (!placed.ok()) return result;
-  for (const VclusterPlacement& placement : *placed) {
-    Placed& out = result[placement.number];
-    out.error = placement.error;
-    for (const NodePlacement& node : placement.nodes) out.host[node.key.node] = node.host;
-  }
+  if (!request.vclusters.empty()) place();
   return result;
 }
 

@@ -59,7 +59,7 @@ std::map<uint32_t, double> CpuUseOf(const NodeStates& states) {
 
 Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOptions& options,
                master::v1::Vcluster* record) {
-  RETURN_IF_ERROR(CheckSupported(wanted));
+  RETURN_IF_ERROR(CheckClassQuota(record->quota(), wanted));
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));
   record->set_definition(FormatDefinitionJson(wanted));
   NameVolumes(wanted, record);
@@ -69,7 +69,8 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     if (role == nullptr || role->host_loss != HostLoss::kRecreate) node.clear_fenced();
     if (role == nullptr) {
       node.set_leaving(true);
-    } else if (!node.leaving() && old_role != nullptr && old_role->image != role->image) {
+    } else if (!node.leaving() && old_role != nullptr &&
+               old_role->ImageOf(node.ordinal()) != role->ImageOf(node.ordinal())) {
       record->set_incarnations(record->incarnations() + 1);
       node.set_incarnation(record->incarnations());
     }

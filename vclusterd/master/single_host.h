@@ -29,6 +29,7 @@ class SingleHost {
   ~SingleHost();
 
   const std::shared_ptr<Clusters>& clusters() { return clusters_; }
+  Master& master() { return *master_; }
   HostNodes& nodes() { return local_->nodes(); }
 
  private:

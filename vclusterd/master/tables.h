@@ -11,6 +11,10 @@ namespace strata::vcluster {
 inline constexpr records::Table kVclustersTable{"vclusters"};  // By number, ten digits.
 inline constexpr records::Table kHostsTable{"hosts"};          // By name.
 inline constexpr records::Table kLeaderTable{"leader"};
+// docs/classes.md. Keys are "UID/…", the uid with ten digits.
+inline constexpr records::Table kTemplatesTable{"templates"};  // UID/NAME:TAG
+inline constexpr records::Table kClassesTable{"classes"};      // UID/NAME
+inline constexpr records::Table kStudentsTable{"students"};    // UID/NAME/USER
 
 // Records of the leader's table.
 inline constexpr char kLeaderKey[] = "leader";      // Leader
@@ -20,7 +24,8 @@ inline constexpr char kSharedKey[] = "shared";      // Shared
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable, kLeaderTable};
+  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,   kLeaderTable,
+                                        kTemplatesTable, kClassesTable, kStudentsTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }

@@ -128,16 +128,6 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
   return Ok();
 }
 
-Status CheckSupported(const Definition& definition) {
-  for (const Role& role : definition.roles) {
-    const std::string place = "roles." + role.name + ".";
-    if (role.limits.io_bytes_per_s != 0) {
-      return Error(Code::kUnsupported, place + "limits.io: I/O cannot be limited yet");
-    }
-  }
-  return Ok();
-}
-
 void NameVolumes(const Definition& definition, master::v1::Vcluster* record) {
   std::set<std::string> there;
   for (master::v1::Volume& volume : *record->mutable_volumes()) {
@@ -182,9 +172,37 @@ Status CheckLive(const master::v1::Vcluster& record) {
           (record.phase() == master::v1::CREATING ? " is being made" : " is being deleted"));
 }
 
+Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& definition) {
+  const auto more = [](const std::string& what, const std::string& limit) {
+    return Error(Code::kResourceExhausted,
+                 what + " are more than the class allows, which is " + limit);
+  };
+  // 0 is no limit: of the quota, and of a role.
+  const auto within = [](auto asked, auto limit) {
+    return limit == 0 || (asked != 0 && asked <= limit);
+  };
+  uint32_t nodes = 0;
+  for (const Role& role : definition.roles) {
+    nodes += std::max(role.count, role.autoscale ? role.autoscale->max : 0);
+    const std::string of = " of role " + role.name;
+    if (!within(role.limits.cpus, quota.cpus())) {
+      return more("the CPUs" + of, std::to_string(quota.cpus()));
+    }
+    if (!within(role.limits.memory_bytes, quota.memory_bytes())) {
+      return more("the bytes of memory" + of, std::to_string(quota.memory_bytes()));
+    }
+    if (!within(role.limits.disk_bytes.value_or(0), quota.disk_bytes())) {
+      return more("the bytes of disk" + of, std::to_string(quota.disk_bytes()));
+    }
+  }
+  if (quota.nodes() != 0 && nodes > quota.nodes()) {
+    return more(std::to_string(nodes) + " nodes", std::to_string(quota.nodes()));
+  }
+  return Ok();
+}
+
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms) {
-  RETURN_IF_ERROR(CheckSupported(definition));
   master::v1::Vcluster record;
   record.set_name(definition.name);
   record.set_owner_uid(owner_uid);

@@ -41,10 +41,6 @@ Result<VclusterPtr> ParseVcluster(std::string_view bytes);
 // Of a record that was just made or changed.
 Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
 
-// kUnsupported for what a definition may say and this version does not do: better than a node that
-// lacks it silently.
-Status CheckSupported(const Definition& definition);
-
 // The record's volumes as the definition has them: new ones get numbers, others are left.
 void NameVolumes(const Definition& definition, master::v1::Vcluster* record);
 // Where a volume that the definition names is, below the shared directory; empty: the owner's own.
@@ -53,6 +49,8 @@ std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Vo
 bool MountsVolumes(const Definition& definition);
 // kFailedPrecondition while it is made or deleted.
 Status CheckLive(const master::v1::Vcluster& record);
+// kResourceExhausted: it is more than a class lets its students have.
+Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& definition);
 
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,

@@ -25,7 +25,8 @@ RemoteHost::RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel,
       links_(std::move(links)),
       capacity_(std::move(capacity)),
       underlay_address_(std::move(underlay_address)),
-      stub_(host::v1::WorkerService::NewStub(channel)) {}
+      stub_(host::v1::WorkerService::NewStub(channel)),
+      images_(host::v1::WorkerImageService::NewStub(channel)) {}
 
 Result<std::vector<host::v1::PartStatus>> RemoteHost::Apply(
     const std::vector<host::v1::Part>& orders) {

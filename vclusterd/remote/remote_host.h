@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vclusterd/api/worker.grpc.pb.h"
+#include "vclusterd/api/worker_images.grpc.pb.h"
 #include "vclusterd/master/host_link.h"
 
 namespace strata::vcluster {
@@ -30,6 +31,9 @@ class RemoteHost final : public HostLink {
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,
                               const NodeLife::ProgressFn& progress,
                               const CancelToken& cancel) override;
+  Result<std::unique_ptr<PartSave>> StartSave(uint32_t number,
+                                              const std::vector<PartSaveNode>& nodes) override;
+  Result<host::v1::ImagesResponse> ChangeImages(host::v1::ImagesRequest request) override;
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
                                                const ExecParameters& parameters,
                                                TerminalSize terminal,
@@ -43,6 +47,7 @@ class RemoteHost final : public HostLink {
   const host::v1::Capacity capacity_;
   const std::string underlay_address_;
   const std::unique_ptr<host::v1::WorkerService::Stub> stub_;
+  const std::unique_ptr<host::v1::WorkerImageService::Stub> images_;
 };
 
 }  // namespace strata::vcluster

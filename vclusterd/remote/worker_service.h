@@ -14,5 +14,8 @@ namespace strata::vcluster {
 // All must outlive the service.
 std::unique_ptr<grpc::Service> MakeWorkerService(HostNodes& nodes, Membership& membership,
                                                  Obedience& obedience);
+// WorkerImageService (vclusterd/api/worker_images.proto); as above.
+std::unique_ptr<grpc::Service> MakeWorkerImageService(HostNodes& nodes, Membership& membership,
+                                                      Obedience& obedience);
 
 }  // namespace strata::vcluster

@@ -189,7 +189,20 @@ std::vector<CgroupSetting> SettingsOf(const Limits& limits, bool unified, bool a
   return settings;
 }
 
+Status LimitSwapOf(pid_t init, const Limits& limits) {
+  ASSIGN_OR_RETURN(const Cgroup cgroup, CgroupOf(init, "memory"));
+  // v1 limits memory and swap together, v2 swap alone.
+  const std::string path =
+      cgroup.directory + (cgroup.unified ? "/memory.swap.max" : "/memory.memsw.limit_in_bytes");
+  if (!PathExists(path)) return Ok();
+  const std::string none = cgroup.unified ? "max" : "-1";
+  const std::string some = cgroup.unified ? "0" : std::to_string(limits.memory_bytes);
+  return WriteControl(path, limits.memory_bytes != 0 ? some : none);
+}
+
 Status LimitCgroupsOf(pid_t init, const Limits& limits) {
+  // In v1 the sum may never be below the limit of memory alone.
+  if (!HasUnifiedCgroups()) RETURN_IF_ERROR(LimitSwapOf(init, Limits()));
   for (const CgroupSetting& setting : SettingsOf(limits, HasUnifiedCgroups(), /*all=*/true)) {
     ASSIGN_OR_RETURN(const Cgroup cgroup, CgroupOf(init, setting.controller));
     Status written = WriteControl(cgroup.directory + "/" + setting.file, setting.value);
@@ -199,7 +212,7 @@ Status LimitCgroupsOf(pid_t init, const Limits& limits) {
     }
     return written;
   }
-  return Ok();
+  return LimitSwapOf(init, limits);
 }
 
 Status RemoveContainerCgroups(const std::string& container) {

@@ -33,6 +33,9 @@ std::vector<CgroupSetting> SettingsOf(const Limits& limits, bool unified, bool a
 // Puts these limits of CPU, memory and processes on the cgroups of `init` while it runs.
 // kFailedPrecondition: more memory is in use.
 Status LimitCgroupsOf(pid_t init, const Limits& limits);
+// A node with a limit of memory uses no swap of the host beyond it. A kernel that does not count
+// swap has nothing to set.
+Status LimitSwapOf(pid_t init, const Limits& limits);
 
 // What the processes of a cgroup have used so far.
 struct CgroupUsage {

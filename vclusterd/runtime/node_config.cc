@@ -4,12 +4,13 @@
 
 #include "net/plan.h"
 #include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_files.h"
 
 namespace strata::vcluster {
 namespace {
 
-using Items = std::vector<std::pair<std::string, std::string>>;
+using Items = ConfigItems;
 
 constexpr int kStopGraceSeconds = 5;
 
@@ -54,7 +55,8 @@ std::vector<std::string> SshdArguments() {
 
 }  // namespace
 
-StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host) {
+StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
+                                  bool cores_are_piped) {
   const std::string dir = host.NodeDir(spec.id);
   StartNodeRequest request;
   request.name = host.ContainerName(spec.id);
@@ -78,20 +80,21 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host) 
       {"lxc.tty.max", "0"},
       {"lxc.pty.max", "1024"},
       {"lxc.autodev", "1"},
-      // Writable, as CRIU needs them; the user namespace is what protects the host.
+      // Writable, as CRIU needs them. What is not the node's own belongs to the host's root, so the
+      // user namespace refuses it; mounts over it would be the node's to take away again.
       {"lxc.mount.auto", "proc:rw sys:rw"},
-      {"lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio"},
-      {"lxc.seccomp.profile", "/usr/share/lxc/config/common.seccomp"},
       {"lxc.signal.halt", "SIGTERM"},
   };
+  AddIsolation(host, cores_are_piped, &items);
   AddNetwork(spec, &items);
-  AddLimits(spec.limits, host.unified_cgroups, &items);
+  AddLimits(host.Bound(spec.limits), host.unified_cgroups, &items);
   for (const std::string& entry : NodeFileEntries(dir, host.vinit)) {
     items.emplace_back("lxc.mount.entry", entry);
   }
   for (const std::string& variable : NodeEnvironment(spec.env, {})) {
     items.emplace_back("lxc.environment", variable);
   }
+  request.read_only_paths = {dir + "/etc", dir + "/strata", host.vinit};
   request.mount_point_files = NodeFileMountPoints();
   request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);

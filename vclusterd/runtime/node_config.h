@@ -9,7 +9,9 @@
 
 namespace strata::vcluster {
 
-StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host);
+// `cores_are_piped`: see CoresArePiped.
+StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
+                                  bool cores_are_piped = false);
 
 // What a command in a node starts with: a PATH, what OpenMPI needs to run as root in a container,
 // then the image's variables, then `extra`; later ones win.

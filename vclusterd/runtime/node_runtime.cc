@@ -12,6 +12,7 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_config.h"
 #include "vclusterd/runtime/node_files.h"
 
@@ -106,6 +107,7 @@ Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
   RETURN_IF_ERROR(CheckPassable(host.NodesDir()));
   RETURN_IF_ERROR(CheckPassable(host.vinit));
   if (::access(host.node_binary.c_str(), X_OK) != 0) return Errno(host.node_binary);
+  RETURN_IF_ERROR(WriteFileAtomically(host.SeccompPath(), SeccompProfile(), 0600));
   return NodeRuntime(std::move(host));
 }
 
@@ -113,7 +115,8 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
                                       std::vector<UniqueFd> volumes) const {
   const std::string dir = host_.NodeDir(spec.id);
   RETURN_IF_ERROR(WriteNodeFiles(spec, dir));
-  ASSIGN_OR_RETURN(const std::string request, Encode(MakeStartRequest(spec, host_)));
+  ASSIGN_OR_RETURN(const std::string request,
+                   Encode(MakeStartRequest(spec, host_, CoresArePiped())));
   ASSIGN_OR_RETURN(const UniqueFd request_fd, RequestFile(request));
   ASSIGN_OR_RETURN(const UniqueFd errors,
                    Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
@@ -134,7 +137,12 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
       return Error(Code::kInternal, message);
     }
     ASSIGN_OR_RETURN(const std::string text, ReadFile(dir + "/record", 4096));
-    return ParseRecord(text);
+    ASSIGN_OR_RETURN(const NodeRecord started, ParseRecord(text));
+    if (Status limited = LimitSwapOf(started.init.pid, host_.Bound(spec.limits)); !limited.ok()) {
+      // It has ended at once, which its watcher sees; or it swaps more than it should.
+      LOG_WARNING("node " + spec.id + ": " + limited.error().message());
+    }
+    return started;
   };
   Result<NodeRecord> record = start();
   root.reset();

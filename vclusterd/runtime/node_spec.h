@@ -62,8 +62,19 @@ struct HostLayout {
   std::string node_binary;  // strata-node
   std::string vinit;        // Readable by everybody.
   bool unified_cgroups = false;
+  uint64_t memory_bytes_max = 0;  // Of a node; 0: none.
+  std::string apparmor_profile;   // Loaded; empty: this kernel has no AppArmor.
 
   std::string NodesDir() const { return run_dir + "/nodes"; }
+  std::string SeccompPath() const { return run_dir + "/seccomp"; }
+  // What a node gets that should have `limits`.
+  Limits Bound(Limits limits) const {
+    const bool unlimited = limits.memory_bytes == 0;
+    if (unlimited || (memory_bytes_max != 0 && limits.memory_bytes > memory_bytes_max)) {
+      limits.memory_bytes = memory_bytes_max;
+    }
+    return limits;
+  }
   // Also liblxc's name of the container, so that its cgroups say whose they are.
   std::string ContainerName(const std::string& id) const { return "s" + instance + "-" + id; }
   std::string NodeDir(const std::string& id) const { return NodesDir() + "/" + ContainerName(id); }

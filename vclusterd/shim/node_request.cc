@@ -89,6 +89,7 @@ Result<std::string> Encode(const StartNodeRequest& request) {
     writer.Put(*text);
   }
   writer.Put(request.needed_paths);
+  writer.Put(request.read_only_paths);
   writer.Put(request.items);
   writer.Put(request.mount_point_files);
   writer.Put(std::to_string(request.id_first));
@@ -106,6 +107,7 @@ Result<StartNodeRequest> DecodeStart(std::string_view bytes) {
     reader.Get(text);
   }
   reader.Get(&request.needed_paths);
+  reader.Get(&request.read_only_paths);
   reader.Get(&request.items);
   reader.Get(&request.mount_point_files);
   request.id_first = reader.Number();

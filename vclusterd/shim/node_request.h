@@ -25,6 +25,8 @@ struct StartNodeRequest {
   std::string record_path;  // A NodeRecord is written here once the container runs.
   std::vector<std::string>
       needed_paths;  // On the host; other mounts are not kept in the namespace.
+  // Bound from into the container: made read-only so that its root cannot undo it.
+  std::vector<std::string> read_only_paths;
   std::vector<std::pair<std::string, std::string>> items;  // liblxc configuration, in order.
   // Files that are mounted over: made (0644, of `id_first`) where the root lacks them. liblxc would
   // make them with mode 0, and a saved image would have them so.

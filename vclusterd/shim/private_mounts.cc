@@ -80,4 +80,15 @@ Status EnterPrivateMounts(const std::vector<std::string>& needed) {
   return Ok();
 }
 
+Status MakeLockedReadOnly(const std::string& path) {
+  if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return Errno("bind " + path);
+  }
+  const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
+  if (::mount(nullptr, path.c_str(), nullptr, flags, nullptr) != 0) {
+    return Errno("make " + path + " read-only");
+  }
+  return Ok();
+}
+
 }  // namespace strata::vcluster

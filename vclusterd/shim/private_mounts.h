@@ -21,4 +21,9 @@ bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>&
 // the container runs.
 Status EnterPrivateMounts(const std::vector<std::string>& needed);
 
+// Makes the file or directory a read-only mount here, before a user namespace with mounts of its
+// own is made: the kernel locks what such a namespace inherits, while a bind mount that is made
+// inside of it may be made writable again by its root. REQUIRES: EnterPrivateMounts.
+Status MakeLockedReadOnly(const std::string& path);
+
 }  // namespace strata::vcluster

@@ -3,6 +3,7 @@
 #include <lxc/lxccontainer.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -99,6 +100,20 @@ Status SetItem(lxc_container* container, const std::string& key, const std::stri
   return Error(Code::kInternal, "liblxc refuses " + key + " = " + value);
 }
 
+// The kernel counts what is in this user namespace against root on the host, too, where its own
+// programs are counted. How far it may go together is what this process may when the namespace is
+// made: a part, so that no node can take the host's timers, queued signals and message queues.
+Status LeaveShareToHost() {
+  for (const auto resource : {RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE}) {
+    rlimit limit = {};
+    if (::getrlimit(resource, &limit) != 0) return Errno("getrlimit");
+    if (limit.rlim_cur == RLIM_INFINITY) continue;
+    limit.rlim_cur = limit.rlim_cur / 4 * 3;
+    if (::setrlimit(resource, &limit) != 0) return Errno("setrlimit");
+  }
+  return Ok();
+}
+
 Status WriteRecord(lxc_container* container, const std::string& path) {
   NodeRecord record;
   const pid_t init = container->init_pid(container);
@@ -115,6 +130,9 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<Uni
   ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
   RETURN_IF_ERROR(EnterPrivateMounts(request.needed_paths));
+  for (const std::string& path : request.read_only_paths) {
+    RETURN_IF_ERROR(MakeLockedReadOnly(path));
+  }
   RETURN_IF_ERROR(AttachMount(root.get(), request.root_dir));
 
   const std::unique_ptr<lxc_container, PutContainer> container(
@@ -132,6 +150,7 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<Uni
     RETURN_IF_ERROR(SetItem(container.get(), "lxc.mount.entry", entry));
   }
   root.reset();
+  RETURN_IF_ERROR(LeaveShareToHost());
   // liblxc would call newuidmap, which wants our ids in /etc/subuid; root may write the map itself,
   // and does so when it finds no newuidmap in PATH. Nothing else is looked for there.
   ::unsetenv("PATH");

@@ -75,6 +75,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   Result<std::unique_ptr<imaged::SaveSession>> StartSave(
       const imaged::SaveParameters& parameters) override {
     saved_from = parameters.upper_dir;
+    saved_uppers.push_back(parameters.upper_dir);
     saved_scrub = parameters.scrub;
     return std::unique_ptr<imaged::SaveSession>(new Session(this));
   }
@@ -93,6 +94,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   bool second_round_fails = false;
   bool start_unknown = false;
   std::string saved_from;
+  std::vector<std::string> saved_uppers;  // Of all saves, in their order.
   imaged::ScrubMode saved_scrub = imaged::ScrubMode::kDefault;
 
  private:

@@ -9,6 +9,9 @@
 #include "common/subprocess.h"
 #include "vclusterd/host/owner_ids.h"
 #include "vclusterd/host/part_store.h"
+#include "vclusterd/runtime/apparmor.h"
+#include "vclusterd/runtime/io_devices.h"
+#include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_config.h"
 #include "vclusterd/runtime/node_files.h"
 #include "vclusterd/runtime/ssh_keys.h"
@@ -112,6 +115,74 @@ TEST(NodeConfig, WritesLimitsInTheWordsOfTheHostsCgroups) {
   EXPECT_EQ(Item(v2, "lxc.cgroup2.memory.max"), "536870912");
   EXPECT_EQ(Item(v2, "lxc.cgroup2.pids.max"), "100");
   EXPECT_EQ(Item(v2, "lxc.cgroup.pids.max"), "(absent)");
+}
+
+TEST(NodeConfig, IsolatesNodesInTheWordsOfTheHost) {
+  HostLayout host;
+  host.run_dir = "/run/x";
+  const StartNodeRequest v1 = MakeStartRequest(Spec(), host);
+  EXPECT_EQ(Item(v1, "lxc.seccomp.profile"), "/run/x/seccomp");
+  EXPECT_EQ(Item(v1, "lxc.cgroup.devices.deny"), "a");
+  EXPECT_EQ(Item(v1, "lxc.namespace.keep"), "cgroup");
+  EXPECT_EQ(Item(v1, "lxc.prlimit.core"), "(absent)");
+  EXPECT_THAT(Item(v1, "lxc.cap.drop"), HasSubstr("sys_resource"));
+  EXPECT_THAT(v1.read_only_paths, Contains("/run/x/nodes/s-7-1/strata"));
+  host.unified_cgroups = true;
+  host.apparmor_profile = kNodeProfile;
+  const StartNodeRequest v2 = MakeStartRequest(Spec(), host, /*cores_are_piped=*/true);
+  EXPECT_EQ(Item(v2, "lxc.cgroup2.devices.deny"), "a");
+  EXPECT_EQ(Item(v2, "lxc.cgroup2.cgroup.max.descendants"), "1024");
+  EXPECT_EQ(Item(v2, "lxc.namespace.keep"), "(absent)");
+  EXPECT_EQ(Item(v2, "lxc.prlimit.core"), "1");
+  EXPECT_EQ(Item(v2, "lxc.apparmor.profile"), "strata-node");
+}
+
+TEST(NodeConfig, NoNodeGetsTheMemoryThatItsHostNeeds) {
+  HostLayout host;
+  host.memory_bytes_max = 1u << 30;
+  NodeSpec spec = Spec();
+  const auto limit = [&] {
+    return Item(MakeStartRequest(spec, host), "lxc.cgroup.memory.limit_in_bytes");
+  };
+  EXPECT_EQ(limit(), "1073741824");
+  spec.limits.memory_bytes = uint64_t{8} << 30;
+  EXPECT_EQ(limit(), "1073741824");
+  spec.limits.memory_bytes = 1u << 20;
+  EXPECT_EQ(limit(), "1048576");
+  EXPECT_EQ(NodeMemoryMax(uint64_t{16} << 30), uint64_t{15} << 30);
+  EXPECT_EQ(NodeMemoryMax(uint64_t{1} << 30), uint64_t{768} << 20);
+  EXPECT_EQ(NodeMemoryMax(256u << 20), 0u);
+}
+
+TEST(Seccomp, DeniesKeysHandlesModulesAndWhatSeesTheWholeKernel) {
+  const std::string profile = SeccompProfile();
+  EXPECT_TRUE(profile.starts_with("2\ndenylist\n"));
+  // Of all ABIs of the machine: a call by the 32-bit entry is denied as well.
+  EXPECT_THAT(profile, HasSubstr("\n[all]\n"));
+  for (const char* line : {"keyctl errno 38", "open_by_handle_at errno 1", "init_module errno 1",
+                           "bpf errno 1", "io_uring_setup errno 1", "syslog errno 1"}) {
+    EXPECT_THAT(profile, HasSubstr(std::string("\n") + line + "\n"));
+  }
+  // What nodes are for: processes of their own, mounts, debuggers.
+  for (const char* needed : {"ptrace", "mount", "unshare", "process_vm_readv", "clone"}) {
+    EXPECT_THAT(profile, Not(HasSubstr(std::string("\n") + needed + " ")));
+  }
+}
+
+TEST(IoDevices, AreWholeDisks) {
+  const auto directory = TemporaryDirectory::Create("/var/tmp", "strata-io.");
+  ASSERT_TRUE(directory.ok());
+  const auto disk = DiskOf(directory->path());
+  ASSERT_TRUE(disk.ok()) << disk.error().message();
+  EXPECT_TRUE(PathExists("/sys/dev/block/" + *disk));
+  EXPECT_FALSE(PathExists("/sys/dev/block/" + *disk + "/partition"));
+  const auto none = DiskOf("/proc/self");
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code(), Code::kUnsupported);
+  const auto devices = IoDevicesOf(directory->path(), true, {"/var/tmp", "/var/tmp"});
+  ASSERT_TRUE(devices.ok());
+  EXPECT_EQ(devices->own, *disk);
+  EXPECT_EQ(devices->all, std::vector<std::string>{*disk});
 }
 
 TEST(NodeConfig, TheRequestsVariablesWinOverTheImagesAndThoseOverTheDefaults) {

@@ -14,7 +14,9 @@
 #include "net/apply.h"
 #include "net/plan.h"
 #include "tests/unit/vclusterd/busybox_root.h"
+#include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
+#include "vclusterd/runtime/io_devices.h"
 #include "vclusterd/runtime/node_config.h"
 #include "vclusterd/runtime/node_terminal.h"
 
@@ -45,6 +47,9 @@ class NodeRuntimeTest : public ::testing::Test {
     host.node_binary = std::string(STRATA_BIN_DIR) + "/strata-node";
     host.vinit = std::string(STRATA_BIN_DIR) + "/vinit";
     host.unified_cgroups = HasUnifiedCgroups();
+    const auto profile = LoadNodeProfile(host.run_dir);
+    ASSERT_TRUE(profile.ok()) << profile.error().message();
+    host.apparmor_profile = *profile;
     auto runtime = NodeRuntime::Create(host);
     ASSERT_TRUE(runtime.ok()) << runtime.error().message();
     runtime_ = std::make_unique<NodeRuntime>(std::move(*runtime));
@@ -154,6 +159,94 @@ TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {
       ReadFile("/proc/" + std::to_string(record->init.pid) + "/status").value();
   EXPECT_NE(status.find("Uid:\t2000000\t"), std::string::npos);
   EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos);
+}
+
+TEST_F(NodeRuntimeTest, WhatTheHostBindsIntoANodeStaysReadOnlyForItsRoot) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  for (const char* path : {"/etc/hosts", "/dev/.strata", "/dev/.vinit"}) {
+    const Output remount = Exec("1-0", {"mount", "-o", "remount,bind,rw", path});
+    EXPECT_NE(remount.code, 0) << path << remount.text;
+  }
+  EXPECT_NE(Exec("1-0", {"sh", "-c", "echo 6.6.6.6 evil >> /etc/hosts"}).code, 0);
+  // Its key is for its root to read all the same.
+  EXPECT_EQ(Exec("1-0", {"cat", "/dev/.strata/login_key"}).code, 0);
+}
+
+TEST_F(NodeRuntimeTest, ANodeCannotMakeCgroupsThatCountAgainstItsHost) {
+  if (HasUnifiedCgroups()) GTEST_SKIP() << "cgroup v2 limits them by number";
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  EXPECT_NE(Exec("1-0", {"mount", "-t", "cgroup", "-o", "memory", "none", "/tmp"}).code, 0);
+}
+
+TEST_F(NodeRuntimeTest, CommandsHaveNoMoreRightsThanProcess1) {
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok());
+  const auto lines = [](const std::string& status) {
+    std::string found;
+    for (const char* name : {"CapBnd:", "Seccomp:", "NoNewPrivs:"}) {
+      const size_t at = status.find(name);
+      found += status.substr(at, status.find('\n', at) - at) + "\n";
+    }
+    return found;
+  };
+  const std::string init =
+      lines(ReadFile("/proc/" + std::to_string(record->init.pid) + "/status").value());
+  EXPECT_EQ(lines(Exec("1-0", {"cat", "/proc/self/status"}).text), init);
+  EXPECT_NE(init.find("CapBnd:\t00000100b0acfdff\nSeccomp:\t2\nNoNewPrivs:\t0"), std::string::npos)
+      << init;
+}
+
+TEST_F(NodeRuntimeTest, UnderAppArmorNodesAreConfined) {
+  if (!HasAppArmor()) GTEST_SKIP() << "this kernel has no AppArmor";
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok()) << record.error().message();
+  const std::string init = "/proc/" + std::to_string(record->init.pid) + "/attr/current";
+  EXPECT_EQ(ReadFile(init).value(), "strata-node (enforce)\n");
+  EXPECT_EQ(Exec("1-0", {"cat", "/proc/self/attr/current"}).text, "strata-node (enforce)\n");
+  // Nothing but the profile refuses this one.
+  EXPECT_NE(Exec("1-0", {"dd", "if=/proc/kallsyms", "of=/dev/null", "count=1"}).code, 0);
+  EXPECT_EQ(Exec("1-0", {"dd", "if=/proc/meminfo", "of=/dev/null", "count=1"}).code, 0);
+  // What nodes do all the time is not refused.
+  EXPECT_EQ(Exec("1-0", {"mount", "-t", "tmpfs", "none", "/tmp"}).code, 0);
+  EXPECT_EQ(Exec("1-0", {"sh", "-c", "sleep 100 & kill $!"}).code, 0);
+}
+
+TEST_F(NodeRuntimeTest, ALimitOfIoHoldsAndGoesAway) {
+  // The volume of a node that has a limit: a file system on a device of its own.
+  const std::string volume = path() + "/volume-1-0";
+  const std::string image = path() + "/image";
+  ASSERT_TRUE(MakeDirectories(volume).ok());
+  ASSERT_TRUE(
+      RunChecked({"dd", "if=/dev/zero", "of=" + image, "bs=1M", "count=0", "seek=128"}).ok());
+  ASSERT_TRUE(RunChecked({"mkfs.ext4", "-q", image}).ok());
+  ASSERT_TRUE(RunChecked({"mount", "-o", "loop", image, volume}).ok());
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok()) << record.error().message();
+  const auto devices = IoDevicesOf(volume, /*own=*/true, {path()});
+  ASSERT_TRUE(devices.ok()) << devices.error().message();
+  const auto seconds_to_write = [&](const std::string& flush) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::string write = "dd if=/dev/zero of=/file bs=1M count=12 " + flush;
+    EXPECT_EQ(Exec("1-0", {"sh", "-c", write}).code, 0);
+    EXPECT_TRUE(SyncFileSystem(volume).ok());  // By somebody else.
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  Status limited = LimitIoOf(record->init.pid, *devices, 4u << 20);
+  ASSERT_TRUE(limited.ok()) << limited.error().message();
+  const double flushed = seconds_to_write("conv=fsync");
+  const double left_to_the_kernel = seconds_to_write("");
+  EXPECT_GT(flushed, 2.4);
+  EXPECT_GT(left_to_the_kernel, 2.4);
+  ASSERT_TRUE(LimitIoOf(record->init.pid, *devices, 0).ok());
+  EXPECT_LT(seconds_to_write("conv=fsync"), flushed / 1.5);
+  ASSERT_TRUE(ForgetIoLimit(*devices).ok());
+  if (!HasUnifiedCgroups()) {
+    // Without a device of its own the kernel would write back past the limit.
+    const auto shared = IoDevicesOf(volume, /*own=*/false, {});
+    EXPECT_EQ(LimitIoOf(record->init.pid, *shared, 4u << 20).error().code(), Code::kUnsupported);
+  }
+  ASSERT_TRUE(runtime_->Stop("1-0", *record, seconds(2)).ok());
+  ASSERT_TRUE(RunChecked({"umount", volume}).ok());
 }
 
 TEST_F(NodeRuntimeTest, NodesOfOneVclusterReachEachOtherByName) {

@@ -195,6 +195,8 @@ void FillRole(Source& source, const Definition& definition, const std::vector<st
   role->name = all[index];
   role->image =
       source.OneOf<std::string>({"debian", "alice/spark:3.5", "12", "true", "a@0123abcd"});
+  while (source.OneIn(4))
+    role->images.push_back(source.OneOf<std::string>({"true", "b/x@0123abcd"}));
   role->limits = RandomLimits(source);
   for (const char* name : {"A", "B_2", "yes", "_"}) {
     if (source.OneIn(2)) role->env[name] = source.Text();

@@ -4,9 +4,11 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/digest.h"
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/master.h"
 
@@ -48,11 +50,49 @@ class FakeHost final : public HostLink {
                               const NodeLife::ProgressFn&, const CancelToken&) override {
     return Error(Code::kUnsupported, "a fake");
   }
+  Result<std::unique_ptr<PartSave>> StartSave(uint32_t,
+                                              const std::vector<PartSaveNode>& nodes) override {
+    return std::unique_ptr<PartSave>(new Saving(*this, nodes));
+  }
+  Result<host::v1::ImagesResponse> ChangeImages(host::v1::ImagesRequest request) override {
+    const std::lock_guard lock(mutex_);
+    host::v1::ImagesResponse response;
+    if (request.change() == host::v1::IMAGES_COUNT_SECRETS) response.set_secrets(secrets_);
+    if (request.change() == host::v1::IMAGES_PRESTAGE) {
+      for (const std::string& host : request.hosts()) prestaged_.insert(host);
+    }
+    if (request.change() == host::v1::IMAGES_REMOVE) {
+      for (const std::string& reference : request.references()) images_.erase(reference);
+    }
+    return response;
+  }
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t, uint32_t, const ExecParameters&,
                                                TerminalSize, ExecListener&) override {
     return Error(Code::kUnsupported, "a fake");
   }
 
+  // Images that were saved here and are still there.
+  std::set<std::string> Images() {
+    const std::lock_guard lock(mutex_);
+    return images_;
+  }
+  void AddImage(const std::string& reference) {
+    const std::lock_guard lock(mutex_);
+    images_.insert(reference);
+  }
+  std::set<std::string> PrestagedTo() {
+    const std::lock_guard lock(mutex_);
+    return prestaged_;
+  }
+  void SetSecrets(uint64_t secrets) {
+    const std::lock_guard lock(mutex_);
+    secrets_ = secrets;
+  }
+  // "copy", "freeze", "take", "finish": there saves fail from now on; finish after the first image.
+  void FailSaves(const std::string& step) {
+    const std::lock_guard lock(mutex_);
+    save_fails_ = step;
+  }
   // What it has, as a worker says it in its hello.
   std::vector<host::v1::PartStatus> Statuses() {
     const std::lock_guard lock(mutex_);
@@ -96,6 +136,38 @@ class FakeHost final : public HostLink {
   std::optional<Error> refusal;
 
  private:
+  class Saving final : public PartSave {
+   public:
+    Saving(FakeHost& host, std::vector<PartSaveNode> nodes)
+        : host_(host), nodes_(std::move(nodes)) {}
+    Status Copy() override { return Step("copy"); }
+    Status Freeze() override { return Step("freeze"); }
+    Status Take() override { return Step("take"); }
+    void Release() override {}
+    Result<std::vector<SaveNodeResult>> Finish() override {
+      std::vector<SaveNodeResult> results;
+      for (const PartSaveNode& node : nodes_) {
+        if (!results.empty()) RETURN_IF_ERROR(Step("finish"));
+        SaveNodeResult& result = results.emplace_back();
+        result.image.reference = node.parameters.reference;
+        result.image.digest = "blake3:" + Hasher::Of(node.parameters.reference).Hex();
+        result.image.entries = 3;
+        result.image.layer_bytes = 100;
+        host_.AddImage(node.parameters.reference);
+      }
+      return results;
+    }
+
+   private:
+    Status Step(const std::string& step) {
+      const std::lock_guard lock(host_.mutex_);
+      if (host_.save_fails_ == step) return Error(Code::kResourceExhausted, "the disk is full");
+      return Ok();
+    }
+    FakeHost& host_;
+    const std::vector<PartSaveNode> nodes_;
+  };
+
   host::v1::PartStatus StatusOf(uint32_t number) {
     const auto found = parts_.find(number);
     const host::v1::Part part = found == parts_.end() ? host::v1::Part() : found->second;
@@ -108,6 +180,7 @@ class FakeHost final : public HostLink {
       node->set_index(order.index());
       node->set_incarnation(order.incarnation());
       node->set_revision(part.revision());
+      node->set_image_digest("blake3:" + Hasher::Of(order.image()).Hex());
       const auto special = states_.find(order.role());
       if (order.intent() != host::v1::RUN) {
         node->set_state(host::v1::STOPPED);
@@ -137,6 +210,10 @@ class FakeHost final : public HostLink {
   std::optional<double> cpus_;
   std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
   std::optional<host::v1::Measured> measured_;
+  std::set<std::string> images_;
+  std::set<std::string> prestaged_;
+  std::string save_fails_;
+  uint64_t secrets_ = 0;
   uint64_t sequence_ = 0;
 };
 

@@ -13,8 +13,6 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr uid_t kAlice = 64001;
-
 void Ignore(const std::string&, uint32_t, uint32_t) {}
 
 class LyingHostTest : public ::testing::Test {
@@ -79,7 +77,7 @@ TEST_F(LyingHostTest, IncarnationsAndRevisionsOfTheFutureChangeNothing) {
 
 TEST_F(LyingHostTest, NodesOfVclustersThatItWasNeverGivenAreRemovedFromItAlone) {
   Definition other = PlainDefinition("b", "tiny", 1, {});
-  ASSERT_TRUE(master_.clusters->Drain(0, "h2", true).ok());
+  ASSERT_TRUE(master_.clusters->Drain(kRoot, "h2", true).ok());
   Create(other);
   host::v1::PartStatus lie = Truth("h1", 2);
   lie.set_sequence(1'000'000);

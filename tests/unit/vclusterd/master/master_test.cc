@@ -212,13 +212,13 @@ TEST_F(MasterTest, AnotherImageMakesNodesAnewOnlyWhenThatIsSaid) {
   EXPECT_TRUE(same->changes.empty());
 }
 
-TEST_F(MasterTest, WhatIsNotDoneYetIsRefusedAndNotLeftOut) {
+TEST_F(MasterTest, WithoutAPlaceForVolumesTheyAreRefusedAndNotLeftOut) {
   Definition definition = Spread("v", 1);
   definition.roles[0].volumes = {{"home", "/home/me"}};
   EXPECT_EQ(Create(definition).error().code(), Code::kUnsupported);
   definition.roles[0].volumes.clear();
   ASSERT_TRUE(Create(definition).ok());
-  definition.roles[0].limits.io_bytes_per_s = 1 << 20;
+  definition.roles[0].volumes = {{"home", "/home/me"}};
   EXPECT_EQ(clusters_->Apply(kAlice, definition, false, false, Ignore, {}).error().code(),
             Code::kUnsupported);
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/unit/vclusterd/master/fake_host.h"
+#include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/master.h"
 #include "vclusterd/master/tables.h"
@@ -20,7 +21,7 @@ class SteppedMaster {
   using Clock = MasterOptions::Clock;
   static constexpr std::chrono::milliseconds kStep{10};
 
-  explicit SteppedMaster(records::RecordStore& store) {
+  explicit SteppedMaster(records::RecordStore& store) : users(*user_records) {
     MasterOptions options;
     options.name = "m1";
     options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
@@ -33,7 +34,7 @@ class SteppedMaster {
     auto opened = Master::Open(options, store);
     EXPECT_TRUE(opened.ok()) << opened.error().message();
     master = std::move(*opened);
-    clusters = std::make_unique<Clusters>(*master);
+    clusters = std::make_unique<Clusters>(*master, *users);
   }
 
   void AddHost(const std::string& name) {
@@ -53,6 +54,9 @@ class SteppedMaster {
 
   Clock::time_point now{std::chrono::hours(1000)};
   std::map<std::string, std::shared_ptr<FakeHost>> hosts;
+  std::unique_ptr<records::RecordStore> user_records =
+      records::MakeMemoryRecordStore(DesiredTables());
+  TestUsers users;
   std::unique_ptr<Master> master;
   std::unique_ptr<Clusters> clusters;
 };

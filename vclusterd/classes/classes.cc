@@ -1,0 +1,443 @@
+#include "vclusterd/classes/classes.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/printable.h"
+#include "vclusterd/classes/roster.h"
+#include "vclusterd/definition/format_file.h"
+#include "vclusterd/master/tables.h"
+
+namespace strata::vcluster {
+namespace {
+
+constexpr uint32_t kVersion = 1;
+constexpr size_t kClassesMax = 1'000;
+constexpr uint32_t kParallelDefault = 64;
+constexpr uint32_t kParallelMax = 1'000;
+// etcd takes 128 operations in a transaction.
+constexpr size_t kCommitMax = 100;
+constexpr size_t kDescriptionMax = 2'000;
+constexpr size_t kTextMax = 200;
+constexpr std::chrono::milliseconds kCancelPause(50);
+
+// What each node may have at most: the least of both, where 0 is no limit.
+template <typename T>
+T Least(T own, T quota) {
+  if (quota == 0) return own;
+  return own == 0 ? quota : std::min(own, quota);
+}
+
+void LimitRoles(const master::v1::ClassQuota& quota, Definition* definition) {
+  for (Role& role : definition->roles) {
+    role.limits.cpus = Least(role.limits.cpus, quota.cpus());
+    role.limits.memory_bytes = Least<uint64_t>(role.limits.memory_bytes, quota.memory_bytes());
+    if (quota.disk_bytes() != 0) {
+      role.limits.disk_bytes =
+          Least<uint64_t>(role.limits.disk_bytes.value_or(0), quota.disk_bytes());
+    }
+  }
+}
+
+}  // namespace
+
+Classes::Classes(Master& master, std::shared_ptr<Clusters> clusters, Users& users,
+                 ClassesOptions options)
+    : master_(master), clusters_(std::move(clusters)), users_(users), options_(options) {}
+
+Result<std::shared_ptr<Classes>> Classes::Open(Master& master, std::shared_ptr<Clusters> clusters,
+                                               Users& users, ClassesOptions options) {
+  std::shared_ptr<Classes> classes(new Classes(master, std::move(clusters), users, options));
+  ASSIGN_OR_RETURN(classes->templates_, Templates::Open(master, *classes->clusters_, users));
+  classes->templates_->SetInUse([raw = classes.get()](const Templates::Template& record) {
+    std::set<std::string> images;
+    for (const auto& grant : Templates::GrantsOf(record)) images.insert(grant.image());
+    const std::lock_guard lock(raw->mutex_);
+    for (const auto& [key, entry] : raw->classes_) {
+      for (const master::v1::ImageGrant& grant : entry.record.grants()) {
+        if (images.contains(grant.image())) return raw->TargetOf(entry.record).name;
+      }
+    }
+    return std::string();
+  });
+  RETURN_IF_ERROR(classes->Load());
+  classes->thread_ = std::thread([raw = classes.get()] { raw->Work(); });
+  return classes;
+}
+
+Classes::~Classes() {
+  stop_ = true;
+  master_.Nudge();
+  if (thread_.joinable()) thread_.join();
+}
+
+Status Classes::Load() {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(master_.store().Scan(
+      kClassesTable, "", [&](const std::string& key, const std::string& value) -> Status {
+        Class& record = classes_[key].record;
+        if (!record.ParseFromString(value) || record.version() != kVersion) {
+          return Error(Code::kCorrupt, "record of class " + key + " cannot be read");
+        }
+        if (!record.ready()) record.set_deleting(true);  // Its creation was interrupted.
+        return Ok();
+      }));
+  return master_.store().Scan(
+      kStudentsTable, "", [&](const std::string& key, const std::string& value) -> Status {
+        Student student;
+        if (!student.ParseFromString(value) || student.version() != kVersion) {
+          return Error(Code::kCorrupt, "record of student " + key + " cannot be read");
+        }
+        const auto found = classes_.find(student.class_key());
+        if (found == classes_.end()) {
+          LOG_WARNING("student " + key + " is of no class");
+          return Ok();
+        }
+        found->second.students[student.user()] = std::move(student);
+        return Ok();
+      });
+}
+
+Target Classes::TargetOf(const Class& record) const {
+  return {record.owner_uid(), "class " + users_.NameOf(record.owner_uid()) + "/" + record.name(),
+          ""};
+}
+
+Result<std::string> Classes::KeyOf(const Caller& caller, const std::string& text) {
+  uint32_t owner = caller.uid;
+  std::string name = text;
+  if (const size_t slash = text.find('/'); slash != std::string::npos) {
+    const auto named = users_.UidOf(text.substr(0, slash));
+    if (named.ok()) owner = *named;
+    name = text.substr(slash + 1);
+  }
+  const std::string key = ClassKey(owner, name);
+  const std::lock_guard lock(mutex_);
+  const auto found = classes_.find(key);
+  if (found != classes_.end() &&
+      users_.Allows(caller, Operation::kClassList, TargetOf(found->second.record))) {
+    return key;
+  }
+  return Error(Code::kNotFound,
+               "no class is called '" + Printable(text, kTextMax) + "' (see: vclass list)");
+}
+
+Result<std::string> Classes::KeyFor(const Caller& caller, Operation operation,
+                                    const std::string& name, Target* target) {
+  ASSIGN_OR_RETURN(const std::string key, KeyOf(caller, name));
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = classes_.find(key);
+    if (found == classes_.end()) return Error(Code::kNotFound, "the class was just deleted");
+    *target = TargetOf(found->second.record);
+  }
+  RETURN_IF_ERROR(users_.Authorize(caller, operation, *target));
+  return key;
+}
+
+Status Classes::CheckRoster(const Caller& caller, const CreateClassParameters& parameters,
+                            const Class& record, std::map<std::string, Student>* students) {
+  const std::string file = parameters.roster_name.empty() ? "the roster" : parameters.roster_name;
+  ASSIGN_OR_RETURN(const std::vector<RosterEntry> roster, ParseRoster(parameters.roster, file));
+  std::map<uid_t, const RosterEntry*> by_uid;
+  for (const RosterEntry& entry : roster) {
+    const std::string place = file + ", line " + std::to_string(entry.line) + ": ";
+    const auto uid = users_.UidOf(entry.user);
+    if (!uid.ok()) {
+      return Error(Code::kInvalidArgument,
+                   place + uid.error().message() + ": an admin has to make the account first");
+    }
+    if (*uid == 0 || *uid == record.owner_uid()) {
+      return Error(Code::kInvalidArgument, place + "'" + entry.user + "' cannot be a student");
+    }
+    // Nobody gets a Vcluster of one who does not teach him.
+    if (!users_.Allows(caller, Operation::kVclusterCreate, {*uid, entry.user, ""})) {
+      return Error(Code::kPermissionDenied,
+                   place + "you do not teach '" + entry.user +
+                       "': he joins a group of yours first, or an admin enrols him");
+    }
+    const auto [other, is_new] = by_uid.emplace(*uid, &entry);
+    if (!is_new) {
+      return Error(Code::kInvalidArgument, place + "'" + entry.user +
+                                               "' is the same user as in line " +
+                                               std::to_string(other->second->line));
+    }
+    Student& student = (*students)[entry.user];
+    student.set_version(kVersion);
+    student.set_class_key(ClassKey(record.owner_uid(), record.name()));
+    student.set_user(entry.user);
+    student.set_uid(*uid);
+    student.set_name(entry.name);
+    student.set_mail(entry.mail);
+    student.set_group(entry.group);
+  }
+  return Ok();
+}
+
+Result<Classes::Class> Classes::NewClass(const Caller& caller,
+                                         const CreateClassParameters& parameters) {
+  RETURN_IF_ERROR(CheckClusterName(parameters.name));
+  const int64_t now_unix_s = master_.NowUnixMs() / 1000;
+  if (parameters.ends_unix_s != 0 &&
+      parameters.ends_unix_s <= std::max(now_unix_s, parameters.starts_unix_s)) {
+    return Error(Code::kInvalidArgument, "the class would end before it has begun");
+  }
+  if (parameters.parallel > kParallelMax) {
+    return Error(Code::kInvalidArgument,
+                 "at most " + std::to_string(kParallelMax) + " Vclusters start at a time");
+  }
+  if (parameters.description.size() > kDescriptionMax) {
+    return Error(Code::kInvalidArgument,
+                 "the description has more than " + std::to_string(kDescriptionMax) + " bytes");
+  }
+  ASSIGN_OR_RETURN(const Templates::Template from,
+                   templates_->Find(caller, parameters.template_name));
+  if (from.phase() != master::v1::TEMPLATE_LIVE) {
+    return Error(Code::kFailedPrecondition, "the template is not ready");
+  }
+  if (!parameters.keep_secrets) {
+    ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, from.images()));
+    if (secrets != 0) {
+      return Error(Code::kFailedPrecondition,
+                   std::to_string(secrets) +
+                       " secrets are in the template's images, and every student would have them; "
+                       "save it anew without --keep-secrets, or give it here too");
+    }
+  }
+  ASSIGN_OR_RETURN(Definition definition, Templates::DefinitionOf(from));
+  definition.name = parameters.name;
+  definition.lifetime.reset();  // The class says when it ends.
+  for (Role& role : definition.roles) {
+    for (PortForward& port : role.ports) port.host_port = 0;
+  }
+  LimitRoles(parameters.quota, &definition);
+  RETURN_IF_ERROR(CheckDefinition(definition));
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
+  RETURN_IF_ERROR(CheckClassQuota(parameters.quota, definition));
+
+  Class record;
+  record.set_version(kVersion);
+  record.set_owner_uid(caller.uid);
+  record.set_name(parameters.name);
+  record.set_template_(templates_->TextOf(from));
+  record.set_definition(FormatDefinitionJson(definition));
+  *record.mutable_grants() = Templates::GrantsOf(from);
+  *record.mutable_images() = from.images();
+  record.set_created_unix_ms(master_.NowUnixMs());
+  record.set_starts_unix_s(parameters.starts_unix_s == 0 ? now_unix_s : parameters.starts_unix_s);
+  record.set_ends_unix_s(parameters.ends_unix_s);
+  record.set_on_end(parameters.deletes_at_end ? master::v1::CLASS_DELETE : master::v1::CLASS_STOP);
+  *record.mutable_quota() = parameters.quota;
+  record.set_parallel(parameters.parallel == 0 ? kParallelDefault : parameters.parallel);
+  record.set_description(parameters.description);
+  record.set_prestage(parameters.prestage);
+  return record;
+}
+
+// A class is `ready` once all of its students are there, however many commits that takes.
+Status Classes::StoreNew(const std::string& key, const Class& record,
+                         const std::map<std::string, Student>& students) {
+  RETURN_IF_ERROR(master_.CommitRecords({{kClassesTable, key, record.SerializeAsString()}}));
+  std::vector<records::RecordChange> changes;
+  for (const auto& [user, student] : students) {
+    changes.push_back({kStudentsTable, StudentKey(key, user), student.SerializeAsString()});
+    if (changes.size() < kCommitMax) continue;
+    RETURN_IF_ERROR(master_.CommitRecords(std::exchange(changes, {})));
+  }
+  Class ready = record;
+  ready.set_ready(true);
+  changes.push_back({kClassesTable, key, ready.SerializeAsString()});
+  return master_.CommitRecords(std::move(changes));
+}
+
+Result<ClassView> Classes::Create(const Caller& caller, const CreateClassParameters& parameters) {
+  RETURN_IF_ERROR(CheckClusterName(parameters.name));
+  const Target target{caller.uid, "class " + users_.NameOf(caller.uid) + "/" + parameters.name, ""};
+  return users_.Perform(caller, Operation::kClassCreate, target, parameters.template_name,
+                        [&] { return CreateChecked(caller, parameters); });
+}
+
+Result<ClassView> Classes::CreateChecked(const Caller& caller,
+                                         const CreateClassParameters& parameters) {
+  ASSIGN_OR_RETURN(Class record, NewClass(caller, parameters));
+  std::map<std::string, Student> students;
+  RETURN_IF_ERROR(CheckRoster(caller, parameters, record, &students));
+  const std::string key = ClassKey(caller.uid, record.name());
+  {
+    const std::lock_guard lock(mutex_);
+    if (classes_.contains(key) || !creating_.insert(key).second) {
+      return Error(Code::kAlreadyExists, "you already have a class called " + record.name());
+    }
+    if (classes_.size() >= kClassesMax) {
+      creating_.erase(key);
+      return Error(Code::kResourceExhausted, "there are too many classes");
+    }
+  }
+  const Status stored = StoreNew(key, record, students);
+  const std::lock_guard lock(mutex_);
+  creating_.erase(key);
+  Entry& entry = classes_[key];
+  entry.record = std::move(record);
+  entry.students = std::move(students);
+  if (!stored.ok()) {
+    entry.record.set_deleting(true);  // As the next master would see it.
+    return stored.error();
+  }
+  entry.record.set_ready(true);
+  master_.Nudge();
+  return ViewOf(entry);
+}
+
+Status Classes::Put(Entry& entry, Class record) {
+  RETURN_IF_ERROR(master_.CommitRecords(
+      {{kClassesTable, ClassKey(record.owner_uid(), record.name()), record.SerializeAsString()}}));
+  entry.record = std::move(record);
+  entry.looked = false;
+  return Ok();
+}
+
+Status Classes::PutStudents(Entry& entry, std::vector<Student> students) {
+  std::vector<records::RecordChange> changes;
+  for (size_t i = 0; i < students.size(); ++i) {
+    changes.push_back({kStudentsTable, StudentKey(students[i].class_key(), students[i].user()),
+                       students[i].SerializeAsString()});
+    if (changes.size() < kCommitMax && i + 1 < students.size()) continue;
+    RETURN_IF_ERROR(master_.CommitRecords(std::exchange(changes, {})));
+  }
+  for (Student& student : students) {
+    const std::string user = student.user();
+    entry.students[user] = std::move(student);
+  }
+  entry.looked = false;
+  return Ok();
+}
+
+Result<ClassView> Classes::Change(const Caller& caller, const std::string& name, ClassChange change,
+                                  const std::vector<std::string>& students, int64_t ends_unix_s) {
+  const Operation operation = change == ClassChange::kDelete  ? Operation::kClassDelete
+                              : change == ClassChange::kReset ? Operation::kClassReset
+                                                              : Operation::kClassCreate;
+  Target target;
+  ASSIGN_OR_RETURN(const std::string key, KeyFor(caller, operation, name, &target));
+  auto changed = ChangeFound(key, change, students, ends_unix_s);
+  static constexpr const char* kWords[] = {"start", "stop", "extend", "reset", "delete"};
+  users_.Record(caller, operation, target, kWords[static_cast<size_t>(change)],
+                changed.ok() ? Ok() : Status(changed.error()));
+  return changed;
+}
+
+Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange change,
+                                       const std::vector<std::string>& students,
+                                       int64_t ends_unix_s) {
+  const std::lock_guard lock(mutex_);
+  const auto found = classes_.find(key);
+  if (found == classes_.end()) return Error(Code::kNotFound, "the class was just deleted");
+  Entry& entry = found->second;
+  Class record = entry.record;
+  const int64_t now_unix_s = master_.NowUnixMs() / 1000;
+  const auto over = [&] { return record.ends_unix_s() != 0 && record.ends_unix_s() <= now_unix_s; };
+  if (record.deleting() && change != ClassChange::kDelete) {
+    return Error(Code::kFailedPrecondition, "class " + record.name() + " is being deleted");
+  }
+  switch (change) {
+    case ClassChange::kStart:
+      if (over()) {
+        return Error(Code::kFailedPrecondition, "the time of class " + record.name() +
+                                                    " is over (vclass extend " + record.name() +
+                                                    " 2h)");
+      }
+      record.set_starts_unix_s(std::min(record.starts_unix_s(), now_unix_s));
+      record.set_stopped(false);
+      record.set_turn(record.turn() + 1);
+      break;
+    case ClassChange::kStop:
+      record.set_stopped(true);
+      record.set_turn(record.turn() + 1);
+      break;
+    case ClassChange::kExtend:
+      record.set_ends_unix_s(ends_unix_s);
+      if (over() || (ends_unix_s != 0 && ends_unix_s <= record.starts_unix_s())) {
+        return Error(Code::kInvalidArgument, "the class would end before now, or before its start");
+      }
+      if (record.ended()) {
+        record.set_ended(false);
+        record.set_turn(record.turn() + 1);
+      }
+      break;
+    case ClassChange::kDelete:
+      record.set_deleting(true);
+      break;
+    case ClassChange::kReset: {
+      std::vector<Student> changed;
+      for (const std::string& user : students) {
+        if (entry.students.contains(user)) continue;
+        return Error(Code::kNotFound,
+                     "class " + record.name() + " has no student '" + user.substr(0, 100) + "'");
+      }
+      const std::set<std::string> chosen(students.begin(), students.end());
+      for (const auto& [user, student] : entry.students) {
+        if (!chosen.empty() && !chosen.contains(user)) continue;
+        changed.push_back(student);
+        changed.back().set_resets(student.resets() + 1);
+      }
+      RETURN_IF_ERROR(PutStudents(entry, std::move(changed)));
+      master_.Nudge();
+      return ViewOf(entry);
+    }
+  }
+  RETURN_IF_ERROR(Put(entry, std::move(record)));
+  master_.Nudge();
+  return ViewOf(entry);
+}
+
+std::string Classes::StateOf(const Entry& entry, int64_t now_unix_ms) {
+  const Class& record = entry.record;
+  if (record.deleting()) return "deleting";
+  if (record.ended()) return "ended";
+  if (now_unix_ms < record.starts_unix_s() * 1000) return "waiting";
+  return record.stopped() ? "stopped" : "running";
+}
+
+Result<std::vector<ClassView>> Classes::List(const Caller& caller, const std::string& name) {
+  std::string only;
+  if (!name.empty()) {
+    ASSIGN_OR_RETURN(only, KeyOf(caller, name));
+  }
+  const std::lock_guard lock(mutex_);
+  std::vector<ClassView> views;
+  for (const auto& [key, entry] : classes_) {
+    if (only.empty() ? users_.Allows(caller, Operation::kClassList, TargetOf(entry.record))
+                     : key == only) {
+      views.push_back(ViewOf(entry));
+    }
+  }
+  return views;
+}
+
+Result<ClassView> Classes::Watch(const Caller& caller, const std::string& name,
+                                 const ProgressFn& progress, const CancelToken& cancel) {
+  ASSIGN_OR_RETURN(const std::string key, KeyOf(caller, name));
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto found = classes_.find(key);
+    if (found == classes_.end()) return ClassView();
+    const ClassView view = ViewOf(found->second);
+    uint32_t open = found->second.looked && view.state != "deleting" ? 0 : 1;
+    uint32_t settled = 0;
+    for (const StudentView& student : view.students) {
+      const bool waits = student.state == StudentState::kQueued ||
+                         student.state == StudentState::kStarting ||
+                         student.state == StudentState::kEnding;
+      (waits ? open : settled) += 1;
+    }
+    if (open == 0) return view;
+    if (stop_) return Error(Code::kUnavailable, "this master ends");
+    RETURN_IF_ERROR(cancel.Check());
+    lock.unlock();
+    progress(view.state, settled, static_cast<uint32_t>(view.students.size()));
+    lock.lock();
+    changed_.wait_for(lock, kCancelPause);
+  }
+}
+
+}  // namespace strata::vcluster
