@@ -136,7 +136,8 @@ Result<NodeRecord> NodeLife::Start(const NodeSpec& spec, const LocalNode& local,
     recordings_.Begin(root_spec.tree_path, LeaseOf(spec.id), root.get(),
                       config_.host.NodeDir(spec.id) + "/root");
   }
-  ASSIGN_OR_RETURN(const NodeRecord record, runtime_.Start(spec, std::move(root), std::move(volumes)));
+  ASSIGN_OR_RETURN(const NodeRecord record,
+                   runtime_.Start(spec, std::move(root), std::move(volumes)));
   if (Status limited = StartIoLimit(spec, local, volume, record); !limited.ok()) {
     RETURN_IF_ERROR(runtime_.Stop(spec.id, record, std::chrono::milliseconds(0)));
     return limited.error();
