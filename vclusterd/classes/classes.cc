@@ -212,6 +212,7 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
   }
   LimitRoles(parameters.quota, &definition);
   RETURN_IF_ERROR(CheckDefinition(definition));
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   RETURN_IF_ERROR(CheckClassQuota(parameters.quota, definition));
 
   Class record;

@@ -345,6 +345,7 @@ Result<std::vector<ClusterView>> Templates::Create(const Caller& caller, const s
     return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is not ready");
   }
   ASSIGN_OR_RETURN(Definition definition, DefinitionOf(record));
+  RETURN_IF_ERROR(master_.CheckVolumes(definition));
   for (Role& role : definition.roles) {
     if (count == 1) break;
     for (PortForward& port : role.ports) port.host_port = 0;  // One of them would get it.

@@ -128,6 +128,42 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
   return Ok();
 }
 
+void NameVolumes(const Definition& definition, master::v1::Vcluster* record) {
+  std::set<std::string> there;
+  for (master::v1::Volume& volume : *record->mutable_volumes()) {
+    if (volume.left()) continue;
+    const bool named =
+        std::any_of(definition.volumes.begin(), definition.volumes.end(),
+                    [&](const Volume& wanted) { return wanted.name == volume.name(); });
+    volume.set_left(!named);
+    if (named) there.insert(volume.name());
+  }
+  for (const Volume& wanted : definition.volumes) {
+    if (there.contains(wanted.name)) continue;
+    master::v1::Volume* volume = record->add_volumes();
+    volume->set_name(wanted.name);
+    record->set_volume_ids(record->volume_ids() + 1);
+    volume->set_id(record->volume_ids());
+  }
+}
+
+std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume) {
+  return VolumeDirectory(VolumesDirectory(record.number(), record.created_unix_ms()), volume.name(),
+                         volume.id());
+}
+
+std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& volume) {
+  for (const master::v1::Volume& named : record.volumes()) {
+    if (!named.left() && named.name() == volume) return DirectoryOf(record, named);
+  }
+  return "";
+}
+
+bool MountsVolumes(const Definition& definition) {
+  return std::any_of(definition.roles.begin(), definition.roles.end(),
+                     [](const Role& role) { return !role.volumes.empty(); });
+}
+
 Status CheckLive(const master::v1::Vcluster& record) {
   if (record.phase() == master::v1::LIVE) return Ok();
   return Error(

@@ -212,7 +212,7 @@ TEST_F(MasterTest, AnotherImageMakesNodesAnewOnlyWhenThatIsSaid) {
   EXPECT_TRUE(same->changes.empty());
 }
 
-TEST_F(MasterTest, WhatIsNotDoneYetIsRefusedAndNotLeftOut) {
+TEST_F(MasterTest, WithoutAPlaceForVolumesTheyAreRefusedAndNotLeftOut) {
   Definition definition = Spread("v", 1);
   definition.roles[0].volumes = {{"home", "/home/me"}};
   EXPECT_EQ(Create(definition).error().code(), Code::kUnsupported);
