@@ -66,6 +66,7 @@ Result<JobView> Jobs::SubmitOnOwn(const Caller& caller, const JobDefinition& def
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterExec, target));
   return users_.Perform(
       caller, Operation::kVclusterCreate, target, "job " + job.name(), [&]() -> Result<JobView> {
+        RETURN_IF_ERROR(master_.CheckVolumes(*definition.create));
         ASSIGN_OR_RETURN(master::v1::Vcluster record,
                          NewVcluster(*definition.create, caller.uid, master_.NowUnixMs()));
         std::function<std::string(uint32_t)> named;
