@@ -1,3 +1,4 @@
+#include "common/file_io.h"
 #include "common/log.h"
 #include "common/mount.h"
 #include "common/rpc/local_server.h"
