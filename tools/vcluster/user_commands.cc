@@ -1,6 +1,7 @@
 // Accounts: user list, show, add, edit, lock, unlock, approve, role, passwd, delete.
 #include <unistd.h>
 
+#include <optional>
 #include <ostream>
 
 #include "common/printable.h"

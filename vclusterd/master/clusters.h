@@ -204,7 +204,9 @@ class Clusters {
                                                  const CancelToken& cancel);
   Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
   Status Remove(const std::vector<uint32_t>& numbers, bool force, const CancelToken& cancel);
-  Result<Applied> Become(const Vcluster& before, const Definition& definition, bool recreate,
+  // Of the definition as it is when it is changed, which may be another than when it was looked at.
+  using Edited = std::function<Definition(const Definition& now)>;
+  Result<Applied> Become(const Vcluster& before, const Edited& edited, bool recreate,
                          const ProgressFn& progress, const CancelToken& cancel);
   ClusterView View(const VclusterView& view, bool with_usage);
 

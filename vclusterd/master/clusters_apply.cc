@@ -25,14 +25,16 @@ Result<Clusters::Applied> Clusters::Apply(const Caller& caller, const Definition
     applied.changes = DiffDefinitions(own->definition, definition);
     return applied;
   }
+  const auto as_given = [&](const Definition&) { return definition; };
   return users_.Perform(caller, Operation::kVclusterApply, target, "",
-                        [&] { return Become(*own, definition, recreate, progress, cancel); });
+                        [&] { return Become(*own, as_given, recreate, progress, cancel); });
 }
 
-Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definition& definition,
+Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Edited& edited,
                                            bool recreate, const ProgressFn& progress,
                                            const CancelToken& cancel) {
-  RETURN_IF_ERROR(master_.CheckVolumes(definition));
+  const Definition expected = edited(before.definition);
+  RETURN_IF_ERROR(master_.CheckVolumes(expected));
   Applied applied;
   const uint32_t number = before.record.number();
   const auto cpu_use = CpuUseOf(master_.Find(number).states);
@@ -44,10 +46,12 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Definit
     options.recreate = recreate;
     options.now_unix_s = master_.NowUnixMs() / 1000;
     options.cpu_use = cpu_use;
+    const Definition definition = edited(now->definition);
+    RETURN_IF_ERROR(CheckDefinition(definition));
     applied.changes = DiffDefinitions(now->definition, definition);
     return Reshape(*now, definition, options, record);
   }));
-  const auto total = definition.NodeCount();
+  const auto total = expected.NodeCount();
   RETURN_IF_ERROR(master_.Await(
       {number}, AsWanted, [&] { progress("change", CountAsWanted(master_.Find(number)), total); },
       cancel));
@@ -60,23 +64,22 @@ Result<Clusters::Applied> Clusters::Scale(const Caller& caller, const std::strin
                                           const ProgressFn& progress, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found source, Find(caller, Operation::kVclusterScale, name));
   const Vcluster& before = *source.view.vcluster;
-  Definition definition = before.definition;
-  bool found = false;
-  for (Role& scaled : definition.roles) {
-    if (scaled.name != role) continue;
-    scaled.count = count;
-    found = true;
-  }
-  if (!found) {
+  const auto scaled = [&](Definition definition) {
+    for (Role& one : definition.roles) {
+      if (one.name == role) one.count = count;
+    }
+    return definition;
+  };
+  if (before.definition.FindRole(role) == nullptr) {
     std::string roles;
     for (const Role& known : before.definition.roles) roles += " " + known.name;
     return Error(Code::kNotFound, "Vcluster " + before.record.name() + " has no role '" +
                                       role.substr(0, kRoleNameSizeMax) + "'; it has:" + roles);
   }
-  RETURN_IF_ERROR(CheckDefinition(definition));
+  RETURN_IF_ERROR(CheckDefinition(scaled(before.definition)));
   return users_.Perform(
       caller, Operation::kVclusterScale, source.target, role + "=" + std::to_string(count),
-      [&] { return Become(before, definition, /*recreate=*/false, progress, cancel); });
+      [&] { return Become(before, scaled, /*recreate=*/false, progress, cancel); });
 }
 
 Result<ClusterView> Clusters::Extend(const Caller& caller, const std::string& name,

@@ -148,7 +148,7 @@ Status CreditCharger::Charge(int64_t now_ms) {
 
 Status CreditCharger::StopWhoHasNothing() {
   const auto has_nothing = [&](const master::v1::Vcluster& record) {
-    return record.phase() == master::v1::LIVE && AnyWanted(record) &&
+    return record.phase() != master::v1::DELETING && AnyWanted(record) &&
            users_.credits().VerdictInForce(record.owner_uid()) == CreditVerdict::kStop;
   };
   for (const VclusterView& view : master_.All(has_nothing)) {
@@ -158,6 +158,7 @@ Status CreditCharger::StopWhoHasNothing() {
     if (why.empty()) continue;  // He has got some meanwhile.
     LOG_INFO("Vcluster " + record.name() + " is stopped: " + why);
     const Status stopped = master_.Change({record.number()}, [&](master::v1::Vcluster* changed) {
+      if (changed->phase() == master::v1::DELETING) return Ok();
       for (master::v1::Node& node : *changed->mutable_nodes()) node.set_wanted(false);
       changed->set_last_problem(why);
       return Ok();

@@ -24,6 +24,9 @@ Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
   for (const auto& [uid, demand] : asked) {
     if (demand.IsNothing()) continue;
     RETURN_IF_ERROR(options_.check_quota(uid, demand, used_by));
+    // What the next ones of this batch ask for comes on top of it: a group's limit counts them all.
+    used_by(uid);
+    (*used)[uid] += demand.amounts;
   }
   return Ok();
 }

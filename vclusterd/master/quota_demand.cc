@@ -30,6 +30,7 @@ QuotaDemand& QuotaDemand::operator+=(const QuotaDemand& other) {
   starts += other.starts;
   for (size_t i = 0; i < kResources; ++i) {
     if (unlimited[i].empty()) unlimited[i] = other.unlimited[i];
+    unlimited_nodes[i] += other.unlimited_nodes[i];
   }
   return *this;
 }
@@ -62,8 +63,10 @@ QuotaDemand DemandOf(const Vcluster& vcluster) {
     if (role == nullptr || node.leaving()) continue;
     const auto add = [&](Resource resource, uint64_t amount) {
       demand.amounts[resource] += amount;
+      if (amount != 0) return;
+      ++demand.unlimited_nodes[static_cast<size_t>(resource)];
       std::string& without = demand.unlimited[static_cast<size_t>(resource)];
-      if (amount == 0 && without.empty()) without = role->name;
+      if (without.empty()) without = role->name;
     };
     ++demand.amounts[Resource::kNodes];
     demand.amounts[Resource::kPorts] += role->ports.size();
@@ -86,7 +89,7 @@ QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after) {
   for (size_t i = 0; i < kResources; ++i) {
     uint64_t& amount = growth.amounts[static_cast<Resource>(i)];
     amount -= std::min(amount, had.amounts[static_cast<Resource>(i)]);
-    if (!had.unlimited[i].empty()) growth.unlimited[i].clear();
+    if (growth.unlimited_nodes[i] <= had.unlimited_nodes[i]) growth.unlimited[i].clear();
   }
   return growth;
 }

@@ -20,6 +20,7 @@ struct QuotaDemand {
   QuotaAmounts amounts;
   // By resource, a role whose nodes have no limit of it; empty: all have one.
   std::array<std::string, kResources> unlimited;
+  std::array<uint32_t, kResources> unlimited_nodes{};  // How many nodes have none.
   uint32_t starts = 0;  // Nodes that should run and should not before; of a growth only.
 
   QuotaDemand& operator+=(const QuotaDemand& other);

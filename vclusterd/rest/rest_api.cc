@@ -8,6 +8,7 @@
 #include "common/http/document_sink.h"
 #include "common/json_text.h"
 #include "common/log.h"
+#include "vclusterd/rest/cookie.h"
 #include "vclusterd/rest/problem.h"
 
 namespace strata::vcluster::rest {
@@ -18,20 +19,6 @@ constexpr size_t kJsonDepthMax = 32;
 bool ChangesNothing(const std::string& method) { return method == "GET" || method == "HEAD"; }
 
 // The value of a cookie of that name; empty: there is none.
-std::string_view CookieOf(const http::Request& request, std::string_view name) {
-  std::string_view cookies = http::Find(request.headers, "Cookie");
-  while (!cookies.empty()) {
-    const size_t end = std::min(cookies.find(';'), cookies.size());
-    std::string_view one = cookies.substr(0, end);
-    cookies.remove_prefix(std::min(end + 1, cookies.size()));
-    while (!one.empty() && one.front() == ' ') one.remove_prefix(1);
-    if (one.size() > name.size() && one.starts_with(name) && one[name.size()] == '=') {
-      return one.substr(name.size() + 1);
-    }
-  }
-  return {};
-}
-
 std::string_view BearerOf(const http::Request& request) {
   constexpr std::string_view kScheme = "bearer ";
   const std::string_view field = http::Find(request.headers, "Authorization");

@@ -17,7 +17,9 @@ bool IsLoopback(const std::string& address) {
 FeedEvent EventOf(const OperationView& view) {
   FeedEvent event;
   event.type = "operation.changed";
-  event.data = ToJson(view).dump(-1, ' ', false, Json::error_handler_t::replace);
+  Json json = ToJson(view);
+  json.erase("result");  // GET /v1/operations/ID has it.
+  event.data = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   event.right = view.right;
   event.target = view.target;
   event.started_by = view.uid;

@@ -1,5 +1,6 @@
 #include "vclusterd/service/class_service.h"
 
+#include "common/printable.h"
 #include "common/rpc/status.h"
 #include "vclusterd/api/class_service.grpc.pb.h"
 #include "vclusterd/service/call.h"
@@ -65,7 +66,11 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
     }
     for (const std::string& user : request->add_users()) {
       const auto uid = (*classes)->users().UidOf(user);
-      if (!uid.ok()) return rpc::ToGrpc(uid.error());
+      // By name alone: answers name whom it is shared with, and numbers could be tried in turn.
+      if (!uid.ok() || (*classes)->users().NameOf(*uid) != user) {
+        return rpc::ToGrpc(
+            Error(Code::kNotFound, "no user is called '" + Printable(user, 64) + "'"));
+      }
       parameters.add_uids.push_back(*uid);
     }
     for (const std::string& user : request->remove_users()) {

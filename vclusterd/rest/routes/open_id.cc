@@ -1,6 +1,7 @@
 // Signing in with an issuer of OpenID Connect (vclusterd/users/open_id.h): the browser goes there
 // and comes back. What it has to bring back is in a cookie meanwhile.
 #include "common/base64url.h"
+#include "vclusterd/rest/cookie.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
 #include "vclusterd/rest/routes/session_cookie.h"
@@ -37,12 +38,8 @@ Result<Reply> Start(Exchange& exchange) {
 // What Start put into the cookie.
 Result<OpenIdAttempt> AttemptOf(const Exchange& exchange) {
   const Error none(Code::kPermissionDenied, "this sign-in was not begun here: begin it again");
-  const std::string_view cookies = http::Find(exchange.request.headers, "Cookie");
-  const std::string prefix = std::string(kAttemptCookie) + "=";
-  const size_t start = cookies.find(prefix);
-  if (start == std::string_view::npos) return none;
-  std::string_view value = cookies.substr(start + prefix.size());
-  value = value.substr(0, std::min(value.find(';'), value.size()));
+  const std::string_view value = CookieOf(exchange.request, kAttemptCookie);
+  if (value.empty()) return none;
   const size_t first = value.find('.');
   const size_t second = value.find('.', first == std::string_view::npos ? first : first + 1);
   if (second == std::string_view::npos) return none;

@@ -232,6 +232,31 @@ TEST_F(RightsOfClustersTest, WhereMemoryIsLimitedEveryRoleSaysItsOwn) {
             Code::kInvalidArgument);
 }
 
+TEST_F(RightsOfClustersTest, WhatHadNoLimitDoesNotGrowWithoutOne) {
+  ASSERT_TRUE(SetLimits(owner_, Resource::kMemory, 1u << 30).ok());
+  EXPECT_TRUE(clusters_->Start(owner_, "lab").ok());
+  EXPECT_EQ(CodeOf(clusters_->Scale(owner_, "lab", "node", 2, Ignore, CancelToken())),
+            Code::kInvalidArgument);
+}
+
+TEST_F(RightsOfClustersTest, ALimitOfAGroupCountsWhatIsMadeTogether) {
+  const auto group = (*users_)->groups().FindByName("os");
+  GroupEdit enrol;
+  enrol.enrol = {stranger_.uid};
+  ASSERT_TRUE((*users_)->EditGroup(kRoot, group->number(), enrol).ok());
+  LimitSet limits;
+  limits[Resource::kNodes] = 2;  // Of which one is there.
+  ASSERT_TRUE(
+      (*users_)
+          ->SetLimits(kRoot, {LimitHolder::Kind::kGroupAll, group->number()}, limits, std::nullopt)
+          .ok());
+  const auto record = [&](const Caller& owner) {
+    return NewVcluster(PlainDefinition("batch", "tiny", 1, {}), owner.uid, 0).value();
+  };
+  EXPECT_EQ(CodeOf(master_->Add({record(owner_), record(stranger_)})), Code::kResourceExhausted);
+  EXPECT_EQ(CodeOf(master_->Add({record(stranger_)})), kDone);
+}
+
 TEST_F(RightsOfClustersTest, ALimitOfAGroupCountsAllItsMembers) {
   const auto group = (*users_)->groups().FindByName("os");
   GroupEdit enrol;
