@@ -92,8 +92,10 @@ Result<Classes::Collected> Classes::CollectFound(const std::string& key,
 }
 
 Status Classes::CollectOne(const std::string& key, const Class& record, const std::string& user,
-                           const VclusterView& view, const std::string& tag,
+                           const VclusterView& seen, const std::string& tag,
                            const CancelToken& cancel) {
+  const VclusterView view = master_.Find(seen.vcluster->record.number());  // Nodes move.
+  if (view.vcluster == nullptr) return Error(Code::kNotFound, "has no Vcluster");
   const std::string student_key = StudentKey(key, user);
   GroupSaveParameters group;
   group.on_behalf_of_uid = record.owner_uid();

@@ -344,6 +344,7 @@ Status Classes::Follow(StepKind kind, const Class& record, const Student& studen
           if (node.leaving()) continue;
           changed->set_incarnations(changed->incarnations() + 1);
           node.set_incarnation(changed->incarnations());
+          node.clear_move();  // What is on its way is not what it begins with.
           node.clear_disk_bytes();
         }
         SetWanted(runs, changed);

@@ -86,30 +86,39 @@ void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
 void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t index) {
   {
     const std::lock_guard working(node->work);
-    Job job;
+    std::optional<Job> known;
     {
       const std::lock_guard lock(part->mutex);
       node->queued = false;
-      job = TakeJob(part, node, index);
+      const auto found = part->nodes.find(index);
+      // One that was removed meanwhile is another's place now, or nobody's.
+      if (found != part->nodes.end() && found->second == node) known = TakeJob(part, node, index);
     }
-    const Status done = MakeSo(job);
-    const std::lock_guard lock(part->mutex);
-    node->revision = job.order.revision();
-    if (!done.ok()) {
-      node->problem = done.error();
-      node->stopping = false;
-      if (job.wanted.has_value()) node->state = host::v1::BREAKDOWN;
-      LOG_WARNING("node " + job.id + ": " + done.error().message());
-    }
-    if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
-      TryAgainLater(job);
-    }
-    if (job.wanted.has_value() && job.wanted->has_measurement() &&
-        !std::exchange(node->measuring, true)) {
-      MeasureLater(part, node, index, milliseconds(0));
-    }
+    if (known.has_value()) Converge(*known);
   }
   EndJob(part);
+}
+
+void HostNodes::Converge(Job& job) {
+  const PartPtr& part = job.part;
+  const NodePtr& node = job.node;
+  const uint32_t index = job.local.index();
+  const Status done = MakeSo(job);
+  const std::lock_guard lock(part->mutex);
+  node->revision = job.order.revision();
+  if (!done.ok()) {
+    node->problem = done.error();
+    node->stopping = false;
+    if (job.wanted.has_value()) node->state = host::v1::BREAKDOWN;
+    LOG_WARNING("node " + job.id + ": " + done.error().message());
+  }
+  if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
+    TryAgainLater(job);
+  }
+  if (job.wanted.has_value() && job.wanted->has_measurement() &&
+      !std::exchange(node->measuring, true)) {
+    MeasureLater(part, node, index, milliseconds(0));
+  }
 }
 
 // REQUIRES: part->mutex is held.
@@ -219,12 +228,17 @@ Status HostNodes::RemoveNode(Job& job) {
     job.node->record.reset();
     job.node->stopping = false;
     job.record.reset();
-    if (job.wanted.has_value()) {
+    const NodeOrder* next = job.wanted.has_value() ? &*job.wanted : nullptr;
+    for (const NodeOrder& order : job.part->order.nodes()) {
+      // Ordered again while it was removed: the Converge that this has queued makes it.
+      if (next == nullptr && order.index() == job.local.index()) next = &order;
+    }
+    if (next != nullptr) {
       job.local.Clear();
-      job.local.set_index(job.wanted->index());
-      job.local.set_incarnation(job.wanted->incarnation());
-      *job.local.mutable_on_destroy() = job.wanted->on_destroy();
-      job.local.set_departure(job.wanted->arrival().reference());
+      job.local.set_index(next->index());
+      job.local.set_incarnation(next->incarnation());
+      *job.local.mutable_on_destroy() = next->on_destroy();
+      job.local.set_departure(next->arrival().reference());
       job.node->local = job.local;
       job.node->state = host::v1::MAKING;
       job.node->hooks.clear();

@@ -20,7 +20,9 @@ void HostNodes::PauseFenced() {
       for (const host::v1::NodeOrder& order : part->order.nodes()) {
         if (!order.fenced()) continue;
         // First of all none of them may start any more.
-        part->nodes.at(order.index())->held = true;
+        const auto node = part->nodes.find(order.index());
+        if (node == part->nodes.end()) continue;
+        node->second->held = true;
         fenced.emplace_back(part, order.index());
       }
     }
@@ -53,6 +55,12 @@ void HostNodes::PauseFenced() {
   };
   Status paused = ParallelFor(fenced.size(), pause, kPauseThreads);
   if (!paused.ok()) LOG_ERROR(paused.error().message());
+}
+
+Status HostNodes::CheckNotHeld(const Job& job) {
+  const std::lock_guard lock(job.part->mutex);
+  if (!job.node->held && job.node->state != host::v1::PAUSED) return Ok();
+  return Error(Code::kUnavailable, "node " + job.id + " is paused: its host hears no master");
 }
 
 // REQUIRES: its `work` is held.

@@ -440,9 +440,10 @@ PartStatus HostNodes::StatusOf(uint32_t number, bool with_usage, size_t* output_
 }
 
 Status HostNodes::Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) {
-  ASSIGN_OR_RETURN(Job job, JobOn(number, index));
-  const std::lock_guard working(job.node->work);
-  ASSIGN_OR_RETURN(job, JobOn(number, index));
+  ASSIGN_OR_RETURN(const Job before, JobOn(number, index));
+  const std::lock_guard working(before.node->work);
+  ASSIGN_OR_RETURN(const Job job, JobOn(number, index));
+  if (job.node != before.node) return Error(Code::kUnavailable, "it was just made anew: try again");
   if (!job.local.made()) return Error(Code::kFailedPrecondition, "it is not ready yet");
   RETURN_IF_ERROR(life_->Resize(job.id, job.local, disk_bytes));
   const std::lock_guard told(job.part->told);

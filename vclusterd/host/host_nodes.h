@@ -200,6 +200,9 @@ class HostNodes {
   void EnqueueAll(const PartPtr& part);
   void Enqueue(const PartPtr& part, uint32_t index);
   void Converge(const PartPtr& part, const NodePtr& node, uint32_t index);
+  void Converge(Job& job);
+  // REQUIRES: its `work` is held. kUnavailable: it must not run on, and a save's end would thaw it.
+  static Status CheckNotHeld(const Job& job);
   Status MakeSo(Job& job);
   Status RemoveNode(Job& job);
   Status MakeNode(Job& job);

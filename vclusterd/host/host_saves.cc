@@ -139,10 +139,12 @@ Result<SaveNodeResult> HostNodes::Save(uint32_t number, uint32_t index,
                                        const SaveNodeParameters& parameters,
                                        const NodeLife::ProgressFn& progress,
                                        const CancelToken& cancel) {
-  ASSIGN_OR_RETURN(Job job, JobOn(number, index));
-  const std::lock_guard working(job.node->work);
-  ASSIGN_OR_RETURN(job, JobOn(number, index));
+  ASSIGN_OR_RETURN(const Job before, JobOn(number, index));
+  const std::lock_guard working(before.node->work);
+  ASSIGN_OR_RETURN(const Job job, JobOn(number, index));
+  if (job.node != before.node) return Error(Code::kUnavailable, "it was just made anew: try again");
   if (!job.local.made()) return Error(Code::kFailedPrecondition, "it is not ready yet");
+  RETURN_IF_ERROR(CheckNotHeld(job));
   return life_->Save(job.id, job.local, job.id_first, job.record, parameters, progress, cancel);
 }
 
@@ -161,9 +163,13 @@ Result<std::unique_ptr<PartSave>> HostNodes::StartSave(uint32_t number,
     // Others hold one node at a time, so waiting for the next while holding some ends.
     member.work = std::unique_lock(job.node->work);
     ASSIGN_OR_RETURN(job, JobOn(number, node.index));
+    if (job.node != member.node) {
+      return Error(Code::kUnavailable, "node " + job.id + " was just made anew: try again");
+    }
     if (!job.local.made()) {
       return Error(Code::kFailedPrecondition, "node " + job.id + " is not ready yet");
     }
+    RETURN_IF_ERROR(CheckNotHeld(job));
     ASSIGN_OR_RETURN(member.save, life_->BeginSave(job.id, job.local, job.id_first, job.record,
                                                    node.parameters));
   }

@@ -47,7 +47,8 @@ NodeTasks::Owner HostNodes::OwnerOfTasks() {
     if (const PartPtr part = Find(ParseNodeId(id).first)) Tell(part);
   };
   owner.stopping = [this](const std::string& id) {
-    const auto [number, index] = ParseNodeId(id);
+    const auto [number, index_of_id] = ParseNodeId(id);
+    const uint32_t index = index_of_id;  // For the lambda below.
     const PartPtr part = Find(number);
     if (part == nullptr) return true;
     const std::lock_guard lock(part->mutex);
@@ -62,15 +63,24 @@ NodeTasks::Owner HostNodes::OwnerOfTasks() {
 // REQUIRES: nobody else works yet: a node that becomes ready must not begin a run again.
 Status HostNodes::RecoverTasks() {
   return tasks_->Recover([this](const std::string& id) -> std::optional<pid_t> {
-    const auto [number, index] = ParseNodeId(id);
+    const auto [number, index_of_id] = ParseNodeId(id);
+    const uint32_t index = index_of_id;  // For the lambda below.
     if (IsUnreadable(number)) return 0;
     const PartPtr part = Find(number);
     if (part == nullptr || !part->nodes.contains(index)) return std::nullopt;
     const auto record = life_->runtime().Find(id);
     if (!record.ok() || !record->has_value()) return 0;
+    const auto& orders = part->order.nodes();
+    const bool must_not_run =
+        config_.begins_silent &&
+        std::any_of(orders.begin(), orders.end(), [&](const host::v1::NodeOrder& order) {
+          return order.index() == index && order.fenced();
+        });
     // A save that died may have left it frozen, and then nothing of it ends.
-    if (Status thawed = life_->runtime().Thaw(**record); !thawed.ok()) {
-      LOG_WARNING("node " + id + ": " + thawed.error().message());
+    if (!must_not_run) {
+      if (Status thawed = life_->runtime().Thaw(**record); !thawed.ok()) {
+        LOG_WARNING("node " + id + ": " + thawed.error().message());
+      }
     }
     return (*record)->init.pid;
   });

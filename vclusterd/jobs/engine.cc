@@ -10,6 +10,8 @@
 namespace strata::vcluster {
 namespace {
 
+constexpr size_t kStepOutputsMax = 100;  // etcd takes 120 records in a commit.
+
 using jobs::v1::Job;
 using jobs::v1::Task;
 
@@ -257,12 +259,14 @@ class Advancer {
     const uint64_t room = std::max<uint64_t>(
         kRunOutputBytesMin, kJobOutputBytesMax - std::min<uint64_t>(others, kJobOutputBytesMax));
     const size_t kept = std::min<uint64_t>({all.size(), kRunOutputBytesMax, room});
-    if (taken_ > 0 && taken_ + kept > kStepOutputBytesMax) {
+    const bool stores = kept > 0 || run->kept_bytes() > 0;
+    if ((taken_ > 0 && taken_ + kept > kStepOutputBytesMax) ||
+        (stores && step_.outputs.size() >= kStepOutputsMax)) {
       step_.again = true;
       return false;
     }
     taken_ += kept;
-    if (kept > 0 || run->kept_bytes() > 0) {
+    if (stores) {
       step_.outputs.push_back({index, run->node(), all.substr(all.size() - kept)});
     }
     job().set_kept_bytes(others + kept);

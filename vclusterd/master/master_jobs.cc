@@ -10,6 +10,8 @@
 namespace strata::vcluster {
 namespace {
 
+constexpr size_t kVclusterJobBytesMax = 1536u << 10;  // Their commands go in one message.
+
 constexpr std::chrono::milliseconds kCancelPause(20);
 // Before another try to store what could not be stored.
 constexpr int64_t kStorePauseMs = 1000;
@@ -91,6 +93,14 @@ Result<JobPtr> Master::AddJob(jobs::v1::Job job, std::optional<master::v1::Vclus
     RETURN_IF_ERROR(ReadUncertain());
     if (!entries_.contains(job.vcluster_number())) {
       return Error(Code::kNotFound, "the Vcluster was just deleted");
+    }
+    size_t bytes = job.ByteSizeLong();
+    for (const JobPtr& other : jobs_.ActiveOf(job.vcluster_number())) {
+      bytes += other->ByteSizeLong();
+    }
+    if (bytes > kVclusterJobBytesMax) {
+      return Error(Code::kResourceExhausted,
+                   "the jobs of this Vcluster that are not done are too large: wait for some");
     }
     RETURN_IF_ERROR(Commit({}, records()));
   }
@@ -278,7 +288,7 @@ ClusterSeen Master::SeenFor(const Entry& entry, const NodeStates& states) const 
     out.lost = !node.host().empty() && !hosts_.contains(node.host());
     const auto state = states.find(node.index());
     if (state != states.end()) {
-      out.ready = node.wanted() && state->second.state() == host::v1::READY;
+      out.ready = node.wanted() && !node.has_move() && state->second.state() == host::v1::READY;
       out.problem = state->second.problem();
       for (const host::v1::TaskRun& run : state->second.tasks()) out.runs[run.id()] = &run;
     } else if (out.lost) {

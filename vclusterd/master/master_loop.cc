@@ -125,6 +125,7 @@ void Master::MoveOff(Entry& entry) {
   bool moved = false;
   for (master::v1::Node& node : *record.mutable_nodes()) {
     if (node.host().empty() || node.leaving() || hosts_.contains(node.host())) continue;
+    if (IsArriving(node)) continue;  // Its data are on its old host: AdvanceMoves gives it back.
     const auto since = absent_since_.emplace(node.host(), now).first->second;
     const Role* role = entry.vcluster->RoleOf(node);
     if (now - since < options_.recreate_after || role->host_loss != HostLoss::kRecreate) continue;
