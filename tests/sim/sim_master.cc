@@ -21,6 +21,9 @@ class SimLink final : public HostLink {
   const uint64_t epoch;
   const uint64_t hello;
 
+  Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
+    return host::v1::UsageHistory();
+  }
   Result<std::vector<host::v1::PartStatus>> Apply(const std::vector<host::v1::Part>&) override {
     return NotHere();
   }

@@ -184,12 +184,13 @@ Result<UniqueFd> SharedDir::Mount(const std::string& directory, uint32_t owner_u
 Status SharedDir::Discard(const std::string& directory) const {
   ASSIGN_OR_RETURN(const std::string random, pki::RandomBytes(kIdBytes));
   ASSIGN_OR_RETURN(const UniqueFd top, OpenBelow("."));
-  ASSIGN_OR_RETURN(const UniqueFd trash, OpenBelow(kTrash));
   const size_t slash = directory.rfind('/');
   const auto parent = OpenStrictly(top.get(), directory.substr(0, slash), O_RDONLY | O_DIRECTORY);
   if (!parent.ok()) {
     return parent.error().sys_errno() == ENOENT ? Ok() : Status(parent.error().Wrap(path_));
   }
+  RETURN_IF_ERROR(MakeBelow(top.get(), kTrash, 0700), path_);
+  ASSIGN_OR_RETURN(const UniqueFd trash, OpenBelow(kTrash));
   const std::string name = directory.substr(slash + 1);
   if (::renameat(parent->get(), name.c_str(), trash.get(), pki::HexOf(random).c_str()) != 0) {
     return errno == ENOENT ? Ok() : Status(Errno("discard " + path_ + "/" + directory));

@@ -165,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
              "j.yaml:3:1: timeout: 31d is not from 1s to 30d"},
         Case{"UnknownKey", "name: j\nvcluster: v\ntask: {a: b}\n",
              "task: there is no such key (did you mean 'tasks'?)"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& parameter) { return parameter.param.name; });
 
 TEST(JobFileTest, EachFaultOfATaskIsNamed) {
   const std::pair<const char*, const char*> cases[] = {

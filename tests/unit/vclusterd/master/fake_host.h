@@ -203,7 +203,7 @@ class FakeHost final : public HostLink {
     run.set_output_bytes(output.size());
   }
   // What a worker would report by itself.
-  host::v1::PartStatus Status(uint32_t number) {
+  host::v1::PartStatus SaysOf(uint32_t number) {
     const std::lock_guard lock(mutex_);
     return StatusOf(number);
   }

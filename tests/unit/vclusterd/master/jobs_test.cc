@@ -59,7 +59,7 @@ class JobsTest : public ::testing::Test {
   void EndTask(const std::string& id, int exit_code, const std::string& output = "",
                uint32_t vcluster = 1) {
     host_->EndTask(id, host::v1::TASK_ENDED, exit_code, output);
-    master_->Report("h1", host_->Status(vcluster));
+    master_->Report("h1", host_->SaysOf(vcluster));
   }
   template <typename Condition>
   static bool Await(Condition condition) {
@@ -173,7 +173,7 @@ TEST_F(JobsTest, TheDeletionOfAVclusterSurvivesMasters) {
   ASSERT_TRUE(AwaitOrdered("1.0.0.1"));
   host_->refusal = Error(Code::kUnavailable, "not now");
   host_->EndTask("1.0.0.1", host::v1::TASK_ENDED, 3);
-  master_->Report("h1", host_->Status(1));
+  master_->Report("h1", host_->SaysOf(1));
   ASSERT_TRUE(AwaitPhase("own", jobs::v1::CLEARING)) << "its host does not answer";
   Open();
   EXPECT_EQ(Get("own")->phase(), jobs::v1::CLEARING);
