@@ -89,8 +89,8 @@ for student in 64101 64130; do
   vc exec "$student/os-lab/0" -- sh -c 'hostname; cat /etc/machine-id; cat /root/n' | tr '\n' ' ' >>"$root/ids"
   echo >>"$root/ids"
 done
-[ "$(cut -d ' ' -f 2 "$root/ids" | sort -u | wc -l)" = 2 ] || die "two students have one machine-id"
-[ "$(cut -d ' ' -f 3 "$root/ids" | sort -u | wc -l)" = 1 ] || die "students have different files"
+[ "$(command cut -d ' ' -f 2 "$root/ids" | sort -u | wc -l)" = 2 ] || die "two students have one machine-id"
+[ "$(command cut -d ' ' -f 3 "$root/ids" | sort -u | wc -l)" = 1 ] || die "students have different files"
 
 echo "== reset, collect, compare, delete"
 vc exec 64101/os-lab/0 -- sh -c 'head -c 3000 /dev/urandom >/root/answer'

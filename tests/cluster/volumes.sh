@@ -65,7 +65,7 @@ write() { vc exec "team/writer-$1" -- sh -c "for i in \$(busybox seq 200); do ec
 write 0 & first=$!
 write 1
 wait $first
-[ "$(vc exec team/reader-0 -- busybox wc -l /in/log | cut -d' ' -f1)" = 400 ] || die "lines are lost"
+[ "$(vc exec team/reader-0 -- busybox wc -l /in/log | command cut -d' ' -f1)" = 400 ] || die "lines are lost"
 vc exec team/writer-0 -- sh -c 'busybox mkdir /srv/data/mine && busybox chown 1000 /srv/data/mine'
 [ "$(vc exec team/writer-1 -- busybox stat -c '%u %g' /srv/data/mine /srv/data/log | xargs)" = "1000 0 0 0" ] ||
   die "owners depend on the host"
@@ -81,7 +81,7 @@ join h2 --shared-dir "$shared"
 await all_hosts || die "the workers did not come back"
 vc stop team >/dev/null
 vc start team >/dev/null
-[ "$(vc exec team/reader-0 -- busybox wc -l /in/log | cut -d' ' -f1)" = 400 ] || die "lines are lost"
+[ "$(vc exec team/reader-0 -- busybox wc -l /in/log | command cut -d' ' -f1)" = 400 ] || die "lines are lost"
 
 echo "== a saved image holds nothing of it"
 on h1 vsave team/writer-0 saved >/dev/null
@@ -95,7 +95,7 @@ sed -i 's/"data:.srv.data", //; s/, volumes: .*ro"\]//' "$root/team.yaml"
 vc apply -f "$root/team.yaml" >/dev/null
 vc stop team/writer-0 >/dev/null
 vc stop team/reader-0 >/dev/null
-[ "$(vc exec team/writer-1 -- busybox wc -l /srv/data/log | cut -d' ' -f1)" = 400 ] || die "it went too early"
+[ "$(vc exec team/writer-1 -- busybox wc -l /srv/data/log | command cut -d' ' -f1)" = 400 ] || die "it went too early"
 vc stop team/writer-1 >/dev/null
 gone() { [ ! -e "$data" ]; }
 await gone || die "it is still there"

@@ -1,5 +1,6 @@
 // The thread that has classes be as they should be.
 #include <algorithm>
+#include <chrono>
 
 #include "common/log.h"
 #include "vclusterd/classes/classes.h"
@@ -10,6 +11,8 @@
 
 namespace strata::vcluster {
 namespace {
+
+constexpr std::chrono::seconds kSendAgainAfter(10);
 
 using Clock = std::chrono::steady_clock;
 
@@ -48,6 +51,13 @@ struct Classes::PrestageState {
   std::mutex mutex;  // Guards what follows.
   bool done = false;
   std::vector<std::string> failures;
+  std::chrono::steady_clock::time_point ended;
+
+  // Some host does not have them: it was not there, or the others did not know it yet.
+  bool NeedsAnother() {
+    const std::lock_guard lock(mutex);
+    return done && !failures.empty() && std::chrono::steady_clock::now() - ended > kSendAgainAfter;
+  }
 };
 
 // Images go to all hosts ahead of the start. The thread has the hosts' links alone: one who loses
@@ -64,6 +74,7 @@ void Classes::BeginPrestage(Entry& entry) {
     std::vector<std::string> failures = Send(std::move(sending));
     const std::lock_guard lock(state->mutex);
     state->failures = std::move(failures);
+    state->ended = std::chrono::steady_clock::now();
     state->done = true;
   }).detach();
 }
@@ -162,7 +173,8 @@ void Classes::LookAt(const std::string& key, const Found& found, int64_t* next_m
     facts.deleting = record.deleting();
     facts.turn = record.turn();
     facts.parallel = record.parallel();
-    if (entry.prestage == nullptr && !facts.deleting) BeginPrestage(entry);
+    const bool due = entry.prestage == nullptr || entry.prestage->NeedsAnother();
+    if (due && !facts.deleting) BeginPrestage(entry);
     if (entry.prestage != nullptr) {
       const std::lock_guard prestage_lock(entry.prestage->mutex);
       facts.held =

@@ -75,7 +75,8 @@ class JobsTest : public ::testing::Test {
   }
   bool AwaitOrdered(const std::string& id, uint32_t vcluster = 1) {
     return Await([&] {
-      for (const host::v1::NodeOrder& node : host_->Order(vcluster).nodes()) {
+      const host::v1::Part order = host_->Order(vcluster);
+      for (const host::v1::NodeOrder& node : order.nodes()) {
         for (const host::v1::TaskOrder& task : node.tasks()) {
           if (task.id() == id) return true;
         }
