@@ -31,6 +31,7 @@ void SimHost::StartWorker() {
   if (up()) return;
   ++processes_;
   vcluster::Obedience::Options obeys;
+  obeys.now = [this] { return events_.now(); };
   obeys.masters.insert(options_.masters.begin(), options_.masters.end());
   obeys.fence_after = options_.fence_after;
   obeys.heard = heard_;

@@ -44,7 +44,8 @@ Result<double> BusySecondsOf(std::string_view proc_stat) {
                      steal = 0;
   const std::string line(proc_stat.substr(0, proc_stat.find('\n')));
   // Guests' time is a part of user's.
-  if (std::sscanf(line.c_str(), "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice,
+  if (!line.starts_with("cpu ") ||
+      std::sscanf(line.c_str(), "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice,
                   &system, &idle, &wait, &irq, &soft, &steal) < 4) {
     return Error(Code::kUnsupported, "/proc/stat has no line of all CPUs");
   }

@@ -38,6 +38,13 @@ Result<Obedience::Permit> Obedience::CheckOrder(const std::string& host, uint64_
   if (hello < first_hello_ || hello > last_hello_) {
     return Error(Code::kUnavailable, "this order is late: the worker says hello again");
   }
+  // In silence only what answers the last hello is obeyed, as long as that would not be silence
+  // again: otherwise nodes would go on that nobody pauses any more.
+  const bool is_fresh =
+      hello == last_hello_ && options_.now() < last_hello_begun_ + options_.fence_after;
+  if (silent_ && !is_fresh) {
+    return Error(Code::kUnavailable, "this host is silent: the worker says hello again");
+  }
   // It answers a hello whose own answer may come later, or get lost.
   if (hello == last_hello_) Take(last_hello_begun_);
   return permit;

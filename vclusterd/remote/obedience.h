@@ -38,6 +38,7 @@ class Obedience {
     // When the last process of this worker was heard by a master; absent: it is not known, so this
     // one begins in silence.
     std::optional<Clock::time_point> heard;
+    std::function<Clock::time_point()> now = [] { return Clock::now(); };
     // Greater than all that an earlier process of this host has begun.
     uint64_t first_hello = NewNumber();
     // Keeps `heard` for the next process; called with locks held.

@@ -10,8 +10,9 @@ using std::chrono::seconds;
 
 class ObedienceTest : public ::testing::Test {
  protected:
-  static Obedience::Options Options() {
+  Obedience::Options Options() {
     Obedience::Options options;
+    options.now = [this] { return now_; };
     options.masters = {"m1", "m2"};
     options.fence_after = seconds(30);
     options.heard = Obedience::Clock::time_point(std::chrono::hours(1));
@@ -23,6 +24,7 @@ class ObedienceTest : public ::testing::Test {
     return permit.ok() ? Code::kAlreadyExists : permit.error().code();
   }
 
+  Obedience::Clock::time_point now_{std::chrono::hours(1)};
   static constexpr Code kTaken = Code::kAlreadyExists;
   const Obedience::Clock::time_point start_{std::chrono::hours(1)};
   Obedience obedience_{Options()};
@@ -61,7 +63,15 @@ TEST_F(ObedienceTest, NothingThatWasBegunBeforeSilenceEndsIt) {
   EXPECT_EQ(Order(1, before), Code::kUnavailable);
   EXPECT_EQ(Order(1, late), Code::kUnavailable);
   EXPECT_TRUE(obedience_.IsSilent());
+  // An answer to one of several hellos since, or one that comes too late, would leave nodes going
+  // that nobody pauses any more.
+  const uint64_t first = obedience_.BeginHello(start_ + seconds(45));
   const uint64_t after = obedience_.BeginHello(start_ + seconds(50));
+  now_ = start_ + seconds(80);
+  EXPECT_EQ(Order(1, after), Code::kUnavailable);
+  now_ = start_ + seconds(60);
+  EXPECT_EQ(Order(1, first), Code::kUnavailable);
+  EXPECT_TRUE(obedience_.IsSilent());
   EXPECT_EQ(Order(1, after), kTaken);
   EXPECT_FALSE(obedience_.IsSilent());
   // It can begin again, though the hello's own answer never comes.

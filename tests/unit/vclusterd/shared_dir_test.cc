@@ -74,7 +74,7 @@ TEST_F(SharedDirTest, NothingBelongsToTheHostsRootAndNoSetuidCounts) {
   const std::string mounts = ReadFile("/proc/self/mounts").value();
   const size_t line = mounts.find(path() + "/at ");
   EXPECT_NE(mounts.find("nosuid,nodev", line), std::string::npos);
-  EXPECT_TRUE(Unmount(path() + "/at").ok());
+  EXPECT_TRUE(Unmount(path() + "/at", /*lazy=*/true).ok());  // `home` holds it.
   EXPECT_EQ(shared_->Mount(HomeDirectory(1), kStoredIdFirst + 5, 3'000'000, false).error().code(),
             Code::kInvalidArgument);
 }
