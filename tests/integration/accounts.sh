@@ -31,6 +31,7 @@ serves() {  # LOG FROM PID
   timeout 30 grep -q -m1 serves < <(tail -n "+$2" -F --pid="$3" "$root/$1" 2>/dev/null) ||
     die "$1: no daemon starts"
 }
+: >"$root/vclusterd.log"
 start_vclusterd() {
   local from
   from=$(($(cat "$root/vclusterd.log" 2>/dev/null | wc -l) + 1))

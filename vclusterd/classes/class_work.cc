@@ -1,6 +1,7 @@
 // The thread that has classes be as they should be.
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "common/log.h"
 #include "vclusterd/classes/classes.h"
@@ -13,6 +14,14 @@ namespace strata::vcluster {
 namespace {
 
 constexpr std::chrono::seconds kSendAgainAfter(10);
+
+std::set<std::string> PresentHosts(Master& master) {
+  std::set<std::string> names;
+  for (const Master::HostView& host : master.Hosts()) {
+    if (host.present) names.insert(host.name);
+  }
+  return names;
+}
 
 using Clock = std::chrono::steady_clock;
 
@@ -52,11 +61,14 @@ struct Classes::PrestageState {
   bool done = false;
   std::vector<std::string> failures;
   std::chrono::steady_clock::time_point ended;
+  std::set<std::string> hosts;  // That were there when it began.
 
-  // Some host does not have them: it was not there, or the others did not know it yet.
-  bool NeedsAnother() {
+  // Some host may not have them: it was not there, or the others did not know it yet.
+  bool NeedsAnother(const std::set<std::string>& present) {
     const std::lock_guard lock(mutex);
-    return done && !failures.empty() && std::chrono::steady_clock::now() - ended > kSendAgainAfter;
+    const bool is_new = !std::includes(hosts.begin(), hosts.end(), present.begin(), present.end());
+    return done && (is_new || !failures.empty()) &&
+           std::chrono::steady_clock::now() - ended > kSendAgainAfter;
   }
 };
 
@@ -64,6 +76,8 @@ struct Classes::PrestageState {
 // the lead does not wait for it, and the next one's requests find what is there already.
 void Classes::BeginPrestage(Entry& entry) {
   entry.prestage = std::make_shared<PrestageState>();
+  entry.prestage->hosts = PresentHosts(master_);
+  entry.prestage->ended = std::chrono::steady_clock::now();
   Sending sending;
   if (entry.record.prestage()) sending = PlanSending(master_, entry.record.images());
   if (sending.nothing()) {
@@ -173,7 +187,8 @@ void Classes::LookAt(const std::string& key, const Found& found, int64_t* next_m
     facts.deleting = record.deleting();
     facts.turn = record.turn();
     facts.parallel = record.parallel();
-    const bool due = entry.prestage == nullptr || entry.prestage->NeedsAnother();
+    const bool due =
+        entry.prestage == nullptr || entry.prestage->NeedsAnother(PresentHosts(master_));
     if (due && !facts.deleting) BeginPrestage(entry);
     if (entry.prestage != nullptr) {
       const std::lock_guard prestage_lock(entry.prestage->mutex);

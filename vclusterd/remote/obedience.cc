@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace strata::vcluster {
+namespace {
+
+constexpr size_t kHellosKept = 1000;
+
+}  // namespace
 
 uint64_t Obedience::NewNumber() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
@@ -38,22 +43,25 @@ Result<Obedience::Permit> Obedience::CheckOrder(const std::string& host, uint64_
   if (hello < first_hello_ || hello > last_hello_) {
     return Error(Code::kUnavailable, "this order is late: the worker says hello again");
   }
-  // In silence only what answers the last hello is obeyed, as long as that would not be silence
-  // again: otherwise nodes would go on that nobody pauses any more.
-  const bool is_fresh =
-      hello == last_hello_ && options_.now() < last_hello_begun_ + options_.fence_after;
-  if (silent_ && !is_fresh) {
+  // It answers a hello whose own answer may come later, or get lost: then that hello was heard. One
+  // that is so old that silence would begin at once is not followed: between the two, nodes would
+  // go on that may be made anew elsewhere.
+  const auto begun = begun_.find(hello);
+  if (silent_ &&
+      (begun == begun_.end() || options_.now() >= begun->second + options_.fence_after)) {
     return Error(Code::kUnavailable, "this host is silent: the worker says hello again");
   }
-  // It answers a hello whose own answer may come later, or get lost.
-  if (hello == last_hello_) Take(last_hello_begun_);
+  if (begun != begun_.end() && (silent_ || hello == last_hello_)) Take(begun->second);
   return permit;
 }
 
 uint64_t Obedience::BeginHello(Clock::time_point begun) {
   const std::lock_guard lock(mutex_);
   last_hello_begun_ = begun;
-  return ++last_hello_;
+  begun_[++last_hello_] = begun;
+  begun_.erase(begun_.begin(), begun_.lower_bound(first_hello_));
+  if (begun_.size() > kHellosKept) begun_.erase(begun_.begin());
+  return last_hello_;
 }
 
 bool Obedience::HelloTaken(uint64_t hello) {

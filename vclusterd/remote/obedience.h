@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -81,6 +82,7 @@ class Obedience {
   uint64_t first_hello_;  // That counts.
   uint64_t last_hello_;   // Begun.
   Clock::time_point last_hello_begun_;
+  std::map<uint64_t, Clock::time_point> begun_;  // When hellos that count were begun.
   Clock::time_point heard_;
   bool silent_ = false;
 };
