@@ -11,6 +11,7 @@
 
 #include "common/cancellable_command.h"
 #include "common/file_io.h"
+#include "common/sigpipe_blocked.h"
 
 extern char** environ;
 
@@ -175,6 +176,7 @@ Result<CommandOutput> RunToEnd(const std::vector<std::string>& argv, std::string
   ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
   if (input.empty()) in.write.reset();
 
+  const SigPipeBlocked a_child_may_close_its_input;
   CommandOutput output;
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (out.read.valid() || err.read.valid()) {

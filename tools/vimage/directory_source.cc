@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <thread>
 
 #include "common/cancel.h"
 #include "common/file_io.h"
+#include "common/sigpipe_blocked.h"
 #include "imaged/archive/directory_tar.h"
 
 namespace strata::tools {
@@ -43,10 +43,7 @@ class DirectorySource : public TarSource {
 
  private:
   void Produce() {
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);  // Cannot fail with these arguments.
+    const SigPipeBlocked no_signal;
     imaged::DirectoryTarOptions options;
     options.cancel = &cancel_;
     options.warning = [this](const std::string& warning) {

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <set>
 #include <thread>
 
 #include "common/file_io.h"
+#include "common/sigpipe_blocked.h"
 #include "imaged/archive/pax_writer.h"
 
 namespace strata::tools {
@@ -54,10 +54,7 @@ class RegistrySource : public TarSource {
 
  private:
   void Produce() {
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);  // Cannot fail with these arguments.
+    const SigPipeBlocked no_signal;
     status_ = WriteLayout();
     write_end_.reset();
   }

@@ -27,6 +27,13 @@ TEST(Subprocess, InputAndBothOutputsPassAtOnceBeyondAPipesCapacity) {
   EXPECT_EQ(output->err.size(), input.size());
 }
 
+TEST(Subprocess, AProgramMayLeaveItsInputUnread) {
+  const std::string input(1 << 20, 'x');
+  auto output = Run({"sh", "-c", "exec <&-; exit 7"}, input);
+  ASSERT_TRUE(output.ok()) << output.error().message();
+  EXPECT_EQ(output->exit_code, 7);
+}
+
 TEST(Subprocess, OutputIsKeptOnlyUpToTheLimit) {
   const auto output =
       strata::Run({"head", "-c", "1000000", "/dev/zero"}, "", std::chrono::minutes(1), 1000);
