@@ -6,10 +6,15 @@ void WorkQueue::Push(Work work, std::chrono::nanoseconds delay) {
   const std::lock_guard lock(mutex_);
   if (closed_) return;
   waiting_.emplace(Due(Clock::now() + delay, pushed_++), std::move(work));
-  if (waiting_.size() > idle_ && threads_.size() < threads_max_) {
-    threads_.emplace_back([this] { Run(); });
-  }
+  StartThread();
   changed_.notify_one();
+}
+
+// A thread that waits watches over all that is waiting, whenever it is due; one that takes a piece
+// leaves that to another. So pieces with a delay take no thread each.
+void WorkQueue::StartThread() {
+  if (waiting_.empty() || idle_ != 0 || threads_.size() >= threads_max_) return;
+  threads_.emplace_back([this] { Run(); });
 }
 
 void WorkQueue::Close() {
@@ -43,6 +48,7 @@ void WorkQueue::Run() {
     }
     Work work = std::move(first->second);
     waiting_.erase(first);
+    StartThread();
     lock.unlock();
     work();
     work = nullptr;

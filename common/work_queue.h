@@ -39,6 +39,8 @@ class WorkQueue {
   using Due = std::pair<Clock::time_point, uint64_t>;  // When, and in which order it was pushed.
 
   void Run();
+  // REQUIRES: mutex_ is held, and the queue is not closed.
+  void StartThread();
 
   const size_t threads_max_;
   std::mutex mutex_;  // Guards what follows.

@@ -68,7 +68,7 @@ void HostNodes::EnqueueAll(const PartPtr& part) {
 
 void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
   NodePtr node;
-  bool waits = false;  // For a hook of the user's, or for its data, which may take long.
+  bool waits = false;  // For what its user decides: a hook, its data, the grace of its end.
   {
     const std::lock_guard lock(part->mutex);
     const auto found = part->nodes.find(index);
@@ -77,7 +77,9 @@ void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
     node->queued = true;
     ++part->jobs;
     const Job job = TakeJob(part, node, index);
-    waits = (!job.wanted.has_value() && node->local.has_on_destroy()) || CarriesData(job);
+    const bool stops = job.wanted.has_value() && job.wanted->intent() == host::v1::STOP;
+    waits = (!job.wanted.has_value() && node->local.has_on_destroy()) || CarriesData(job) ||
+            (stops && job.record.has_value());
   }
   WorkQueue& queue = waits ? waiters_ : starters_;
   queue.Push([this, part, node, index] { Converge(part, node, index); });
@@ -109,11 +111,12 @@ void HostNodes::Converge(Job& job) {
   if (!done.ok()) {
     node->problem = done.error();
     node->stopping = false;
+    node->undone = true;
     if (job.wanted.has_value()) node->state = host::v1::BREAKDOWN;
     LOG_WARNING("node " + job.id + ": " + done.error().message());
   }
   if (!done.ok() || (node->state == host::v1::BREAKDOWN && !node->record.has_value())) {
-    TryAgainLater(job);
+    TryAgainLater(job, /*failed=*/!done.ok());
   }
   if (job.wanted.has_value() && job.wanted->has_measurement() &&
       !std::exchange(node->measuring, true)) {
@@ -121,13 +124,20 @@ void HostNodes::Converge(Job& job) {
   }
 }
 
-// REQUIRES: part->mutex is held.
-void HostNodes::TryAgainLater(Job& job) {
+// Work that failed is done again until it succeeds: a removal, a stop, a change. The restart policy
+// counts for starts alone. REQUIRES: part->mutex is held.
+void HostNodes::TryAgainLater(const Job& job, bool failed) {
   Node& tried = *job.node;
-  const bool removal = !job.wanted.has_value();
-  const bool never = !removal && (job.wanted->restart() == host::v1::NEVER ||
-                                  job.wanted->intent() != host::v1::RUN);
-  if (tried.waiting || never || tried.pause == milliseconds::max()) return;
+  const bool removal =
+      !job.wanted.has_value() || job.wanted->incarnation() != job.local.incarnation();
+  const bool runs = !removal && job.wanted->intent() == host::v1::RUN;
+  const bool never = job.wanted.has_value() && job.wanted->restart() == host::v1::NEVER;
+  if (!failed && !runs) return;
+  if (runs && !tried.record.has_value() && (never || tried.pause == milliseconds::max())) {
+    return;
+  }
+  if (tried.waiting) return;
+  if (tried.pause == milliseconds::max()) tried.pause = milliseconds(0);
   tried.waiting = true;
   tried.pause = std::clamp(tried.pause * 2, config_.restart_pause, config_.restart_pause_max);
   const PartPtr part = job.part;
@@ -152,19 +162,23 @@ Status HostNodes::MakeSo(Job& job) {
   if (!job.wanted.has_value() || another) RETURN_IF_ERROR(RemoveNode(job));
   if (!job.wanted.has_value()) return Ok();
   if (!job.local.made()) RETURN_IF_ERROR(MakeNode(job));
-  RETURN_IF_ERROR(AssignPorts(job));
   if (job.wanted->intent() == host::v1::STOP) {
     RETURN_IF_ERROR(StopNode(job, milliseconds(job.wanted->stop_grace_ms())));
-    return job.wanted->departure().empty() ? ForgetDeparture(job) : Depart(job);
+    if (!job.wanted->departure().empty()) return Depart(job);
+    RETURN_IF_ERROR(ForgetDeparture(job));
+    return AssignPorts(job);
   }
+  const Status ports = AssignPorts(job);  // Of a node that runs, the rest is done nevertheless.
   bool asked = false;
   bool due = false;
   bool broken = false;
+  bool undone = false;
   {
     const std::lock_guard lock(job.part->mutex);
     Node& node = *job.node;
     asked = std::exchange(node.attempt, job.wanted->attempt()) != job.wanted->attempt();
     due = std::exchange(node.due, false);
+    undone = std::exchange(node.undone, false);
     broken = node.state == host::v1::BREAKDOWN;
     if (asked) node.pause = milliseconds(0);
     if (node.held && !job.record.has_value()) {
@@ -184,11 +198,8 @@ Status HostNodes::MakeSo(Job& job) {
   }
   if (job.record.has_value()) {
     RETURN_IF_ERROR(UpdateRunning(job));
-    if (broken && asked) {
-      waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
-        Settle(part, node, index);
-      });
-    }
+    RETURN_IF_ERROR(ports);
+    if (broken && (asked || undone)) SettleLater(job);
     return Ok();
   }
   if (broken && !asked && !due) return Ok();
@@ -198,6 +209,7 @@ Status HostNodes::MakeSo(Job& job) {
     job.node->problem.reset();
     return Ok();
   }
+  RETURN_IF_ERROR(ports);
   return StartNode(job);
 }
 
@@ -311,7 +323,7 @@ Status HostNodes::StartNode(Job& job) {
   {
     const std::lock_guard lock(job.part->mutex);
     watched = std::exchange(job.node->start_unknown, false);
-    recovering = job.node->recovering;
+    recovering = job.node->local.recovering();
   }
   RETURN_IF_ERROR(NoteVolumes(job));
   const Result<NodeRecord> started = life_->Start(SpecOf(job), job.local, watched);
@@ -321,8 +333,7 @@ Status HostNodes::StartNode(Job& job) {
     return started.error();
   }
   const NodeRecord& record = *started;
-  const bool settles = job.wanted->has_ready() || (recovering && job.wanted->has_on_recovery()) ||
-                       (!job.local.created() && job.wanted->has_on_create());
+  const bool settles = MustSettle(*job.wanted, job.local.created(), recovering);
   {
     const std::lock_guard lock(job.part->mutex);
     Node& node = *job.node;
@@ -333,14 +344,9 @@ Status HostNodes::StartNode(Job& job) {
     node.peers = PeersOf(job.order);
     node.limits = job.wanted->limits().SerializeAsString();
     if (recovering) ++node.restarts;
+    node.unproved = settles;
     node.state = settles ? host::v1::STARTING : host::v1::READY;
-    if (!settles) {
-      node.recovering = false;
-      if (!node.local.created()) {
-        node.local.set_created(true);
-        ++job.part->changes;
-      }
-    }
+    if (!settles) NoteProved(*job.part, node);
   }
   RETURN_IF_ERROR(watch_->Add(job.id, record.init));
   job.record = record;
@@ -351,11 +357,7 @@ Status HostNodes::StartNode(Job& job) {
   }
   if (held) PauseNode(job);  // The masters fell silent while it started.
   UpdateNetworkSoon();       // Its link is there only now.
-  if (settles) {
-    waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
-      Settle(part, node, index);
-    });
-  }
+  if (settles) SettleLater(job);
   return Ok();
 }
 
@@ -374,7 +376,10 @@ Status HostNodes::StopNode(Job& job, milliseconds grace) {
   node.stopping = false;
   node.state = host::v1::STOPPED;
   node.problem.reset();
-  node.recovering = false;
+  node.undone = false;
+  node.unproved = false;
+  if (node.local.recovering()) ++job.part->changes;
+  node.local.set_recovering(false);
   node.attempt = job.wanted->attempt();
   node.pause = milliseconds(0);
   if (used_bytes != 0) node.upper_bytes = used_bytes;
@@ -395,7 +400,8 @@ Status HostNodes::ClearBreakdown(Job& job) {
   ForgetVolumes(job);
   node.state = host::v1::BREAKDOWN;
   node.problem = Error(Code::kFailedPrecondition, HowItEnded(status));
-  node.recovering = true;
+  node.local.set_recovering(true);
+  ++job.part->changes;
   if (used_bytes != 0) node.upper_bytes = used_bytes;
   if (Clock::now() - node.started_at > kStableTime) node.pause = milliseconds(0);
   if (!MayRestart(*job.wanted, status)) node.pause = milliseconds::max();
@@ -412,12 +418,8 @@ Status HostNodes::UpdateRunning(Job& job) {
   if (paused) {
     RETURN_IF_ERROR(life_->runtime().Thaw(*job.record));
     const std::lock_guard lock(job.part->mutex);
-    job.node->state = job.local.created() ? host::v1::READY : host::v1::STARTING;
-    if (!job.local.created()) {
-      waiters_.Push([this, part = job.part, node = job.node, index = job.local.index()] {
-        Settle(part, node, index);
-      });
-    }
+    job.node->state = job.node->unproved ? host::v1::STARTING : host::v1::READY;
+    if (job.node->unproved) SettleLater(job);
   }
   const std::string peers = PeersOf(job.order);
   const std::string limits = job.wanted->limits().SerializeAsString();
@@ -442,62 +444,6 @@ Status HostNodes::UpdateRunning(Job& job) {
   job.node->peers = peers;
   job.node->limits = limits;
   return Ok();
-}
-
-void HostNodes::Settle(const PartPtr& part, const NodePtr& node, uint32_t index) {
-  Job job;
-  {
-    const std::lock_guard lock(part->mutex);
-    job = TakeJob(part, node, index);
-    if (!job.record.has_value() || !job.wanted.has_value()) return;
-    node->state = host::v1::STARTING;
-    node->problem.reset();
-  }
-  Tell(part);
-  const Status ready = BecomeReady(job);
-  {
-    const std::lock_guard lock(part->mutex);
-    // It may have been stopped, or started anew, meanwhile.
-    if (!node->record.has_value() || node->record->init != job.record->init) return;
-    if (closing_.cancelled() || node->state != host::v1::STARTING) return;
-    node->state = ready.ok() ? host::v1::READY : host::v1::BREAKDOWN;
-    if (ready.ok()) {
-      node->recovering = false;
-      if (!node->local.created()) ++part->changes;
-      node->local.set_created(true);
-    } else {
-      node->problem = ready.error();
-    }
-  }
-  Tell(part);
-}
-
-Status HostNodes::BecomeReady(Job& job) {
-  const ExecTarget target = TargetOf(job);
-  bool recovering = false;
-  {
-    const std::lock_guard lock(job.part->mutex);
-    recovering = job.node->recovering;
-  }
-  const auto run = [&](const std::string& hook, const host::v1::Command& command) -> Status {
-    host::v1::HookRun done = RunHook(*life_, target, hook, command, closing_);
-    const std::string problem = done.problem();
-    RecordHook(job, std::move(done));
-    return problem.empty() ? Ok() : Status(Error(Code::kFailedPrecondition, problem));
-  };
-  if (!job.local.created() && job.wanted->has_on_create()) {
-    RETURN_IF_ERROR(run("on-create", job.wanted->on_create()));
-  } else if (recovering && job.wanted->has_on_recovery()) {
-    RETURN_IF_ERROR(run("on-recovery", job.wanted->on_recovery()));
-  }
-  if (!job.wanted->has_ready()) return Ok();
-  return AwaitReady(*life_, target, job.wanted->address(), job.wanted->ready(), closing_);
-}
-
-void HostNodes::RecordHook(const Job& job, host::v1::HookRun run) {
-  if (!run.problem().empty()) LOG_WARNING("node " + job.id + ": " + run.problem());
-  const std::lock_guard lock(job.part->mutex);
-  job.node->hooks[run.hook()] = std::move(run);
 }
 
 void HostNodes::NodeEnded(const std::string& id, const ProcessId& init, UniqueFd pid_fd) {

@@ -75,6 +75,7 @@ void HostNodes::PauseNode(const Job& job) {
   LOG_WARNING("node " + job.id + " is paused: no master is heard");
   const std::lock_guard lock(job.part->mutex);
   job.node->state = host::v1::PAUSED;
+  job.node->disturbed = true;
   job.node->problem = Error(Code::kUnavailable, "paused: its host heard no master");
 }
 

@@ -18,7 +18,9 @@ using host::v1::PartStatus;
 
 // A start mostly waits: for the kernel's namespaces, for liblxc's own processes.
 constexpr size_t kStartThreads = 8;
-constexpr size_t kWaitThreads = 64;
+// A node's user can hold one of these for a day, so there are as many as a host can have nodes.
+constexpr size_t kWaitThreads = 1024;
+constexpr size_t kChoreThreads = 4;
 // Of a hook's output, when nobody asks for all of it.
 constexpr size_t kHookOutputTold = 1024;
 
@@ -47,7 +49,8 @@ HostNodes::HostNodes(HostConfig config, OwnerIds owners, Listener listener)
       owners_(std::move(owners)),
       sequence_(FirstSequence()),
       starters_(kStartThreads),
-      waiters_(kWaitThreads) {}
+      waiters_(kWaitThreads),
+      chores_(kChoreThreads) {}
 
 Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
                                                    imaged::HostImageClient& images,
@@ -78,6 +81,7 @@ HostNodes::~HostNodes() {
   if (tasks_ != nullptr) tasks_->Close();
   waiters_.Close();
   starters_.Close();
+  chores_.Close();
   watch_.reset();
 }
 
@@ -266,7 +270,7 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
 
 void HostNodes::UpdateNetworkSoon() {
   if (network_asked_.exchange(true)) return;
-  waiters_.Push([this] {
+  chores_.Push([this] {
     network_asked_ = false;
     if (Status status = UpdateNetwork(); !status.ok()) {
       LOG_WARNING("network: " + status.error().message());

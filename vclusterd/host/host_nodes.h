@@ -126,7 +126,10 @@ class HostNodes {
     bool waiting = false;                // For the end of the pause before another try…
     bool due = false;                    // …which is over.
     bool start_unknown = false;          // Of its image: the next start is worth a recording.
-    bool recovering = false;             // The next start is one after a breakdown.
+    bool undone = false;                 // Work on it failed, and has not succeeded since.
+    bool unproved = false;               // Its hooks and checks have not succeeded since its start.
+    std::optional<ProcessId> settling;   // Process 1 of the start for which they run.
+    bool disturbed = false;              // It was paused meanwhile.
     std::chrono::milliseconds pause{0};  // Before the last try.
     std::chrono::steady_clock::time_point started_at;
     std::string peers;   // That its files name; empty: not known.
@@ -237,10 +240,19 @@ class HostNodes {
 
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);
-  void TryAgainLater(Job& job);
+  void TryAgainLater(const Job& job, bool failed);
+
+  // host_settle.cc: from a container that runs to a node that is ready.
+  // Whether a start has something to prove.
+  static bool MustSettle(const host::v1::NodeOrder& order, bool created, bool recovering);
+  static std::string ProvedText(const NodeRecord& record);
+  // REQUIRES: the part's mutex is held, and the node has a record.
+  static void NoteProved(Part& part, Node& node);
+  void SettleLater(const Job& job);
   void Settle(const PartPtr& part, const NodePtr& node, uint32_t index);
   Status BecomeReady(Job& job);
   void RecordHook(const Job& job, host::v1::HookRun run);
+
   void EndJob(const PartPtr& part);
   void Tell(const PartPtr& part);
   void PauseNode(const Job& job);
@@ -276,7 +288,8 @@ class HostNodes {
   std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.
   WorkQueue starters_;
-  WorkQueue waiters_;  // Hooks and checks, which mostly wait.
+  WorkQueue waiters_;  // Hooks, checks and stops: they wait for as long as a user says.
+  WorkQueue chores_;   // What waits for nobody.
   std::unique_ptr<NodeWatch> watch_;
 };
 

@@ -83,20 +83,20 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
     node->state = host::v1::BREAKDOWN;
     node->problem = Error(Code::kFailedPrecondition,
                           "it ended while vclusterd did not run, or the host was restarted");
-    node->recovering = node->local.created();
+    node->local.set_recovering(node->local.created());
+    ++part->changes;
     node->due = job.wanted->restart() != host::v1::NEVER;
     return Ok();
   }
   // A save that died may have left it frozen.
   if (!node->held) RETURN_IF_ERROR(life_->runtime().Thaw(*node->record));
   node->started_at = std::chrono::steady_clock::now();
-  node->state = host::v1::READY;
+  // What its hooks and checks have said is on disk; what they were about to say is not known.
+  node->unproved = job.wanted.has_value() && job.local.proved() != ProvedText(*node->record) &&
+                   MustSettle(*job.wanted, job.local.created(), job.local.recovering());
+  node->state = node->unproved ? host::v1::STARTING : host::v1::READY;
   RETURN_IF_ERROR(watch_->Add(job.id, node->record->init));
-  if (!job.local.created()) {
-    node->state = host::v1::STARTING;
-    if (node->held) return Ok();  // When it goes on.
-    waiters_.Push([this, part, node, index] { Settle(part, node, index); });
-  }
+  if (node->unproved && !node->held) SettleLater(job);  // Otherwise when it goes on.
   return Ok();
 }
 

@@ -45,7 +45,7 @@ void HostNodes::Tell(const PartPtr& part) {
     }
     if (!written.ok()) {
       LOG_ERROR("part " + std::to_string(number) + ": " + written.error().message());
-      waiters_.Push([this, part] { Tell(part); }, config_.restart_pause);
+      chores_.Push([this, part] { Tell(part); }, config_.restart_pause);
     } else if (gone) {
       part->removed = true;
       removed_[number] = part->order.revision();

@@ -17,7 +17,7 @@ uint64_t PerSecond(uint64_t before, uint64_t after, double seconds) {
 
 void HostNodes::SampleLater() {
   if (config_.usage_every.count() == 0) return;
-  waiters_.Push(
+  chores_.Push(
       [this] {
         SampleAll();
         SampleLater();
@@ -79,6 +79,8 @@ bool HostNodes::SampleNode(const PartPtr& part, uint32_t index, const NodePtr& n
     // It may be ending just now.
     LOG_DEBUG("usage of node " + NodeId(number, index) + ": " +
               (usage.ok() ? network.error() : usage.error()).message());
+    const std::lock_guard lock(part->mutex);
+    node->usage.reset();  // What it used before says nothing of now.
     return false;
   }
   const std::lock_guard lock(part->mutex);

@@ -94,8 +94,9 @@ void IdleWatch::Look(const NodeStates& states, int64_t now_ms) {
   const bool idle = std::all_of(states.begin(), states.end(), [](const auto& state) {
     const host::v1::NodeStatus& status = state.second;
     if (status.state() == host::v1::STOPPED) return true;
-    return status.state() == host::v1::READY && status.has_usage() &&
-           status.usage().cpus() < kIdleCpusMax;
+    // One that broke down may run all the same: its check failed.
+    const bool settled = status.state() == host::v1::READY || status.state() == host::v1::BREAKDOWN;
+    return settled && status.has_usage() && status.usage().cpus() < kIdleCpusMax;
   });
   if (!idle || !active_ms_.has_value()) active_ms_ = now_ms;
 }

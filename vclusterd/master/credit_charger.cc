@@ -17,8 +17,10 @@ constexpr int64_t kPauseMsMax = kMinuteMs;
 constexpr uint32_t kRecordVersion = 1;
 constexpr double kCpusMax = 1e6;  // More is no sample.
 
+// Whatever its hooks and checks say of it: its user works in it as long as its process 1 is there.
+// In a frozen one nobody does.
 bool Runs(const host::v1::NodeStatus& status) {
-  return status.state() == host::v1::STARTING || status.state() == host::v1::READY;
+  return status.init_pid() != 0 && status.state() != host::v1::PAUSED;
 }
 
 UseRate RateOf(const VclusterView& view) {
@@ -120,6 +122,12 @@ Status CreditCharger::Write(int64_t now_ms) {
   if (found.ok() && *found == bytes) {
     written_ = std::move(bytes);
     return Ok();
+  }
+  // A write of ours that was seen late: the next look writes on top of it.
+  master::v1::CreditMeter there;
+  if (found.ok() && found->has_value() && there.ParseFromString(**found) &&
+      there.epoch() == master_.epoch()) {
+    written_ = *found;
   }
   return stored.error().Wrap("what was used is not written");
 }

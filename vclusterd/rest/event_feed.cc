@@ -28,6 +28,8 @@ class EventStream final : public http::BodySource {
     while (text_.empty()) {
       if (!feed_->IsGood(caller_)) return size_t{0};
       if (!Next()) return size_t{0};
+      // While it waited the token may have ended.
+      if (!feed_->IsGood(caller_)) return size_t{0};
     }
     const size_t n = std::min(size, text_.size());
     std::memcpy(buffer, text_.data(), n);

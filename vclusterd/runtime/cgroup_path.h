@@ -15,6 +15,10 @@ struct Cgroup {
   bool unified = false;
 };
 
+// liblxc's group of a container for the path of a group of one of its processes: a node's root may
+// make groups below it and move process 1 there. Other paths stay as they are. Pure.
+std::string ContainerCgroup(const std::string& path);
+
 // In the cgroup v2 hierarchy, which may have no controllers: where the kernel tells pressure.
 // kUnsupported.
 Result<std::string> UnifiedCgroupOf(pid_t pid);

@@ -146,15 +146,20 @@ Result<std::string> CgroupsFileOf(pid_t pid) {
 
 }  // namespace
 
+std::string ContainerCgroup(const std::string& path) {
+  const size_t at = path.find("/lxc.payload.");
+  return at == std::string::npos ? path : path.substr(0, path.find('/', at + 1));
+}
+
 Result<Cgroup> CgroupOf(pid_t pid, std::string_view controller) {
   ASSIGN_OR_RETURN(const std::string text, CgroupsFileOf(pid));
   std::string controllers;
   std::string path;
   if (FindPath(text, controller, &controllers, &path)) {
-    return Cgroup{std::string(kRoot) + "/" + controllers + path, false};
+    return Cgroup{std::string(kRoot) + "/" + controllers + ContainerCgroup(path), false};
   }
   if (HasUnifiedCgroups() && FindPath(text, "", &controllers, &path) && path != "/") {
-    return Cgroup{kRoot + path, true};
+    return Cgroup{kRoot + ContainerCgroup(path), true};
   }
   return Error(Code::kUnsupported, "/proc/" + std::to_string(pid) +
                                        "/cgroup: this host has no cgroup controller " +
@@ -168,7 +173,7 @@ Result<std::string> UnifiedCgroupOf(pid_t pid) {
   if (!FindPath(text, "", &controllers, &path) || path == "/") {
     return Error(Code::kUnsupported, "the process is in no cgroup of version 2");
   }
-  return std::string(kRoot) + (HasUnifiedCgroups() ? "" : "/unified") + path;
+  return std::string(kRoot) + (HasUnifiedCgroups() ? "" : "/unified") + ContainerCgroup(path);
 }
 
 bool HasUnifiedCgroups() {

@@ -313,7 +313,7 @@ Status AccountBook::Delete(uint32_t uid, std::optional<uint64_t> revision) {
 }
 
 Status AccountBook::StoreHash(uint32_t uid, const std::string& hash,
-                              const std::optional<std::string>& was) {
+                              const std::optional<std::string>& was, bool is_new) {
   const std::string key = NumberKey(uid);
   Transaction transaction;
   Secret secret;
@@ -322,7 +322,7 @@ Status AccountBook::StoreHash(uint32_t uid, const std::string& hash,
   transaction.Put(kUserSecretsTable, key, was, secret);
   ASSIGN_OR_RETURN(auto loaded, Load<Account>(store_, kUsersTable, key));
   if (!loaded.raw || loaded.value.status() == users::v1::DELETED) return NoAccount(uid);
-  if (loaded.value.has_password()) {
+  if (loaded.value.has_password() && !is_new) {
     transaction.Expect(kUsersTable, key, loaded.raw);
   } else {
     loaded.value.set_has_password(true);
@@ -339,7 +339,7 @@ Status AccountBook::SetPassword(uint32_t uid, const std::string& password) {
   ASSIGN_OR_RETURN(const std::string hash, hasher_.Hash(password));
   return records::RetryWhileChanged([&]() -> Status {
     ASSIGN_OR_RETURN(const auto secret, Load<Secret>(store_, kUserSecretsTable, NumberKey(uid)));
-    return StoreHash(uid, hash, secret.raw);
+    return StoreHash(uid, hash, secret.raw, /*is_new=*/true);
   });
 }
 
@@ -359,8 +359,8 @@ Result<bool> AccountBook::VerifyPassword(const std::string& name, std::string_vi
   if (is_his && hasher_.IsStale(secret.value.password_hash())) {
     // A password that was changed meanwhile stays as it was changed.
     const auto hash = hasher_.Hash(password);
-    const Status stored =
-        hash.ok() ? StoreHash(account->uid(), *hash, secret.raw) : Status(hash.error());
+    const Status stored = hash.ok() ? StoreHash(account->uid(), *hash, secret.raw, /*is_new=*/false)
+                                    : Status(hash.error());
     if (!stored.ok()) {
       LOG_WARNING("the password hash of " + account->name() +
                   " could not be made anew: " + stored.error().message());

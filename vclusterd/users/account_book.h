@@ -107,7 +107,9 @@ class AccountBook {
   Result<AccountPtr> Store(const NewAccount& wanted, std::optional<uint32_t> host_uid);
   Result<uint32_t> NextUid(uint32_t last) const;
   Result<AccountPtr> EditOnce(uint32_t uid, const AccountEdit& edit);
-  Status StoreHash(uint32_t uid, const std::string& hash, const std::optional<std::string>& was);
+  // `is_new`: of another password, so the account's revision moves on; otherwise of the same.
+  Status StoreHash(uint32_t uid, const std::string& hash, const std::optional<std::string>& was,
+                   bool is_new);
 
   records::RecordStore& store_;
   PasswordHasher& hasher_;

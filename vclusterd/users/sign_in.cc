@@ -61,7 +61,8 @@ Result<AccountPtr> SignIn::WithPassword(const std::string& name, const std::stri
     guard_.TakeBack(name, source, now_());
     return is_his.error();
   }
-  auto account = *is_his ? accounts_.FindByName(name) : AskHost(name, password, source);
+  // As it was before it was proved: a session rests on that.
+  auto account = *is_his ? Result<AccountPtr>(known) : AskHost(name, password, source);
   if (!account.ok()) {
     // A wrong password here is a guess, whatever the host would have said.
     const bool was_guess = known != nullptr && known->has_password();

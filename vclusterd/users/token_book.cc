@@ -58,6 +58,10 @@ TokenScope ScopeOf(const users::v1::Token& record) {
   return scope;
 }
 
+Error Changed() {
+  return Error(Code::kFailedPrecondition, "the account was changed meanwhile: sign in again");
+}
+
 std::shared_ptr<const Token> MakeEntry(const std::string& key, users::v1::Token record) {
   auto token = std::make_shared<Token>();
   token->id = key.substr(0, kIdDigits);
@@ -185,8 +189,18 @@ Result<MadeToken> TokenBook::Make(const NewToken& wanted) {
   record.set_expires_unix_ms(now_() + wanted.life_ms);
   const std::string key = Hasher::Of(made.text).Hex();
   Transaction transaction;
+  if (wanted.account_revision.has_value()) {
+    const std::string account_key = NumberKey(wanted.uid);
+    ASSIGN_OR_RETURN(const auto account,
+                     Load<users::v1::Account>(store_, kUsersTable, account_key));
+    if (!account.raw || account.value.revision() != *wanted.account_revision) return Changed();
+    transaction.Expect(kUsersTable, account_key, account.raw);
+  }
   transaction.Put(kUserTokensTable, key, std::nullopt, record);
-  RETURN_IF_ERROR(transaction.Commit(store_));
+  if (const Status made_durable = transaction.Commit(store_); !made_durable.ok()) {
+    return made_durable.error().code() == Code::kFailedPrecondition ? Changed()
+                                                                    : made_durable.error();
+  }
   made.token = MakeEntry(key, std::move(record));
   return made;
 }

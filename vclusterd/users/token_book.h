@@ -49,6 +49,9 @@ struct NewToken {
   std::string name;
   int64_t life_ms = 12 * kHourMs;
   TokenScope scope;
+  // Of the account as it was when its user proved who he is: a token is only made while that
+  // counts. Absent: it rests on no proof of its own.
+  std::optional<uint64_t> account_revision;
 };
 
 struct Token {
@@ -78,7 +81,8 @@ class TokenBook {
   void Apply(const std::vector<records::RecordChange>& changes);
 
   // kInvalidArgument: a life that is none or too long, an empty or too wide scope;
-  // kResourceExhausted: the user has too many.
+  // kResourceExhausted: the user has too many; kFailedPrecondition: his account or password was
+  // changed since.
   Result<MadeToken> Make(const NewToken& wanted);
   // kPermissionDenied for a text that is no token, or one that has ended, all the same.
   Result<TokenPtr> Check(std::string_view text) const;

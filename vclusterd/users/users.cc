@@ -116,6 +116,7 @@ Result<MadeToken> Users::StartSession(const AccountPtr& account) {
   session.uid = account->uid();
   session.kind = users::v1::SESSION;
   session.life_ms = options_.session_life_ms;
+  session.account_revision = account->revision();
   return tokens_.Make(session);
 }
 

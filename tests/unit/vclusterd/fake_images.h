@@ -56,6 +56,9 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   }
   Status ReleaseRoot(const std::string& lease) override {
     const std::lock_guard lock(mutex_);
+    if (releases_to_fail > 0 && releases_to_fail-- > 0) {
+      return Error(Code::kUnavailable, "imaged went away");
+    }
     leases_.erase(lease);
     return Ok();
   }
@@ -97,6 +100,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   std::function<void()> on_acquire;
   std::function<void()> in_second_round;
   bool second_round_fails = false;
+  int releases_to_fail = 0;  // So many from now on.
   bool start_unknown = false;
   std::string saved_from;
   std::vector<std::string> saved_uppers;  // Of all saves, in their order.

@@ -10,6 +10,7 @@
 #include "vclusterd/host/owner_ids.h"
 #include "vclusterd/host/part_store.h"
 #include "vclusterd/runtime/apparmor.h"
+#include "vclusterd/runtime/cgroup_path.h"
 #include "vclusterd/runtime/io_devices.h"
 #include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_config.h"
@@ -167,6 +168,13 @@ TEST(Seccomp, DeniesKeysHandlesModulesAndWhatSeesTheWholeKernel) {
   for (const char* needed : {"ptrace", "mount", "unshare", "process_vm_readv", "clone"}) {
     EXPECT_THAT(profile, Not(HasSubstr(std::string("\n") + needed + " ")));
   }
+}
+
+TEST(Cgroups, ANodeIsItsContainersGroupWhereverProcess1WasMoved) {
+  EXPECT_EQ(ContainerCgroup("/lxc.payload.s1a-1-0"), "/lxc.payload.s1a-1-0");
+  EXPECT_EQ(ContainerCgroup("/lxc.payload.s1a-1-0/init/a"), "/lxc.payload.s1a-1-0");
+  EXPECT_EQ(ContainerCgroup("/lxc.payload.s1a-1-0/lxc.payload.x"), "/lxc.payload.s1a-1-0");
+  EXPECT_EQ(ContainerCgroup("/system.slice/ssh.service"), "/system.slice/ssh.service");
 }
 
 TEST(IoDevices, AreWholeDisks) {

@@ -43,9 +43,9 @@ class CreditChargerTest : public ::testing::Test {
     auto opened = Master::Open(options, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    const auto host = std::make_shared<FakeHost>();
-    host->SetCpus(1.5);
-    master_->AddHost("h1", host, {});
+    host_ = std::make_shared<FakeHost>();
+    host_->SetCpus(1.5);
+    master_->AddHost("h1", host_, {});
     clusters_ = std::make_unique<Clusters>(*master_, **users_);
     charger_ = NewCharger();
     ASSERT_TRUE(Create("lab").ok());
@@ -77,6 +77,7 @@ class CreditChargerTest : public ::testing::Test {
   std::unique_ptr<records::RecordStore> store_;
   std::unique_ptr<TestUsers> users_;
   std::unique_ptr<Master> master_;
+  std::shared_ptr<FakeHost> host_;
   std::unique_ptr<Clusters> clusters_;
   std::unique_ptr<CreditCharger> charger_;
   Caller alice_;
@@ -90,6 +91,18 @@ TEST_F(CreditChargerTest, AnHourIsChargedWhenItIsOver) {
   EXPECT_EQ(Balance(), kInitial - kHourCost);
   Live(std::chrono::minutes(60));
   EXPECT_EQ(Balance(), kInitial - 2 * kHourCost);
+}
+
+TEST_F(CreditChargerTest, ANodeWhoseCheckFailsCostsWhatItUsesAndAFrozenOneNothing) {
+  ASSERT_TRUE(charger_->Look().ok());
+  host_->SetState("node", host::v1::BREAKDOWN, "its check does not succeed", /*runs=*/true);
+  host_->TellAgain(*master_);
+  Live(std::chrono::hours(1));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
+  host_->SetState("node", host::v1::PAUSED, "its host heard no master", /*runs=*/true);
+  host_->TellAgain(*master_);
+  Live(std::chrono::hours(1));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
 }
 
 TEST_F(CreditChargerTest, ACrashLosesWhatWasNotWrittenAndNothingIsChargedTwice) {

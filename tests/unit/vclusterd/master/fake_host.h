@@ -18,6 +18,8 @@
 
 namespace strata::vcluster {
 
+inline constexpr int kInitPid = 1234;  // Of every node.
+
 // What runs where, of several fakes: no two of them may ever run the same node.
 class RunLedger {
  public:
@@ -168,10 +170,13 @@ class FakeHost final : public HostLink {
     const std::lock_guard lock(mutex_);
     measured_ = measured;
   }
-  // From now on this state instead of READY, for nodes of the role.
-  void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem) {
+  // From now on this state instead of READY, for nodes of the role; their process 1 is there or
+  // not.
+  void SetState(const std::string& role, host::v1::NodeState state, const std::string& problem,
+                bool runs = false) {
     const std::lock_guard lock(mutex_);
     states_[role] = {state, problem};
+    if (runs) running_.insert(role);
   }
 
   // What each node of the role holds.
@@ -301,8 +306,13 @@ class FakeHost final : public HostLink {
       } else if (special != states_.end()) {
         node->set_state(special->second.first);
         node->set_problem(special->second.second);
+        if (running_.contains(order.role())) {
+          node->set_init_pid(kInitPid);
+          if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+        }
       } else {
         node->set_state(host::v1::READY);
+        node->set_init_pid(kInitPid);
         if (ledger != nullptr) ledger->Runs(name, {part.number(), order.index()});
         auto [mounted, started] = mounted_[part.number()].try_emplace(order.index());
         for (const host::v1::VolumeMount& volume : order.volumes()) {
@@ -325,6 +335,7 @@ class FakeHost final : public HostLink {
   std::mutex mutex_;  // Guards what follows.
   std::map<uint32_t, host::v1::Part> parts_;
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
+  std::set<std::string> running_;  // Roles of states_ whose nodes have a process 1.
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
   std::optional<double> cpus_;
   std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.

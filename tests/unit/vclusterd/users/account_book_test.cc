@@ -189,6 +189,8 @@ TEST_F(AccountBookTest, APasswordIsVerifiedAndItsHashIsNotInTheAccount) {
   EXPECT_FALSE(*book_->VerifyPassword("nobody", kPassword));
   EXPECT_FALSE(*book_->VerifyPassword("alice", std::string(kPasswordBytesMax + 1, 'a')));
   ASSERT_TRUE(book_->SetPassword((*alice)->uid(), "another password").ok());
+  EXPECT_GT(book_->Find((*alice)->uid())->revision(), (*alice)->revision())
+      << "a sign-in that rests on the old one would go on";
   EXPECT_FALSE(*book_->VerifyPassword("alice", kPassword));
   EXPECT_TRUE(*book_->VerifyPassword("alice", "another password"));
   ASSERT_TRUE(book_->Delete((*alice)->uid()).ok());

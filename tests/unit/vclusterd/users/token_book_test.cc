@@ -47,6 +47,21 @@ class TokenBookTest : public testing::Test {
   std::unique_ptr<TokenBook> book_;
 };
 
+TEST_F(TokenBookTest, ATokenIsMadeOnlyWhileTheAccountIsAsItWasWhenItWasProved) {
+  users::v1::Account account;
+  account.set_revision(7);
+  ASSERT_TRUE(store_->Put(kUsersTable, NumberKey(1000), account.SerializeAsString()).ok());
+  NewToken wanted = Wanted(1000, users::v1::SESSION);
+  wanted.account_revision = 7;
+  EXPECT_TRUE(IsGood(Make(wanted).text));
+  wanted.account_revision = 6;  // Its password was changed since.
+  const auto refused = book_->Make(wanted);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  wanted.uid = 1001;  // Or it is gone.
+  EXPECT_FALSE(book_->Make(wanted).ok());
+}
+
 TEST_F(TokenBookTest, ATokenIsGoodUntilItEndsAndAfterARestart) {
   NewToken wanted = Wanted(1000);
   wanted.life_ms = kHourMs;
