@@ -178,6 +178,8 @@ class Master {
   // No node is placed on a host that is drained; its nodes move away as far as they may. Durable.
   // kNotFound.
   Status Drain(const std::string& host, bool drain);
+  // The same of a host that may not have come yet.
+  Status DrainComing(const std::string& host, bool drain);
   struct HostView {
     std::string name;
     bool present = false;
@@ -346,6 +348,7 @@ class Master {
   // REQUIRES: it is held, and its record is gone.
   void Forget(uint32_t number);
   Status CheckQuotas(const std::vector<VclusterPtr>& changed) const;
+  Status SetDraining(const std::string& host, bool drain);
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);

@@ -49,6 +49,8 @@ class RentalSite {
   // Who is not to wait is told why at once.
   virtual void Answer(const std::map<uint32_t, RoomAnswer>& answers) = 0;
 
+  // Durable, and nothing is placed there when it returns. Also of a host that nobody knows yet: it
+  // is drained then when it joins.
   virtual Status Drain(const std::string& host, bool drain) = 0;
   // The host is not trusted any more, and its name may be given again. Ok when it was not known.
   virtual Status Forget(const std::string& host) = 0;
@@ -132,7 +134,11 @@ class Rentals {
   void AdvanceRunning(State& state, master::v1::MachineRecord& machine,
                       const RentalSite::Host* host);
   void AdvanceReturning(master::v1::MachineRecord& machine, const RentalSite::Host* host);
-  void AdvanceStopping(State* state, master::v1::MachineRecord& machine);
+  void AdvanceStopping(State& state, master::v1::MachineRecord& machine,
+                       const RentalSite::Host* host);
+  bool StaysEmpty(master::v1::MachineRecord& machine, const RentalSite::Host* host);
+  void UseAgain(master::v1::MachineRecord& machine, const RentalSite::Host& host);
+  bool Drain(const std::string& host, bool drain);
   void Plan();
   Offer AsSeen(State& state, Offer offer);
   void StartMachine(State& state, const Offer& offer);
