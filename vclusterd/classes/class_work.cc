@@ -215,6 +215,8 @@ void Classes::LookAt(const std::string& key, const Found& found, int64_t* next_m
       LOG_INFO("class " + key + ": its time is over");
       if (Status put = Put(entry, std::move(ended)); !put.ok()) {
         LOG_WARNING("class " + key + ": " + put.error().message());
+      } else {
+        entry.attempts.clear();
       }
       *next_ms = master_.NowUnixMs() + 1;  // Decided again.
       return;

@@ -380,12 +380,16 @@ Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange chang
         changed.push_back(student);
         changed.back().set_resets(student.resets() + 1);
       }
+      std::vector<std::string> asked;
+      for (const Student& student : changed) asked.push_back(student.user());
       RETURN_IF_ERROR(PutStudents(entry, std::move(changed)));
+      for (const std::string& user : asked) entry.attempts.erase(user);
       master_.Nudge();
       return ViewOf(entry);
     }
   }
   RETURN_IF_ERROR(Put(entry, std::move(record)));
+  entry.attempts.clear();  // What is asked for is tried at once.
   master_.Nudge();
   return ViewOf(entry);
 }

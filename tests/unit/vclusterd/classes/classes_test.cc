@@ -49,6 +49,10 @@ class ClassesTest : public ::testing::Test {
     options.user_name = [](uint32_t uid) { return std::to_string(uid); };
     options.now_unix_ms = [this] { return now_ms_.load(); };
     options.every = milliseconds(20);
+    options.check_quota = [this](uint32_t uid, const QuotaDemand&, const QuotasUsed&) -> Status {
+      if (uid == refused_uid_) return Error(Code::kResourceExhausted, "his credits are used up");
+      return Ok();
+    };
     auto opened = Master::Open(options, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
@@ -120,6 +124,7 @@ class ClassesTest : public ::testing::Test {
   }
 
   std::atomic<int64_t> now_ms_ = 1'800'000'000'000;
+  std::atomic<uint32_t> refused_uid_ = 0;  // Starts nothing.
   std::unique_ptr<records::RecordStore> store_;
   std::unique_ptr<TestUsers> users_;
   Caller teacher_;
@@ -305,6 +310,26 @@ TEST_F(ClassesTest, OneWhoCannotBeServedHoldsNobodyUp) {
   ASSERT_TRUE(clusters_->Delete(students_[1], "os-lab").ok());
   now_ms_ += 60'000;
   EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 4; }));
+}
+
+TEST_F(ClassesTest, OneWhoMayNotStartLeavesThePlaceToOthersAndIsTriedAtOnceWhenAskedAnew) {
+  ASSERT_TRUE(Save().ok());
+  CreateClassParameters parameters;
+  parameters.parallel = 1;
+  ASSERT_TRUE(CreateClass(3, parameters).ok());
+  ASSERT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 3; }));
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStop, {}, 0).ok());
+  ASSERT_EQ(Count(Watch(), StudentState::kStopped), 3u);
+  refused_uid_ = students_[0].uid;
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStart, {}, 0).ok());
+  ASSERT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 2; }));
+  const ClassView view = Watch();
+  EXPECT_EQ(view.students[0].state, StudentState::kFailed);
+  EXPECT_EQ(view.students[0].problem, "his credits are used up");
+  EXPECT_EQ(view.students[0].next_try_unix_ms, now_ms_ + 5'000);
+  refused_uid_ = 0;
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStart, {}, 0).ok());
+  EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 3; }));
 }
 
 TEST_F(ClassesTest, ANewMasterGoesOnWhereTheLastOneWas) {
