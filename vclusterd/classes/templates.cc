@@ -83,11 +83,15 @@ Status Templates::Load() {
 }
 
 Status Templates::Put(const Template& record) {
+  const std::lock_guard lock(mutex_);
+  return PutHeld(record);
+}
+
+Status Templates::PutHeld(const Template& record) {
   Template versioned = record;
   versioned.set_version(kVersion);
   RETURN_IF_ERROR(
       master_.CommitRecords({{kTemplatesTable, KeyOf(record), versioned.SerializeAsString()}}));
-  const std::lock_guard lock(mutex_);
   templates_[KeyOf(record)] = std::move(versioned);
   return Ok();
 }
@@ -265,13 +269,13 @@ Result<Template> Templates::Share(const Caller& caller, const std::string& text,
                         [&] { return ShareFound(record, parameters); });
 }
 
-Result<Template> Templates::ShareFound(Template record, const ShareTemplateParameters& parameters) {
-  if (record.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is not ready");
-  }
+Result<Template> Templates::ShareFound(const Template& found,
+                                       const ShareTemplateParameters& parameters) {
+  const Error not_ready(Code::kFailedPrecondition, "template " + TextOf(found) + " is not ready");
+  if (found.phase() != master::v1::TEMPLATE_LIVE) return not_ready;
   const bool widens = parameters.is_public.value_or(false) || !parameters.add_uids.empty();
   if (widens && !parameters.keep_secrets) {
-    ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, record.images()));
+    ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, found.images()));
     if (secrets != 0) {
       return Error(Code::kFailedPrecondition,
                    std::to_string(secrets) +
@@ -280,6 +284,16 @@ Result<Template> Templates::ShareFound(Template record, const ShareTemplateParam
                        "the same");
     }
   }
+  // Counting takes a while: what others changed meanwhile stays so.
+  const std::lock_guard lock(mutex_);
+  const auto now = templates_.find(KeyOf(found));
+  if (now == templates_.end() || now->second.save_id() != found.save_id()) {
+    return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");
+  }
+  if (now->second.phase() != master::v1::TEMPLATE_LIVE || busy_.contains(now->first)) {
+    return not_ready;
+  }
+  Template record = now->second;
   if (parameters.is_public.has_value()) record.set_public_(*parameters.is_public);
   std::set<uint32_t> uids(record.shared_uids().begin(), record.shared_uids().end());
   uids.insert(parameters.add_uids.begin(), parameters.add_uids.end());
@@ -289,7 +303,7 @@ Result<Template> Templates::ShareFound(Template record, const ShareTemplateParam
                  "a template is shared with " + std::to_string(kSharedMax) + " users at most");
   }
   record.mutable_shared_uids()->Assign(uids.begin(), uids.end());
-  RETURN_IF_ERROR(Put(record));
+  RETURN_IF_ERROR(PutHeld(record));
   return record;
 }
 

@@ -85,10 +85,11 @@ class Templates {
   Target TargetOf(const Template& record) const;
   Status Load();
   Status Put(const Template& record);
+  Status PutHeld(const Template& record);  // REQUIRES: mutex_ is held.
   Status Abandon(Template record);
   Status RemoveNow(const Template& record);
   Status DeleteFound(Template record);
-  Result<Template> ShareFound(Template record, const ShareTemplateParameters& parameters);
+  Result<Template> ShareFound(const Template& found, const ShareTemplateParameters& parameters);
 
   Master& master_;
   Clusters& clusters_;

@@ -198,6 +198,44 @@ TEST_F(ClassesTest, OthersUseATemplateWhenItIsSharedAndByItsOwnersRight) {
   EXPECT_FALSE(order.nodes(0).has_image_uid());
 }
 
+TEST_F(ClassesTest, WhatIsWithdrawnWhileSecretsAreCountedStaysWithdrawn) {
+  ASSERT_TRUE(Save().ok());
+  ShareTemplateParameters share;
+  share.keep_secrets = true;
+  share.add_uids = {students_[0].uid};
+  ASSERT_TRUE(classes_->templates().Share(teacher_, "course:v1", share).ok());
+  bool counted = false;
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change != host::v1::IMAGES_COUNT_SECRETS || std::exchange(counted, true)) return;
+    ShareTemplateParameters withdraw;
+    withdraw.remove_uids = {students_[0].uid};
+    EXPECT_TRUE(classes_->templates().Share(teacher_, "course:v1", withdraw).ok());
+  };
+  ShareTemplateParameters another;
+  another.add_uids = {other_.uid};
+  const auto shared = classes_->templates().Share(teacher_, "course:v1", another);
+  ASSERT_TRUE(shared.ok()) << shared.error().message();
+  ASSERT_TRUE(counted);
+  EXPECT_EQ(std::vector<uint32_t>(shared->shared_uids().begin(), shared->shared_uids().end()),
+            std::vector<uint32_t>{other_.uid});
+  EXPECT_TRUE(classes_->templates().List(students_[0]).empty());
+}
+
+TEST_F(ClassesTest, ATemplateThatIsDeletedWhileSecretsAreCountedDoesNotComeBack) {
+  ASSERT_TRUE(Save().ok());
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change != host::v1::IMAGES_COUNT_SECRETS) return;
+    EXPECT_TRUE(classes_->templates().Delete(teacher_, "course:v1").ok());
+  };
+  ShareTemplateParameters share;
+  share.is_public = true;
+  EXPECT_EQ(classes_->templates().Share(teacher_, "course:v1", share).error().code(),
+            Code::kNotFound);
+  EXPECT_TRUE(classes_->templates().List(teacher_).empty());
+  const std::string key = TemplateKey(teacher_.uid, "course", "v1");
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+}
+
 TEST_F(ClassesTest, ASaveThatFailsLeavesNothing) {
   for (const char* step : {"copy", "freeze", "take", "finish"}) {
     hosts_["h1"]->FailSaves(step);
