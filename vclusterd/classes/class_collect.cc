@@ -29,13 +29,27 @@ Result<Classes::Collected> Classes::Collect(const Caller& caller, const std::str
                                             const ProgressFn& progress, const CancelToken& cancel) {
   Target target;
   ASSIGN_OR_RETURN(const std::string key, KeyFor(caller, Operation::kClassCollect, name, &target));
-  auto collected = CollectFound(key, students, progress, cancel);
+  auto collected = CollectFound(caller, key, students, progress, cancel);
   users_.Record(caller, Operation::kClassCollect, target, "",
                 collected.ok() ? Ok() : Status(collected.error()));
   return collected;
 }
 
-Result<Classes::Collected> Classes::CollectFound(const std::string& key,
+// A class stays when a student leaves those who are taught; what he has is not the teacher's to
+// save then. A token for class.collect is one for this, too.
+Status Classes::CheckMaySave(const Caller& caller, const Class& record, const Student& student) {
+  Caller without_token = caller;
+  without_token.token = nullptr;
+  const std::string name = users_.NameOf(student.uid()) + "/" + record.name();
+  const Target target{student.uid(), name, name};
+  if (users_.Allows(without_token, Operation::kVclusterSave, target)) return Ok();
+  Status refused = Error(Code::kPermissionDenied,
+                         "you do not teach him any more: he joins a group of yours first");
+  users_.Record(caller, Operation::kVclusterSave, target, "collect", refused);
+  return refused;
+}
+
+Result<Classes::Collected> Classes::CollectFound(const Caller& caller, const std::string& key,
                                                  const std::vector<std::string>& students,
                                                  const ProgressFn& progress,
                                                  const CancelToken& cancel) {
@@ -74,9 +88,11 @@ Result<Classes::Collected> Classes::CollectFound(const std::string& key,
         RETURN_IF_ERROR(cancel.Check());
         const std::string& user = chosen[i].user();
         const auto view = views.find(chosen[i].uid());
-        Status saved = view == views.end()
-                           ? Status(Error(Code::kNotFound, "has no Vcluster"))
-                           : CollectOne(key, record, user, view->second, tag, cancel);
+        Status saved = CheckMaySave(caller, record, chosen[i]);
+        if (saved.ok()) {
+          saved = view == views.end() ? Status(Error(Code::kNotFound, "has no Vcluster"))
+                                      : CollectOne(key, record, user, view->second, tag, cancel);
+        }
         const std::lock_guard lock(mutex);
         if (!saved.ok()) collected.failures.push_back(user + ": " + saved.error().message());
         progress("collect", ++done, static_cast<uint32_t>(chosen.size()));

@@ -93,8 +93,8 @@ class Classes {
     ClassView view;
     std::vector<std::string> failures;  // "USER: why"
   };
-  // Saves the nodes of each student as images of the teacher's, those of one student as of one
-  // moment.
+  // Saves the nodes of each student whom the caller teaches as images of the class's owner, those
+  // of one student as of one moment.
   Result<Collected> Collect(const Caller& caller, const std::string& name,
                             const std::vector<std::string>& students, const ProgressFn& progress,
                             const CancelToken& cancel);
@@ -124,7 +124,9 @@ class Classes {
   Result<ClassView> CreateChecked(const Caller& caller, const CreateClassParameters& parameters);
   Result<ClassView> ChangeFound(const std::string& key, ClassChange change,
                                 const std::vector<std::string>& students, int64_t ends_unix_s);
-  Result<Collected> CollectFound(const std::string& key, const std::vector<std::string>& students,
+  Status CheckMaySave(const Caller& caller, const Class& record, const Student& student);
+  Result<Collected> CollectFound(const Caller& caller, const std::string& key,
+                                 const std::vector<std::string>& students,
                                  const ProgressFn& progress, const CancelToken& cancel);
   Status StoreNew(const std::string& key, const Class& record,
                   const std::map<std::string, Student>& students);

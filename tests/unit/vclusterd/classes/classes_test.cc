@@ -25,12 +25,13 @@ class ClassesTest : public ::testing::Test {
     other_ = users_->Add("other", users::v1::TEACHER);
     const auto group = (*users_)->CreateGroup(teacher_, "os", "");
     ASSERT_TRUE(group.ok());
+    group_ = (*group)->number();
     GroupEdit enrol;
     for (int i = 0; i < kStudents; ++i) {
       students_.push_back(users_->Add("s" + std::to_string(i)));
       enrol.enrol.push_back(students_.back().uid);
     }
-    ASSERT_TRUE((*users_)->EditGroup(kRoot, (*group)->number(), enrol).ok());
+    ASSERT_TRUE((*users_)->EditGroup(kRoot, group_, enrol).ok());
     Open();
   }
   void TearDown() override { Close(); }
@@ -129,6 +130,7 @@ class ClassesTest : public ::testing::Test {
   std::unique_ptr<TestUsers> users_;
   Caller teacher_;
   Caller other_;
+  uint32_t group_ = 0;  // Of the teacher's, with all students.
   std::vector<Caller> students_;
   std::map<std::string, std::shared_ptr<FakeHost>> hosts_;
   std::unique_ptr<Master> master_;
@@ -502,6 +504,27 @@ TEST_F(ClassesTest, WhatStudentsMadeIsCollectedAsTheTeachersImages) {
   ASSERT_TRUE(failed.ok());
   ASSERT_EQ(failed->failures.size(), 1u);
   EXPECT_EQ(Images().size(), before + 6);  // What was made of it is gone again.
+}
+
+TEST_F(ClassesTest, OneWhoLeftTheTeachersGroupIsNotCollectedAndSaidSo) {
+  ASSERT_TRUE(Save().ok());
+  ASSERT_TRUE(CreateClass(2).ok());
+  Watch();
+  const size_t before = Images().size();
+  GroupEdit leaves;
+  leaves.remove = {students_[1].uid};
+  ASSERT_TRUE((*users_)->EditGroup(kRoot, group_, leaves).ok());
+  auto collected = classes_->Collect(teacher_, "os-lab", {}, Ignore, CancelToken());
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  ASSERT_EQ(collected->failures.size(), 1u);
+  EXPECT_TRUE(collected->failures[0].starts_with("s1: you do not teach him"))
+      << collected->failures[0];
+  EXPECT_EQ(Images().size(), before + 3);
+  EXPECT_EQ(collected->view.students[1].record.collected_size(), 0);
+  // Who may save anybody's may collect his.
+  collected = classes_->Collect(kRoot, "teacher/os-lab", {"s1"}, Ignore, CancelToken());
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_TRUE(collected->failures.empty());
 }
 
 }  // namespace
