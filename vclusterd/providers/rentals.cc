@@ -210,7 +210,7 @@ void Rentals::AdvanceRunning(State& state, MachineRecord& machine, const RentalS
   const std::string problem = present ? "" : kNotHeardOf;
   if (machine.problem() != problem && !SetStage(machine, machine.stage(), problem)) return;
   // What its nodes have written is there: it is kept, and paid for, until somebody decides.
-  if (host != nullptr && (host->nodes != 0 || host->draining)) {
+  if (host != nullptr && host->nodes != 0) {
     idle_since_ms_.erase(machine.tag());
     return;
   }
@@ -224,8 +224,8 @@ void Rentals::AdvanceRunning(State& state, MachineRecord& machine, const RentalS
 void Rentals::AdvanceReturning(MachineRecord& machine, const RentalSite::Host* host) {
   idle_since_ms_.erase(machine.tag());
   if (host == nullptr || !host->present) {
-    const bool empty = host == nullptr || host->nodes == 0;
-    SetStage(machine, empty ? master::v1::STOPPING : master::v1::RUNNING, kNotHeardOf);
+    if (host != nullptr && host->nodes != 0) return UseAgain(machine, *host);
+    SetStage(machine, master::v1::STOPPING, kNotHeardOf);
     return;
   }
   if (!host->draining) {

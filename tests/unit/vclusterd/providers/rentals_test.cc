@@ -450,6 +450,36 @@ TEST_F(RentalsTest, AHostThatDoesNotGetEmptyIsUsedAgain) {
   EXPECT_FALSE(cloud_.machines.empty());
 }
 
+TEST_F(RentalsTest, AHostThatAnAdministratorDrainsIsGivenBackWhenItIsEmpty) {
+  Rent();
+  const std::string host = Record().host();
+  site_.hosts[host].nodes = 1;
+  site_.hosts[host].draining = true;
+  Step(10'000);
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);  // Its node stays, whatever he wants.
+  site_.hosts[host].nodes = 0;
+  site_.hosts[host].looked = true;
+  Step();
+  Step(601);
+  for (int i = 0; i < 2; ++i) Step();
+  EXPECT_TRUE(Empty());
+}
+
+TEST_F(RentalsTest, AHostThatIsUsedAgainIsNotDrainedAnyMore) {
+  Rent();
+  Step();  // From here on it is seen without nodes.
+  Step(601);
+  ASSERT_EQ(Record().stage(), master::v1::RETURNING);
+  RentalSite::Host& host = site_.hosts[Record().host()];
+  ASSERT_TRUE(host.draining);
+  host.nodes = 1;  // It came just before the drain.
+  host.present = false;
+  Step();
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);
+  EXPECT_EQ(Record().problem(), "nothing is heard of it");
+  EXPECT_FALSE(host.draining);
+}
+
 TEST_F(RentalsTest, AHostThatIsNotHeardOfIsKeptBecauseItHasData) {
   Rent();
   site_.hosts[Record().host()].present = false;
