@@ -175,7 +175,8 @@ Status Classes::CheckRoster(const Caller& caller, const CreateClassParameters& p
 }
 
 Result<Classes::Class> Classes::NewClass(const Caller& caller,
-                                         const CreateClassParameters& parameters) {
+                                         const CreateClassParameters& parameters,
+                                         const Templates::Template& from) {
   RETURN_IF_ERROR(CheckClusterName(parameters.name));
   const int64_t now_unix_s = master_.NowUnixMs() / 1000;
   if (parameters.ends_unix_s != 0 &&
@@ -189,11 +190,6 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
   if (parameters.description.size() > kDescriptionMax) {
     return Error(Code::kInvalidArgument,
                  "the description has more than " + std::to_string(kDescriptionMax) + " bytes");
-  }
-  ASSIGN_OR_RETURN(const Templates::Template from,
-                   templates_->Find(caller, parameters.template_name));
-  if (from.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "the template is not ready");
   }
   if (!parameters.keep_secrets) {
     ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, from.images()));
@@ -259,7 +255,9 @@ Result<ClassView> Classes::Create(const Caller& caller, const CreateClassParamet
 
 Result<ClassView> Classes::CreateChecked(const Caller& caller,
                                          const CreateClassParameters& parameters) {
-  ASSIGN_OR_RETURN(Class record, NewClass(caller, parameters));
+  // Until the class names its images.
+  ASSIGN_OR_RETURN(const Templates::Held from, templates_->Hold(caller, parameters.template_name));
+  ASSIGN_OR_RETURN(Class record, NewClass(caller, parameters, *from));
   std::map<std::string, Student> students;
   RETURN_IF_ERROR(CheckRoster(caller, parameters, record, &students));
   const std::string key = ClassKey(caller.uid, record.name());

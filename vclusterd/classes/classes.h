@@ -120,7 +120,8 @@ class Classes {
   Target TargetOf(const Class& record) const;
   Status CheckRoster(const Caller& caller, const CreateClassParameters& parameters,
                      const Class& record, std::map<std::string, Student>* students);
-  Result<Class> NewClass(const Caller& caller, const CreateClassParameters& parameters);
+  Result<Class> NewClass(const Caller& caller, const CreateClassParameters& parameters,
+                         const Templates::Template& from);
   Result<ClassView> CreateChecked(const Caller& caller, const CreateClassParameters& parameters);
   Result<ClassView> ChangeFound(const std::string& key, ClassChange change,
                                 const std::vector<std::string>& students, int64_t ends_unix_s);

@@ -262,6 +262,25 @@ Result<Template> Templates::Find(const Caller& caller, const std::string& text) 
   return found->second;
 }
 
+Result<Templates::Held> Templates::Hold(const Caller& caller, const std::string& text) {
+  ASSIGN_OR_RETURN(const Template found, Find(caller, text));
+  const std::string key = KeyOf(found);
+  const std::lock_guard lock(mutex_);
+  const auto now = templates_.find(key);
+  if (now == templates_.end() || now->second.save_id() != found.save_id()) return Unknown(text);
+  if (now->second.phase() != master::v1::TEMPLATE_LIVE || busy_.contains(key)) {
+    return Error(Code::kFailedPrecondition, "template " + TextOf(found) + " is not ready");
+  }
+  ++holds_[key];
+  return Held(new Template(now->second), [this, key](const Template* record) {
+    {
+      const std::lock_guard lock_again(mutex_);
+      if (--holds_[key] == 0) holds_.erase(key);
+    }
+    delete record;
+  });
+}
+
 Result<Template> Templates::Share(const Caller& caller, const std::string& text,
                                   const ShareTemplateParameters& parameters) {
   ASSIGN_OR_RETURN(const Template record, Find(caller, text));
@@ -313,12 +332,23 @@ Status Templates::Delete(const Caller& caller, const std::string& text) {
                         [&] { return DeleteFound(record); });
 }
 
-Status Templates::DeleteFound(Template record) {
-  const std::string key = KeyOf(record);
+Status Templates::DeleteFound(const Template& found) {
+  const std::string key = KeyOf(found);
+  Template record;
   {
     const std::lock_guard lock(mutex_);
+    const auto now = templates_.find(key);
+    if (now == templates_.end() || now->second.save_id() != found.save_id()) {
+      return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");
+    }
+    record = now->second;
+    if (holds_.contains(key)) {
+      return Error(Code::kFailedPrecondition,
+                   "something is being made of template " + TextOf(record) + ": try again soon");
+    }
     if (!busy_.insert(key).second) {
-      return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is being saved");
+      return Error(Code::kFailedPrecondition,
+                   "template " + TextOf(record) + " is being saved or deleted");
     }
   }
   const Busy busy(mutex_, busy_, key);
@@ -354,10 +384,8 @@ Result<std::vector<ClusterView>> Templates::Create(const Caller& caller, const s
     return Error(Code::kInvalidArgument,
                  "the number of Vclusters must be 1 to " + std::to_string(kClonesMax));
   }
-  ASSIGN_OR_RETURN(const Template record, Find(caller, text));
-  if (record.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is not ready");
-  }
+  ASSIGN_OR_RETURN(const Held held, Hold(caller, text));
+  const Template& record = *held;
   ASSIGN_OR_RETURN(Definition definition, DefinitionOf(record));
   RETURN_IF_ERROR(master_.CheckVolumes(definition));
   for (Role& role : definition.roles) {

@@ -54,6 +54,10 @@ class Templates {
   std::vector<Template> List(const Caller& caller);
   // kNotFound also for one that the caller may not use.
   Result<Template> Find(const Caller& caller, const std::string& text);
+  // One that something is about to be made of: it is not deleted as long as this is there, which
+  // must not outlive the templates. kNotFound as of Find; kFailedPrecondition: it is not ready.
+  using Held = std::shared_ptr<const Template>;
+  Result<Held> Hold(const Caller& caller, const std::string& text);
   // kFailedPrecondition: containers left secrets in its images.
   Result<Template> Share(const Caller& caller, const std::string& text,
                          const ShareTemplateParameters& parameters);
@@ -88,7 +92,7 @@ class Templates {
   Status PutHeld(const Template& record);  // REQUIRES: mutex_ is held.
   Status Abandon(Template record);
   Status RemoveNow(const Template& record);
-  Status DeleteFound(Template record);
+  Status DeleteFound(const Template& found);
   Result<Template> ShareFound(const Template& found, const ShareTemplateParameters& parameters);
 
   Master& master_;
@@ -97,7 +101,8 @@ class Templates {
   InUse in_use_;      // Set once, before others call.
   std::mutex mutex_;  // Guards what follows.
   std::map<std::string, Template> templates_;
-  std::set<std::string> busy_;  // Keys that a call works on.
+  std::set<std::string> busy_;           // Keys that a call works on.
+  std::map<std::string, size_t> holds_;  // How often each key is held.
 };
 
 }  // namespace strata::vcluster

@@ -293,6 +293,35 @@ TEST_F(ClassesTest, ATemplateInUseIsNotDeleted) {
   EXPECT_TRUE(Images().empty());
 }
 
+TEST_F(ClassesTest, ATemplateIsNotDeletedWhileSomethingIsMadeOfIt) {
+  ASSERT_TRUE(Save().ok());
+  const size_t images = Images().size();
+  std::atomic<int> refused = 0;
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change == host::v1::IMAGES_REMOVE) return;
+    const Status deleted = classes_->templates().Delete(teacher_, "course:v1");
+    ASSERT_FALSE(deleted.ok());
+    EXPECT_EQ(deleted.error().code(), Code::kFailedPrecondition);
+    EXPECT_NE(deleted.error().message().find("something is being made"), std::string::npos);
+    ++refused;
+  };
+  // Its images are on their way, and there is no Vcluster yet.
+  ASSERT_TRUE(
+      classes_->templates().Create(teacher_, "c", "course:v1", 1, "", Ignore, CancelToken()).ok());
+  EXPECT_EQ(refused, 1);
+  ASSERT_TRUE(clusters_->Delete(teacher_, "c").ok());
+  CreateClassParameters parameters;
+  parameters.prestage = false;
+  ASSERT_TRUE(CreateClass(1, parameters).ok());  // While secrets are counted.
+  EXPECT_EQ(refused, 2);
+  EXPECT_EQ(Images().size(), images);
+  hosts_["h1"]->on_images = {};
+  // What was held is let go of.
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kDelete, {}, 0).ok());
+  ASSERT_TRUE(Await([&] { return classes_->List(teacher_, "")->empty(); }));
+  EXPECT_TRUE(classes_->templates().Delete(teacher_, "course:v1").ok());
+}
+
 TEST_F(ClassesTest, EveryStudentGetsOneOfHisOwnAndNoTwoAreAlike) {
   ASSERT_TRUE(Save().ok());
   ASSERT_TRUE(CreateClass(30).ok());
