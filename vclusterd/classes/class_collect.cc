@@ -124,6 +124,7 @@ Status Classes::CollectOne(const std::string& key, const Class& record, const st
   // A student's record, changed by `edit`, durably.
   const auto change = [&](const std::function<Status(Student*)>& edit) -> Status {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
     const auto found = classes_.find(key);
     if (found == classes_.end() || !found->second.students.contains(user)) {
       return Error(Code::kNotFound, "the class was just deleted");
@@ -192,6 +193,11 @@ void Classes::RemovePending() {
   std::vector<std::pair<std::string, Student>> left;
   {
     const std::lock_guard lock(mutex_);
+    // They may be known as collected, whatever was answered.
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("classes: " + read.error().message());
+      return;
+    }
     for (const auto& [key, entry] : classes_) {
       for (const auto& [user, student] : entry.students) {
         if (student.pending().empty() || collecting_.contains(StudentKey(key, user))) continue;
@@ -207,7 +213,7 @@ void Classes::RemovePending() {
     }
     const std::lock_guard lock(mutex_);
     const auto found = classes_.find(key);
-    if (found == classes_.end()) continue;
+    if (found == classes_.end() || !found->second.students.contains(student.user())) continue;
     Student now = found->second.students.at(student.user());
     if (now.pending().empty() || now.pending(0).reference() != student.pending(0).reference()) {
       continue;  // Another one is under way.

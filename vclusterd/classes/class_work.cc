@@ -137,6 +137,10 @@ std::chrono::steady_clock::time_point Classes::Look() {
   std::vector<std::string> keys;
   {
     const std::lock_guard lock(mutex_);
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("classes: " + read.error().message());
+      return latest;
+    }
     for (const auto& [key, entry] : classes_) keys.push_back(key);
   }
   if (keys.empty()) return latest;
@@ -238,7 +242,9 @@ Status Classes::Forget(const std::string& key) {
   std::vector<std::string> users;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [user, student] : classes_.at(key).students) {
+    const auto found = classes_.find(key);
+    if (found == classes_.end()) return Ok();
+    for (const auto& [user, student] : found->second.students) {
       // Of one that is being collected, the images are to be known until they are there.
       if (!student.pending().empty()) return Ok();
       users.push_back(user);
@@ -275,7 +281,7 @@ void Classes::Do(const std::string& key, const Class& record, const std::vector<
     {
       const std::lock_guard lock(mutex_);
       const auto entry = classes_.find(key);
-      if (entry == classes_.end()) return;
+      if (entry == classes_.end() || !entry->second.students.contains(step.user)) return;
       student = entry->second.students.at(step.user);
     }
     if (step.kind == StepKind::kMake) {

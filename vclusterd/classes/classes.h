@@ -81,7 +81,8 @@ class Classes {
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClassView>> List(const Caller& caller, const std::string& name);
   // `students`: of kReset; none: all. `ends_unix_s`: of kExtend. Durable when it returns; it is
-  // done behind it.
+  // done behind it. After an error of the store it may have been asked for all the same, of many
+  // students for some.
   Result<ClassView> Change(const Caller& caller, const std::string& name, ClassChange change,
                            const std::vector<std::string>& students, int64_t ends_unix_s);
   // Until every student's Vcluster is as it should be, has failed, or waits for the class's start.
@@ -132,7 +133,14 @@ class Classes {
   Status StoreNew(const std::string& key, const Class& record,
                   const std::map<std::string, Student>& students);
   // REQUIRES of those below: mutex_ is held.
+  Status LoadClass(const std::string& key, const std::string& value);
+  Status LoadStudent(const std::string& key, const std::string& value);
+  // What was committed without an answer is read again, so that nothing rests on what may be old.
+  Status ReadUnsure();
+  Status ReadAgain(const std::string& key);
+  Status CommitOf(const std::string& class_key, std::vector<records::RecordChange> changes);
   Status Put(Entry& entry, Class record);
+  // After an error those of the batches before it are put.
   Status PutStudents(Entry& entry, std::vector<Student> students);
   ClassView ViewOf(const Entry& entry) const;
   static std::string StateOf(const Entry& entry, int64_t now_unix_ms);
@@ -167,6 +175,8 @@ class Classes {
   std::map<std::string, Entry> classes_;
   std::set<std::string> collecting_;  // Keys of students that a call works on.
   std::set<std::string> creating_;    // Keys of classes.
+  // Keys of classes whose records, or those of their students, may be others than in classes_.
+  std::set<std::string> unsure_;
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };

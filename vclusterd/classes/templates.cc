@@ -68,18 +68,43 @@ Result<std::unique_ptr<Templates>> Templates::Open(Master& master, Clusters& clu
 Status Templates::Load() {
   const std::lock_guard lock(mutex_);
   return master_.store().Scan(
-      kTemplatesTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        Template record;
-        if (!record.ParseFromString(value) || record.version() != kVersion) {
-          return Error(Code::kCorrupt, "record of template " + key + " cannot be read");
-        }
-        if (record.phase() == master::v1::TEMPLATE_SAVING) {
-          LOG_INFO("template " + key + ": removing what an interrupted save left");
-          record.set_phase(master::v1::TEMPLATE_DELETING);
-        }
-        templates_[key] = std::move(record);
-        return Ok();
-      });
+      kTemplatesTable, "",
+      [&](const std::string& key, const std::string& value) { return LoadOne(key, value); });
+}
+
+Status Templates::LoadOne(const std::string& key, const std::string& value) {
+  Template record;
+  if (!record.ParseFromString(value) || record.version() != kVersion) {
+    return Error(Code::kCorrupt, "record of template " + key + " cannot be read");
+  }
+  if (record.phase() == master::v1::TEMPLATE_SAVING) {
+    LOG_INFO("template " + key + ": removing what an interrupted save left");
+    record.set_phase(master::v1::TEMPLATE_DELETING);
+  }
+  templates_[key] = std::move(record);
+  return Ok();
+}
+
+// What is to go is recorded so; everything else is as the store has it.
+Status Templates::ReadUnsure() {
+  if (unsure_.empty()) return Ok();
+  RETURN_IF_ERROR(master_.Beat());  // What is read after a commit is at least as new as that.
+  while (!unsure_.empty()) {
+    const std::string key = *unsure_.begin();
+    const auto known = templates_.find(key);
+    if (known != templates_.end() && known->second.phase() == master::v1::TEMPLATE_DELETING) {
+      RETURN_IF_ERROR(PutHeld(Template(known->second)));
+    } else {
+      ASSIGN_OR_RETURN(const auto value, master_.store().Get(kTemplatesTable, key));
+      if (value.has_value()) {
+        RETURN_IF_ERROR(LoadOne(key, *value));
+      } else {
+        templates_.erase(key);
+      }
+    }
+    unsure_.erase(key);
+  }
+  return Ok();
 }
 
 Status Templates::Put(const Template& record) {
@@ -88,12 +113,16 @@ Status Templates::Put(const Template& record) {
 }
 
 Status Templates::PutHeld(const Template& record) {
+  const std::string key = KeyOf(record);
   Template versioned = record;
   versioned.set_version(kVersion);
-  RETURN_IF_ERROR(
-      master_.CommitRecords({{kTemplatesTable, KeyOf(record), versioned.SerializeAsString()}}));
-  templates_[KeyOf(record)] = std::move(versioned);
-  return Ok();
+  const Status put = master_.CommitRecords({{kTemplatesTable, key, versioned.SerializeAsString()}});
+  if (put.ok()) {
+    templates_[key] = std::move(versioned);
+  } else if (put.error().code() == Code::kUnavailable) {
+    unsure_.insert(key);
+  }
+  return put;
 }
 
 Result<Definition> Templates::DefinitionOf(const Template& record) {
@@ -156,6 +185,7 @@ Result<Template> Templates::Save(const Caller& caller, const SaveTemplateParamet
   const std::string key = KeyOf(record);
   {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
     if (templates_.contains(key) || !busy_.insert(key).second) {
       return Error(Code::kAlreadyExists, "you already have a template " + name.name + ":" +
                                              name.tag +
@@ -207,9 +237,12 @@ Result<Template> Templates::Save(const Caller& caller, const SaveTemplateParamet
 Status Templates::Abandon(Template record) {
   record.set_phase(master::v1::TEMPLATE_DELETING);
   {
-    // Recorded or not: the next master takes SAVING for the same.
+    // Its last commit may have been made, whatever was answered: then the next master would take it
+    // for one whose images are there.
     const std::lock_guard lock(mutex_);
     templates_[KeyOf(record)] = record;
+    unsure_.insert(KeyOf(record));
+    RETURN_IF_ERROR(ReadUnsure());
   }
   return RemoveNow(record);
 }
@@ -226,6 +259,10 @@ void Templates::CleanUp() {
   std::vector<Template> leaving;
   {
     const std::lock_guard lock(mutex_);
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("templates: " + read.error().message());
+      return;
+    }
     for (const auto& [key, record] : templates_) {
       if (record.phase() == master::v1::TEMPLATE_DELETING && !busy_.contains(key)) {
         leaving.push_back(record);
@@ -266,8 +303,12 @@ Result<Templates::Held> Templates::Hold(const Caller& caller, const std::string&
   ASSIGN_OR_RETURN(const Template found, Find(caller, text));
   const std::string key = KeyOf(found);
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUnsure());
   const auto now = templates_.find(key);
-  if (now == templates_.end() || now->second.save_id() != found.save_id()) return Unknown(text);
+  if (now == templates_.end() || now->second.save_id() != found.save_id() ||
+      !MayUse(caller, now->second)) {
+    return Unknown(text);
+  }
   if (now->second.phase() != master::v1::TEMPLATE_LIVE || busy_.contains(key)) {
     return Error(Code::kFailedPrecondition, "template " + TextOf(found) + " is not ready");
   }
@@ -305,6 +346,7 @@ Result<Template> Templates::ShareFound(const Template& found,
   }
   // Counting takes a while: what others changed meanwhile stays so.
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUnsure());
   const auto now = templates_.find(KeyOf(found));
   if (now == templates_.end() || now->second.save_id() != found.save_id()) {
     return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");
@@ -337,6 +379,7 @@ Status Templates::DeleteFound(const Template& found) {
   Template record;
   {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
     const auto now = templates_.find(key);
     if (now == templates_.end() || now->second.save_id() != found.save_id()) {
       return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");

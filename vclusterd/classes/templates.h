@@ -2,7 +2,9 @@
 // images of their nodes, roles, hooks, ports and limits under one name (docs/classes.md).
 //
 // A template is recorded before the first of its images is made and again when all are there;
-// whatever ends in between, the next master removes what there is.
+// whatever ends in between, the next master removes what there is. No image goes before it is
+// recorded that it does. What was committed without an answer is read again before anything rests
+// on it.
 //
 // Thread-safe. Lock order: mutex_ is a leaf but for the master's.
 #pragma once
@@ -89,7 +91,11 @@ class Templates {
   Target TargetOf(const Template& record) const;
   Status Load();
   Status Put(const Template& record);
-  Status PutHeld(const Template& record);  // REQUIRES: mutex_ is held.
+  // REQUIRES of those below: mutex_ is held.
+  Status LoadOne(const std::string& key, const std::string& value);
+  Status PutHeld(const Template& record);
+  Status ReadUnsure();
+
   Status Abandon(Template record);
   Status RemoveNow(const Template& record);
   Status DeleteFound(const Template& found);
@@ -103,6 +109,7 @@ class Templates {
   std::map<std::string, Template> templates_;
   std::set<std::string> busy_;           // Keys that a call works on.
   std::map<std::string, size_t> holds_;  // How often each key is held.
+  std::set<std::string> unsure_;         // Keys whose record may be another than in templates_.
 };
 
 }  // namespace strata::vcluster
