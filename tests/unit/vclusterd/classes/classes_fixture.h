@@ -60,6 +60,9 @@ class ClassesTest : public ::testing::Test {
     options.user_name = [](uint32_t uid) { return std::to_string(uid); };
     options.now_unix_ms = [this] { return now_ms_.load(); };
     options.every = std::chrono::milliseconds(20);
+    options.steady_now = [this] {
+      return std::chrono::steady_clock::now() + std::chrono::minutes(passed_min_);
+    };
     options.check_quota = [this](uint32_t uid, const QuotaDemand&, const QuotasUsed&) -> Status {
       if (uid == refused_uid_) return Error(Code::kResourceExhausted, "his credits are used up");
       return Ok();
@@ -142,6 +145,7 @@ class ClassesTest : public ::testing::Test {
   }
 
   std::atomic<int64_t> now_ms_ = 1'800'000'000'000;
+  std::atomic<int> passed_min_ = 0;        // By the clock that is not set.
   std::atomic<uint32_t> refused_uid_ = 0;  // Starts nothing.
   std::unique_ptr<records::RecordStore> store_ = records::MakeMemoryRecordStore(DesiredTables());
   std::mutex fate_mutex_;  // Guards what follows.

@@ -144,6 +144,39 @@ TEST_F(ClassesTest, WhatACrashLeftOfASaveIsRemoved) {
   EXPECT_EQ(classes_->templates().List(teacher_).size(), 1u);
 }
 
+TEST_F(ClassesTest, ImagesOfAHostThatComesAfterItsMasterAreRemovedThenToo) {
+  Templates::Template leaving;
+  leaving.set_version(1);
+  leaving.set_owner_uid(teacher_.uid);
+  leaving.set_name("old");
+  leaving.set_tag("v1");
+  leaving.set_phase(master::v1::TEMPLATE_DELETING);
+  master::v1::TemplateImage* image = leaving.add_images();
+  image->set_host("h3");
+  image->set_reference("64001/old-node-0:v1-00000000");
+  const std::string key = TemplateKey(teacher_.uid, "old", "v1");
+  ASSERT_TRUE(store_->Put(kTemplatesTable, key, leaving.SerializeAsString()).ok());
+  Open();
+  classes_->templates().CleanUp();
+  ASSERT_TRUE(store_->Get(kTemplatesTable, key)->has_value());
+  hosts_["h3"] = std::make_shared<FakeHost>();
+  hosts_["h3"]->AddImage(image->reference());
+  master_->AddHost("h3", hosts_["h3"], {});
+  classes_->templates().CleanUp();
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+  EXPECT_TRUE(hosts_["h3"]->Images().empty());
+
+  // One that does not come at all is not waited for.
+  image->set_host("h4");
+  ASSERT_TRUE(store_->Put(kTemplatesTable, key, leaving.SerializeAsString()).ok());
+  Open();
+  classes_->templates().CleanUp();
+  ASSERT_TRUE(store_->Get(kTemplatesTable, key)->has_value());
+  passed_min_ = 11;
+  classes_->templates().CleanUp();
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+}
+
 TEST_F(ClassesTest, ATemplateInUseIsNotDeleted) {
   ASSERT_TRUE(Save().ok());
   ASSERT_TRUE(CreateClass(1).ok());
