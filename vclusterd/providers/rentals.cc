@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "common/log.h"
 
@@ -126,8 +127,16 @@ void Rentals::StopStrays(State& state) {
   std::erase_if(state.strays, [&](const auto& stray) {
     return !state.listed.contains(stray.first) || machines_.contains(stray.first);
   });
+  std::set<std::string> ids;
+  for (const auto& [tag, id] : state.listed) ids.insert(id);
+  std::erase_if(state.stopped, [&](const auto& stopped) { return !ids.contains(stopped.first); });
   for (const auto& [tag, id] : state.listed) {
     if (machines_.contains(tag)) continue;
+    const auto before = state.stopped.find(id);
+    if (before != state.stopped.end()) {
+      if (now - before->second >= options_.stop_again.count()) StopAgain(state, id);
+      continue;
+    }
     const auto [seen, is_new] = state.strays.emplace(tag, now);
     if (is_new) {
       LOG_WARNING("provider " + state.lender.config.rules.name + " has a machine " + id +
@@ -138,6 +147,7 @@ void Rentals::StopStrays(State& state) {
     if (!leads.ok()) return;
     const Status stopped = state.lender.provider->Stop(id, closing_);
     if (stopped.ok()) {
+      state.stopped[id] = now;
       ++state.strays_stopped;
       LOG_WARNING("machine " + id + " (" + tag + ") was stopped: no record names it");
     } else {
@@ -145,6 +155,18 @@ void Rentals::StopStrays(State& state) {
                   ") cannot be stopped: " + stopped.error().message());
     }
   }
+}
+
+// Its provider has said that it costs nothing any more, and lists it still.
+void Rentals::StopAgain(State& state, const std::string& id) {
+  if (!site_.StillLeads().ok()) return;
+  LOG_WARNING("provider " + state.lender.config.rules.name + " still lists machine " + id +
+              ", which was stopped: it is stopped again");
+  const Status stopped = state.lender.provider->Stop(id, closing_);
+  if (!stopped.ok()) {
+    LOG_WARNING("machine " + id + " cannot be stopped: " + stopped.error().message());
+  }
+  state.stopped[id] = site_.NowUnixMs();
 }
 
 void Rentals::Advance(MachineRecord& machine,
@@ -296,6 +318,7 @@ void Rentals::AdvanceStopping(State& state, MachineRecord& machine, const Rental
       return;
     }
   }
+  if (!id.empty()) state.stopped[id] = site_.NowUnixMs();
   if (Status forgotten = site_.Forget(machine.host()); !forgotten.ok()) {
     LOG_WARNING("host " + machine.host() + ": " + forgotten.error().message());
     return;

@@ -17,7 +17,8 @@ struct FakeCloud {
   std::optional<Error> no_stops;
   std::optional<Error> no_lists;
   std::function<void()> on_stop;
-  bool start_answers = true;  // Otherwise the machine is there and the answer is lost.
+  bool lists_stopped = false;  // Machines that are stopped are listed all the same.
+  bool start_answers = true;   // Otherwise the machine is there and the answer is lost.
   double price = 2;
   int next = 1;
 };
@@ -45,7 +46,7 @@ class FakeProvider final : public HostProvider {
   Status Stop(const std::string& id, const CancelToken&) override {
     if (cloud_.on_stop) cloud_.on_stop();
     if (cloud_.no_stops.has_value()) return *cloud_.no_stops;
-    cloud_.machines.erase(id);
+    if (!cloud_.lists_stopped) cloud_.machines.erase(id);
     return Ok();
   }
   Result<std::vector<Machine>> Machines(const std::string& prefix, const CancelToken&) override {
@@ -434,6 +435,28 @@ TEST_F(RentalsTest, AMachineThatNobodyKnowsIsStoppedWhenItIsSeenTwice) {
   EXPECT_FALSE(cloud_.machines.contains("i-99"));
   EXPECT_TRUE(cloud_.machines.contains("i-98"));
   EXPECT_EQ(rentals_->Views()[0].strays, 1u);
+}
+
+TEST_F(RentalsTest, AMachineThatIsListedAfterItsStopIsNoStray) {
+  int stops = 0;
+  cloud_.on_stop = [&] { ++stops; };
+  cloud_.lists_stopped = true;
+  Rent();
+  Step();  // From here on it is seen without nodes.
+  Step(601);
+  for (int i = 0; i < 3; ++i) Step();
+  ASSERT_TRUE(site_.records.empty());
+  ASSERT_EQ(stops, 1);
+  cloud_.machines["i-99"] = "strata-a-77";  // One that is.
+  for (int i = 0; i < 10; ++i) Step(61);
+  EXPECT_EQ(stops, 2);
+  EXPECT_EQ(rentals_->Views()[0].strays, 1u);
+  Step(3600);  // It may not have been stopped after all.
+  EXPECT_EQ(stops, 4);
+  EXPECT_EQ(rentals_->Views()[0].strays, 1u);
+  cloud_.machines.clear();
+  Step(3600);
+  EXPECT_EQ(stops, 4);
 }
 
 TEST_F(RentalsTest, AHostThatDoesNotGetEmptyIsUsedAgain) {
