@@ -20,12 +20,18 @@ constexpr size_t kCommitMax = 100;
 constexpr size_t kDescriptionMax = 2'000;
 constexpr size_t kTextMax = 200;
 constexpr std::chrono::milliseconds kCancelPause(50);
+constexpr int64_t kTimeUnixSMax = 253'402'300'799;  // The end of the year 9999.
 
 // What each node may have at most: the least of both, where 0 is no limit.
 template <typename T>
 T Least(T own, T quota) {
   if (quota == 0) return own;
   return own == 0 ? quota : std::min(own, quota);
+}
+
+Status CheckTime(const std::string& what, int64_t unix_s) {
+  if (unix_s >= 0 && unix_s <= kTimeUnixSMax) return Ok();
+  return Error(Code::kInvalidArgument, "the " + what + " of the class must be in 1970 to 9999");
 }
 
 void LimitRoles(const master::v1::ClassQuota& quota, Definition* definition) {
@@ -218,6 +224,8 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
                                          const CreateClassParameters& parameters,
                                          const Templates::Template& from) {
   RETURN_IF_ERROR(CheckClusterName(parameters.name));
+  RETURN_IF_ERROR(CheckTime("start", parameters.starts_unix_s));
+  RETURN_IF_ERROR(CheckTime("end", parameters.ends_unix_s));
   const int64_t now_unix_s = master_.NowUnixMs() / 1000;
   if (parameters.ends_unix_s != 0 &&
       parameters.ends_unix_s <= std::max(now_unix_s, parameters.starts_unix_s)) {
@@ -404,6 +412,7 @@ Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange chang
       record.set_turn(record.turn() + 1);
       break;
     case ClassChange::kExtend:
+      RETURN_IF_ERROR(CheckTime("end", ends_unix_s));
       record.set_ends_unix_s(ends_unix_s);
       if (over() || (ends_unix_s != 0 && ends_unix_s <= record.starts_unix_s())) {
         return Error(Code::kInvalidArgument, "the class would end before now, or before its start");

@@ -1,4 +1,6 @@
 // Templates and classes, with hosts in memory.
+#include <limits>
+
 #include "tests/unit/vclusterd/classes/classes_fixture.h"
 
 namespace strata::vcluster {
@@ -365,6 +367,28 @@ TEST_F(ClassesTest, AtItsTimeItStartsAndEnds) {
   EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 2; }));
   ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStop, {}, 0).ok());
   EXPECT_EQ(Count(Watch(), StudentState::kStopped), 2u);
+}
+
+TEST_F(ClassesTest, TimesThatNoClockCountsAreRefused) {
+  ASSERT_TRUE(Save().ok());
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CreateClassParameters parameters;
+  parameters.starts_unix_s = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(CreateClass(1, parameters).error().code(), Code::kInvalidArgument);
+  parameters.starts_unix_s = 0;
+  parameters.ends_unix_s = kMost;
+  EXPECT_EQ(CreateClass(1, parameters).error().code(), Code::kInvalidArgument);
+  parameters.ends_unix_s = 253'402'300'799;
+  ASSERT_TRUE(CreateClass(1, parameters).ok());
+  const auto extend = [&](int64_t unix_s) {
+    return classes_->Change(teacher_, "os-lab", ClassChange::kExtend, {}, unix_s);
+  };
+  for (const int64_t unix_s : {kMost, kMost / 1000, -kMost, int64_t{253'402'300'800}}) {
+    const auto extended = extend(unix_s);
+    ASSERT_FALSE(extended.ok()) << unix_s;
+    EXPECT_EQ(extended.error().code(), Code::kInvalidArgument);
+  }
+  EXPECT_TRUE(extend(now_ms_ / 1000 + 60).ok());
 }
 
 TEST_F(ClassesTest, QuotasHoldFromTheStartAndWhateverAStudentDoes) {
