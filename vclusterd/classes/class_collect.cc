@@ -29,13 +29,27 @@ Result<Classes::Collected> Classes::Collect(const Caller& caller, const std::str
                                             const ProgressFn& progress, const CancelToken& cancel) {
   Target target;
   ASSIGN_OR_RETURN(const std::string key, KeyFor(caller, Operation::kClassCollect, name, &target));
-  auto collected = CollectFound(key, students, progress, cancel);
+  auto collected = CollectFound(caller, key, students, progress, cancel);
   users_.Record(caller, Operation::kClassCollect, target, "",
                 collected.ok() ? Ok() : Status(collected.error()));
   return collected;
 }
 
-Result<Classes::Collected> Classes::CollectFound(const std::string& key,
+// A class stays when a student leaves those who are taught; what he has is not the teacher's to
+// save then. A token for class.collect is one for this, too.
+Status Classes::CheckMaySave(const Caller& caller, const Class& record, const Student& student) {
+  Caller without_token = caller;
+  without_token.token = nullptr;
+  const std::string name = users_.NameOf(student.uid()) + "/" + record.name();
+  const Target target{student.uid(), name, name};
+  if (users_.Allows(without_token, Operation::kVclusterSave, target)) return Ok();
+  Status refused = Error(Code::kPermissionDenied,
+                         "you do not teach him any more: he joins a group of yours first");
+  users_.Record(caller, Operation::kVclusterSave, target, "collect", refused);
+  return refused;
+}
+
+Result<Classes::Collected> Classes::CollectFound(const Caller& caller, const std::string& key,
                                                  const std::vector<std::string>& students,
                                                  const ProgressFn& progress,
                                                  const CancelToken& cancel) {
@@ -74,9 +88,11 @@ Result<Classes::Collected> Classes::CollectFound(const std::string& key,
         RETURN_IF_ERROR(cancel.Check());
         const std::string& user = chosen[i].user();
         const auto view = views.find(chosen[i].uid());
-        Status saved = view == views.end()
-                           ? Status(Error(Code::kNotFound, "has no Vcluster"))
-                           : CollectOne(key, record, user, view->second, tag, cancel);
+        Status saved = CheckMaySave(caller, record, chosen[i]);
+        if (saved.ok()) {
+          saved = view == views.end() ? Status(Error(Code::kNotFound, "has no Vcluster"))
+                                      : CollectOne(key, record, user, view->second, tag, cancel);
+        }
         const std::lock_guard lock(mutex);
         if (!saved.ok()) collected.failures.push_back(user + ": " + saved.error().message());
         progress("collect", ++done, static_cast<uint32_t>(chosen.size()));
@@ -108,6 +124,7 @@ Status Classes::CollectOne(const std::string& key, const Class& record, const st
   // A student's record, changed by `edit`, durably.
   const auto change = [&](const std::function<Status(Student*)>& edit) -> Status {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
     const auto found = classes_.find(key);
     if (found == classes_.end() || !found->second.students.contains(user)) {
       return Error(Code::kNotFound, "the class was just deleted");
@@ -176,6 +193,11 @@ void Classes::RemovePending() {
   std::vector<std::pair<std::string, Student>> left;
   {
     const std::lock_guard lock(mutex_);
+    // They may be known as collected, whatever was answered.
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("classes: " + read.error().message());
+      return;
+    }
     for (const auto& [key, entry] : classes_) {
       for (const auto& [user, student] : entry.students) {
         if (student.pending().empty() || collecting_.contains(StudentKey(key, user))) continue;
@@ -191,7 +213,7 @@ void Classes::RemovePending() {
     }
     const std::lock_guard lock(mutex_);
     const auto found = classes_.find(key);
-    if (found == classes_.end()) continue;
+    if (found == classes_.end() || !found->second.students.contains(student.user())) continue;
     Student now = found->second.students.at(student.user());
     if (now.pending().empty() || now.pending(0).reference() != student.pending(0).reference()) {
       continue;  // Another one is under way.

@@ -90,8 +90,9 @@ class Decision {
     }
     const ClusterFacts& cluster = *student.cluster;
     if (cluster.deleting) return StudentState::kEnding;
+    // What it did not follow when it was asked has a pause, too, and leaves the room to others.
     if (cluster.resets != student.resets) {
-      attempts_.erase(student.user);
+      if (Pauses(student.user)) return StudentState::kFailed;
       if (runs_) {
         return Admit(student, StepKind::kReset) ? StudentState::kStarting : StudentState::kQueued;
       }
@@ -99,6 +100,7 @@ class Decision {
       return StudentState::kStopped;
     }
     if (cluster.turn != facts_.turn) {
+      if (Pauses(student.user)) return StudentState::kFailed;
       if (runs_) {
         return Admit(student, StepKind::kStart) ? StudentState::kStarting : StudentState::kQueued;
       }

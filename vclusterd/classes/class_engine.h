@@ -53,7 +53,8 @@ struct ClassFacts {
   uint32_t parallel = 1;
 };
 
-// Of a student whose Vcluster failed; remembered between decisions.
+// Of a student whose Vcluster failed, or whom a step failed for; remembered between decisions, and
+// forgotten when something new is asked of it.
 struct Attempt {
   uint32_t failures = 0;
   int64_t next_ms = 0;

@@ -137,6 +137,10 @@ std::chrono::steady_clock::time_point Classes::Look() {
   std::vector<std::string> keys;
   {
     const std::lock_guard lock(mutex_);
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("classes: " + read.error().message());
+      return latest;
+    }
     for (const auto& [key, entry] : classes_) keys.push_back(key);
   }
   if (keys.empty()) return latest;
@@ -215,6 +219,8 @@ void Classes::LookAt(const std::string& key, const Found& found, int64_t* next_m
       LOG_INFO("class " + key + ": its time is over");
       if (Status put = Put(entry, std::move(ended)); !put.ok()) {
         LOG_WARNING("class " + key + ": " + put.error().message());
+      } else {
+        entry.attempts.clear();
       }
       *next_ms = master_.NowUnixMs() + 1;  // Decided again.
       return;
@@ -236,7 +242,9 @@ Status Classes::Forget(const std::string& key) {
   std::vector<std::string> users;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [user, student] : classes_.at(key).students) {
+    const auto found = classes_.find(key);
+    if (found == classes_.end()) return Ok();
+    for (const auto& [user, student] : found->second.students) {
       // Of one that is being collected, the images are to be known until they are there.
       if (!student.pending().empty()) return Ok();
       users.push_back(user);
@@ -273,7 +281,7 @@ void Classes::Do(const std::string& key, const Class& record, const std::vector<
     {
       const std::lock_guard lock(mutex_);
       const auto entry = classes_.find(key);
-      if (entry == classes_.end()) return;
+      if (entry == classes_.end() || !entry->second.students.contains(step.user)) return;
       student = entry->second.students.at(step.user);
     }
     if (step.kind == StepKind::kMake) {

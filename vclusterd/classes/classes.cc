@@ -20,12 +20,18 @@ constexpr size_t kCommitMax = 100;
 constexpr size_t kDescriptionMax = 2'000;
 constexpr size_t kTextMax = 200;
 constexpr std::chrono::milliseconds kCancelPause(50);
+constexpr int64_t kTimeUnixSMax = 253'402'300'799;  // The end of the year 9999.
 
 // What each node may have at most: the least of both, where 0 is no limit.
 template <typename T>
 T Least(T own, T quota) {
   if (quota == 0) return own;
   return own == 0 ? quota : std::min(own, quota);
+}
+
+Status CheckTime(const std::string& what, int64_t unix_s) {
+  if (unix_s >= 0 && unix_s <= kTimeUnixSMax) return Ok();
+  return Error(Code::kInvalidArgument, "the " + what + " of the class must be in 1970 to 9999");
 }
 
 void LimitRoles(const master::v1::ClassQuota& quota, Definition* definition) {
@@ -74,28 +80,68 @@ Classes::~Classes() {
 Status Classes::Load() {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(master_.store().Scan(
-      kClassesTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        Class& record = classes_[key].record;
-        if (!record.ParseFromString(value) || record.version() != kVersion) {
-          return Error(Code::kCorrupt, "record of class " + key + " cannot be read");
-        }
-        if (!record.ready()) record.set_deleting(true);  // Its creation was interrupted.
-        return Ok();
-      }));
+      kClassesTable, "",
+      [&](const std::string& key, const std::string& value) { return LoadClass(key, value); }));
   return master_.store().Scan(
-      kStudentsTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        Student student;
-        if (!student.ParseFromString(value) || student.version() != kVersion) {
-          return Error(Code::kCorrupt, "record of student " + key + " cannot be read");
-        }
-        const auto found = classes_.find(student.class_key());
-        if (found == classes_.end()) {
-          LOG_WARNING("student " + key + " is of no class");
-          return Ok();
-        }
-        found->second.students[student.user()] = std::move(student);
-        return Ok();
-      });
+      kStudentsTable, "",
+      [&](const std::string& key, const std::string& value) { return LoadStudent(key, value); });
+}
+
+Status Classes::LoadClass(const std::string& key, const std::string& value) {
+  Class record;
+  if (!record.ParseFromString(value) || record.version() != kVersion) {
+    return Error(Code::kCorrupt, "record of class " + key + " cannot be read");
+  }
+  if (!record.ready()) record.set_deleting(true);  // Its creation was interrupted.
+  classes_[key].record = std::move(record);
+  return Ok();
+}
+
+Status Classes::LoadStudent(const std::string& key, const std::string& value) {
+  Student student;
+  if (!student.ParseFromString(value) || student.version() != kVersion) {
+    return Error(Code::kCorrupt, "record of student " + key + " cannot be read");
+  }
+  const auto found = classes_.find(student.class_key());
+  if (found == classes_.end()) {
+    LOG_WARNING("student " + key + " is of no class");
+    return Ok();
+  }
+  found->second.students[student.user()] = std::move(student);
+  return Ok();
+}
+
+Status Classes::ReadUnsure() {
+  if (unsure_.empty()) return Ok();
+  RETURN_IF_ERROR(master_.Beat());  // What is read after a commit is at least as new as that.
+  while (!unsure_.empty()) {
+    const std::string key = *unsure_.begin();
+    RETURN_IF_ERROR(ReadAgain(key));
+    unsure_.erase(key);
+  }
+  return Ok();
+}
+
+Status Classes::ReadAgain(const std::string& key) {
+  const auto known = classes_.find(key);
+  if (known != classes_.end() && known->second.record.deleting()) {
+    // What is to go is recorded so, before anything of it goes.
+    RETURN_IF_ERROR(Put(known->second, Class(known->second.record)));
+  }
+  ASSIGN_OR_RETURN(const auto value, master_.store().Get(kClassesTable, key));
+  if (!value.has_value()) {
+    classes_.erase(key);
+    return Ok();
+  }
+  RETURN_IF_ERROR(LoadClass(key, *value));
+  Entry& entry = classes_.at(key);
+  entry.looked = false;
+  auto before = std::exchange(entry.students, {});
+  Status read = master_.store().Scan(
+      kStudentsTable, StudentKey(key, ""),
+      [&](const std::string& one, const std::string& bytes) { return LoadStudent(one, bytes); });
+  if (!read.ok()) entry.students = std::move(before);
+  return read;
 }
 
 Target Classes::TargetOf(const Class& record) const {
@@ -175,8 +221,11 @@ Status Classes::CheckRoster(const Caller& caller, const CreateClassParameters& p
 }
 
 Result<Classes::Class> Classes::NewClass(const Caller& caller,
-                                         const CreateClassParameters& parameters) {
+                                         const CreateClassParameters& parameters,
+                                         const Templates::Template& from) {
   RETURN_IF_ERROR(CheckClusterName(parameters.name));
+  RETURN_IF_ERROR(CheckTime("start", parameters.starts_unix_s));
+  RETURN_IF_ERROR(CheckTime("end", parameters.ends_unix_s));
   const int64_t now_unix_s = master_.NowUnixMs() / 1000;
   if (parameters.ends_unix_s != 0 &&
       parameters.ends_unix_s <= std::max(now_unix_s, parameters.starts_unix_s)) {
@@ -189,11 +238,6 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
   if (parameters.description.size() > kDescriptionMax) {
     return Error(Code::kInvalidArgument,
                  "the description has more than " + std::to_string(kDescriptionMax) + " bytes");
-  }
-  ASSIGN_OR_RETURN(const Templates::Template from,
-                   templates_->Find(caller, parameters.template_name));
-  if (from.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "the template is not ready");
   }
   if (!parameters.keep_secrets) {
     ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, from.images()));
@@ -259,7 +303,9 @@ Result<ClassView> Classes::Create(const Caller& caller, const CreateClassParamet
 
 Result<ClassView> Classes::CreateChecked(const Caller& caller,
                                          const CreateClassParameters& parameters) {
-  ASSIGN_OR_RETURN(Class record, NewClass(caller, parameters));
+  // Until the class names its images.
+  ASSIGN_OR_RETURN(const Templates::Held from, templates_->Hold(caller, parameters.template_name));
+  ASSIGN_OR_RETURN(Class record, NewClass(caller, parameters, *from));
   std::map<std::string, Student> students;
   RETURN_IF_ERROR(CheckRoster(caller, parameters, record, &students));
   const std::string key = ClassKey(caller.uid, record.name());
@@ -280,7 +326,9 @@ Result<ClassView> Classes::CreateChecked(const Caller& caller,
   entry.record = std::move(record);
   entry.students = std::move(students);
   if (!stored.ok()) {
-    entry.record.set_deleting(true);  // As the next master would see it.
+    // As the next master would see it, unless the last commit was made all the same.
+    entry.record.set_deleting(true);
+    unsure_.insert(key);
     return stored.error();
   }
   entry.record.set_ready(true);
@@ -288,27 +336,35 @@ Result<ClassView> Classes::CreateChecked(const Caller& caller,
   return ViewOf(entry);
 }
 
+Status Classes::CommitOf(const std::string& class_key, std::vector<records::RecordChange> changes) {
+  Status made = master_.CommitRecords(std::move(changes));
+  if (!made.ok() && made.error().code() == Code::kUnavailable) unsure_.insert(class_key);
+  return made;
+}
+
 Status Classes::Put(Entry& entry, Class record) {
-  RETURN_IF_ERROR(master_.CommitRecords(
-      {{kClassesTable, ClassKey(record.owner_uid(), record.name()), record.SerializeAsString()}}));
+  const std::string key = ClassKey(record.owner_uid(), record.name());
+  RETURN_IF_ERROR(CommitOf(key, {{kClassesTable, key, record.SerializeAsString()}}));
   entry.record = std::move(record);
   entry.looked = false;
   return Ok();
 }
 
 Status Classes::PutStudents(Entry& entry, std::vector<Student> students) {
-  std::vector<records::RecordChange> changes;
-  for (size_t i = 0; i < students.size(); ++i) {
-    changes.push_back({kStudentsTable, StudentKey(students[i].class_key(), students[i].user()),
-                       students[i].SerializeAsString()});
-    if (changes.size() < kCommitMax && i + 1 < students.size()) continue;
-    RETURN_IF_ERROR(master_.CommitRecords(std::exchange(changes, {})));
+  for (size_t first = 0; first < students.size(); first += kCommitMax) {
+    const size_t end = std::min(students.size(), first + kCommitMax);
+    std::vector<records::RecordChange> changes;
+    for (size_t i = first; i < end; ++i) {
+      changes.push_back({kStudentsTable, StudentKey(students[i].class_key(), students[i].user()),
+                         students[i].SerializeAsString()});
+    }
+    RETURN_IF_ERROR(CommitOf(students[first].class_key(), std::move(changes)));
+    for (size_t i = first; i < end; ++i) {
+      const std::string user = students[i].user();
+      entry.students[user] = std::move(students[i]);
+    }
+    entry.looked = false;
   }
-  for (Student& student : students) {
-    const std::string user = student.user();
-    entry.students[user] = std::move(student);
-  }
-  entry.looked = false;
   return Ok();
 }
 
@@ -330,6 +386,7 @@ Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange chang
                                        const std::vector<std::string>& students,
                                        int64_t ends_unix_s) {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUnsure());
   const auto found = classes_.find(key);
   if (found == classes_.end()) return Error(Code::kNotFound, "the class was just deleted");
   Entry& entry = found->second;
@@ -355,6 +412,7 @@ Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange chang
       record.set_turn(record.turn() + 1);
       break;
     case ClassChange::kExtend:
+      RETURN_IF_ERROR(CheckTime("end", ends_unix_s));
       record.set_ends_unix_s(ends_unix_s);
       if (over() || (ends_unix_s != 0 && ends_unix_s <= record.starts_unix_s())) {
         return Error(Code::kInvalidArgument, "the class would end before now, or before its start");
@@ -380,12 +438,14 @@ Result<ClassView> Classes::ChangeFound(const std::string& key, ClassChange chang
         changed.push_back(student);
         changed.back().set_resets(student.resets() + 1);
       }
+      for (const Student& student : changed) entry.attempts.erase(student.user());
       RETURN_IF_ERROR(PutStudents(entry, std::move(changed)));
       master_.Nudge();
       return ViewOf(entry);
     }
   }
   RETURN_IF_ERROR(Put(entry, std::move(record)));
+  entry.attempts.clear();  // What is asked for is tried at once.
   master_.Nudge();
   return ViewOf(entry);
 }

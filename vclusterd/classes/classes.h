@@ -81,7 +81,8 @@ class Classes {
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClassView>> List(const Caller& caller, const std::string& name);
   // `students`: of kReset; none: all. `ends_unix_s`: of kExtend. Durable when it returns; it is
-  // done behind it.
+  // done behind it. After an error of the store it may have been asked for all the same, of many
+  // students for some.
   Result<ClassView> Change(const Caller& caller, const std::string& name, ClassChange change,
                            const std::vector<std::string>& students, int64_t ends_unix_s);
   // Until every student's Vcluster is as it should be, has failed, or waits for the class's start.
@@ -93,8 +94,8 @@ class Classes {
     ClassView view;
     std::vector<std::string> failures;  // "USER: why"
   };
-  // Saves the nodes of each student as images of the teacher's, those of one student as of one
-  // moment.
+  // Saves the nodes of each student whom the caller teaches as images of the class's owner, those
+  // of one student as of one moment.
   Result<Collected> Collect(const Caller& caller, const std::string& name,
                             const std::vector<std::string>& students, const ProgressFn& progress,
                             const CancelToken& cancel);
@@ -120,16 +121,26 @@ class Classes {
   Target TargetOf(const Class& record) const;
   Status CheckRoster(const Caller& caller, const CreateClassParameters& parameters,
                      const Class& record, std::map<std::string, Student>* students);
-  Result<Class> NewClass(const Caller& caller, const CreateClassParameters& parameters);
+  Result<Class> NewClass(const Caller& caller, const CreateClassParameters& parameters,
+                         const Templates::Template& from);
   Result<ClassView> CreateChecked(const Caller& caller, const CreateClassParameters& parameters);
   Result<ClassView> ChangeFound(const std::string& key, ClassChange change,
                                 const std::vector<std::string>& students, int64_t ends_unix_s);
-  Result<Collected> CollectFound(const std::string& key, const std::vector<std::string>& students,
+  Status CheckMaySave(const Caller& caller, const Class& record, const Student& student);
+  Result<Collected> CollectFound(const Caller& caller, const std::string& key,
+                                 const std::vector<std::string>& students,
                                  const ProgressFn& progress, const CancelToken& cancel);
   Status StoreNew(const std::string& key, const Class& record,
                   const std::map<std::string, Student>& students);
   // REQUIRES of those below: mutex_ is held.
+  Status LoadClass(const std::string& key, const std::string& value);
+  Status LoadStudent(const std::string& key, const std::string& value);
+  // What was committed without an answer is read again, so that nothing rests on what may be old.
+  Status ReadUnsure();
+  Status ReadAgain(const std::string& key);
+  Status CommitOf(const std::string& class_key, std::vector<records::RecordChange> changes);
   Status Put(Entry& entry, Class record);
+  // After an error those of the batches before it are put.
   Status PutStudents(Entry& entry, std::vector<Student> students);
   ClassView ViewOf(const Entry& entry) const;
   static std::string StateOf(const Entry& entry, int64_t now_unix_ms);
@@ -164,6 +175,8 @@ class Classes {
   std::map<std::string, Entry> classes_;
   std::set<std::string> collecting_;  // Keys of students that a call works on.
   std::set<std::string> creating_;    // Keys of classes.
+  // Keys of classes whose records, or those of their students, may be others than in classes_.
+  std::set<std::string> unsure_;
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };

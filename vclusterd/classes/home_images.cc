@@ -1,6 +1,7 @@
 #include "vclusterd/classes/home_images.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <set>
 
@@ -11,6 +12,8 @@ namespace strata::vcluster {
 namespace {
 
 constexpr size_t kHostsAtATime = 16;
+// To a master that has just taken the lead.
+constexpr std::chrono::minutes kHostsComeWithin(10);
 
 std::map<std::string, host::v1::ImagesRequest> ByHome(const HomeImages& images,
                                                       host::v1::ImagesChange change) {
@@ -48,6 +51,9 @@ Status RemoveImages(Master& master, const HomeImages& images) {
     }
     const auto removed = link->ChangeImages(request);
     if (!removed.ok() && is_home) result = removed.error();
+  }
+  if (result.ok() && !homes.empty() && master.LedFor() < kHostsComeWithin) {
+    return Error(Code::kUnavailable, "host " + *homes.begin() + " has not come yet");
   }
   // A home that nobody knows any more has taken its images along.
   return result;

@@ -16,7 +16,8 @@ using HomeImages = google::protobuf::RepeatedPtrField<master::v1::TemplateImage>
 // What imaged calls the owner of images: as the host names him, not as accounts here do.
 std::string ImageOwner(uint32_t uid);
 // From all hosts that are there: their own, and what was sent to them. kUnavailable: a host that
-// has some is not there; what can be removed is removed.
+// has some is not there, or has not come yet to a master that has just taken the lead; what can be
+// removed is removed. One that has not come for ten minutes is gone with what it has.
 Status RemoveImages(Master& master, const HomeImages& images);
 // How many secrets containers left in them.
 Result<uint64_t> CountSecrets(Master& master, const HomeImages& images);

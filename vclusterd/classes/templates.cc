@@ -68,28 +68,61 @@ Result<std::unique_ptr<Templates>> Templates::Open(Master& master, Clusters& clu
 Status Templates::Load() {
   const std::lock_guard lock(mutex_);
   return master_.store().Scan(
-      kTemplatesTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        Template record;
-        if (!record.ParseFromString(value) || record.version() != kVersion) {
-          return Error(Code::kCorrupt, "record of template " + key + " cannot be read");
-        }
-        if (record.phase() == master::v1::TEMPLATE_SAVING) {
-          LOG_INFO("template " + key + ": removing what an interrupted save left");
-          record.set_phase(master::v1::TEMPLATE_DELETING);
-        }
-        templates_[key] = std::move(record);
-        return Ok();
-      });
+      kTemplatesTable, "",
+      [&](const std::string& key, const std::string& value) { return LoadOne(key, value); });
+}
+
+Status Templates::LoadOne(const std::string& key, const std::string& value) {
+  Template record;
+  if (!record.ParseFromString(value) || record.version() != kVersion) {
+    return Error(Code::kCorrupt, "record of template " + key + " cannot be read");
+  }
+  if (record.phase() == master::v1::TEMPLATE_SAVING) {
+    LOG_INFO("template " + key + ": removing what an interrupted save left");
+    record.set_phase(master::v1::TEMPLATE_DELETING);
+  }
+  templates_[key] = std::move(record);
+  return Ok();
+}
+
+// What is to go is recorded so; everything else is as the store has it.
+Status Templates::ReadUnsure() {
+  if (unsure_.empty()) return Ok();
+  RETURN_IF_ERROR(master_.Beat());  // What is read after a commit is at least as new as that.
+  while (!unsure_.empty()) {
+    const std::string key = *unsure_.begin();
+    const auto known = templates_.find(key);
+    if (known != templates_.end() && known->second.phase() == master::v1::TEMPLATE_DELETING) {
+      RETURN_IF_ERROR(PutHeld(Template(known->second)));
+    } else {
+      ASSIGN_OR_RETURN(const auto value, master_.store().Get(kTemplatesTable, key));
+      if (value.has_value()) {
+        RETURN_IF_ERROR(LoadOne(key, *value));
+      } else {
+        templates_.erase(key);
+      }
+    }
+    unsure_.erase(key);
+  }
+  return Ok();
 }
 
 Status Templates::Put(const Template& record) {
+  const std::lock_guard lock(mutex_);
+  return PutHeld(record);
+}
+
+Status Templates::PutHeld(const Template& record) {
+  const std::string key = KeyOf(record);
   Template versioned = record;
   versioned.set_version(kVersion);
-  RETURN_IF_ERROR(
-      master_.CommitRecords({{kTemplatesTable, KeyOf(record), versioned.SerializeAsString()}}));
-  const std::lock_guard lock(mutex_);
-  templates_[KeyOf(record)] = std::move(versioned);
-  return Ok();
+  const Status put = master_.CommitRecords({{kTemplatesTable, key, versioned.SerializeAsString()}});
+  if (put.ok()) {
+    templates_[key] = std::move(versioned);
+  } else if (put.error().code() == Code::kUnavailable) {
+    unsure_.insert(key);
+  }
+  return put;
 }
 
 Result<Definition> Templates::DefinitionOf(const Template& record) {
@@ -152,6 +185,7 @@ Result<Template> Templates::Save(const Caller& caller, const SaveTemplateParamet
   const std::string key = KeyOf(record);
   {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
     if (templates_.contains(key) || !busy_.insert(key).second) {
       return Error(Code::kAlreadyExists, "you already have a template " + name.name + ":" +
                                              name.tag +
@@ -203,9 +237,12 @@ Result<Template> Templates::Save(const Caller& caller, const SaveTemplateParamet
 Status Templates::Abandon(Template record) {
   record.set_phase(master::v1::TEMPLATE_DELETING);
   {
-    // Recorded or not: the next master takes SAVING for the same.
+    // Its last commit may have been made, whatever was answered: then the next master would take it
+    // for one whose images are there.
     const std::lock_guard lock(mutex_);
     templates_[KeyOf(record)] = record;
+    unsure_.insert(KeyOf(record));
+    RETURN_IF_ERROR(ReadUnsure());
   }
   return RemoveNow(record);
 }
@@ -222,6 +259,10 @@ void Templates::CleanUp() {
   std::vector<Template> leaving;
   {
     const std::lock_guard lock(mutex_);
+    if (Status read = ReadUnsure(); !read.ok()) {
+      LOG_WARNING("templates: " + read.error().message());
+      return;
+    }
     for (const auto& [key, record] : templates_) {
       if (record.phase() == master::v1::TEMPLATE_DELETING && !busy_.contains(key)) {
         leaving.push_back(record);
@@ -258,6 +299,29 @@ Result<Template> Templates::Find(const Caller& caller, const std::string& text) 
   return found->second;
 }
 
+Result<Templates::Held> Templates::Hold(const Caller& caller, const std::string& text) {
+  ASSIGN_OR_RETURN(const Template found, Find(caller, text));
+  const std::string key = KeyOf(found);
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUnsure());
+  const auto now = templates_.find(key);
+  if (now == templates_.end() || now->second.save_id() != found.save_id() ||
+      !MayUse(caller, now->second)) {
+    return Unknown(text);
+  }
+  if (now->second.phase() != master::v1::TEMPLATE_LIVE || busy_.contains(key)) {
+    return Error(Code::kFailedPrecondition, "template " + TextOf(found) + " is not ready");
+  }
+  ++holds_[key];
+  return Held(new Template(now->second), [this, key](const Template* record) {
+    {
+      const std::lock_guard lock_again(mutex_);
+      if (--holds_[key] == 0) holds_.erase(key);
+    }
+    delete record;
+  });
+}
+
 Result<Template> Templates::Share(const Caller& caller, const std::string& text,
                                   const ShareTemplateParameters& parameters) {
   ASSIGN_OR_RETURN(const Template record, Find(caller, text));
@@ -265,13 +329,13 @@ Result<Template> Templates::Share(const Caller& caller, const std::string& text,
                         [&] { return ShareFound(record, parameters); });
 }
 
-Result<Template> Templates::ShareFound(Template record, const ShareTemplateParameters& parameters) {
-  if (record.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is not ready");
-  }
+Result<Template> Templates::ShareFound(const Template& found,
+                                       const ShareTemplateParameters& parameters) {
+  const Error not_ready(Code::kFailedPrecondition, "template " + TextOf(found) + " is not ready");
+  if (found.phase() != master::v1::TEMPLATE_LIVE) return not_ready;
   const bool widens = parameters.is_public.value_or(false) || !parameters.add_uids.empty();
   if (widens && !parameters.keep_secrets) {
-    ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, record.images()));
+    ASSIGN_OR_RETURN(const uint64_t secrets, CountSecrets(master_, found.images()));
     if (secrets != 0) {
       return Error(Code::kFailedPrecondition,
                    std::to_string(secrets) +
@@ -280,6 +344,17 @@ Result<Template> Templates::ShareFound(Template record, const ShareTemplateParam
                        "the same");
     }
   }
+  // Counting takes a while: what others changed meanwhile stays so.
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUnsure());
+  const auto now = templates_.find(KeyOf(found));
+  if (now == templates_.end() || now->second.save_id() != found.save_id()) {
+    return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");
+  }
+  if (now->second.phase() != master::v1::TEMPLATE_LIVE || busy_.contains(now->first)) {
+    return not_ready;
+  }
+  Template record = now->second;
   if (parameters.is_public.has_value()) record.set_public_(*parameters.is_public);
   std::set<uint32_t> uids(record.shared_uids().begin(), record.shared_uids().end());
   uids.insert(parameters.add_uids.begin(), parameters.add_uids.end());
@@ -289,7 +364,7 @@ Result<Template> Templates::ShareFound(Template record, const ShareTemplateParam
                  "a template is shared with " + std::to_string(kSharedMax) + " users at most");
   }
   record.mutable_shared_uids()->Assign(uids.begin(), uids.end());
-  RETURN_IF_ERROR(Put(record));
+  RETURN_IF_ERROR(PutHeld(record));
   return record;
 }
 
@@ -299,12 +374,24 @@ Status Templates::Delete(const Caller& caller, const std::string& text) {
                         [&] { return DeleteFound(record); });
 }
 
-Status Templates::DeleteFound(Template record) {
-  const std::string key = KeyOf(record);
+Status Templates::DeleteFound(const Template& found) {
+  const std::string key = KeyOf(found);
+  Template record;
   {
     const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(ReadUnsure());
+    const auto now = templates_.find(key);
+    if (now == templates_.end() || now->second.save_id() != found.save_id()) {
+      return Error(Code::kNotFound, "template " + TextOf(found) + " was just deleted");
+    }
+    record = now->second;
+    if (holds_.contains(key)) {
+      return Error(Code::kFailedPrecondition,
+                   "something is being made of template " + TextOf(record) + ": try again soon");
+    }
     if (!busy_.insert(key).second) {
-      return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is being saved");
+      return Error(Code::kFailedPrecondition,
+                   "template " + TextOf(record) + " is being saved or deleted");
     }
   }
   const Busy busy(mutex_, busy_, key);
@@ -340,10 +427,8 @@ Result<std::vector<ClusterView>> Templates::Create(const Caller& caller, const s
     return Error(Code::kInvalidArgument,
                  "the number of Vclusters must be 1 to " + std::to_string(kClonesMax));
   }
-  ASSIGN_OR_RETURN(const Template record, Find(caller, text));
-  if (record.phase() != master::v1::TEMPLATE_LIVE) {
-    return Error(Code::kFailedPrecondition, "template " + TextOf(record) + " is not ready");
-  }
+  ASSIGN_OR_RETURN(const Held held, Hold(caller, text));
+  const Template& record = *held;
   ASSIGN_OR_RETURN(Definition definition, DefinitionOf(record));
   RETURN_IF_ERROR(master_.CheckVolumes(definition));
   for (Role& role : definition.roles) {

@@ -2,7 +2,9 @@
 // images of their nodes, roles, hooks, ports and limits under one name (docs/classes.md).
 //
 // A template is recorded before the first of its images is made and again when all are there;
-// whatever ends in between, the next master removes what there is.
+// whatever ends in between, the next master removes what there is. No image goes before it is
+// recorded that it does. What was committed without an answer is read again before anything rests
+// on it.
 //
 // Thread-safe. Lock order: mutex_ is a leaf but for the master's.
 #pragma once
@@ -54,6 +56,10 @@ class Templates {
   std::vector<Template> List(const Caller& caller);
   // kNotFound also for one that the caller may not use.
   Result<Template> Find(const Caller& caller, const std::string& text);
+  // One that something is about to be made of: it is not deleted as long as this is there, which
+  // must not outlive the templates. kNotFound as of Find; kFailedPrecondition: it is not ready.
+  using Held = std::shared_ptr<const Template>;
+  Result<Held> Hold(const Caller& caller, const std::string& text);
   // kFailedPrecondition: containers left secrets in its images.
   Result<Template> Share(const Caller& caller, const std::string& text,
                          const ShareTemplateParameters& parameters);
@@ -85,10 +91,15 @@ class Templates {
   Target TargetOf(const Template& record) const;
   Status Load();
   Status Put(const Template& record);
+  // REQUIRES of those below: mutex_ is held.
+  Status LoadOne(const std::string& key, const std::string& value);
+  Status PutHeld(const Template& record);
+  Status ReadUnsure();
+
   Status Abandon(Template record);
   Status RemoveNow(const Template& record);
-  Status DeleteFound(Template record);
-  Result<Template> ShareFound(Template record, const ShareTemplateParameters& parameters);
+  Status DeleteFound(const Template& found);
+  Result<Template> ShareFound(const Template& found, const ShareTemplateParameters& parameters);
 
   Master& master_;
   Clusters& clusters_;
@@ -96,7 +107,9 @@ class Templates {
   InUse in_use_;      // Set once, before others call.
   std::mutex mutex_;  // Guards what follows.
   std::map<std::string, Template> templates_;
-  std::set<std::string> busy_;  // Keys that a call works on.
+  std::set<std::string> busy_;           // Keys that a call works on.
+  std::map<std::string, size_t> holds_;  // How often each key is held.
+  std::set<std::string> unsure_;         // Keys whose record may be another than in templates_.
 };
 
 }  // namespace strata::vcluster

@@ -44,7 +44,9 @@ class MasterSite final : public RentalSite {
     master_.AnswerRoom(out);
   }
 
-  Status Drain(const std::string& host, bool drain) override { return master_.Drain(host, drain); }
+  Status Drain(const std::string& host, bool drain) override {
+    return master_.DrainComing(host, drain);
+  }
   Status Forget(const std::string& host) override {
     RETURN_IF_ERROR(cluster_.RemoveHost(host));
     return master_.ForgetHost(host);

@@ -77,10 +77,11 @@ class Advancer {
     }
   }
 
+  // One that was there before is its owner's to mend: runs wait for their own nodes.
   void Prepare() {
-    if (seen_.problem.has_value()) {
+    if (job().created() && seen_.problem.has_value()) {
       Stop(jobs::v1::FAILED, kExitNotRun, *seen_.problem);
-    } else if (seen_.ready) {
+    } else if (!job().created() || seen_.ready) {
       job().set_phase(jobs::v1::RUNNING);
       job().set_begun_unix_ms(now_);
     }

@@ -48,6 +48,7 @@ struct ClusterSeen {
   bool exists = false;  // Its record is there…
   bool deleting = false;
   std::string first_role;
+  // What a job waits for whose Vcluster it is.
   bool ready = false;                  // All nodes that should run do, and are ready.
   std::optional<std::string> problem;  // Why it will not become ready.
   std::vector<NodeSeen> nodes;         // Without those that are leaving.

@@ -391,6 +391,10 @@ Status Master::Drain(const std::string& name, bool drain) {
   RETURN_IF_ERROR(ReadUncertain());
   const bool known = hosts_.contains(name) || host_records_.contains(name);
   if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
+  return SetDraining(name, drain);
+}
+
+Status Master::SetDraining(const std::string& name, bool drain) {
   master::v1::Host record = host_records_[name];
   record.set_name(name);
   record.set_draining(drain);

@@ -153,6 +153,10 @@ class Master {
   Status GiveUp();
 
   uint64_t epoch() const { return epoch_; }
+  // For how long: hosts have had so much time to come.
+  std::chrono::milliseconds LedFor() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(options_.steady_now() - opened_);
+  }
   int64_t NowUnixMs() const { return options_.now_unix_ms(); }
 
   // Changes of other tables of the store, all or none. Ok: durable, and this master still leads.
@@ -178,6 +182,8 @@ class Master {
   // No node is placed on a host that is drained; its nodes move away as far as they may. Durable.
   // kNotFound.
   Status Drain(const std::string& host, bool drain);
+  // The same of a host that may not have come yet.
+  Status DrainComing(const std::string& host, bool drain);
   struct HostView {
     std::string name;
     bool present = false;
@@ -346,6 +352,7 @@ class Master {
   // REQUIRES: it is held, and its record is gone.
   void Forget(uint32_t number);
   Status CheckQuotas(const std::vector<VclusterPtr>& changed) const;
+  Status SetDraining(const std::string& host, bool drain);
   void Place(const std::set<uint32_t>& numbers);
   void MoveOff(Entry& entry);
   void DropLeft(Entry& entry);
@@ -405,6 +412,7 @@ class Master {
   void Touch(uint32_t number);
 
   const MasterOptions options_;
+  const Clock::time_point opened_ = options_.steady_now();
   records::RecordStore& store_;
   uint64_t epoch_ = 0;                     // Of this lead; set by Open.
   std::string leader_record_;              // As it was written; set by Open.

@@ -58,6 +58,12 @@ void Master::AnswerRoom(const std::map<uint32_t, RoomAnswer>& answers) {
   changed_.notify_all();
 }
 
+Status Master::DrainComing(const std::string& host, bool drain) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
+  return SetDraining(host, drain);
+}
+
 Status Master::ForgetHost(const std::string& host) {
   const std::lock_guard lock(mutex_);
   if (host_records_.contains(host)) {

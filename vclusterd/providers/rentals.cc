@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "common/log.h"
 
@@ -11,6 +12,7 @@ namespace {
 using master::v1::MachineRecord;
 
 constexpr uint32_t kVersion = 1;
+constexpr char kNotHeardOf[] = "nothing is heard of it";
 
 std::string NameOf(const MachineRecord& machine) {
   return "machine " + (machine.id().empty() ? machine.tag() : machine.id()) + " of " +
@@ -23,6 +25,13 @@ uint64_t NumberOf(const std::string& tag, const std::string& prefix) {
     std::from_chars(tag.data() + prefix.size(), tag.data() + tag.size(), number);
   }
   return number;
+}
+
+// What it really has.
+void NoteSize(const RentalSite::Host& host, MachineRecord* machine) {
+  machine->set_cpus(host.cpus);
+  machine->set_memory_bytes(host.memory_bytes);
+  machine->set_disk_bytes(host.disk_bytes);
 }
 
 }  // namespace
@@ -118,8 +127,16 @@ void Rentals::StopStrays(State& state) {
   std::erase_if(state.strays, [&](const auto& stray) {
     return !state.listed.contains(stray.first) || machines_.contains(stray.first);
   });
+  std::set<std::string> ids;
+  for (const auto& [tag, id] : state.listed) ids.insert(id);
+  std::erase_if(state.stopped, [&](const auto& stopped) { return !ids.contains(stopped.first); });
   for (const auto& [tag, id] : state.listed) {
     if (machines_.contains(tag)) continue;
+    const auto before = state.stopped.find(id);
+    if (before != state.stopped.end()) {
+      if (now - before->second >= options_.stop_again.count()) StopAgain(state, id);
+      continue;
+    }
     const auto [seen, is_new] = state.strays.emplace(tag, now);
     if (is_new) {
       LOG_WARNING("provider " + state.lender.config.rules.name + " has a machine " + id +
@@ -130,6 +147,7 @@ void Rentals::StopStrays(State& state) {
     if (!leads.ok()) return;
     const Status stopped = state.lender.provider->Stop(id, closing_);
     if (stopped.ok()) {
+      state.stopped[id] = now;
       ++state.strays_stopped;
       LOG_WARNING("machine " + id + " (" + tag + ") was stopped: no record names it");
     } else {
@@ -137,6 +155,18 @@ void Rentals::StopStrays(State& state) {
                   ") cannot be stopped: " + stopped.error().message());
     }
   }
+}
+
+// Its provider has said that it costs nothing any more, and lists it still.
+void Rentals::StopAgain(State& state, const std::string& id) {
+  if (!site_.StillLeads().ok()) return;
+  LOG_WARNING("provider " + state.lender.config.rules.name + " still lists machine " + id +
+              ", which was stopped: it is stopped again");
+  const Status stopped = state.lender.provider->Stop(id, closing_);
+  if (!stopped.ok()) {
+    LOG_WARNING("machine " + id + " cannot be stopped: " + stopped.error().message());
+  }
+  state.stopped[id] = site_.NowUnixMs();
 }
 
 void Rentals::Advance(MachineRecord& machine,
@@ -161,7 +191,7 @@ void Rentals::Advance(MachineRecord& machine,
     case master::v1::RETURNING:
       return AdvanceReturning(machine, host);
     default:
-      return AdvanceStopping(state, machine);
+      return AdvanceStopping(*state, machine, host);
   }
 }
 
@@ -187,9 +217,7 @@ void Rentals::AdvanceRunning(State& state, MachineRecord& machine, const RentalS
   const bool present = host != nullptr && host->present;
   if (machine.stage() == master::v1::JOINING) {
     if (present) {
-      machine.set_cpus(host->cpus);
-      machine.set_memory_bytes(host->memory_bytes);
-      machine.set_disk_bytes(host->disk_bytes);
+      NoteSize(*host, &machine);
       state.failures = 0;
       state.last_failure.clear();
       LOG_INFO(NameOf(machine) + " is host " + machine.host());
@@ -201,10 +229,10 @@ void Rentals::AdvanceRunning(State& state, MachineRecord& machine, const RentalS
     }
     return;
   }
-  const std::string problem = present ? "" : "nothing is heard of it";
+  const std::string problem = present ? "" : kNotHeardOf;
   if (machine.problem() != problem && !SetStage(machine, machine.stage(), problem)) return;
   // What its nodes have written is there: it is kept, and paid for, until somebody decides.
-  if (host != nullptr && (host->nodes != 0 || host->draining)) {
+  if (host != nullptr && host->nodes != 0) {
     idle_since_ms_.erase(machine.tag());
     return;
   }
@@ -212,18 +240,14 @@ void Rentals::AdvanceRunning(State& state, MachineRecord& machine, const RentalS
   if (now - since < std::chrono::milliseconds(config.idle).count()) return;
   LOG_INFO(NameOf(machine) + " has had no nodes for " + std::to_string(config.idle.count()) +
            " s and is given back");
-  if (!SetStage(machine, master::v1::RETURNING, "")) return;
-  if (!present) return;
-  if (Status drained = site_.Drain(machine.host(), true); !drained.ok()) {
-    LOG_WARNING("host " + machine.host() + ": " + drained.error().message());
-  }
+  if (SetStage(machine, master::v1::RETURNING, "") && present) Drain(machine.host(), true);
 }
 
 void Rentals::AdvanceReturning(MachineRecord& machine, const RentalSite::Host* host) {
   idle_since_ms_.erase(machine.tag());
   if (host == nullptr || !host->present) {
-    const bool empty = host == nullptr || host->nodes == 0;
-    SetStage(machine, empty ? master::v1::STOPPING : master::v1::RUNNING, "nothing is heard of it");
+    if (host != nullptr && host->nodes != 0) return UseAgain(machine, *host);
+    SetStage(machine, master::v1::STOPPING, kNotHeardOf);
     return;
   }
   if (!host->draining) {
@@ -231,7 +255,7 @@ void Rentals::AdvanceReturning(MachineRecord& machine, const RentalSite::Host* h
     const bool just_begun =
         site_.NowUnixMs() - machine.since_unix_ms() < options_.drain_max.count();
     if (host->nodes == 0 && just_begun) {
-      (void)site_.Drain(machine.host(), true);
+      Drain(machine.host(), true);
     } else {
       SetStage(machine, master::v1::RUNNING, "");
     }
@@ -243,21 +267,48 @@ void Rentals::AdvanceReturning(MachineRecord& machine, const RentalSite::Host* h
   }
   const bool too_long = site_.NowUnixMs() - machine.since_unix_ms() > options_.drain_max.count();
   if (!host->stays && !too_long) return;
-  LOG_INFO("host " + machine.host() + " is used again: nodes stay there");
-  if (site_.Drain(machine.host(), false).ok()) SetStage(machine, master::v1::RUNNING, "");
+  UseAgain(machine, *host);
 }
 
-void Rentals::AdvanceStopping(State* state, MachineRecord& machine) {
+bool Rentals::Drain(const std::string& host, bool drain) {
+  const Status drained = site_.Drain(host, drain);
+  if (!drained.ok()) LOG_WARNING("host " + host + ": " + drained.error().message());
+  return drained.ok();
+}
+
+void Rentals::UseAgain(MachineRecord& machine, const RentalSite::Host& host) {
+  LOG_INFO("host " + machine.host() + " is used again: nodes stay there");
+  if (host.draining && !Drain(machine.host(), false)) return;
+  if (host.present) NoteSize(host, &machine);
+  SetStage(machine, master::v1::RUNNING, host.present ? "" : kNotHeardOf);
+}
+
+// A machine that joined late may have got nodes, and one may join while it is being stopped. So
+// its host is drained before the provider is asked, whether it is there or not.
+bool Rentals::StaysEmpty(MachineRecord& machine, const RentalSite::Host* host) {
+  if (host != nullptr && host->nodes != 0) {
+    UseAgain(machine, *host);
+    return false;
+  }
+  if (host == nullptr || !host->draining) {
+    Drain(machine.host(), true);  // What came before that is seen at the next step.
+    return false;
+  }
+  return !host->present || host->looked;
+}
+
+void Rentals::AdvanceStopping(State& state, MachineRecord& machine, const RentalSite::Host* host) {
+  if (!StaysEmpty(machine, host)) return;
   std::string id = machine.id();
   if (id.empty()) {
     // Whether there is one is seen by its tag.
-    if (state->listed_ms <= machine.since_unix_ms()) Look(*state);
-    if (state->listed_ms <= machine.since_unix_ms()) return;
-    const auto listed = state->listed.find(machine.tag());
-    if (listed != state->listed.end()) id = listed->second;
+    if (state.listed_ms <= machine.since_unix_ms()) Look(state);
+    if (state.listed_ms <= machine.since_unix_ms()) return;
+    const auto listed = state.listed.find(machine.tag());
+    if (listed != state.listed.end()) id = listed->second;
   }
   if (!id.empty()) {
-    const Status stopped = state->lender.provider->Stop(id, closing_);
+    const Status stopped = state.lender.provider->Stop(id, closing_);
     if (!stopped.ok()) {
       if (closing_.cancelled()) return;
       const std::string problem = "it cannot be stopped: " + stopped.error().message();
@@ -267,6 +318,7 @@ void Rentals::AdvanceStopping(State* state, MachineRecord& machine) {
       return;
     }
   }
+  if (!id.empty()) state.stopped[id] = site_.NowUnixMs();
   if (Status forgotten = site_.Forget(machine.host()); !forgotten.ok()) {
     LOG_WARNING("host " + machine.host() + ": " + forgotten.error().message());
     return;

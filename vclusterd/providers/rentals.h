@@ -49,6 +49,8 @@ class RentalSite {
   // Who is not to wait is told why at once.
   virtual void Answer(const std::map<uint32_t, RoomAnswer>& answers) = 0;
 
+  // Durable, and nothing is placed there when it returns. Also of a host that nobody knows yet: it
+  // is drained then when it joins.
   virtual Status Drain(const std::string& host, bool drain) = 0;
   // The host is not trusted any more, and its name may be given again. Ok when it was not known.
   virtual Status Forget(const std::string& host) = 0;
@@ -78,6 +80,8 @@ struct RentalOptions {
   std::chrono::milliseconds back_off_max{3'600'000};
   // A host that is drained and does not get empty is used again.
   std::chrono::milliseconds drain_max{600'000};
+  // A machine that was stopped and is still listed is stopped again.
+  std::chrono::milliseconds stop_again{3'600'000};
   bool threaded = true;
 };
 
@@ -116,6 +120,7 @@ class Rentals {
     uint32_t failures = 0;                      // Of starts, in a row.
     std::map<std::string, std::string> listed;  // Ids of machines by tag, at the last look.
     std::map<std::string, int64_t> strays;      // Since when they are seen, by tag.
+    std::map<std::string, int64_t> stopped;     // When, by id: they may be listed for a while.
     uint64_t strays_stopped = 0;
     // What machines of an offer really had, where it was less.
     std::map<std::string, Offer> seen;
@@ -126,13 +131,18 @@ class Rentals {
   State* FindLender(const std::string& name);
   void Look(State& state);
   void StopStrays(State& state);
+  void StopAgain(State& state, const std::string& id);
   void Advance(master::v1::MachineRecord& machine,
                const std::map<std::string, RentalSite::Host>& hosts);
   void AdvanceStarting(State& state, master::v1::MachineRecord& machine);
   void AdvanceRunning(State& state, master::v1::MachineRecord& machine,
                       const RentalSite::Host* host);
   void AdvanceReturning(master::v1::MachineRecord& machine, const RentalSite::Host* host);
-  void AdvanceStopping(State* state, master::v1::MachineRecord& machine);
+  void AdvanceStopping(State& state, master::v1::MachineRecord& machine,
+                       const RentalSite::Host* host);
+  bool StaysEmpty(master::v1::MachineRecord& machine, const RentalSite::Host* host);
+  void UseAgain(master::v1::MachineRecord& machine, const RentalSite::Host& host);
+  bool Drain(const std::string& host, bool drain);
   void Plan();
   Offer AsSeen(State& state, Offer offer);
   void StartMachine(State& state, const Offer& offer);

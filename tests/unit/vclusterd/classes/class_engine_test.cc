@@ -137,6 +137,70 @@ TEST_F(ClassEngineTest, OneThatCannotEvenBeMadePauses) {
   EXPECT_EQ(Go().steps, (Steps{{StepKind::kMake, "a"}}));
 }
 
+TEST_F(ClassEngineTest, ThoseWhoseStartIsRefusedLeaveTheRoomToOthers) {
+  Students(7);
+  for (int i = 0; i < 2; ++i) {
+    Go();
+    Arrive();
+  }
+  facts.stopped = true;
+  ++facts.turn;
+  Go();
+  facts.stopped = false;
+  ++facts.turn;
+  // The quotas of the first four do not let them.
+  ClassPlan plan = Decide();
+  ASSERT_EQ(plan.steps.size(), 4u);
+  for (const Step& step : plan.steps) {
+    NoteFailure("no credit", facts.now_ms, &attempts[step.user]);
+  }
+  facts.now_ms += 1'000;
+  plan = Decide();
+  EXPECT_EQ(plan.steps,
+            (Steps{{StepKind::kStart, "e"}, {StepKind::kStart, "f"}, {StepKind::kStart, "g"}}));
+  EXPECT_EQ(Count(plan, StudentState::kFailed), 4u);
+  EXPECT_EQ(plan.next_ms, attempts["a"].next_ms);
+  Go();
+  Arrive();
+  facts.now_ms = attempts["a"].next_ms;
+  NoteFailure("no credit", facts.now_ms, &attempts["a"]);
+  EXPECT_EQ(attempts["a"].next_ms, facts.now_ms + 10'000);
+  EXPECT_EQ(Go().steps,
+            (Steps{{StepKind::kStart, "b"}, {StepKind::kStart, "c"}, {StepKind::kStart, "d"}}));
+}
+
+TEST_F(ClassEngineTest, ThoseWhoseResetIsRefusedLeaveTheRoomToOthersToo) {
+  Students(2);
+  facts.parallel = 1;
+  for (int i = 0; i < 2; ++i) {
+    Go();
+    Arrive();
+  }
+  for (StudentFacts& student : students) student.resets = 1;
+  EXPECT_EQ(Decide().steps, (Steps{{StepKind::kReset, "a"}}));
+  NoteFailure("the disk is too large", facts.now_ms, &attempts["a"]);
+  ClassPlan plan = Go();
+  EXPECT_EQ(plan.steps, (Steps{{StepKind::kReset, "b"}}));
+  EXPECT_EQ(plan.states["a"], StudentState::kFailed);
+  EXPECT_EQ(attempts["a"].problem, "the disk is too large");
+  Arrive();
+  facts.now_ms += 5'000;
+  EXPECT_EQ(Go().steps, (Steps{{StepKind::kReset, "a"}}));
+}
+
+TEST_F(ClassEngineTest, AStopThatCannotBeStoredPausesAsWell) {
+  Students(1);
+  Go();
+  Arrive();
+  facts.stopped = true;
+  ++facts.turn;
+  EXPECT_EQ(Decide().steps, (Steps{{StepKind::kStop, "a"}}));
+  NoteFailure("no answer", facts.now_ms, &attempts["a"]);
+  EXPECT_TRUE(Decide().steps.empty());
+  facts.now_ms += 5'000;
+  EXPECT_EQ(Go().steps, (Steps{{StepKind::kStop, "a"}}));
+}
+
 TEST_F(ClassEngineTest, AfterATakeoverOnlyWhatIsMissingIsMade) {
   Students(6);
   Go();

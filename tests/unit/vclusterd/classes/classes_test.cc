@@ -1,135 +1,10 @@
 // Templates and classes, with hosts in memory.
-#include "vclusterd/classes/classes.h"
+#include <limits>
 
-#include <gtest/gtest.h>
-
-#include "tests/unit/vclusterd/master/fake_host.h"
-#include "tests/unit/vclusterd/test_users.h"
-#include "vclusterd/master/tables.h"
+#include "tests/unit/vclusterd/classes/classes_fixture.h"
 
 namespace strata::vcluster {
 namespace {
-
-using std::chrono::milliseconds;
-
-constexpr int kStudents = 30;  // "s0", "s1", …
-
-void Ignore(const std::string&, uint32_t, uint32_t) {}
-
-class ClassesTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    store_ = records::MakeMemoryRecordStore(DesiredTables());
-    users_ = std::make_unique<TestUsers>(*store_);
-    teacher_ = users_->Add("teacher", users::v1::TEACHER);
-    other_ = users_->Add("other", users::v1::TEACHER);
-    const auto group = (*users_)->CreateGroup(teacher_, "os", "");
-    ASSERT_TRUE(group.ok());
-    GroupEdit enrol;
-    for (int i = 0; i < kStudents; ++i) {
-      students_.push_back(users_->Add("s" + std::to_string(i)));
-      enrol.enrol.push_back(students_.back().uid);
-    }
-    ASSERT_TRUE((*users_)->EditGroup(kRoot, (*group)->number(), enrol).ok());
-    Open();
-  }
-  void TearDown() override { Close(); }
-
-  void Close() {
-    classes_.reset();
-    clusters_.reset();
-    master_.reset();
-  }
-  // The same as a takeover: what was in memory is gone, hosts and records are there.
-  void Open() {
-    Close();
-    MasterOptions options;
-    options.name = "h1";
-    options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
-    options.user_name = [](uint32_t uid) { return std::to_string(uid); };
-    options.now_unix_ms = [this] { return now_ms_.load(); };
-    options.every = milliseconds(20);
-    auto opened = Master::Open(options, *store_);
-    ASSERT_TRUE(opened.ok()) << opened.error().message();
-    master_ = std::move(*opened);
-    for (const char* name : {"h1", "h2"}) {
-      if (hosts_[name] == nullptr) hosts_[name] = std::make_shared<FakeHost>(1000);
-      master_->AddHost(name, hosts_[name], hosts_[name]->Statuses());
-    }
-    clusters_ = std::make_shared<Clusters>(*master_, **users_);
-    auto classes = Classes::Open(*master_, clusters_, **users_);
-    ASSERT_TRUE(classes.ok()) << classes.error().message();
-    classes_ = std::move(*classes);
-  }
-
-  template <typename Condition>
-  static bool Await(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-
-  Result<Templates::Template> Save(const std::string& name = "course:v1", bool is_public = false) {
-    if (!(master_->Find(teacher_.uid, "lab").vcluster != nullptr)) {
-      Definition definition = PlainDefinition("lab", "tiny", 3, {});
-      definition.roles[0].placement.rank = Rank::kSpread;
-      definition.roles[0].hooks.on_create = Hook{{"setup"}};
-      definition.roles[0].ports.push_back({80, 0, Protocol::kTcp});
-      const auto made = clusters_->Create(teacher_, definition, "", Ignore, CancelToken());
-      if (!made.ok()) return made.error();
-    }
-    SaveTemplateParameters parameters;
-    parameters.cluster = "lab";
-    parameters.name = name;
-    parameters.is_public = is_public;
-    return classes_->templates().Save(teacher_, parameters, Ignore, CancelToken());
-  }
-  std::set<std::string> Images() {
-    std::set<std::string> all = hosts_["h1"]->Images();
-    all.merge(hosts_["h2"]->Images());
-    return all;
-  }
-  static std::string Roster(int students) {
-    std::string roster = "user,name\n";
-    for (int i = 0; i < students; ++i) {
-      roster += "s" + std::to_string(i) + ",Student " + std::to_string(i) + "\n";
-    }
-    return roster;
-  }
-  Result<ClassView> CreateClass(int students, CreateClassParameters parameters = {}) {
-    parameters.name = "os-lab";
-    parameters.template_name = "course:v1";
-    if (parameters.roster.empty()) parameters.roster = Roster(students);
-    return classes_->Create(teacher_, parameters);
-  }
-  ClassView Watch() {
-    auto view = classes_->Watch(teacher_, "os-lab", Ignore, CancelToken());
-    EXPECT_TRUE(view.ok());
-    return view.ok() ? *view : ClassView();
-  }
-  static size_t Count(const ClassView& view, StudentState state) {
-    return static_cast<size_t>(
-        std::count_if(view.students.begin(), view.students.end(),
-                      [&](const StudentView& student) { return student.state == state; }));
-  }
-  VclusterView Of(int student) {
-    return master_->Find(students_[static_cast<size_t>(student)].uid, "os-lab");
-  }
-
-  std::atomic<int64_t> now_ms_ = 1'800'000'000'000;
-  std::unique_ptr<records::RecordStore> store_;
-  std::unique_ptr<TestUsers> users_;
-  Caller teacher_;
-  Caller other_;
-  std::vector<Caller> students_;
-  std::map<std::string, std::shared_ptr<FakeHost>> hosts_;
-  std::unique_ptr<Master> master_;
-  std::shared_ptr<Clusters> clusters_;
-  std::shared_ptr<Classes> classes_;
-};
 
 TEST_F(ClassesTest, ATemplateHasAnImageOfEachNodeByDigestAndWhatTheVclusterSays) {
   const auto saved = Save();
@@ -193,6 +68,44 @@ TEST_F(ClassesTest, OthersUseATemplateWhenItIsSharedAndByItsOwnersRight) {
   EXPECT_FALSE(order.nodes(0).has_image_uid());
 }
 
+TEST_F(ClassesTest, WhatIsWithdrawnWhileSecretsAreCountedStaysWithdrawn) {
+  ASSERT_TRUE(Save().ok());
+  ShareTemplateParameters share;
+  share.keep_secrets = true;
+  share.add_uids = {students_[0].uid};
+  ASSERT_TRUE(classes_->templates().Share(teacher_, "course:v1", share).ok());
+  bool counted = false;
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change != host::v1::IMAGES_COUNT_SECRETS || std::exchange(counted, true)) return;
+    ShareTemplateParameters withdraw;
+    withdraw.remove_uids = {students_[0].uid};
+    EXPECT_TRUE(classes_->templates().Share(teacher_, "course:v1", withdraw).ok());
+  };
+  ShareTemplateParameters another;
+  another.add_uids = {other_.uid};
+  const auto shared = classes_->templates().Share(teacher_, "course:v1", another);
+  ASSERT_TRUE(shared.ok()) << shared.error().message();
+  ASSERT_TRUE(counted);
+  EXPECT_EQ(std::vector<uint32_t>(shared->shared_uids().begin(), shared->shared_uids().end()),
+            std::vector<uint32_t>{other_.uid});
+  EXPECT_TRUE(classes_->templates().List(students_[0]).empty());
+}
+
+TEST_F(ClassesTest, ATemplateThatIsDeletedWhileSecretsAreCountedDoesNotComeBack) {
+  ASSERT_TRUE(Save().ok());
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change != host::v1::IMAGES_COUNT_SECRETS) return;
+    EXPECT_TRUE(classes_->templates().Delete(teacher_, "course:v1").ok());
+  };
+  ShareTemplateParameters share;
+  share.is_public = true;
+  EXPECT_EQ(classes_->templates().Share(teacher_, "course:v1", share).error().code(),
+            Code::kNotFound);
+  EXPECT_TRUE(classes_->templates().List(teacher_).empty());
+  const std::string key = TemplateKey(teacher_.uid, "course", "v1");
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+}
+
 TEST_F(ClassesTest, ASaveThatFailsLeavesNothing) {
   for (const char* step : {"copy", "freeze", "take", "finish"}) {
     hosts_["h1"]->FailSaves(step);
@@ -233,6 +146,39 @@ TEST_F(ClassesTest, WhatACrashLeftOfASaveIsRemoved) {
   EXPECT_EQ(classes_->templates().List(teacher_).size(), 1u);
 }
 
+TEST_F(ClassesTest, ImagesOfAHostThatComesAfterItsMasterAreRemovedThenToo) {
+  Templates::Template leaving;
+  leaving.set_version(1);
+  leaving.set_owner_uid(teacher_.uid);
+  leaving.set_name("old");
+  leaving.set_tag("v1");
+  leaving.set_phase(master::v1::TEMPLATE_DELETING);
+  master::v1::TemplateImage* image = leaving.add_images();
+  image->set_host("h3");
+  image->set_reference("64001/old-node-0:v1-00000000");
+  const std::string key = TemplateKey(teacher_.uid, "old", "v1");
+  ASSERT_TRUE(store_->Put(kTemplatesTable, key, leaving.SerializeAsString()).ok());
+  Open();
+  classes_->templates().CleanUp();
+  ASSERT_TRUE(store_->Get(kTemplatesTable, key)->has_value());
+  hosts_["h3"] = std::make_shared<FakeHost>();
+  hosts_["h3"]->AddImage(image->reference());
+  master_->AddHost("h3", hosts_["h3"], {});
+  classes_->templates().CleanUp();
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+  EXPECT_TRUE(hosts_["h3"]->Images().empty());
+
+  // One that does not come at all is not waited for.
+  image->set_host("h4");
+  ASSERT_TRUE(store_->Put(kTemplatesTable, key, leaving.SerializeAsString()).ok());
+  Open();
+  classes_->templates().CleanUp();
+  ASSERT_TRUE(store_->Get(kTemplatesTable, key)->has_value());
+  passed_min_ = 11;
+  classes_->templates().CleanUp();
+  EXPECT_FALSE(store_->Get(kTemplatesTable, key)->has_value());
+}
+
 TEST_F(ClassesTest, ATemplateInUseIsNotDeleted) {
   ASSERT_TRUE(Save().ok());
   ASSERT_TRUE(CreateClass(1).ok());
@@ -246,6 +192,35 @@ TEST_F(ClassesTest, ATemplateInUseIsNotDeleted) {
   EXPECT_TRUE(gone.ok() ? gone->record.name().empty() : gone.error().code() == Code::kNotFound);
   EXPECT_TRUE(classes_->templates().Delete(teacher_, "course:v1").ok());
   EXPECT_TRUE(Images().empty());
+}
+
+TEST_F(ClassesTest, ATemplateIsNotDeletedWhileSomethingIsMadeOfIt) {
+  ASSERT_TRUE(Save().ok());
+  const size_t images = Images().size();
+  std::atomic<int> refused = 0;
+  hosts_["h1"]->on_images = [&](host::v1::ImagesChange change) {
+    if (change == host::v1::IMAGES_REMOVE) return;
+    const Status deleted = classes_->templates().Delete(teacher_, "course:v1");
+    ASSERT_FALSE(deleted.ok());
+    EXPECT_EQ(deleted.error().code(), Code::kFailedPrecondition);
+    EXPECT_NE(deleted.error().message().find("something is being made"), std::string::npos);
+    ++refused;
+  };
+  // Its images are on their way, and there is no Vcluster yet.
+  ASSERT_TRUE(
+      classes_->templates().Create(teacher_, "c", "course:v1", 1, "", Ignore, CancelToken()).ok());
+  EXPECT_EQ(refused, 1);
+  ASSERT_TRUE(clusters_->Delete(teacher_, "c").ok());
+  CreateClassParameters parameters;
+  parameters.prestage = false;
+  ASSERT_TRUE(CreateClass(1, parameters).ok());  // While secrets are counted.
+  EXPECT_EQ(refused, 2);
+  EXPECT_EQ(Images().size(), images);
+  hosts_["h1"]->on_images = {};
+  // What was held is let go of.
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kDelete, {}, 0).ok());
+  ASSERT_TRUE(Await([&] { return classes_->List(teacher_, "")->empty(); }));
+  EXPECT_TRUE(classes_->templates().Delete(teacher_, "course:v1").ok());
 }
 
 TEST_F(ClassesTest, EveryStudentGetsOneOfHisOwnAndNoTwoAreAlike) {
@@ -305,6 +280,26 @@ TEST_F(ClassesTest, OneWhoCannotBeServedHoldsNobodyUp) {
   ASSERT_TRUE(clusters_->Delete(students_[1], "os-lab").ok());
   now_ms_ += 60'000;
   EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 4; }));
+}
+
+TEST_F(ClassesTest, OneWhoMayNotStartLeavesThePlaceToOthersAndIsTriedAtOnceWhenAskedAnew) {
+  ASSERT_TRUE(Save().ok());
+  CreateClassParameters parameters;
+  parameters.parallel = 1;
+  ASSERT_TRUE(CreateClass(3, parameters).ok());
+  ASSERT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 3; }));
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStop, {}, 0).ok());
+  ASSERT_EQ(Count(Watch(), StudentState::kStopped), 3u);
+  refused_uid_ = students_[0].uid;
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStart, {}, 0).ok());
+  ASSERT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 2; }));
+  const ClassView view = Watch();
+  EXPECT_EQ(view.students[0].state, StudentState::kFailed);
+  EXPECT_EQ(view.students[0].problem, "his credits are used up");
+  EXPECT_EQ(view.students[0].next_try_unix_ms, now_ms_ + 5'000);
+  refused_uid_ = 0;
+  ASSERT_TRUE(classes_->Change(teacher_, "os-lab", ClassChange::kStart, {}, 0).ok());
+  EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 3; }));
 }
 
 TEST_F(ClassesTest, ANewMasterGoesOnWhereTheLastOneWas) {
@@ -374,6 +369,28 @@ TEST_F(ClassesTest, AtItsTimeItStartsAndEnds) {
   EXPECT_EQ(Count(Watch(), StudentState::kStopped), 2u);
 }
 
+TEST_F(ClassesTest, TimesThatNoClockCountsAreRefused) {
+  ASSERT_TRUE(Save().ok());
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CreateClassParameters parameters;
+  parameters.starts_unix_s = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(CreateClass(1, parameters).error().code(), Code::kInvalidArgument);
+  parameters.starts_unix_s = 0;
+  parameters.ends_unix_s = kMost;
+  EXPECT_EQ(CreateClass(1, parameters).error().code(), Code::kInvalidArgument);
+  parameters.ends_unix_s = 253'402'300'799;
+  ASSERT_TRUE(CreateClass(1, parameters).ok());
+  const auto extend = [&](int64_t unix_s) {
+    return classes_->Change(teacher_, "os-lab", ClassChange::kExtend, {}, unix_s);
+  };
+  for (const int64_t unix_s : {kMost, kMost / 1000, -kMost, int64_t{253'402'300'800}}) {
+    const auto extended = extend(unix_s);
+    ASSERT_FALSE(extended.ok()) << unix_s;
+    EXPECT_EQ(extended.error().code(), Code::kInvalidArgument);
+  }
+  EXPECT_TRUE(extend(now_ms_ / 1000 + 60).ok());
+}
+
 TEST_F(ClassesTest, QuotasHoldFromTheStartAndWhateverAStudentDoes) {
   ASSERT_TRUE(Save().ok());
   CreateClassParameters parameters;
@@ -439,6 +456,27 @@ TEST_F(ClassesTest, WhatStudentsMadeIsCollectedAsTheTeachersImages) {
   ASSERT_TRUE(failed.ok());
   ASSERT_EQ(failed->failures.size(), 1u);
   EXPECT_EQ(Images().size(), before + 6);  // What was made of it is gone again.
+}
+
+TEST_F(ClassesTest, OneWhoLeftTheTeachersGroupIsNotCollectedAndSaidSo) {
+  ASSERT_TRUE(Save().ok());
+  ASSERT_TRUE(CreateClass(2).ok());
+  Watch();
+  const size_t before = Images().size();
+  GroupEdit leaves;
+  leaves.remove = {students_[1].uid};
+  ASSERT_TRUE((*users_)->EditGroup(kRoot, group_, leaves).ok());
+  auto collected = classes_->Collect(teacher_, "os-lab", {}, Ignore, CancelToken());
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  ASSERT_EQ(collected->failures.size(), 1u);
+  EXPECT_TRUE(collected->failures[0].starts_with("s1: you do not teach him"))
+      << collected->failures[0];
+  EXPECT_EQ(Images().size(), before + 3);
+  EXPECT_EQ(collected->view.students[1].record.collected_size(), 0);
+  // Who may save anybody's may collect his.
+  collected = classes_->Collect(kRoot, "teacher/os-lab", {"s1"}, Ignore, CancelToken());
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_TRUE(collected->failures.empty());
 }
 
 }  // namespace

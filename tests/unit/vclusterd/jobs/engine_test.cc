@@ -264,6 +264,29 @@ TEST(EngineTest, AVclusterThatCannotBeMadeFailsTheJobAndGoes) {
   EXPECT_EQ(world.job.problem(), "node j-7/node-0: no image is called 'x'");
 }
 
+TEST(EngineTest, AVclusterThatWasThereIsNotWaitedForEvenIfANodeOfItIsBroken) {
+  World world("tasks:\n  a: {run: x, on: worker/0}\n");
+  world.seen.ready = false;
+  world.seen.problem = "node v/worker-1: no image is called 'x'";
+  world.Node("worker-1").ready = false;
+  world.Advance();
+  EXPECT_EQ(world.job.phase(), RUNNING);
+  EXPECT_EQ(world.Run("a", "worker-0").phase(), RUN_RUNNING);
+  world.End("a", "worker-0", 0);
+  EXPECT_EQ(world.job.outcome(), SUCCEEDED);
+}
+
+TEST(EngineTest, AVclusterThatIsMadeForTheJobIsWaitedForAsAWhole) {
+  World world("tasks:\n  a: {run: x, on: worker/0}\n", /*created=*/true);
+  world.seen.ready = false;
+  world.Node("worker-1").ready = false;
+  world.Advance();
+  EXPECT_EQ(world.job.phase(), PREPARING);
+  world.seen.ready = true;
+  world.Advance();
+  EXPECT_EQ(world.job.phase(), RUNNING);
+}
+
 TEST(EngineTest, AVclusterThatIsDeletedMeanwhileFailsTheJob) {
   World world("tasks:\n  a: x\n");
   world.Advance();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -98,6 +99,7 @@ class FakeHost final : public HostLink {
     return std::unique_ptr<PartSave>(new Saving(*this, nodes));
   }
   Result<host::v1::ImagesResponse> ChangeImages(host::v1::ImagesRequest request) override {
+    if (on_images) on_images(request.change());
     const std::lock_guard lock(mutex_);
     host::v1::ImagesResponse response;
     if (request.change() == host::v1::IMAGES_COUNT_SECRETS) response.set_secrets(secrets_);
@@ -214,7 +216,8 @@ class FakeHost final : public HostLink {
   }
 
   std::optional<Error> refusal;
-  bool can_save = false;  // It says that it has.
+  bool can_save = false;                                  // It says that it has.
+  std::function<void(host::v1::ImagesChange)> on_images;  // Before it changes any, or looks.
   std::string name;
   RunLedger* ledger = nullptr;
   // Nodes that move are not saved, or made here, as long as this is so.

@@ -335,6 +335,18 @@ TEST_F(MasterTest, ADrainedHostGetsNoNodes) {
   EXPECT_EQ(HostsOf("f"), (std::multiset<std::string>{"h1", "h2"}));
 }
 
+TEST_F(MasterTest, AHostThatIsDrainedBeforeItComesGetsNoNodesWhoeverLeadsThen) {
+  EXPECT_EQ(master_->Drain("h3", true).error().code(), Code::kNotFound);
+  ASSERT_TRUE(master_->DrainComing("h3", true).ok());
+  Open();
+  for (const char* name : {"h1", "h2", "h3"}) AddHost(name);
+  ASSERT_TRUE(Create(Spread("a", 4)).ok());
+  EXPECT_FALSE(HostsOf("a").contains("h3"));
+  ASSERT_TRUE(master_->DrainComing("h3", false).ok());
+  ASSERT_TRUE(Create(Spread("b", 3)).ok());
+  EXPECT_TRUE(HostsOf("b").contains("h3"));
+}
+
 TEST_F(MasterTest, AHostThatRefusesItsOrdersIsNamed) {
   hosts_["h1"]->refusal = Error(Code::kResourceExhausted, "h1: the disk is full");
   const auto made = Create(Spread("x", 2));

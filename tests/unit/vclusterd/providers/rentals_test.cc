@@ -16,7 +16,9 @@ struct FakeCloud {
   std::optional<Error> no_starts;
   std::optional<Error> no_stops;
   std::optional<Error> no_lists;
-  bool start_answers = true;  // Otherwise the machine is there and the answer is lost.
+  std::function<void()> on_stop;
+  bool lists_stopped = false;  // Machines that are stopped are listed all the same.
+  bool start_answers = true;   // Otherwise the machine is there and the answer is lost.
   double price = 2;
   int next = 1;
 };
@@ -42,8 +44,9 @@ class FakeProvider final : public HostProvider {
     return id;
   }
   Status Stop(const std::string& id, const CancelToken&) override {
+    if (cloud_.on_stop) cloud_.on_stop();
     if (cloud_.no_stops.has_value()) return *cloud_.no_stops;
-    cloud_.machines.erase(id);
+    if (!cloud_.lists_stopped) cloud_.machines.erase(id);
     return Ok();
   }
   Result<std::vector<Machine>> Machines(const std::string& prefix, const CancelToken&) override {
@@ -254,6 +257,7 @@ TEST_F(RentalsTest, AMasterThatEndsBeforeTheMachineIsThereLeavesNothing) {
   EXPECT_EQ(Record().stage(), master::v1::STARTING);  // The program may still be at it.
   Step(121);
   Step();
+  Step();
   EXPECT_TRUE(Empty());
 }
 
@@ -291,10 +295,71 @@ TEST_F(RentalsTest, AMachineThatDoesNotJoinIsStoppedAndTheProviderRests) {
   EXPECT_FALSE(site_.answer->wait);
   EXPECT_NE(site_.answer->why.find("did not join"), std::string::npos);
   Step();
+  Step();
   EXPECT_TRUE(Empty());
   EXPECT_EQ(cloud_.orders.size(), 1u);
   Step(31);
   EXPECT_EQ(cloud_.orders.size(), 2u);  // It is tried again.
+}
+
+TEST_F(RentalsTest, AMachineThatJoinsLateAndGetsNodesIsKept) {
+  site_.wanted = true;
+  Step();
+  site_.wanted = false;
+  Step(301);
+  ASSERT_EQ(Record().stage(), master::v1::STOPPING);
+  const std::string host = Record().host();
+  Join();
+  site_.hosts[host].nodes = 1;
+  Step();
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);
+  EXPECT_EQ(Record().memory_bytes(), 31 * kGiB);
+  EXPECT_FALSE(site_.hosts[host].draining);
+  Step(10'000);
+  EXPECT_EQ(cloud_.machines.size(), 1u);
+}
+
+TEST_F(RentalsTest, NothingIsPlacedOnAMachineThatIsBeingStoppedHoweverLateItJoins) {
+  site_.wanted = true;
+  Step();
+  site_.wanted = false;
+  const std::string host = Record().host();
+  bool drained_first = true;
+  int stops = 0;
+  cloud_.on_stop = [&] {
+    ++stops;
+    drained_first &= site_.hosts[host].draining;
+  };
+  cloud_.no_stops = Error(Code::kUnavailable, "down");
+  Step(301);
+  Step();
+  Step();
+  EXPECT_GE(stops, 1);
+  EXPECT_TRUE(drained_first);
+  Join();  // While it is asked again and again.
+  Step();
+  EXPECT_EQ(Record().stage(), master::v1::STOPPING);
+  site_.hosts[host].draining = false;  // Somebody resumes it, and something is placed there.
+  site_.hosts[host].nodes = 1;
+  cloud_.no_stops.reset();
+  Step();
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);
+  EXPECT_EQ(cloud_.machines.size(), 1u);
+}
+
+TEST_F(RentalsTest, AHostWhoseNodesHaveNotBeenLookedAtIsNotStoppedYet) {
+  site_.wanted = true;
+  Step();
+  site_.wanted = false;
+  Step(301);
+  Join();
+  Step();
+  site_.hosts[Record().host()].looked = false;  // What it has is counted when it is.
+  Step();
+  EXPECT_EQ(cloud_.machines.size(), 1u);
+  site_.hosts[Record().host()].looked = true;
+  Step();
+  EXPECT_TRUE(Empty());
 }
 
 TEST_F(RentalsTest, AfterFailedStartsTheNextOneIsFartherAway) {
@@ -334,6 +399,7 @@ TEST_F(RentalsTest, AStartWhoseAnswerIsLostLeavesNoMachine) {
   EXPECT_EQ(Record().stage(), master::v1::STOPPING);
   site_.wanted = false;
   Step();
+  Step();
   EXPECT_TRUE(Empty());
 }
 
@@ -371,6 +437,28 @@ TEST_F(RentalsTest, AMachineThatNobodyKnowsIsStoppedWhenItIsSeenTwice) {
   EXPECT_EQ(rentals_->Views()[0].strays, 1u);
 }
 
+TEST_F(RentalsTest, AMachineThatIsListedAfterItsStopIsNoStray) {
+  int stops = 0;
+  cloud_.on_stop = [&] { ++stops; };
+  cloud_.lists_stopped = true;
+  Rent();
+  Step();  // From here on it is seen without nodes.
+  Step(601);
+  for (int i = 0; i < 3; ++i) Step();
+  ASSERT_TRUE(site_.records.empty());
+  ASSERT_EQ(stops, 1);
+  cloud_.machines["i-99"] = "strata-a-77";  // One that is.
+  for (int i = 0; i < 10; ++i) Step(61);
+  EXPECT_EQ(stops, 2);
+  EXPECT_EQ(rentals_->Views()[0].strays, 1u);
+  Step(3600);  // It may not have been stopped after all.
+  EXPECT_EQ(stops, 4);
+  EXPECT_EQ(rentals_->Views()[0].strays, 1u);
+  cloud_.machines.clear();
+  Step(3600);
+  EXPECT_EQ(stops, 4);
+}
+
 TEST_F(RentalsTest, AHostThatDoesNotGetEmptyIsUsedAgain) {
   Rent();
   Step();  // From here on it is seen without nodes.
@@ -383,6 +471,36 @@ TEST_F(RentalsTest, AHostThatDoesNotGetEmptyIsUsedAgain) {
   EXPECT_EQ(Record().stage(), master::v1::RUNNING);
   EXPECT_FALSE(site_.hosts[host].draining);
   EXPECT_FALSE(cloud_.machines.empty());
+}
+
+TEST_F(RentalsTest, AHostThatAnAdministratorDrainsIsGivenBackWhenItIsEmpty) {
+  Rent();
+  const std::string host = Record().host();
+  site_.hosts[host].nodes = 1;
+  site_.hosts[host].draining = true;
+  Step(10'000);
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);  // Its node stays, whatever he wants.
+  site_.hosts[host].nodes = 0;
+  site_.hosts[host].looked = true;
+  Step();
+  Step(601);
+  for (int i = 0; i < 2; ++i) Step();
+  EXPECT_TRUE(Empty());
+}
+
+TEST_F(RentalsTest, AHostThatIsUsedAgainIsNotDrainedAnyMore) {
+  Rent();
+  Step();  // From here on it is seen without nodes.
+  Step(601);
+  ASSERT_EQ(Record().stage(), master::v1::RETURNING);
+  RentalSite::Host& host = site_.hosts[Record().host()];
+  ASSERT_TRUE(host.draining);
+  host.nodes = 1;  // It came just before the drain.
+  host.present = false;
+  Step();
+  EXPECT_EQ(Record().stage(), master::v1::RUNNING);
+  EXPECT_EQ(Record().problem(), "nothing is heard of it");
+  EXPECT_FALSE(host.draining);
 }
 
 TEST_F(RentalsTest, AHostThatIsNotHeardOfIsKeptBecauseItHasData) {
@@ -404,8 +522,7 @@ TEST_F(RentalsTest, AHostThatIsNotHeardOfAndHasNothingIsGivenBack) {
   Step();
   EXPECT_EQ(Record().problem(), "nothing is heard of it");
   Step(601);
-  Step();
-  Step();
+  for (int i = 0; i < 3; ++i) Step();
   EXPECT_TRUE(Empty());
 }
 
