@@ -34,6 +34,7 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
 void Master::EndWaits() {
   const std::lock_guard lock(mutex_);
   stop_ = true;
+  ended_ = true;
   work_.notify_all();
   changed_.notify_all();
 }

@@ -15,6 +15,7 @@
 // called.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -237,6 +238,8 @@ class Master {
 
   // Whoever waits, waits no longer (kUnavailable), and the loop ends.
   void EndWaits();
+  // EndWaits was called: who still works with this master holds its end up.
+  bool ended() const { return ended_.load(std::memory_order_relaxed); }
 
   // One round of the loop, when something has changed or a look is due.
   void Step();
@@ -450,6 +453,7 @@ class Master {
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.
   bool stop_ = false;
+  std::atomic<bool> ended_ = false;  // As stop_, for who asks without the lock.
   std::thread thread_;
 };
 

@@ -28,7 +28,7 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
     parameters.is_public = request->public_();
     parameters.keep_secrets = request->keep_secrets();
     parameters.command_line = request->command_line();
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto saved = (*classes)->templates().Save(caller_, parameters,
                                                     SendProgress(writer, &mutex), watch.token());
@@ -98,7 +98,7 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
       const auto driver = layerfs::ParseDriver(request->driver());
       if (!driver.ok()) return rpc::ToGrpc(driver.error());
     }
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto views = (*classes)->templates().Create(
         caller_, request->name(), request->template_(), std::max(request->count(), 1u),
@@ -183,7 +183,7 @@ class ClassServiceImpl final : public v1::ClassService::Service {
                      grpc::ServerWriter<v1::ClassEvent>* writer) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto view =
         (*classes)->Watch(caller_, request->name(), SendProgress(writer, &mutex), watch.token());
@@ -201,7 +201,7 @@ class ClassServiceImpl final : public v1::ClassService::Service {
                        grpc::ServerWriter<v1::CollectEvent>* writer) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto collected = (*classes)->Collect(
         caller_, request->name(), {request->students().begin(), request->students().end()},
