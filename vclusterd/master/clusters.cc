@@ -255,7 +255,12 @@ std::optional<ClusterView> Clusters::Glance(uint32_t number) {
 Result<Target> Clusters::MayDo(const Caller& caller, Operation operation, const std::string& name) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, operation, name));
   RETURN_IF_ERROR(users_.Authorize(caller, operation, found.target));
-  return found.target;
+  Target target = found.target;
+  if (found.index.has_value()) {
+    const Vcluster& vcluster = *found.view.vcluster;
+    target.name += "/" + vcluster.NodeName(*vcluster.FindNode(*found.index));
+  }
+  return target;
 }
 
 Result<VclusterPtr> Clusters::FindForCommands(const Caller& caller, const std::string& name) {

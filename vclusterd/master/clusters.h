@@ -112,7 +112,8 @@ class Clusters {
   Result<std::vector<ClusterView>> List(const Caller& caller, const std::string& name);
   // The same by what hosts have told so far: none of them is asked now.
   Result<std::vector<ClusterView>> Glance(const Caller& caller, const std::string& name);
-  // Ok when there is such a Vcluster or node, and the caller may do this to it.
+  // Ok when there is such a Vcluster or node, and the caller may do this to it; a node is in the
+  // target's name.
   Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& name);
   // Of these three `cancel` ends the wait alone: what is asked for goes on.
   Result<ClusterView> Start(const Caller& caller, const std::string& target,

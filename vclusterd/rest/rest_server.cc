@@ -17,8 +17,7 @@ bool IsLoopback(const std::string& address) {
 FeedEvent EventOf(const OperationView& view) {
   FeedEvent event;
   event.type = "operation.changed";
-  Json json = ToJson(view);
-  json.erase("result");  // GET /v1/operations/ID has it.
+  Json json = ToJson(view, /*with_result=*/false);  // GET /v1/operations/ID has it.
   event.data = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   event.right = view.right;
   event.target = view.target;

@@ -2,14 +2,13 @@
 #include "common/printable.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
 namespace {
 
 using namespace schema;
-
-constexpr int64_t kGraceDefaultS = 10;
 
 Result<Reply> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
@@ -31,46 +30,6 @@ Result<Reply> Get(Exchange& exchange) {
   return Error(Code::kNotFound, "there is no node " + Printable(name));
 }
 
-Result<Reply> Begin(Exchange& exchange, Operation right, bool cancellable,
-                    OperationBook::Work work) {
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, NodeIn(exchange)));
-  target.name += "/" + exchange.path.at("node");
-  return BeginOperation(exchange, {right, std::move(target), cancellable, std::move(work)});
-}
-
-Result<Reply> Start(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterStart, false,
-               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange)](
-                   const auto&, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Start(caller, node, cancel));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
-Result<Reply> Stop(Exchange& exchange) {
-  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
-  return Begin(exchange, Operation::kVclusterStop, false,
-               [&services = exchange.services, caller = exchange.caller, grace,
-                node = NodeIn(exchange)](const auto&, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Stop(caller, node, grace, cancel));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
-Result<Reply> Resize(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterResize, false,
-               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange),
-                bytes = exchange.Given<uint64_t>("disk_bytes", 0)](
-                   const auto&, const CancelToken&) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Resize(caller, node, bytes));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
 imaged::ScrubMode ScrubOf(const Exchange& exchange) {
   const auto word = exchange.Given<std::string>("scrub", "default");
   if (word == "always") return imaged::ScrubMode::kAlways;
@@ -84,16 +43,12 @@ Result<Reply> Save(Exchange& exchange) {
   parameters.is_public = exchange.Given("public", false);
   parameters.replace = exchange.Given("replace", false);
   parameters.scrub = ScrubOf(exchange);
-  return Begin(exchange, Operation::kVclusterSave, true,
-               [&services = exchange.services, caller = exchange.caller, parameters,
-                node = NodeIn(exchange)](const auto& progress, const CancelToken& cancel) {
-                 return SaveNode(services, caller, node, parameters, progress, cancel);
-               });
+  return BeginOperation(exchange, SaveOrder(exchange, NamedIn(exchange), parameters));
 }
 
 Result<Reply> Why(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(std::string text, clusters->Why(exchange.caller, NodeIn(exchange)));
+  ASSIGN_OR_RETURN(std::string text, clusters->Why(exchange.caller, NamedIn(exchange)));
   return Answer({{"text", std::move(text)}});
 }
 
@@ -127,10 +82,12 @@ void AddNodeRoutes(RouteTable* table) {
        List},
       {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", "Node",
        Get},
-      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", "", Start},
-      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", "", Stop},
+      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", "",
+       StartNamed},
+      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", "",
+       StopNamed},
       {"POST", "/{node}/resize", "resizeNode", Operation::kVclusterResize,
-       "Another limit of disk for it", "Resize", "", Resize},
+       "Another limit of disk for it", "Resize", "", ResizeNamed},
       {"POST", "/{node}/save", "saveNode", Operation::kVclusterSave,
        "What it changed becomes an image of the caller's", "Save", "", Save},
       {"GET", "/{node}/why", "explainNode", Operation::kVclusterList, "Why it is where it is", "",

@@ -4,6 +4,7 @@
 #include "vclusterd/definition/schema.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
@@ -12,7 +13,6 @@ namespace {
 using namespace schema;
 
 constexpr int64_t kListMax = 1000;
-constexpr int64_t kGraceDefaultS = 10;
 constexpr size_t kDefinitionBytesMax = 1 << 20;
 
 Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
@@ -74,19 +74,8 @@ Result<Reply> Create(Exchange& exchange) {
     definition.name = name;
     RETURN_IF_ERROR(CheckClusterName(name));
   }
-  const auto driver = exchange.Asked<std::string>("driver", "");
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const Target target = clusters->TargetOf(exchange.caller.uid, definition.name);
-  RETURN_IF_ERROR(
-      exchange.services.users.Authorize(exchange.caller, Operation::kVclusterCreate, target));
-  const auto create = [&services = exchange.services, caller = exchange.caller, definition, driver](
-                          const auto& progress, const CancelToken& cancel) -> Result<Json> {
-    ASSIGN_OR_RETURN(const auto now, services.clusters());
-    ASSIGN_OR_RETURN(const ClusterView view,
-                     now->Create(caller, definition, driver, progress, cancel));
-    return ToJson(view, /*with_nodes=*/true);
-  };
-  return BeginOperation(exchange, {Operation::kVclusterCreate, target, true, create});
+  return BeginOperation(
+      exchange, CreateOrder(exchange, definition, exchange.Asked<std::string>("driver", "")));
 }
 
 // The body's definition, of the caller's Vcluster in the address.
@@ -107,19 +96,8 @@ Result<Definition> OwnDefinition(const Exchange& exchange) {
 
 Result<Reply> Apply(Exchange& exchange) {
   ASSIGN_OR_RETURN(const Definition definition, OwnDefinition(exchange));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const Target target = clusters->TargetOf(exchange.caller.uid, definition.name);
-  RETURN_IF_ERROR(
-      exchange.services.users.Authorize(exchange.caller, Operation::kVclusterApply, target));
-  const auto apply = [&services = exchange.services, caller = exchange.caller, definition,
-                      recreate = exchange.Asked("recreate", false)](
-                         const auto& progress, const CancelToken& cancel) -> Result<Json> {
-    ASSIGN_OR_RETURN(const auto now, services.clusters());
-    ASSIGN_OR_RETURN(const Clusters::Applied applied,
-                     now->Apply(caller, definition, false, recreate, progress, cancel));
-    return ToJson(applied);
-  };
-  return BeginOperation(exchange, {Operation::kVclusterApply, target, true, apply});
+  return BeginOperation(exchange,
+                        ApplyOrder(exchange, definition, exchange.Asked("recreate", false)));
 }
 
 Result<Reply> Diff(Exchange& exchange) {
@@ -132,59 +110,14 @@ Result<Reply> Diff(Exchange& exchange) {
   return Answer(ToJson(applied));
 }
 
-// Begins what is done to the Vcluster in the address, once it is known that the caller may.
-Result<Reply> Begin(Exchange& exchange, Operation right, bool cancellable,
-                    OperationBook::Work work) {
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, VclusterIn(exchange)));
-  return BeginOperation(exchange, {right, std::move(target), cancellable, std::move(work)});
-}
-
 Result<Reply> Scale(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterScale, true,
-               [&services = exchange.services, caller = exchange.caller,
-                name = VclusterIn(exchange), role = exchange.Given<std::string>("role", ""),
-                count = exchange.Given<uint32_t>("count", 0)](
-                   const auto& progress, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const Clusters::Applied applied,
-                                  now->Scale(caller, name, role, count, progress, cancel));
-                 return ToJson(applied);
-               });
-}
-
-Result<Reply> Start(Exchange& exchange) {
-  return Begin(
-      exchange, Operation::kVclusterStart, false,
-      [&services = exchange.services, caller = exchange.caller, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        ASSIGN_OR_RETURN(const ClusterView view, now->Start(caller, name, cancel));
-        return ToJson(view, /*with_nodes=*/true);
-      });
-}
-
-Result<Reply> Stop(Exchange& exchange) {
-  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
-  return Begin(
-      exchange, Operation::kVclusterStop, false,
-      [&services = exchange.services, caller = exchange.caller, grace, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        ASSIGN_OR_RETURN(const ClusterView view, now->Stop(caller, name, grace, cancel));
-        return ToJson(view, /*with_nodes=*/true);
-      });
+  return BeginOperation(
+      exchange, ScaleOrder(exchange, VclusterIn(exchange), exchange.Given<std::string>("role", ""),
+                           exchange.Given<uint32_t>("count", 0)));
 }
 
 Result<Reply> Delete(Exchange& exchange) {
-  return Begin(
-      exchange, Operation::kVclusterDelete, false,
-      [&services = exchange.services, caller = exchange.caller, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        RETURN_IF_ERROR(now->Delete(caller, name, cancel));
-        return Json();
-      });
+  return BeginOperation(exchange, DeleteOrder(exchange, VclusterIn(exchange)));
 }
 
 Result<Reply> Clone(Exchange& exchange) {
@@ -193,27 +126,7 @@ Result<Reply> Clone(Exchange& exchange) {
   parameters.count = exchange.Given<uint32_t>("count", 1);
   parameters.prefix = exchange.Given<std::string>("prefix", "");
   parameters.image = exchange.Given<std::string>("image", "");
-  return Begin(exchange, Operation::kVclusterClone, true,
-               [&services = exchange.services, caller = exchange.caller, parameters](
-                   const auto& progress, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const std::vector<ClusterView> views,
-                                  now->Clone(caller, parameters, progress, cancel));
-                 Json list = Json::array();
-                 for (const ClusterView& view : views) list.push_back(ToJson(view, true));
-                 return Json{{"vclusters", std::move(list)}};
-               });
-}
-
-Result<Reply> Resize(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterResize, false,
-               [&services = exchange.services, caller = exchange.caller,
-                name = VclusterIn(exchange), bytes = exchange.Given<uint64_t>("disk_bytes", 0)](
-                   const auto&, const CancelToken&) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Resize(caller, name, bytes));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
+  return BeginOperation(exchange, CloneOrder(exchange, parameters));
 }
 
 Result<Reply> Extend(Exchange& exchange) {
@@ -320,15 +233,15 @@ void AddChanges(RouteTable* table) {
       {"DELETE", "/{vcluster}", "deleteVcluster", Operation::kVclusterDelete,
        "Stops and deletes it", "", Delete},
       {"POST", "/{vcluster}/start", "startVcluster", Operation::kVclusterStart,
-       "Starts all of its nodes", "", Start},
+       "Starts all of its nodes", "", StartNamed},
       {"POST", "/{vcluster}/stop", "stopVcluster", Operation::kVclusterStop,
-       "Stops all of its nodes", "Stop", Stop},
+       "Stops all of its nodes", "Stop", StopNamed},
       {"POST", "/{vcluster}/scale", "scaleVcluster", Operation::kVclusterScale,
        "Another number of nodes for a role", "Scale", Scale},
       {"POST", "/{vcluster}/clone", "cloneVcluster", Operation::kVclusterClone,
        "Copies of one's own", "Clone", Clone},
       {"POST", "/{vcluster}/resize", "resizeVcluster", Operation::kVclusterResize,
-       "Another limit of disk for all nodes", "Resize", Resize},
+       "Another limit of disk for all nodes", "Resize", ResizeNamed},
   };
   for (const Change& change : changes) {
     Route route = RouteOf(change.method, change.path, change.id, change.right, change.summary);
