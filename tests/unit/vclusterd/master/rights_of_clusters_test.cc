@@ -186,7 +186,7 @@ TEST_F(RightsOfClustersTest, ChangesAndRefusalsAreRecorded) {
   const auto events = (*users_)->Events(kRoot, {});
   ASSERT_TRUE(events.ok());
   const auto has = [&](const std::string& user, bool allowed) {
-    return std::any_of(events->begin(), events->end(), [&](const users::v1::AuditEvent& event) {
+    return std::any_of(events->events.begin(), events->events.end(), [&](const users::v1::AuditEvent& event) {
       return event.operation() == "vcluster.scale" && event.user() == user &&
              event.object() == "owner/lab" && (event.error().empty() == allowed);
     });

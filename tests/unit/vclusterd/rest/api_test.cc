@@ -273,6 +273,13 @@ TEST(RestApiTest, NoPasswordIsInTheAuditLog) {
   EXPECT_THAT(events.text, Not(HasSubstr("secret")));
 }
 
+TEST(RestApiTest, WhoSearchesTheAuditLogWhileOthersDoIsToldToComeBack) {
+  TestRest rest({1e6, 1e6, 1e6, 1e6}, {}, {.questions_max = 0});
+  const Answered busy = rest.Get(rest.SignIn("admin"), "/v1/audit");
+  EXPECT_EQ(busy.status, 429) << busy.text;
+  EXPECT_NE(http::Find(busy.headers, "Retry-After"), "");
+}
+
 // What a stream says next.
 std::string Read(http::BodySource& stream) {
   std::string text(64 << 10, '\0');

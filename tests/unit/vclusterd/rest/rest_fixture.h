@@ -45,9 +45,10 @@ struct Answered {
 
 class TestRest {
  public:
-  explicit TestRest(RateLimits rates = {1e6, 1e6, 1e6, 1e6}, OperationLimits limits = {}) {
+  explicit TestRest(RateLimits rates = {1e6, 1e6, 1e6, 1e6}, OperationLimits limits = {},
+                    AuditBounds audit_bounds = {}) {
     store_ = records::MakeMemoryRecordStore(DesiredTables());
-    users_ = std::make_unique<TestUsers>(*store_);
+    users_ = std::make_unique<TestUsers>(*store_, CreditOptions(), audit_bounds);
     auto opened = Master::Open(
         MakeMasterOptions("m", net::Ipv4Prefix::Parse("10.215.0.0/16").value(), **users_), *store_);
     EXPECT_TRUE(opened.ok()) << opened.error().message();
