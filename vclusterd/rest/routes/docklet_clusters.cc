@@ -7,6 +7,7 @@ namespace strata::vcluster::rest::docklet {
 namespace {
 
 constexpr std::chrono::seconds kGrace(10);
+constexpr size_t kNamesMax = 10'000;  // Docklet's list has no pages.
 
 using Order = OperationBook::Order;
 
@@ -48,11 +49,12 @@ Result<Json> Delete(Exchange& exchange) { return DoNamed(exchange, DeleteOrder, 
 
 Result<Json> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(const std::vector<ClusterView> views, clusters->Glance(exchange.caller, ""));
+  Clusters::PageQuery query;
+  query.limit = kNamesMax;
+  query.owner = exchange.services.users.NameOf(exchange.caller.uid);
+  ASSIGN_OR_RETURN(const Clusters::Page own, clusters->ListPage(exchange.caller, query));
   Json names = Json::array();
-  for (const ClusterView& view : views) {
-    if (view.owner_uid == exchange.caller.uid) names.push_back(view.name);
-  }
+  for (const ClusterView& view : own.views) names.push_back(view.name);
   return Json{{"action", "list cluster"}, {"clusters", std::move(names)}};
 }
 

@@ -12,7 +12,10 @@ constexpr int64_t kGraceDefaultS = 10;
 }  // namespace
 
 std::string VclusterIn(const Exchange& exchange) {
-  std::string name = exchange.path.at("vcluster");
+  return WithSlash(exchange.path.at("vcluster"));
+}
+
+std::string WithSlash(std::string name) {
   // Neither users nor Vclusters have a colon in their names.
   if (const size_t colon = name.find(':'); colon != std::string::npos) name[colon] = '/';
   return name;

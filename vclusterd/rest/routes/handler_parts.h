@@ -10,6 +10,8 @@ namespace strata::vcluster::rest {
 // The name of the Vcluster in the address, as Clusters takes it: "hpc", or of "alice:hpc"
 // "alice/hpc".
 std::string VclusterIn(const Exchange& exchange);
+// Of "alice:hpc" "alice/hpc"; what has no colon as it is.
+std::string WithSlash(std::string name);
 // With its node, if the address names one: "alice/hpc/0".
 std::string NamedIn(const Exchange& exchange);
 

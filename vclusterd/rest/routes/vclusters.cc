@@ -29,32 +29,17 @@ Route RouteOf(const std::string& method, const std::string& path, const std::str
 
 Result<Reply> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const bool fresh = exchange.Asked("fresh", false);
-  ASSIGN_OR_RETURN(
-      const std::vector<ClusterView> views,
-      fresh ? clusters->List(exchange.caller, "") : clusters->Glance(exchange.caller, ""));
-  const auto after = exchange.Asked<std::string>("after", "");
-  const auto limit = static_cast<size_t>(exchange.Asked<int64_t>("limit", kListMax));
-  const auto owner = exchange.Asked<std::string>("owner", "");
+  Clusters::PageQuery query;
+  query.after = WithSlash(exchange.Asked<std::string>("after", ""));
+  query.limit = static_cast<size_t>(exchange.Asked<int64_t>("limit", kListMax));
+  query.owner = exchange.Asked<std::string>("owner", "");
+  query.fresh = exchange.Asked("fresh", false);
+  ASSIGN_OR_RETURN(const Clusters::Page page, clusters->ListPage(exchange.caller, query));
   Json answer = {{"vclusters", Json::array()}};
-  Json& list = answer["vclusters"];
-  std::string last;
-  for (const ClusterView& view : views) {
-    if (!owner.empty() && view.owner != owner) continue;
-    // As Clusters sorts: by owner, then by name.
-    const size_t colon = after.find(':');
-    if (!after.empty() &&
-        std::pair(view.owner, view.name) <=
-            std::pair(after.substr(0, colon),
-                      colon == std::string::npos ? "" : after.substr(colon + 1))) {
-      continue;
-    }
-    if (list.size() == limit) {
-      answer["next"] = last;
-      break;
-    }
-    list.push_back(ToJson(view, exchange.Asked("nodes", true)));
-    last = view.owner + ":" + view.name;
+  const bool nodes = exchange.Asked("nodes", true);
+  for (const ClusterView& view : page.views) answer["vclusters"].push_back(ToJson(view, nodes));
+  if (!page.next.empty()) {
+    answer["next"] = page.views.back().owner + ":" + page.views.back().name;
   }
   return Answer(std::move(answer));
 }
