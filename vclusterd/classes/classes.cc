@@ -4,8 +4,8 @@
 
 #include "common/log.h"
 #include "common/printable.h"
-#include "vclusterd/classes/roster.h"
 #include "vclusterd/definition/format_file.h"
+#include "vclusterd/definition/roster.h"
 #include "vclusterd/master/tables.h"
 
 namespace strata::vcluster {

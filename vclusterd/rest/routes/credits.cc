@@ -1,4 +1,5 @@
 // Credits: balances, grants, budgets, and what users apply for. Amounts are thousandths.
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
 
@@ -6,26 +7,6 @@ namespace strata::vcluster::rest {
 namespace {
 
 using namespace schema;
-
-std::string WordOf(users::v1::CreditKind kind) {
-  switch (kind) {
-    case users::v1::INITIAL:
-      return "initial";
-    case users::v1::CHARGE:
-      return "charge";
-    case users::v1::GRANT:
-      return "grant";
-    case users::v1::APPROVAL:
-      return "approval";
-    default:
-      return "other";
-  }
-}
-
-std::string WordOf(users::v1::ApplicationStatus status) {
-  if (status == users::v1::APPROVED) return "approved";
-  return status == users::v1::DENIED ? "denied" : "pending";
-}
 
 Json ToJson(const Exchange& exchange, const users::v1::CreditApplication& application) {
   Json json = {{"uid", application.uid()},

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/printable.h"
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/problem.h"
-#include "vclusterd/rest/routes/account_json.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
 

@@ -1,4 +1,5 @@
 // Accounts.
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/routes/account_json.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
@@ -53,7 +54,7 @@ Result<Reply> Create(Exchange& exchange) {
   wanted.note = exchange.Given<std::string>("note", "");
   wanted.password = exchange.Given<std::string>("password");
   wanted.pam = exchange.Given("pam", false);
-  wanted.role = RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
+  wanted.role = users::v1::RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
   ASSIGN_OR_RETURN(const AccountPtr account,
                    exchange.services.users.CreateAccount(exchange.caller, wanted,
                                                          exchange.Given("of_host", false)));
@@ -80,7 +81,7 @@ Result<Reply> Edit(Exchange& exchange) {
   edit.mail = exchange.Given<std::string>("mail");
   edit.note = exchange.Given<std::string>("note");
   edit.pam = exchange.Given<bool>("pam");
-  if (const auto role = exchange.Given<std::string>("role")) edit.role = RoleOfWord(*role);
+  if (const auto role = exchange.Given<std::string>("role")) edit.role = users::v1::RoleOfWord(*role);
   if (const auto status = exchange.Given<std::string>("status")) {
     edit.status = *status == "active" ? users::v1::ACTIVE : users::v1::LOCKED;
   }
