@@ -84,6 +84,10 @@ Result<uint32_t> UserIn(const Exchange& exchange, const std::string& word, Opera
   return *uid;
 }
 
+Result<uint32_t> NamedUser(const Exchange& exchange, Operation operation) {
+  return UserIn(exchange, exchange.path.at("user"), operation);
+}
+
 Target UserTarget(const Exchange& exchange, uint32_t uid) {
   return {uid, exchange.services.users.NameOf(uid), ""};
 }

@@ -36,6 +36,8 @@ Result<Reply> ResizeNamed(Exchange& exchange);
 // The user that a word of an address means: a name, or a number. kNotFound also for who the caller
 // may not know of: neither list nor do `operation` to.
 Result<uint32_t> UserIn(const Exchange& exchange, const std::string& word, Operation operation);
+// The one of "{user}" in the address.
+Result<uint32_t> NamedUser(const Exchange& exchange, Operation operation);
 Target UserTarget(const Exchange& exchange, uint32_t uid);
 
 // "revision": that a change rests on.

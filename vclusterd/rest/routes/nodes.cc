@@ -1,6 +1,7 @@
 // Single nodes of Vclusters.
 #include "common/printable.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
 #include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
@@ -52,17 +53,6 @@ Result<Reply> Why(Exchange& exchange) {
   return Answer({{"text", std::move(text)}});
 }
 
-struct NodeRoute {
-  const char* method;
-  const char* path;
-  const char* id;
-  Operation right;
-  const char* summary;
-  const char* request;  // "": no body.
-  const char* answer;   // "": an operation.
-  Result<Reply> (*handle)(Exchange&);
-};
-
 }  // namespace
 
 void AddNodeRoutes(RouteTable* table) {
@@ -76,39 +66,23 @@ void AddNodeRoutes(RouteTable* table) {
                   .May("scrub", Word("Whether secrets are taken out (default: from images that "
                                      "others may use).",
                                      {"default", "always", "never"})));
-  const std::string node = "/v1/vclusters/{vcluster}/nodes";
-  const NodeRoute routes[] = {
-      {"GET", "", "listNodes", Operation::kVclusterList, "The nodes of a Vcluster", "", "NodeList",
-       List},
-      {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", "Node",
-       Get},
-      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", "",
+  const RouteRow rows[] = {
+      {"GET", "", "listNodes", Operation::kVclusterList, "The nodes of a Vcluster", "", 200,
+       "NodeList", List},
+      {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", 200,
+       "Node", Get},
+      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", 202, "",
        StartNamed},
-      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", "",
+      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", 202, "",
        StopNamed},
       {"POST", "/{node}/resize", "resizeNode", Operation::kVclusterResize,
-       "Another limit of disk for it", "Resize", "", ResizeNamed},
+       "Another limit of disk for it", "Resize", 202, "", ResizeNamed},
       {"POST", "/{node}/save", "saveNode", Operation::kVclusterSave,
-       "What it changed becomes an image of the caller's", "Save", "", Save},
+       "What it changed becomes an image of the caller's", "Save", 202, "", Save},
       {"GET", "/{node}/why", "explainNode", Operation::kVclusterList, "Why it is where it is", "",
-       "Explanation", Why},
+       200, "Explanation", Why},
   };
-  for (const NodeRoute& one : routes) {
-    Route route;
-    route.method = one.method;
-    route.path = node + one.path;
-    route.id = one.id;
-    route.tag = "nodes";
-    route.operation = one.right;
-    route.summary = one.summary;
-    route.request = one.request;
-    if (!route.request.empty()) route.body = BodyKind::kJson;
-    const bool begins = *one.answer == '\0';
-    if (begins) route.query = {WaitParameter()};
-    route.answers = begins ? OperationAnswers() : std::map<int, std::string>{{200, one.answer}};
-    route.handle = one.handle;
-    table->Add(std::move(route));
-  }
+  AddRows(rows, "/v1/vclusters/{vcluster}/nodes", "nodes", table);
 }
 
 }  // namespace strata::vcluster::rest

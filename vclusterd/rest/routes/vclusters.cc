@@ -3,6 +3,7 @@
 #include "vclusterd/definition/parse_file.h"
 #include "vclusterd/definition/schema.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
 #include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
@@ -15,17 +16,8 @@ using namespace schema;
 constexpr int64_t kListMax = 1000;
 constexpr size_t kDefinitionBytesMax = 1 << 20;
 
-Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
-              Operation right, const std::string& summary) {
-  Route route;
-  route.method = method;
-  route.path = "/v1/vclusters" + path;
-  route.id = id;
-  route.tag = "vclusters";
-  route.operation = right;
-  route.summary = summary;
-  return route;
-}
+constexpr char kResource[] = "/v1/vclusters";
+constexpr char kTag[] = "vclusters";
 
 Result<Reply> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
@@ -144,106 +136,64 @@ void AddReads(RouteTable* table) {
       "fresh", Flag("Hosts are asked what nodes use just now; otherwise it is what they said last, "
                     "some seconds ago.")};
   const QueryParameter nodes{"nodes", Flag("With nodes (true).")};
-  Route list = RouteOf("GET", "", "listVclusters", Operation::kVclusterList,
-                       "The Vclusters that one may see");
-  list.query = {{"after", Text("Only those behind this one, OWNER:NAME.")},
-                {"limit", Whole("So many at most.", 1, kListMax)},
-                {"owner", Text("Only his.")},
-                fresh,
-                nodes};
-  list.answers = {{200, "VclusterList"}};
-  list.handle = List;
-  table->Add(std::move(list));
-
-  Route get = RouteOf("GET", "/{vcluster}", "getVcluster", Operation::kVclusterList,
-                      "A Vcluster: NAME, or OWNER:NAME");
-  get.query = {fresh, nodes};
-  get.answers = {{200, "Vcluster"}};
-  get.handle = Get;
-  table->Add(std::move(get));
-
-  Route definition = RouteOf("GET", "/{vcluster}/definition", "exportVcluster",
-                             Operation::kVclusterExport, "The file that makes it again");
-  definition.query = {{"format", Word("Of the file (json).", {"json", "yaml"})}};
-  definition.answers = {{200, "Definition"}};
-  definition.handle = Export;
-  table->Add(std::move(definition));
-
-  Route why = RouteOf("GET", "/{vcluster}/why", "explainVcluster", Operation::kVclusterList,
-                      "Why its nodes are where they are");
-  why.answers = {{200, "Explanation"}};
-  why.handle = Why;
-  table->Add(std::move(why));
+  const RouteRow rows[] = {
+      {"GET", "", "listVclusters", Operation::kVclusterList, "The Vclusters that one may see", "",
+       200, "VclusterList", List,
+       {{"after", Text("Only those behind this one, OWNER:NAME.")},
+        {"limit", Whole("So many at most.", 1, kListMax)},
+        {"owner", Text("Only his.")},
+        fresh,
+        nodes}},
+      {"GET", "/{vcluster}", "getVcluster", Operation::kVclusterList,
+       "A Vcluster: NAME, or OWNER:NAME", "", 200, "Vcluster", Get, {fresh, nodes}},
+      {"GET", "/{vcluster}/definition", "exportVcluster", Operation::kVclusterExport,
+       "The file that makes it again", "", 200, "Definition", Export,
+       {{"format", Word("Of the file (json).", {"json", "yaml"})}}},
+      {"GET", "/{vcluster}/why", "explainVcluster", Operation::kVclusterList,
+       "Why its nodes are where they are", "", 200, "Explanation", Why},
+  };
+  AddRows(rows, kResource, kTag, table);
 }
 
 void AddDefinitions(RouteTable* table) {
-  Route create = RouteOf("POST", "", "createVcluster", Operation::kVclusterCreate,
-                         "Makes one as a Vcluster file says");
-  create.query = {{"driver", Word("Of all nodes; each host's best.", {"kernel", "fuse"})},
-                  {"name", Text("Instead of the file's.")},
-                  WaitParameter()};
-  create.answers = OperationAnswers();
-  create.handle = Create;
-  Route apply = RouteOf("PUT", "/{vcluster}", "applyVcluster", Operation::kVclusterApply,
-                        "Makes one's own so, whether it exists or not");
-  apply.query = {{"recreate", Flag("Nodes whose image changes are made anew, without what they "
-                                   "wrote (false).")},
-                 WaitParameter()};
-  apply.answers = OperationAnswers();
-  apply.handle = Apply;
-  Route diff = RouteOf("POST", "/{vcluster}/diff", "diffVcluster", Operation::kVclusterApply,
-                       "What applying it would change");
-  diff.answers = {{200, "Changes"}};
-  diff.handle = Diff;
-  for (Route* route : {&create, &apply, &diff}) {
-    route->body = BodyKind::kDefinition;
-    route->request = "Definition";
-    route->body_bytes_max = kDefinitionBytesMax;
-    table->Add(std::move(*route));
+  const RouteRow rows[] = {
+      {"POST", "", "createVcluster", Operation::kVclusterCreate, "Makes one as a Vcluster file says",
+       "Definition", 202, "", Create,
+       {{"driver", Word("Of all nodes; each host's best.", {"kernel", "fuse"})},
+        {"name", Text("Instead of the file's.")}}},
+      {"PUT", "/{vcluster}", "applyVcluster", Operation::kVclusterApply,
+       "Makes one's own so, whether it exists or not", "Definition", 202, "", Apply,
+       {{"recreate", Flag("Nodes whose image changes are made anew, without what they wrote "
+                          "(false).")}}},
+      {"POST", "/{vcluster}/diff", "diffVcluster", Operation::kVclusterApply,
+       "What applying it would change", "Definition", 200, "Changes", Diff},
+  };
+  for (const RouteRow& row : rows) {
+    Route route = RouteOf(row, kResource, kTag);
+    route.body = BodyKind::kDefinition;
+    route.body_bytes_max = kDefinitionBytesMax;
+    table->Add(std::move(route));
   }
 }
 
-struct Change {
-  const char* method;
-  const char* path;
-  const char* id;
-  Operation right;
-  const char* summary;
-  const char* request;  // "": no body.
-  Result<Reply> (*handle)(Exchange&);
-};
-
 void AddChanges(RouteTable* table) {
-  const Change changes[] = {
+  const RouteRow rows[] = {
       {"DELETE", "/{vcluster}", "deleteVcluster", Operation::kVclusterDelete,
-       "Stops and deletes it", "", Delete},
+       "Stops and deletes it", "", 202, "", Delete},
       {"POST", "/{vcluster}/start", "startVcluster", Operation::kVclusterStart,
-       "Starts all of its nodes", "", StartNamed},
+       "Starts all of its nodes", "", 202, "", StartNamed},
       {"POST", "/{vcluster}/stop", "stopVcluster", Operation::kVclusterStop,
-       "Stops all of its nodes", "Stop", StopNamed},
+       "Stops all of its nodes", "Stop", 202, "", StopNamed},
       {"POST", "/{vcluster}/scale", "scaleVcluster", Operation::kVclusterScale,
-       "Another number of nodes for a role", "Scale", Scale},
+       "Another number of nodes for a role", "Scale", 202, "", Scale},
       {"POST", "/{vcluster}/clone", "cloneVcluster", Operation::kVclusterClone,
-       "Copies of one's own", "Clone", Clone},
+       "Copies of one's own", "Clone", 202, "", Clone},
       {"POST", "/{vcluster}/resize", "resizeVcluster", Operation::kVclusterResize,
-       "Another limit of disk for all nodes", "Resize", ResizeNamed},
+       "Another limit of disk for all nodes", "Resize", 202, "", ResizeNamed},
+      {"POST", "/{vcluster}/extend", "extendVcluster", Operation::kVclusterApply,
+       "Moves the end of its time", "Extend", 200, "Vcluster", Extend},
   };
-  for (const Change& change : changes) {
-    Route route = RouteOf(change.method, change.path, change.id, change.right, change.summary);
-    route.request = change.request;
-    if (!route.request.empty()) route.body = BodyKind::kJson;
-    route.query = {WaitParameter()};
-    route.answers = OperationAnswers();
-    route.handle = change.handle;
-    table->Add(std::move(route));
-  }
-  Route extend = RouteOf("POST", "/{vcluster}/extend", "extendVcluster", Operation::kVclusterApply,
-                         "Moves the end of its time");
-  extend.body = BodyKind::kJson;
-  extend.request = "Extend";
-  extend.answers = {{200, "Vcluster"}};
-  extend.handle = Extend;
-  table->Add(std::move(extend));
+  AddRows(rows, kResource, kTag, table);
 }
 
 }  // namespace
