@@ -59,8 +59,8 @@ class EventLog {
   uint64_t last_number() const { return last_; }
 
   // The latest `max` events that are `wanted`, oldest first, of those with numbers above `after`
-  // and below `before`, and times from `since_unix_ms` on. Lines without `hint` in them are not even
-  // parsed.
+  // and below `before`, and times from `since_unix_ms` on. Lines without `hint` in them are not
+  // even parsed.
   using Filter = std::function<bool(const Event&)>;
   struct Search {
     uint64_t after = 0;

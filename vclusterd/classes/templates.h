@@ -31,6 +31,9 @@ struct SaveTemplateParameters {
   std::string command_line;
 };
 
+// "ready", "saving", "deleting"
+const char* WordOf(master::v1::TemplatePhase phase);
+
 struct ShareTemplateParameters {
   std::optional<bool> is_public;
   std::vector<uint32_t> add_uids;
@@ -50,10 +53,15 @@ class Templates {
   // is back. kAlreadyExists: the name is taken.
   Result<Template> Save(const Caller& caller, const SaveTemplateParameters& parameters,
                         const ProgressFn& progress, const CancelToken& cancel);
+  // Ok when the caller may use such a template, and do this to it.
+  Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& text);
   // Those that the caller may use, and his own in any state.
   std::vector<Template> List(const Caller& caller);
   // kNotFound also for one that the caller may not use.
   Result<Template> Find(const Caller& caller, const std::string& text);
+  // Whom the names mean. kNotFound: nobody, or it is a number.
+  Result<ShareTemplateParameters> ShareWith(const std::vector<std::string>& add,
+                                            const std::vector<std::string>& remove) const;
   // kFailedPrecondition: containers left secrets in its images.
   Result<Template> Share(const Caller& caller, const std::string& text,
                          const ShareTemplateParameters& parameters);

@@ -6,8 +6,8 @@
 //
 // The first line names the columns, in any order; `user` must be among them. Lines end in LF or
 // CRLF; fields may be quoted, with "" for a quote; blanks around those that are not do not count,
-// and empty lines are passed over. Refused with the line: anything else, unknown or missing columns,
-// users twice.
+// and empty lines are passed over. Refused with the line: anything else, unknown or missing
+// columns, users twice.
 #pragma once
 
 #include <cstdint>

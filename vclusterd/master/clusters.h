@@ -114,9 +114,9 @@ class Clusters {
   Result<std::vector<ClusterView>> Glance(const Caller& caller, const std::string& name);
   // A page of all that the caller may see, by owner and name. It costs as much as what is on it.
   struct PageQuery {
-    std::string after;  // "OWNER/NAME", which may be gone: those behind it. Empty: from the first.
-    size_t limit = 0;   // REQUIRES: at least 1.
-    std::string owner;  // Only his; empty: of all.
+    std::string after;   // "OWNER/NAME", which may be gone: those behind it. Empty: from the first.
+    size_t limit = 0;    // REQUIRES: at least 1.
+    std::string owner;   // Only his; empty: of all.
     bool fresh = false;  // As List, otherwise as Glance.
   };
   struct Page {

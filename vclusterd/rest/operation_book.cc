@@ -34,9 +34,7 @@ size_t BytesOf(const OperationView& view) {
 
 }  // namespace
 
-std::string OperationCursor::ToString() const {
-  return std::to_string(created_unix_ms) + "-" + id;
-}
+std::string OperationCursor::ToString() const { return std::to_string(created_unix_ms) + "-" + id; }
 
 Result<OperationCursor> OperationCursor::Parse(const std::string& text) {
   OperationCursor cursor;

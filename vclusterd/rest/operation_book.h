@@ -62,7 +62,7 @@ struct OperationLimits {
   size_t kept_of_user = 200;  // That have ended.
   size_t kept = 2000;
   int64_t kept_ms = kHourMs;
-  size_t result_bytes = 4u << 20;          // Of one result.
+  size_t result_bytes = 4u << 20;         // Of one result.
   size_t kept_bytes_of_user = 16u << 20;  // Of results and errors of those that have ended.
   size_t kept_bytes = 64u << 20;
 };

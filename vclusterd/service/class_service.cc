@@ -1,6 +1,5 @@
 #include "vclusterd/service/class_service.h"
 
-#include "common/printable.h"
 #include "common/rpc/status.h"
 #include "vclusterd/api/class_service.grpc.pb.h"
 #include "vclusterd/service/call.h"
@@ -9,8 +8,6 @@
 
 namespace strata::vcluster {
 namespace {
-
-constexpr int kUsersMax = 1'000;
 
 class TemplateServiceImpl final : public v1::TemplateService::Service {
  public:
@@ -58,28 +55,14 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
                      v1::Templates* response) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    ShareTemplateParameters parameters;
-    if (request->has_public_()) parameters.is_public = request->public_();
-    parameters.keep_secrets = request->keep_secrets();
-    if (request->add_users_size() > kUsersMax || request->remove_users_size() > kUsersMax) {
-      return rpc::ToGrpc(Error(Code::kInvalidArgument, "too many users at once"));
-    }
-    for (const std::string& user : request->add_users()) {
-      const auto uid = (*classes)->users().UidOf(user);
-      // By name alone: answers name whom it is shared with, and numbers could be tried in turn.
-      if (!uid.ok() || (*classes)->users().NameOf(*uid) != user) {
-        return rpc::ToGrpc(
-            Error(Code::kNotFound, "no user is called '" + Printable(user, 64) + "'"));
-      }
-      parameters.add_uids.push_back(*uid);
-    }
-    for (const std::string& user : request->remove_users()) {
-      const auto uid = (*classes)->users().UidOf(user);
-      if (!uid.ok()) return rpc::ToGrpc(uid.error());
-      parameters.remove_uids.push_back(*uid);
-    }
+    auto parameters = (*classes)->templates().ShareWith(
+        {request->add_users().begin(), request->add_users().end()},
+        {request->remove_users().begin(), request->remove_users().end()});
+    if (!parameters.ok()) return rpc::ToGrpc(parameters.error());
+    if (request->has_public_()) parameters->is_public = request->public_();
+    parameters->keep_secrets = request->keep_secrets();
     return Answer((*classes)->users(),
-                  (*classes)->templates().Share(caller_, request->template_(), parameters),
+                  (*classes)->templates().Share(caller_, request->template_(), *parameters),
                   response);
   }
 

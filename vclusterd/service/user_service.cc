@@ -17,9 +17,9 @@ class UserServiceImpl final : public UserService::Service {
       : calls_(std::move(context), {caller.uid, "socket", "", nullptr}) {}
 
   // Each is what UserCalls has under the same name.
-#define STRATA_USER_CALL(Name, Request, Response)                                                  \
-  grpc::Status Name(Context*, const Request* request, Response* response) override {               \
-    return Answer(calls_.Name(*request), response);                                                \
+#define STRATA_USER_CALL(Name, Request, Response)                                    \
+  grpc::Status Name(Context*, const Request* request, Response* response) override { \
+    return Answer(calls_.Name(*request), response);                                  \
   }
   STRATA_USER_CALL(ListUsers, ListUsersRequest, UserList)
   STRATA_USER_CALL(AddUser, AddUserRequest, UserList)

@@ -32,7 +32,7 @@ struct AuditQuery {
   std::optional<uint32_t> uid;  // Who did it.
   std::string object;           // What it was done to; empty: whatever it was.
   std::string operation;
-  uint64_t after = 0;  // Only events with higher numbers…
+  uint64_t after = 0;            // Only events with higher numbers…
   uint64_t before = UINT64_MAX;  // …and lower ones.
   int64_t since_unix_ms = 0;
   int64_t until_unix_ms = INT64_MAX;
@@ -85,7 +85,7 @@ class AuditLog {
   const std::unique_ptr<EventLog<users::v1::AuditEvent>> log_;
   const UnixClock now_;
   const AuditBounds bounds_;
-  std::mutex mutex_;  // Guards what follows.
+  std::mutex mutex_;           // Guards what follows.
   std::set<uint32_t> askers_;  // Whose questions are being answered.
   RecentMap<Refusals> by_source_{4096};
   Refusals all_;

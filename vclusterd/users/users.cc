@@ -41,7 +41,7 @@ Result<std::unique_ptr<Users>> Users::Open(records::RecordStore& store,
                                            UserOptions options) {
   ASSIGN_OR_RETURN(auto hasher, PasswordHasher::Create(options.hash_cost, options.hashes_at_once));
   ASSIGN_OR_RETURN(auto audit, AuditLog::Open(audit_directory, options.now, options.audit,
-                                               options.audit_bounds));
+                                              options.audit_bounds));
   return std::unique_ptr<Users>(
       new Users(store, std::move(options), std::move(hasher), std::move(audit)));
 }

@@ -163,8 +163,15 @@ void AddCreditRoutes(RouteTable* table) {
   };
   AddRows(of_users, "/v1/credits", "credits", table);
   const RouteRow applications[] = {
-      {"GET", "", "listCreditApplications", Operation::kCreditList, "Those that one may see", "",
-       200, "CreditApplicationList", ListApplications,
+      {"GET",
+       "",
+       "listCreditApplications",
+       Operation::kCreditList,
+       "Those that one may see",
+       "",
+       200,
+       "CreditApplicationList",
+       ListApplications,
        {{"pending", Flag("Only those that are not decided (false).")}}},
       {"POST", "", "applyForCredits", Operation::kCreditApply, "Applies for more",
        "NewCreditApplication", 201, "CreditApplication", Apply},

@@ -33,7 +33,8 @@ Result<Json> Create(Exchange& exchange) {
 }
 
 // What is done to the cluster that the form names.
-Result<Json> DoNamed(Exchange& exchange, Result<Order> (*order)(const Exchange&, const std::string&),
+Result<Json> DoNamed(Exchange& exchange,
+                     Result<Order> (*order)(const Exchange&, const std::string&),
                      const char* action) {
   ASSIGN_OR_RETURN(const std::string name, NeededField(exchange, "clustername"));
   return DoWithin(exchange, order(exchange, name), action, action);

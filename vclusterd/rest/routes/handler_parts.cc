@@ -11,9 +11,7 @@ constexpr int64_t kGraceDefaultS = 10;
 
 }  // namespace
 
-std::string VclusterIn(const Exchange& exchange) {
-  return WithSlash(exchange.path.at("vcluster"));
-}
+std::string VclusterIn(const Exchange& exchange) { return WithSlash(exchange.path.at("vcluster")); }
 
 std::string WithSlash(std::string name) {
   // Neither users nor Vclusters have a colon in their names.

@@ -54,7 +54,8 @@ Result<Reply> Create(Exchange& exchange) {
   wanted.note = exchange.Given<std::string>("note", "");
   wanted.password = exchange.Given<std::string>("password");
   wanted.pam = exchange.Given("pam", false);
-  wanted.role = users::v1::RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
+  wanted.role =
+      users::v1::RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
   ASSIGN_OR_RETURN(const AccountPtr account,
                    exchange.services.users.CreateAccount(exchange.caller, wanted,
                                                          exchange.Given("of_host", false)));
@@ -80,7 +81,8 @@ Result<Reply> Edit(Exchange& exchange) {
   edit.mail = exchange.Given<std::string>("mail");
   edit.note = exchange.Given<std::string>("note");
   edit.pam = exchange.Given<bool>("pam");
-  if (const auto role = exchange.Given<std::string>("role")) edit.role = users::v1::RoleOfWord(*role);
+  if (const auto role = exchange.Given<std::string>("role"))
+    edit.role = users::v1::RoleOfWord(*role);
   if (const auto status = exchange.Given<std::string>("status")) {
     edit.status = *status == "active" ? users::v1::ACTIVE : users::v1::LOCKED;
   }
@@ -162,17 +164,24 @@ void AddUserRoutes(RouteTable* table) {
       {"PATCH", "/{user}", "editUser", Operation::kUserEdit,
        "Changes him; role, status and links need rights of their own", "AccountEdit", 200,
        "Account", Edit},
-      {"DELETE", "/{user}", "deleteUser", Operation::kUserDelete,
-       "Deletes him; his number is never another's", "", 204, "", Delete,
+      {"DELETE",
+       "/{user}",
+       "deleteUser",
+       Operation::kUserDelete,
+       "Deletes him; his number is never another's",
+       "",
+       204,
+       "",
+       Delete,
        {{"revision", RevisionSchema()}}},
       {"POST", "/{user}/unlock", "unlockSignIn", Operation::kUserUnlock,
        "He is listened to again, however many have guessed", "", 204, "", Unlock},
   };
   AddRows(rows, resource, "users", table);
-  Route password = RouteOf({"PUT", "/{user}/password", "setPassword", Operation::kUserPassword,
-                            "Sets his password; his sessions end", "NewPassword", 204, "",
-                            SetPassword},
-                           resource, "users");
+  Route password =
+      RouteOf({"PUT", "/{user}/password", "setPassword", Operation::kUserPassword,
+               "Sets his password; his sessions end", "NewPassword", 204, "", SetPassword},
+              resource, "users");
   password.exhausted_status = 429;
   table->Add(std::move(password));
 }

@@ -1,30 +1,20 @@
 #include "vclusterd/rest/routes/vcluster_orders.h"
 
+#include "vclusterd/rest/routes/orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
 namespace {
 
 using Progress = OperationBook::ProgressFn;
-using Do = std::function<Result<Json>(Clusters&, const Caller&, const Progress&,
-                                      const CancelToken&)>;
-
-// Done with whichever master leads then.
-OperationBook::Order OrderOf(const Exchange& exchange, Operation right, Target target,
-                             bool cancellable, Do work) {
-  return {right, std::move(target), cancellable,
-          [&services = exchange.services, caller = exchange.caller, work = std::move(work)](
-              const Progress& progress, const CancelToken& cancel) -> Result<Json> {
-            ASSIGN_OR_RETURN(const auto clusters, services.clusters());
-            return work(*clusters, caller, progress, cancel);
-          }};
-}
+using Do = OrderWork<Clusters>;
 
 Result<OperationBook::Order> OrderTo(const Exchange& exchange, Operation right,
                                      const std::string& name, bool cancellable, Do work) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
   ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, name));
-  return OrderOf(exchange, right, std::move(target), cancellable, std::move(work));
+  return OrderWith(&Services::clusters, exchange, right, std::move(target), cancellable,
+                   std::move(work));
 }
 
 // Of what is made, or changed, as the caller's own.
@@ -33,7 +23,8 @@ Result<OperationBook::Order> OwnOrder(const Exchange& exchange, Operation right,
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
   Target target = clusters->TargetOf(exchange.caller.uid, name);
   RETURN_IF_ERROR(exchange.services.users.Authorize(exchange.caller, right, target));
-  return OrderOf(exchange, right, std::move(target), /*cancellable=*/true, std::move(work));
+  return OrderWith(&Services::clusters, exchange, right, std::move(target), /*cancellable=*/true,
+                   std::move(work));
 }
 
 template <typename View>
@@ -68,11 +59,11 @@ Result<OperationBook::Order> ApplyOrder(const Exchange& exchange, const Definiti
 }
 
 Result<OperationBook::Order> StartOrder(const Exchange& exchange, const std::string& name) {
-  return OrderTo(exchange, Operation::kVclusterStart, name, /*cancellable=*/false,
-                 [name](Clusters& clusters, const Caller& caller, const Progress&,
-                        const CancelToken& cancel) {
-                   return Shown(clusters.Start(caller, name, cancel));
-                 });
+  return OrderTo(
+      exchange, Operation::kVclusterStart, name, /*cancellable=*/false,
+      [name](Clusters& clusters, const Caller& caller, const Progress&, const CancelToken& cancel) {
+        return Shown(clusters.Start(caller, name, cancel));
+      });
 }
 
 Result<OperationBook::Order> StopOrder(const Exchange& exchange, const std::string& name,
@@ -125,8 +116,7 @@ Result<OperationBook::Order> CloneOrder(const Exchange& exchange,
 Result<OperationBook::Order> SaveOrder(const Exchange& exchange, const std::string& node,
                                        const SaveNodeParameters& parameters) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(Target target,
-                   clusters->MayDo(exchange.caller, Operation::kVclusterSave, node));
+  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, Operation::kVclusterSave, node));
   const auto save = [&services = exchange.services, caller = exchange.caller, node, parameters](
                         const Progress& progress, const CancelToken& cancel) -> Result<Json> {
     // The save itself needs no master: one that steps down does not wait for it.

@@ -242,10 +242,11 @@ TEST_F(RightsOfClustersTest, ChangesAndRefusalsAreRecorded) {
   const auto events = (*users_)->Events(kRoot, {});
   ASSERT_TRUE(events.ok());
   const auto has = [&](const std::string& user, bool allowed) {
-    return std::any_of(events->events.begin(), events->events.end(), [&](const users::v1::AuditEvent& event) {
-      return event.operation() == "vcluster.scale" && event.user() == user &&
-             event.object() == "owner/lab" && (event.error().empty() == allowed);
-    });
+    return std::any_of(events->events.begin(), events->events.end(),
+                       [&](const users::v1::AuditEvent& event) {
+                         return event.operation() == "vcluster.scale" && event.user() == user &&
+                                event.object() == "owner/lab" && (event.error().empty() == allowed);
+                       });
   };
   EXPECT_TRUE(has("teacher", false));
   EXPECT_TRUE(has("owner", true));

@@ -10,10 +10,8 @@ namespace {
 using testing::HasSubstr;
 
 Json Ask(TestRest& rest, const std::string& path, const std::string& form) {
-  const Answered answered = rest.Ask({.method = "POST",
-                                      .path = path,
-                                      .type = "application/x-www-form-urlencoded",
-                                      .body = form});
+  const Answered answered = rest.Ask(
+      {.method = "POST", .path = path, .type = "application/x-www-form-urlencoded", .body = form});
   EXPECT_EQ(answered.status, 200) << path << ": " << answered.text;
   return answered.json;
 }

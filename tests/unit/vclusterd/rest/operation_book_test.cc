@@ -20,11 +20,13 @@ class OperationBookTest : public ::testing::Test {
 
   // One that has ended, and made a text of so many bytes.
   OperationView Do(uint32_t uid, size_t bytes) {
-    const auto begun = book_->Start(
-        Of(uid), {Operation::kVclusterCreate, {uid, "x", ""}, true,
-                  [bytes](const auto&, const CancelToken&) -> Result<Json> {
-                    return Json(std::string(bytes - 2, 'x'));  // And its quotes.
-                  }});
+    const auto begun =
+        book_->Start(Of(uid), {Operation::kVclusterCreate,
+                               {uid, "x", ""},
+                               true,
+                               [bytes](const auto&, const CancelToken&) -> Result<Json> {
+                                 return Json(std::string(bytes - 2, 'x'));  // And its quotes.
+                               }});
     EXPECT_TRUE(begun.ok()) << begun.error().message();
     const auto ended = book_->Await(begun->id, kSoon);
     EXPECT_TRUE(ended.has_value() && ended->ended());
@@ -72,7 +74,9 @@ TEST_F(OperationBookTest, AResultThatIsTooLargeIsLeftOut) {
 TEST_F(OperationBookTest, WhoEndedLastIsKeptHoweverLongItTook) {
   Open({.threads = 2, .kept_of_user = 1});
   CancelToken go;
-  const auto slow = book_->Start(Of(1), {Operation::kVclusterCreate, {1, "x", ""}, true,
+  const auto slow = book_->Start(Of(1), {Operation::kVclusterCreate,
+                                         {1, "x", ""},
+                                         true,
                                          [&](const auto&, const CancelToken&) -> Result<Json> {
                                            EXPECT_FALSE(go.WaitFor(kSoon).ok());
                                            return Json();
@@ -98,8 +102,8 @@ TEST_F(OperationBookTest, APageBeginsBehindAnOperationThatIsGone) {
   ASSERT_EQ(first.size(), 1u);
   EXPECT_EQ(first[0]->id, views[0].id);
   EXPECT_EQ(first[0]->result, book_->Page({}, 1, all)[0]->result) << "the text is there once";
-  const auto cursor = OperationCursor::Parse(
-      OperationCursor{first[0]->created_unix_ms, first[0]->id}.ToString());
+  const auto cursor =
+      OperationCursor::Parse(OperationCursor{first[0]->created_unix_ms, first[0]->id}.ToString());
   ASSERT_TRUE(cursor.ok()) << cursor.error().message();
   now_ms_ += 1;
   Do(1, 10);
@@ -107,9 +111,8 @@ TEST_F(OperationBookTest, APageBeginsBehindAnOperationThatIsGone) {
   const auto second = book_->Page(*cursor, 1, all);
   ASSERT_EQ(second.size(), 1u);
   EXPECT_EQ(second[0]->id, views[1].id);
-  const auto wanted = book_->Page({}, 9, [&](const OperationView& view) {
-    return view.id == views[2].id;
-  });
+  const auto wanted =
+      book_->Page({}, 9, [&](const OperationView& view) { return view.id == views[2].id; });
   EXPECT_EQ(wanted.size(), 1u);
   for (const char* text : {"", "-", "x", "7", "7x"}) {
     EXPECT_FALSE(OperationCursor::Parse(text).ok()) << text;

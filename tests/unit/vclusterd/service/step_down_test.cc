@@ -92,9 +92,8 @@ class StepDownTest : public ::testing::Test {
     ASSERT_NE(server_, nullptr);
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // The window stays as it is.
-    stub_ = api::JobService::NewStub(
-        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port),
-                                  grpc::InsecureChannelCredentials(), arguments));
+    stub_ = api::JobService::NewStub(grpc::CreateCustomChannel(
+        "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials(), arguments));
   }
 
   // As the daemon's Lead::Lost. False: some call has not let the master go by then.
