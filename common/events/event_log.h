@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,35 +59,75 @@ class EventLog {
   uint64_t last_number() const { return last_; }
 
   // The latest `max` events that are `wanted`, oldest first, of those with numbers above `after`
-  // and times from `since_unix_ms` on. Lines without `hint` in them are not even parsed.
+  // and below `before`, and times from `since_unix_ms` on. Lines without `hint` in them are not
+  // even parsed.
   using Filter = std::function<bool(const Event&)>;
-  Result<std::vector<Event>> Latest(uint64_t after, int64_t since_unix_ms, size_t max,
-                                    const Filter& wanted, std::string_view hint = {}) const {
+  struct Search {
+    uint64_t after = 0;
+    uint64_t before = UINT64_MAX;
+    int64_t since_unix_ms = 0;
+    size_t max = 0;
+    Filter wanted;
+    std::string hint;
+    // What it may cost: so much is read, at least one file, and so much of that is parsed.
+    size_t read_bytes_max = SIZE_MAX;
+    size_t parsed_bytes_max = SIZE_MAX;
+  };
+  struct Found {
+    std::vector<Event> events;
+    // Events with lower numbers were not looked at, because that would have cost more; 0: whatever
+    // was asked for was looked at.
+    uint64_t reached = 0;
+  };
+  Result<Found> Find(const Search& search) const {
     std::vector<uint64_t> files;
     {
       const std::lock_guard lock(mutex_);
       files = files_->Files();
     }
-    std::vector<Event> found;  // Latest first.
-    for (auto first = files.rbegin(); first != files.rend() && found.size() < max; ++first) {
+    Found found;  // Latest first.
+    size_t read = 0;
+    size_t parsed = 0;
+    for (auto first = files.rbegin(); first != files.rend(); ++first) {
+      if (found.events.size() >= search.max) break;
+      if (*first >= search.before) continue;
+      if (read >= search.read_bytes_max || parsed >= search.parsed_bytes_max) {
+        found.reached = *std::prev(first);
+        break;
+      }
       const auto text = files_->Read(*first);
       if (!text.ok() && text.error().code() == Code::kNotFound) break;  // It was the oldest.
       if (!text.ok()) return text.error();
+      read += text->size();
       std::string_view rest = *text;
       rest = rest.substr(0, rest.rfind('\n') + 1);  // npos + 1 is 0; one is being written.
-      while (!rest.empty() && found.size() < max) {
+      while (!rest.empty() && found.events.size() < search.max) {
         rest.remove_suffix(1);
         const std::string_view line = rest.substr(rest.rfind('\n') + 1);
         rest.remove_suffix(line.size());
+        if (line.find(search.hint) == std::string_view::npos) continue;
+        parsed += line.size();
         Event event;
-        if (line.find(hint) == std::string_view::npos || !ParseEventLine(line, &event)) continue;
-        const bool is_new = event.number() > after && event.time_unix_ms() >= since_unix_ms;
-        if (is_new && wanted(event)) found.push_back(std::move(event));
+        if (!ParseEventLine(line, &event)) continue;
+        const bool is_meant = event.number() > search.after && event.number() < search.before &&
+                              event.time_unix_ms() >= search.since_unix_ms;
+        if (is_meant && search.wanted(event)) found.events.push_back(std::move(event));
       }
-      if (*first <= after + 1 || IsBefore(*text, since_unix_ms)) break;
+      if (*first <= search.after + 1 || IsBefore(*text, search.since_unix_ms)) break;
     }
-    std::reverse(found.begin(), found.end());
+    std::reverse(found.events.begin(), found.events.end());
     return found;
+  }
+  // Whatever it costs.
+  Result<std::vector<Event>> Latest(uint64_t after, int64_t since_unix_ms, size_t max,
+                                    const Filter& wanted) const {
+    Search search;
+    search.after = after;
+    search.since_unix_ms = since_unix_ms;
+    search.max = max;
+    search.wanted = wanted;
+    ASSIGN_OR_RETURN(Found found, Find(search));
+    return std::move(found.events);
   }
 
  private:

@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 #include "common/printable.h"
-#include "vclusterd/classes/roster.h"
+#include "vclusterd/definition/roster.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace strata;

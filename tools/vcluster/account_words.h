@@ -4,16 +4,13 @@
 #include <string>
 
 #include "common/result.h"
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/api/accounts.pb.h"
 
 namespace strata::tools {
 
-const char* RoleWord(users::v1::Role role);
 // "user", "teacher", "admin".
 Result<users::v1::Role> ParseRole(const std::string& word);
-const char* StatusWord(users::v1::AccountStatus status);
-const char* CreditKindWord(users::v1::CreditKind kind);
-const char* ApplicationWord(users::v1::ApplicationStatus status);
 // "password, PAM, 2 issuers"
 std::string SignsInBy(const users::v1::Account& account);
 // "alice, bob"

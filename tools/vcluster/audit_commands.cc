@@ -43,6 +43,10 @@ Result<int> Audit(Tool& tool, Arguments& arguments) {
                  event.detail(), From(event), Outcome(event)});
     }
     table.Print(tool.console().out);
+    if (events.reached() != 0) {
+      tool.Complain("earlier events were not looked at; go on with --before " +
+                    std::to_string(events.reached()));
+    }
   });
 }
 
@@ -61,6 +65,11 @@ void AddAuditCommand(Tool& tool) {
   audit->add_option("--object", *request.mutable_object(), "Only what was done to this");
   audit->add_option("--operation", *request.mutable_operation(), "Only this, as vcluster.delete");
   audit->add_option("--since", arguments->since, "Only of the last 90s, 2h, 7d");
+  audit
+      ->add_option_function<uint64_t>(
+          "--before", [arguments](uint64_t before) { arguments->request.set_before(before); },
+          "Only events with lower numbers, as an earlier answer said")
+      ->check(CLI::PositiveNumber);
   audit
       ->add_option_function<uint32_t>(
           "--last", [arguments](uint32_t last) { arguments->request.set_last(last); },

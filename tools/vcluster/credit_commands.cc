@@ -44,7 +44,7 @@ void PrintApplications(const api::ApplicationList& list, std::ostream& out) {
   Table table({"USER", ">NUMBER", ">AMOUNT", "STATUS", "MADE", "REASON", "DECIDED BY", "COMMENT"});
   for (const api::ApplicationInfo& application : list.applications()) {
     table.Add({application.user().name(), std::to_string(application.number()),
-               ThousandthsText(application.amount_milli()), ApplicationWord(application.status()),
+               ThousandthsText(application.amount_milli()), WordOf(application.status()),
                LocalTime(application.created_unix_ms()), application.reason(),
                application.has_decided_by() ? application.decided_by().name() : "-",
                application.comment()});
@@ -78,7 +78,7 @@ Result<int> History(Tool& tool, const Arguments& arguments) {
   return Show(tool, view, [&](const api::CreditsView& shown) {
     Table table({"TIME", "KIND", ">AMOUNT", ">BALANCE", "REASON"});
     for (const users::v1::CreditEntry& entry : shown.history()) {
-      table.Add({LocalTime(entry.time_unix_ms()), CreditKindWord(entry.kind()),
+      table.Add({LocalTime(entry.time_unix_ms()), WordOf(entry.kind()),
                  ThousandthsText(entry.amount_milli()), ThousandthsText(entry.balance_milli()),
                  entry.reason()});
     }

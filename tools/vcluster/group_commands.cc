@@ -7,7 +7,7 @@
 #include "tools/cli/table.h"
 #include "tools/vcluster/account_commands.h"
 #include "tools/vcluster/account_words.h"
-#include "tools/vcluster/roster.h"
+#include "vclusterd/definition/roster.h"
 
 namespace strata::tools {
 namespace {
@@ -115,15 +115,15 @@ Result<int> ChangeOwners(Tool& tool, const Arguments& arguments) {
 }
 
 // Accounts for those of a roster who have none. A repetition goes on where this broke off.
-Result<People> AddMissing(Tool& tool, const std::vector<RosterEntry>& roster) {
+Result<People> AddMissing(Tool& tool, const std::vector<vcluster::RosterEntry>& roster) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Stub stub(channel);
   People users;
   size_t added = 0;
-  for (const RosterEntry& entry : roster) {
+  for (const vcluster::RosterEntry& entry : roster) {
     api::AddUserRequest request;
     request.set_name(entry.user);
-    request.set_real_name(entry.real_name);
+    request.set_real_name(entry.name);
     request.set_mail(entry.mail);
     Call call;
     api::UserList made;
@@ -145,10 +145,14 @@ Result<People> AddMissing(Tool& tool, const std::vector<RosterEntry>& roster) {
 Result<int> Enrol(Tool& tool, const Arguments& arguments) {
   People users = arguments.users;
   if (!arguments.roster.empty()) {
-    ASSIGN_OR_RETURN(const std::string text, arguments.roster == "-"
-                                                 ? ReadAll(tool.console().stdin_fd, kRosterBytesMax)
-                                                 : ReadFile(arguments.roster, kRosterBytesMax));
-    ASSIGN_OR_RETURN(const auto roster, ParseRoster(text), Printable(arguments.roster));
+    const bool from_stdin = arguments.roster == "-";
+    ASSIGN_OR_RETURN(const std::string text,
+                     from_stdin ? ReadAll(tool.console().stdin_fd, vcluster::kRosterBytesMax)
+                                : ReadFile(arguments.roster, vcluster::kRosterBytesMax));
+    ASSIGN_OR_RETURN(
+        const auto roster,
+        vcluster::ParseRoster(text, from_stdin ? "the roster" : Printable(arguments.roster),
+                              vcluster::RosterHeader::kOptional));
     // Before any account is made.
     api::ListGroupsRequest request;
     request.set_group(arguments.group);

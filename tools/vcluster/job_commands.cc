@@ -12,6 +12,7 @@
 #include "tools/vcluster/print_jobs.h"
 #include "tools/vcluster/vcluster.h"
 #include "vclusterd/api/job_service.grpc.pb.h"
+#include "vclusterd/api/job_words.h"
 #include "vclusterd/definition/job.h"
 
 namespace strata::tools {
@@ -121,7 +122,7 @@ Result<int> Run(Tool& tool, const RunArguments& arguments) {
   if (arguments.detach) return kExitOk;
   const api::Job& job = info.job();
   if (job.outcome() == api::SUCCEEDED) return kExitOk;
-  tool.Complain("job " + number + " " + JobStateName(job) + ": " + job.problem());
+  tool.Complain("job " + number + " " + StateWord(job) + ": " + job.problem());
   return job.exit_code() == 0 ? kExitFailed : job.exit_code();
 }
 

@@ -7,6 +7,7 @@
 #include "common/printable.h"
 #include "tools/cli/human.h"
 #include "tools/cli/table.h"
+#include "vclusterd/api/job_words.h"
 
 namespace strata::tools {
 namespace {
@@ -20,42 +21,6 @@ std::string Seconds(int64_t begun_ms, int64_t ended_ms) {
   return text;
 }
 
-const char* TaskPhaseName(api::TaskPhase phase) {
-  switch (phase) {
-    case api::TASK_WAITING:
-      return "waits";
-    case api::TASK_RUNNING:
-      return "runs";
-    case api::TASK_SUCCEEDED:
-      return "succeeded";
-    case api::TASK_FAILED:
-      return "failed";
-    case api::TASK_SKIPPED:
-      return "skipped";
-    case api::TASK_CANCELLED:
-      return "cancelled";
-    default:
-      return "?";
-  }
-}
-
-const char* RunPhaseName(api::RunPhase phase) {
-  switch (phase) {
-    case api::RUN_WAITING:
-      return "waits";
-    case api::RUN_RUNNING:
-      return "runs";
-    case api::RUN_SUCCEEDED:
-      return "succeeded";
-    case api::RUN_FAILED:
-      return "failed";
-    case api::RUN_CANCELLED:
-      return "cancelled";
-    default:
-      return "?";
-  }
-}
-
 size_t CountTasks(const api::Job& job, api::TaskPhase phase) {
   return static_cast<size_t>(
       std::count_if(job.tasks().begin(), job.tasks().end(),
@@ -63,7 +28,7 @@ size_t CountTasks(const api::Job& job, api::TaskPhase phase) {
 }
 
 std::string TaskText(const api::Task& task) {
-  std::string text = TaskPhaseName(task.phase());
+  std::string text = WordOf(task.phase());
   const int runs = task.runs_size();
   int ended = 0;
   int again = 0;
@@ -84,37 +49,12 @@ std::string TaskText(const api::Task& task) {
 
 }  // namespace
 
-std::string JobStateName(const api::Job& job) {
-  switch (job.phase()) {
-    case api::PREPARING:
-      return "preparing";
-    case api::RUNNING:
-      return "running";
-    case api::STOPPING:
-      return "stopping";
-    case api::CLEARING:
-      return "clearing";
-    default:
-      break;
-  }
-  switch (job.outcome()) {
-    case api::SUCCEEDED:
-      return "succeeded";
-    case api::CANCELLED:
-      return "cancelled";
-    case api::TIMED_OUT:
-      return "timed out";
-    default:
-      return "failed";
-  }
-}
-
 void PrintJobTable(const api::Jobs& jobs, std::ostream& out) {
   Table table({">JOB", "NAME", "OWNER", "VCLUSTER", "STATE", "TASKS", "SUBMITTED", "TIME"});
   for (const api::JobInfo& info : jobs.jobs()) {
     const api::Job& job = info.job();
     table.Add({std::to_string(job.number()), job.name(), info.owner(), job.vcluster(),
-               JobStateName(job),
+               StateWord(job),
                std::to_string(CountTasks(job, api::TASK_SUCCEEDED)) + "/" +
                    std::to_string(job.tasks_size()),
                LocalTime(job.submitted_unix_ms()),
@@ -127,7 +67,7 @@ void PrintJob(const api::JobInfo& info, std::ostream& out) {
   const api::Job& job = info.job();
   out << "job " << job.number() << " " << Printable(job.name()) << " of " << Printable(info.owner())
       << " on " << Printable(job.vcluster()) << (job.created() ? " (made for it)" : "") << ": "
-      << JobStateName(job);
+      << StateWord(job);
   if (job.phase() == api::DONE) out << ", exit status " << job.exit_code();
   out << '\n';
   if (!job.problem().empty()) out << "  " << Printable(job.problem()) << '\n';
@@ -135,11 +75,11 @@ void PrintJob(const api::JobInfo& info, std::ostream& out) {
   Table table({"TASK", "NODE", "STATE", ">ATTEMPT", ">EXIT", ">TIME", ">OUTPUT", "PROBLEM"});
   for (const api::Task& task : job.tasks()) {
     if (task.runs().empty()) {
-      table.Add({task.name(), "", TaskPhaseName(task.phase()), "", "", "", "", task.problem()});
+      table.Add({task.name(), "", WordOf(task.phase()), "", "", "", "", task.problem()});
     }
     for (const api::Run& run : task.runs()) {
       const bool ended = run.ended_unix_ms() != 0;
-      table.Add({task.name(), run.name(), RunPhaseName(run.phase()), std::to_string(run.attempt()),
+      table.Add({task.name(), run.name(), WordOf(run.phase()), std::to_string(run.attempt()),
                  ended ? std::to_string(run.exit_code()) : "",
                  Seconds(run.begun_unix_ms(), run.ended_unix_ms()),
                  run.output_bytes() == 0 ? "" : HumanBytes(run.output_bytes()), run.problem()});
@@ -165,7 +105,7 @@ void PrintRunOutput(const api::RunOutput& output, std::ostream& out) {
 
 void TaskLines::Print(const api::JobInfo& info, std::ostream& out) {
   const api::Job& job = info.job();
-  last_.resize(static_cast<size_t>(job.tasks_size()), TaskPhaseName(api::TASK_WAITING));
+  last_.resize(static_cast<size_t>(job.tasks_size()), WordOf(api::TASK_WAITING));
   for (int t = 0; t < job.tasks_size(); ++t) {
     std::string text = TaskText(job.tasks(t));
     std::string& last = last_[static_cast<size_t>(t)];

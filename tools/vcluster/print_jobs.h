@@ -9,8 +9,6 @@
 
 namespace strata::tools {
 
-// "running", "failed", …
-std::string JobStateName(const jobs::v1::Job& job);
 // One line for each job.
 void PrintJobTable(const jobs::v1::Jobs& jobs, std::ostream& out);
 // The job, then a line for each run of each task.

@@ -40,7 +40,7 @@ void PrintTable(const api::UserList& list, std::ostream& out) {
   Table table({"USER", ">UID", "NAME", "ROLE", "STATUS", "SIGNS IN BY", "MAIL"});
   for (const users::v1::Account& account : list.users()) {
     table.Add({account.name(), std::to_string(account.uid()), account.real_name(),
-               RoleWord(account.role()), StatusWord(account.status()), SignsInBy(account),
+               WordOf(account.role()), WordOf(account.status()), SignsInBy(account),
                account.mail()});
   }
   table.Print(out);
@@ -52,8 +52,8 @@ void PrintInFull(const api::UserList& list, std::ostream& out) {
         << (account.of_host() ? ", of the host)\n" : ")\n");
     out << "name      " << Printable(account.real_name()) << '\n';
     out << "mail      " << Printable(account.mail()) << '\n';
-    out << "role      " << RoleWord(account.role()) << '\n';
-    out << "status    " << StatusWord(account.status()) << '\n';
+    out << "role      " << WordOf(account.role()) << '\n';
+    out << "status    " << WordOf(account.status()) << '\n';
     if (!account.note().empty()) out << "note      " << Printable(account.note()) << '\n';
     out << "signs in  " << SignsInBy(account) << '\n';
     for (const users::v1::OpenIdSubject& subject : account.open_ids()) {
@@ -166,7 +166,7 @@ Result<int> Approve(Tool& tool, const std::string& user) {
   if (account.status() != users::v1::WAITING) {
     return Error(Code::kFailedPrecondition, "user " + Printable(user) +
                                                 " does not wait for approval: his account is " +
-                                                StatusWord(account.status()));
+                                                WordOf(account.status()));
   }
   return Activate(tool, account);
 }

@@ -135,6 +135,28 @@ class Decision {
 
 }  // namespace
 
+const char* WordOf(StudentState state) {
+  switch (state) {
+    case StudentState::kWaiting:
+      return "waiting";
+    case StudentState::kQueued:
+      return "queued";
+    case StudentState::kStarting:
+      return "starting";
+    case StudentState::kReady:
+      return "ready";
+    case StudentState::kStopped:
+      return "stopped";
+    case StudentState::kFailed:
+      return "failed";
+    case StudentState::kEnding:
+      return "ending";
+    case StudentState::kGone:
+      return "gone";
+  }
+  return "";
+}
+
 ClassPlan DecideClass(const ClassFacts& facts, const std::vector<StudentFacts>& students,
                       std::map<std::string, Attempt>* attempts) {
   return Decision(facts, attempts).Take(students);

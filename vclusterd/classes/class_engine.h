@@ -24,6 +24,7 @@ enum class StudentState {
   kEnding,  // Being deleted.
   kGone,    // Deleted at the end.
 };
+const char* WordOf(StudentState state);  // "waiting", "queued", …
 
 struct ClusterFacts {
   bool deleting = false;

@@ -4,8 +4,8 @@
 
 #include "common/log.h"
 #include "common/printable.h"
-#include "vclusterd/classes/roster.h"
 #include "vclusterd/definition/format_file.h"
+#include "vclusterd/definition/roster.h"
 #include "vclusterd/master/tables.h"
 
 namespace strata::vcluster {
@@ -144,17 +144,37 @@ Status Classes::ReadAgain(const std::string& key) {
   return read;
 }
 
-Target Classes::TargetOf(const Class& record) const {
-  return {record.owner_uid(), "class " + users_.NameOf(record.owner_uid()) + "/" + record.name(),
-          ""};
+Operation RightOf(ClassChange change) {
+  if (change == ClassChange::kDelete) return Operation::kClassDelete;
+  return change == ClassChange::kReset ? Operation::kClassReset : Operation::kClassCreate;
+}
+
+Target Classes::TargetOf(uint32_t owner_uid, const std::string& name) const {
+  return {owner_uid, "class " + users_.NameOf(owner_uid) + "/" + name, ""};
+}
+
+Result<Target> Classes::MayDo(const Caller& caller, Operation operation, const std::string& name) {
+  Target target;
+  RETURN_IF_ERROR(KeyFor(caller, operation, name, &target));
+  return target;
+}
+
+Result<Target> Classes::MayCreate(const Caller& caller, const std::string& name) {
+  RETURN_IF_ERROR(CheckClusterName(name));
+  Target target = TargetOf(caller.uid, name);
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kClassCreate, target));
+  return target;
 }
 
 Result<std::string> Classes::KeyOf(const Caller& caller, const std::string& text) {
+  const Error unknown(Code::kNotFound,
+                      "no class is called '" + Printable(text, kTextMax) + "' (see: vclass list)");
   uint32_t owner = caller.uid;
   std::string name = text;
   if (const size_t slash = text.find('/'); slash != std::string::npos) {
     const auto named = users_.UidOf(text.substr(0, slash));
-    if (named.ok()) owner = *named;
+    if (!named.ok()) return unknown;
+    owner = *named;
     name = text.substr(slash + 1);
   }
   const std::string key = ClassKey(owner, name);
@@ -164,8 +184,7 @@ Result<std::string> Classes::KeyOf(const Caller& caller, const std::string& text
       users_.Allows(caller, Operation::kClassList, TargetOf(found->second.record))) {
     return key;
   }
-  return Error(Code::kNotFound,
-               "no class is called '" + Printable(text, kTextMax) + "' (see: vclass list)");
+  return unknown;
 }
 
 Result<std::string> Classes::KeyFor(const Caller& caller, Operation operation,
@@ -296,8 +315,8 @@ Status Classes::StoreNew(const std::string& key, const Class& record,
 
 Result<ClassView> Classes::Create(const Caller& caller, const CreateClassParameters& parameters) {
   RETURN_IF_ERROR(CheckClusterName(parameters.name));
-  const Target target{caller.uid, "class " + users_.NameOf(caller.uid) + "/" + parameters.name, ""};
-  return users_.Perform(caller, Operation::kClassCreate, target, parameters.template_name,
+  return users_.Perform(caller, Operation::kClassCreate, TargetOf(caller.uid, parameters.name),
+                        parameters.template_name,
                         [&] { return CreateChecked(caller, parameters); });
 }
 
@@ -370,9 +389,7 @@ Status Classes::PutStudents(Entry& entry, std::vector<Student> students) {
 
 Result<ClassView> Classes::Change(const Caller& caller, const std::string& name, ClassChange change,
                                   const std::vector<std::string>& students, int64_t ends_unix_s) {
-  const Operation operation = change == ClassChange::kDelete  ? Operation::kClassDelete
-                              : change == ClassChange::kReset ? Operation::kClassReset
-                                                              : Operation::kClassCreate;
+  const Operation operation = RightOf(change);
   Target target;
   ASSIGN_OR_RETURN(const std::string key, KeyFor(caller, operation, name, &target));
   auto changed = ChangeFound(key, change, students, ends_unix_s);

@@ -61,6 +61,7 @@ struct ClassView {
 };
 
 enum class ClassChange { kStart, kStop, kExtend, kReset, kDelete };
+Operation RightOf(ClassChange change);
 
 class Classes {
  public:
@@ -78,6 +79,9 @@ class Classes {
   Users& users() { return users_; }
 
   Result<ClassView> Create(const Caller& caller, const CreateClassParameters& parameters);
+  // Ok when the caller may do this to the class, or, of one that he would make, to his own.
+  Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& name);
+  Result<Target> MayCreate(const Caller& caller, const std::string& name);
   // Empty `name`: all that the caller may see.
   Result<std::vector<ClassView>> List(const Caller& caller, const std::string& name);
   // `students`: of kReset; none: all. `ends_unix_s`: of kExtend. Durable when it returns; it is
@@ -118,7 +122,8 @@ class Classes {
   Result<std::string> KeyOf(const Caller& caller, const std::string& name);
   Result<std::string> KeyFor(const Caller& caller, Operation operation, const std::string& name,
                              Target* target);
-  Target TargetOf(const Class& record) const;
+  Target TargetOf(const Class& record) const { return TargetOf(record.owner_uid(), record.name()); }
+  Target TargetOf(uint32_t owner_uid, const std::string& name) const;
   Status CheckRoster(const Caller& caller, const CreateClassParameters& parameters,
                      const Class& record, std::map<std::string, Student>* students);
   Result<Class> NewClass(const Caller& caller, const CreateClassParameters& parameters,

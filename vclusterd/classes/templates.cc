@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "common/printable.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/tables.h"
 
@@ -45,11 +46,17 @@ class Busy {
 
 }  // namespace
 
+const char* WordOf(master::v1::TemplatePhase phase) {
+  if (phase == master::v1::TEMPLATE_LIVE) return "ready";
+  return phase == master::v1::TEMPLATE_SAVING ? "saving" : "deleting";
+}
+
 bool Templates::MayUse(const Caller& caller, const Template& record) const {
-  if (caller.uid == record.owner_uid()) return true;
-  // Whoever sees all images.
+  // His own, or of whoever sees all images.
   if (users_.Allows(caller, Operation::kImageList, TargetOf(record))) return true;
   if (record.phase() != master::v1::TEMPLATE_LIVE) return false;
+  // Nothing is shared with a token that is for other things.
+  if (!users_.Allows(caller, Operation::kImageList, {caller.uid, "", ""})) return false;
   const auto& shared = record.shared_uids();
   return record.public_() || std::find(shared.begin(), shared.end(), caller.uid) != shared.end();
 }
@@ -276,6 +283,13 @@ void Templates::CleanUp() {
   }
 }
 
+Result<Target> Templates::MayDo(const Caller& caller, Operation operation,
+                                const std::string& text) {
+  ASSIGN_OR_RETURN(const Template record, Find(caller, text));
+  RETURN_IF_ERROR(users_.Authorize(caller, operation, TargetOf(record)));
+  return TargetOf(record);
+}
+
 std::vector<Template> Templates::List(const Caller& caller) {
   const std::lock_guard lock(mutex_);
   std::vector<Template> list;
@@ -320,6 +334,27 @@ Result<Templates::Held> Templates::Hold(const Caller& caller, const std::string&
     }
     delete record;
   });
+}
+
+Result<ShareTemplateParameters> Templates::ShareWith(const std::vector<std::string>& add,
+                                                     const std::vector<std::string>& remove) const {
+  ShareTemplateParameters parameters;
+  if (add.size() > kSharedMax || remove.size() > kSharedMax) {
+    return Error(Code::kInvalidArgument, "too many users at once");
+  }
+  for (const std::string& user : add) {
+    const auto uid = users_.UidOf(user);
+    // By name alone: answers name whom it is shared with, and numbers could be tried in turn.
+    if (!uid.ok() || users_.NameOf(*uid) != user) {
+      return Error(Code::kNotFound, "no user is called '" + Printable(user, 64) + "'");
+    }
+    parameters.add_uids.push_back(*uid);
+  }
+  for (const std::string& user : remove) {
+    ASSIGN_OR_RETURN(const uint32_t uid, users_.UidOf(user));
+    parameters.remove_uids.push_back(uid);
+  }
+  return parameters;
 }
 
 Result<Template> Templates::Share(const Caller& caller, const std::string& text,

@@ -33,6 +33,9 @@ struct SaveTemplateParameters {
   std::string command_line;
 };
 
+// "ready", "saving", "deleting"
+const char* WordOf(master::v1::TemplatePhase phase);
+
 struct ShareTemplateParameters {
   std::optional<bool> is_public;
   std::vector<uint32_t> add_uids;
@@ -52,6 +55,8 @@ class Templates {
   // is back. kAlreadyExists: the name is taken.
   Result<Template> Save(const Caller& caller, const SaveTemplateParameters& parameters,
                         const ProgressFn& progress, const CancelToken& cancel);
+  // Ok when the caller may use such a template, and do this to it.
+  Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& text);
   // Those that the caller may use, and his own in any state.
   std::vector<Template> List(const Caller& caller);
   // kNotFound also for one that the caller may not use.
@@ -60,6 +65,9 @@ class Templates {
   // must not outlive the templates. kNotFound as of Find; kFailedPrecondition: it is not ready.
   using Held = std::shared_ptr<const Template>;
   Result<Held> Hold(const Caller& caller, const std::string& text);
+  // Whom the names mean. kNotFound: nobody, or it is a number.
+  Result<ShareTemplateParameters> ShareWith(const std::vector<std::string>& add,
+                                            const std::vector<std::string>& remove) const;
   // kFailedPrecondition: containers left secrets in its images.
   Result<Template> Share(const Caller& caller, const std::string& text,
                          const ShareTemplateParameters& parameters);

@@ -51,7 +51,7 @@ Result<http::CertificateFiles> CertificateOf(const Settings& settings) {
 
 Result<std::unique_ptr<RestService>> RestService::Start(const Settings& settings,
                                                         rest::ClustersSource clusters,
-                                                        Users& users) {
+                                                        rest::ClassesSource classes, Users& users) {
   if (settings.rest.empty()) return std::unique_ptr<RestService>();
   std::unique_ptr<RestService> service(new RestService);
   ASSIGN_OR_RETURN(service->open_id_, MakeOpenId(settings));
@@ -64,8 +64,9 @@ Result<std::unique_ptr<RestService>> RestService::Start(const Settings& settings
                  "REST needs a certificate: give --rest-cert and --rest-key, make this host a "
                  "member of a cluster, or choose --rest-plain at a loopback address");
   }
-  ASSIGN_OR_RETURN(service->server_, rest::RestServer::Start(options, std::move(clusters), users,
-                                                             service->open_id_.get()));
+  ASSIGN_OR_RETURN(service->server_,
+                   rest::RestServer::Start(options, std::move(clusters), std::move(classes), users,
+                                           service->open_id_.get()));
   LOG_INFO(std::string("serves REST at ") + (service->server_->tls() ? "https://" : "http://") +
            settings.rest.substr(0, settings.rest.rfind(':') + 1) +
            std::to_string(service->server_->port()));

@@ -14,10 +14,11 @@ namespace strata::vcluster {
 
 class RestService {
  public:
-  // Null when there is to be none. `clusters` as of rest::RestServer; `users` must outlive the
+  // Null when there is to be none. The sources as of rest::RestServer; `users` must outlive the
   // result. kInvalidArgument says which flags do not go together.
   static Result<std::unique_ptr<RestService>> Start(const Settings& settings,
-                                                    rest::ClustersSource clusters, Users& users);
+                                                    rest::ClustersSource clusters,
+                                                    rest::ClassesSource classes, Users& users);
   // As rest::RestServer's; what is destroyed later waits for operations that run.
   void Shutdown(std::chrono::milliseconds grace) { server_->Shutdown(grace); }
 

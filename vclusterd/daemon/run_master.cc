@@ -285,7 +285,7 @@ Status RunMaster(const Settings& settings) {
     LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
   }
   // Last: from here on until its Shutdown it asks the leadership.
-  ASSIGN_OR_RETURN(rest, RestService::Start(settings, clusters, host_users->users()));
+  ASSIGN_OR_RETURN(rest, RestService::Start(settings, clusters, classes, host_users->users()));
   LOG_INFO("host " + membership->name() + " listens for workers at " + settings.listen);
   rpc::WaitForStopSignal();
   if (rest != nullptr) rest->Shutdown(kShutdownGrace);

@@ -99,7 +99,8 @@ Status RunSingleHost(const Settings& settings) {
         services.push_back(MakeMoveService(clusters, caller));
         return services;
       }));
-  ASSIGN_OR_RETURN(const auto rest, RestService::Start(settings, clusters, users->users()));
+  ASSIGN_OR_RETURN(const auto rest,
+                   RestService::Start(settings, clusters, class_source, users->users()));
   std::unique_ptr<http::MetricsPage> metrics;
   if (!settings.metrics.empty()) {
     ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics, [&] {

@@ -112,7 +112,20 @@ class Clusters {
   Result<std::vector<ClusterView>> List(const Caller& caller, const std::string& name);
   // The same by what hosts have told so far: none of them is asked now.
   Result<std::vector<ClusterView>> Glance(const Caller& caller, const std::string& name);
-  // Ok when there is such a Vcluster or node, and the caller may do this to it.
+  // A page of all that the caller may see, by owner and name. It costs as much as what is on it.
+  struct PageQuery {
+    std::string after;   // "OWNER/NAME", which may be gone: those behind it. Empty: from the first.
+    size_t limit = 0;    // REQUIRES: at least 1.
+    std::string owner;   // Only his; empty: of all.
+    bool fresh = false;  // As List, otherwise as Glance.
+  };
+  struct Page {
+    std::vector<ClusterView> views;
+    std::string next;  // The `after` of the next one; empty: there are no more.
+  };
+  Result<Page> ListPage(const Caller& caller, const PageQuery& query);
+  // Ok when there is such a Vcluster or node, and the caller may do this to it; a node is in the
+  // target's name.
   Result<Target> MayDo(const Caller& caller, Operation operation, const std::string& name);
   // Of these three `cancel` ends the wait alone: what is asked for goes on.
   Result<ClusterView> Start(const Caller& caller, const std::string& target,

@@ -32,6 +32,7 @@ class Jobs {
   // `clusters` must outlive this.
   explicit Jobs(Clusters& clusters)
       : clusters_(clusters), master_(clusters.master()), users_(clusters.users()) {}
+  const Master& master() const { return master_; }
 
   // The job is durable when it answers, and so is the Vcluster that it makes, which becomes the
   // caller's. kNotFound: the caller has no such Vcluster. kInvalidArgument: it lacks a place that

@@ -34,6 +34,7 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
 void Master::EndWaits() {
   const std::lock_guard lock(mutex_);
   stop_ = true;
+  ended_ = true;
   work_.notify_all();
   changed_.notify_all();
 }
@@ -191,6 +192,7 @@ void Master::Hold(VclusterPtr vcluster) {
   const uint32_t number = vcluster->record.number();
   placer_.Sync(*vcluster);
   named_[vcluster->record.name()][vcluster->record.owner_uid()] = number;
+  owned_[vcluster->record.owner_uid()][vcluster->record.name()] = number;
   entries_[number].vcluster = std::move(vcluster);
 }
 
@@ -203,6 +205,9 @@ void Master::Forget(uint32_t number) {
   const auto named = named_.find(gone->record.name());
   named->second.erase(gone->record.owner_uid());
   if (named->second.empty()) named_.erase(named);
+  const auto owned = owned_.find(gone->record.owner_uid());
+  owned->second.erase(gone->record.name());
+  if (owned->second.empty()) owned_.erase(owned);
   WakeJobsOf(number);
   if (options_.retired) options_.retired(gone->record);
 }
@@ -490,40 +495,6 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
     }
   }
   return view;
-}
-
-std::vector<VclusterView> Master::All(
-    const std::function<bool(const master::v1::Vcluster&)>& wanted) {
-  const std::lock_guard lock(mutex_);
-  std::vector<VclusterView> views;
-  for (const auto& [number, entry] : entries_) {
-    if (!wanted || wanted(entry.vcluster->record)) views.push_back(ViewOf(number, entry));
-  }
-  return views;
-}
-
-VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const auto named = named_.find(name);
-  if (named == named_.end()) return {};
-  const auto owned = named->second.find(owner_uid);
-  if (owned == named->second.end()) return {};
-  return ViewOf(owned->second, entries_.at(owned->second));
-}
-
-std::vector<uint32_t> Master::OwnersOf(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  std::vector<uint32_t> owners;
-  if (const auto named = named_.find(name); named != named_.end()) {
-    for (const auto& [owner, number] : named->second) owners.push_back(owner);
-  }
-  return owners;
-}
-
-VclusterView Master::Find(uint32_t number) {
-  const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(number);
-  return found == entries_.end() ? VclusterView() : ViewOf(number, found->second);
 }
 
 Result<Master::Changes> Master::AwaitChanges(const Moment& since, std::chrono::milliseconds max) {

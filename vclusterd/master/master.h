@@ -15,6 +15,7 @@
 // called.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -243,6 +244,8 @@ class Master {
 
   // Whoever waits, waits no longer (kUnavailable), and the loop ends.
   void EndWaits();
+  // EndWaits was called: who still works with this master holds its end up.
+  bool ended() const { return ended_.load(std::memory_order_relaxed); }
 
   // One round of the loop, when something has changed or a look is due.
   void Step();
@@ -262,8 +265,14 @@ class Master {
   VclusterView Find(uint32_t number);
   // Without a `vcluster` when he has none of that name.
   VclusterView Find(uint32_t owner_uid, const std::string& name);
-  // Who has one of that name.
+  // Who has one of that name; who has any.
   std::vector<uint32_t> OwnersOf(const std::string& name);
+  std::vector<uint32_t> Owners();
+  // Of one owner's those with names behind `after`, by name, `max` at most of those that are
+  // `wanted` (as of All). Nothing else is looked at.
+  std::vector<VclusterView> Page(
+      uint32_t owner_uid, const std::string& after, size_t max,
+      const std::function<bool(const master::v1::Vcluster&)>& wanted = {});
 
   // How much has happened, in which lead.
   struct Moment {
@@ -423,7 +432,8 @@ class Master {
   uint32_t last_number_ = 0;
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
-  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner.
+  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner…
+  std::map<uint32_t, std::map<std::string, uint32_t>> owned_;  // …and by owner and name.
   JobBook jobs_;
   uint32_t last_job_ = 0;
   Placer placer_;
@@ -458,6 +468,7 @@ class Master {
   uint32_t orders_ = 0;                                // Of this epoch, given so far…
   uint64_t beats_ = 0;                                 // …and beats.
   bool stop_ = false;
+  std::atomic<bool> ended_ = false;  // As stop_, for who asks without the lock.
   std::thread thread_;
 };
 

@@ -73,7 +73,7 @@ class WorkerServiceImpl final : public Base {
       SaveNodeParameters parameters = FromProto(request->save());
       parameters.on_behalf_of_uid = request->on_behalf_of_uid();
       parameters.origin = request->origin();
-      const CancelWatch watch(context);
+      const CancelWatch watch(context, /*master=*/nullptr);
       std::mutex mutex;
       ASSIGN_OR_RETURN(const SaveNodeResult saved,
                        nodes_.Save(request->number(), request->index(), parameters,

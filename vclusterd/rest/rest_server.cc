@@ -17,8 +17,7 @@ bool IsLoopback(const std::string& address) {
 FeedEvent EventOf(const OperationView& view) {
   FeedEvent event;
   event.type = "operation.changed";
-  Json json = ToJson(view);
-  json.erase("result");  // GET /v1/operations/ID has it.
+  Json json = ToJson(view, /*with_result=*/false);  // GET /v1/operations/ID has it.
   event.data = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   event.right = view.right;
   event.target = view.target;
@@ -28,20 +27,34 @@ FeedEvent EventOf(const OperationView& view) {
 
 }  // namespace
 
-RestServer::RestServer(RestServerOptions options, ClustersSource clusters, Users& users,
-                       OpenIdProvider* open_id)
+template <typename T>
+Source<T> RestServer::Guarded(Source<T> source) {
+  return [this, source = std::move(source)]() -> Result<std::shared_ptr<T>> {
+    const std::shared_lock lock(open_mutex_);
+    if (!open_) return Error(Code::kUnavailable, "vclusterd ends");
+    return source();
+  };
+}
+
+RestServer::RestServer(RestServerOptions options, ClustersSource clusters, ClassesSource classes,
+                       Users& users, OpenIdProvider* open_id)
     : table_(MakeRoutes()),
       events_(users, EventFeed::Limits(), HostUnixMs),
-      services_{users,       Guarded(std::move(clusters)),
-                operations_, events_,
-                open_id,     {options.registration, !options.certificate.certificate.empty()},
+      services_{users,
+                Guarded(std::move(clusters)),
+                Guarded(std::move(classes)),
+                operations_,
+                events_,
+                open_id,
+                {options.registration, !options.certificate.certificate.empty()},
                 table_},
       operations_(options.operations, HostUnixMs,
                   [this](const OperationView& view) { events_.Publish(EventOf(view)); }),
       watch_(std::make_unique<ClusterWatch>(services_.clusters, events_)) {}
 
 Result<std::unique_ptr<RestServer>> RestServer::Start(RestServerOptions options,
-                                                      ClustersSource clusters, Users& users,
+                                                      ClustersSource clusters,
+                                                      ClassesSource classes, Users& users,
                                                       OpenIdProvider* open_id) {
   if (options.certificate.certificate.empty() && !IsLoopback(options.address)) {
     return Error(Code::kInvalidArgument,
@@ -49,7 +62,8 @@ Result<std::unique_ptr<RestServer>> RestServer::Start(RestServerOptions options,
                      " needs a certificate: give --rest-cert and --rest-key, or make this host a "
                      "member of a cluster; without one it serves 127.0.0.1 and [::1] alone");
   }
-  std::unique_ptr<RestServer> rest(new RestServer(options, std::move(clusters), users, open_id));
+  std::unique_ptr<RestServer> rest(
+      new RestServer(options, std::move(clusters), std::move(classes), users, open_id));
   ASSIGN_OR_RETURN(rest->api_, RestApi::Create(rest->services_, options.rates));
   http::ServerOptions server;
   server.address = options.address;
@@ -62,14 +76,6 @@ Result<std::unique_ptr<RestServer>> RestServer::Start(RestServerOptions options,
 }
 
 RestServer::~RestServer() { Shutdown(std::chrono::milliseconds(0)); }
-
-ClustersSource RestServer::Guarded(ClustersSource source) {
-  return [this, source = std::move(source)]() -> Result<std::shared_ptr<Clusters>> {
-    const std::shared_lock lock(open_mutex_);
-    if (!open_) return Error(Code::kUnavailable, "vclusterd ends");
-    return source();
-  };
-}
 
 void RestServer::Shutdown(std::chrono::milliseconds grace) {
   events_.Close();

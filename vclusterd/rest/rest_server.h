@@ -29,24 +29,25 @@ class RestServer {
   // All must outlive the result; `open_id` may be null. kInvalidArgument: the address, or no
   // certificate for one that is not loopback; kUnavailable: it cannot be listened on.
   static Result<std::unique_ptr<RestServer>> Start(RestServerOptions options,
-                                                   ClustersSource clusters, Users& users,
-                                                   OpenIdProvider* open_id);
+                                                   ClustersSource clusters, ClassesSource classes,
+                                                   Users& users, OpenIdProvider* open_id);
   // As Shutdown, at once, and waits for operations that run: those that wait for the master end
   // when it ends waits (Master::EndWaits).
   ~RestServer();
 
   int port() const { return server_->port(); }
   bool tls() const { return services_.options.tls; }
-  // Operations are cancelled, streams end, other requests have `grace`. `clusters` is not called
+  // Operations are cancelled, streams end, other requests have `grace`. No source is called
   // any more when it returns.
   void Shutdown(std::chrono::milliseconds grace);
 
  private:
-  RestServer(RestServerOptions options, ClustersSource clusters, Users& users,
-             OpenIdProvider* open_id);
+  RestServer(RestServerOptions options, ClustersSource clusters, ClassesSource classes,
+             Users& users, OpenIdProvider* open_id);
 
   // `source` as long as this is not shut down.
-  ClustersSource Guarded(ClustersSource source);
+  template <typename T>
+  Source<T> Guarded(Source<T> source);
 
   const RouteTable table_;
   std::shared_mutex open_mutex_;  // Guards open_; held while the source is called.

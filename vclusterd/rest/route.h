@@ -36,6 +36,11 @@ struct Exchange {
     const auto found = query.find(name);
     return found == query.end() ? otherwise : found->get<T>();
   }
+  template <typename T>
+  std::optional<T> Asked(const char* name) const {
+    const auto found = query.find(name);
+    return found == query.end() ? std::nullopt : std::optional<T>(found->get<T>());
+  }
   // Of the body, likewise.
   template <typename T>
   T Given(const char* name, T otherwise) const {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "vclusterd/classes/classes.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/rest/event_feed.h"
 #include "vclusterd/rest/operation_book.h"
@@ -16,7 +17,10 @@ namespace strata::vcluster::rest {
 
 // What a call works with; an error that names the leader where this process has no master that
 // leads.
-using ClustersSource = std::function<Result<std::shared_ptr<Clusters>>()>;
+template <typename T>
+using Source = std::function<Result<std::shared_ptr<T>>()>;
+using ClustersSource = Source<Clusters>;
+using ClassesSource = Source<Classes>;
 
 struct RestOptions {
   bool registration = false;  // Strangers may ask for accounts.
@@ -27,6 +31,7 @@ struct RestOptions {
 struct Services {
   Users& users;
   ClustersSource clusters;
+  ClassesSource classes;
   OperationBook& operations;
   EventFeed& events;
   OpenIdProvider* open_id = nullptr;  // Null: no issuer.

@@ -187,6 +187,12 @@ Json ToJson(const ClusterView& view, bool with_nodes) {
   return json;
 }
 
+Json ToJson(const std::vector<ClusterView>& views) {
+  Json list = Json::array();
+  for (const ClusterView& view : views) list.push_back(ToJson(view, /*with_nodes=*/true));
+  return {{"vclusters", std::move(list)}};
+}
+
 Json SummaryJson(const ClusterView& view) {
   Json json = HeadJson(view);
   Json& states = json["states"] = Json::object();

@@ -8,6 +8,8 @@ namespace strata::vcluster::rest {
 
 Json ToJson(const NodeView& node);
 Json ToJson(const ClusterView& view, bool with_nodes);
+// {"vclusters": […]}, with their nodes.
+Json ToJson(const std::vector<ClusterView>& views);
 // What tells one state from another: without what nodes use.
 Json SummaryJson(const ClusterView& view);
 Json ToJson(const std::vector<DefinitionChange>& changes);

@@ -9,33 +9,6 @@ std::string NodeName(const std::string& role, uint32_t ordinal) {
   return (role == kDefaultRole ? "" : role + "-") + std::to_string(ordinal);
 }
 
-const char* StateText(StudentState state) {
-  switch (state) {
-    case StudentState::kWaiting:
-      return "waiting";
-    case StudentState::kQueued:
-      return "queued";
-    case StudentState::kStarting:
-      return "starting";
-    case StudentState::kReady:
-      return "ready";
-    case StudentState::kStopped:
-      return "stopped";
-    case StudentState::kFailed:
-      return "failed";
-    case StudentState::kEnding:
-      return "ending";
-    case StudentState::kGone:
-      return "gone";
-  }
-  return "";
-}
-
-const char* StateText(master::v1::TemplatePhase phase) {
-  if (phase == master::v1::TEMPLATE_LIVE) return "ready";
-  return phase == master::v1::TEMPLATE_SAVING ? "saving" : "deleting";
-}
-
 }  // namespace
 
 void ToProto(const Users& users, const master::v1::Template& record, bool with_definition,
@@ -60,7 +33,7 @@ void ToProto(const Users& users, const master::v1::Template& record, bool with_d
     info->set_host(image.host());
   }
   out->set_stall_ms(record.stall_ms());
-  out->set_state(StateText(record.phase()));
+  out->set_state(WordOf(record.phase()));
   out->set_keeps_secrets(record.keeps_secrets());
   if (!with_definition) return;
   if (const auto definition = Templates::DefinitionOf(record); definition.ok()) {
@@ -94,7 +67,7 @@ void ToProto(const Users& users, const ClassView& view, bool with_students, v1::
     info->set_name(student.record.name());
     info->set_mail(student.record.mail());
     info->set_group(student.record.group());
-    info->set_state(StateText(student.state));
+    info->set_state(WordOf(student.state));
     info->set_problem(student.problem);
     info->set_next_try_unix_ms(student.next_try_unix_ms);
     info->set_cluster(student.cluster);

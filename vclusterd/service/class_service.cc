@@ -1,6 +1,5 @@
 #include "vclusterd/service/class_service.h"
 
-#include "common/printable.h"
 #include "common/rpc/status.h"
 #include "vclusterd/api/class_service.grpc.pb.h"
 #include "vclusterd/service/call.h"
@@ -9,8 +8,6 @@
 
 namespace strata::vcluster {
 namespace {
-
-constexpr int kUsersMax = 1'000;
 
 class TemplateServiceImpl final : public v1::TemplateService::Service {
  public:
@@ -28,7 +25,7 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
     parameters.is_public = request->public_();
     parameters.keep_secrets = request->keep_secrets();
     parameters.command_line = request->command_line();
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto saved = (*classes)->templates().Save(caller_, parameters,
                                                     SendProgress(writer, &mutex), watch.token());
@@ -58,28 +55,14 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
                      v1::Templates* response) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    ShareTemplateParameters parameters;
-    if (request->has_public_()) parameters.is_public = request->public_();
-    parameters.keep_secrets = request->keep_secrets();
-    if (request->add_users_size() > kUsersMax || request->remove_users_size() > kUsersMax) {
-      return rpc::ToGrpc(Error(Code::kInvalidArgument, "too many users at once"));
-    }
-    for (const std::string& user : request->add_users()) {
-      const auto uid = (*classes)->users().UidOf(user);
-      // By name alone: answers name whom it is shared with, and numbers could be tried in turn.
-      if (!uid.ok() || (*classes)->users().NameOf(*uid) != user) {
-        return rpc::ToGrpc(
-            Error(Code::kNotFound, "no user is called '" + Printable(user, 64) + "'"));
-      }
-      parameters.add_uids.push_back(*uid);
-    }
-    for (const std::string& user : request->remove_users()) {
-      const auto uid = (*classes)->users().UidOf(user);
-      if (!uid.ok()) return rpc::ToGrpc(uid.error());
-      parameters.remove_uids.push_back(*uid);
-    }
+    auto parameters = (*classes)->templates().ShareWith(
+        {request->add_users().begin(), request->add_users().end()},
+        {request->remove_users().begin(), request->remove_users().end()});
+    if (!parameters.ok()) return rpc::ToGrpc(parameters.error());
+    if (request->has_public_()) parameters->is_public = request->public_();
+    parameters->keep_secrets = request->keep_secrets();
     return Answer((*classes)->users(),
-                  (*classes)->templates().Share(caller_, request->template_(), parameters),
+                  (*classes)->templates().Share(caller_, request->template_(), *parameters),
                   response);
   }
 
@@ -98,7 +81,7 @@ class TemplateServiceImpl final : public v1::TemplateService::Service {
       const auto driver = layerfs::ParseDriver(request->driver());
       if (!driver.ok()) return rpc::ToGrpc(driver.error());
     }
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto views = (*classes)->templates().Create(
         caller_, request->name(), request->template_(), std::max(request->count(), 1u),
@@ -183,7 +166,7 @@ class ClassServiceImpl final : public v1::ClassService::Service {
                      grpc::ServerWriter<v1::ClassEvent>* writer) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto view =
         (*classes)->Watch(caller_, request->name(), SendProgress(writer, &mutex), watch.token());
@@ -201,7 +184,7 @@ class ClassServiceImpl final : public v1::ClassService::Service {
                        grpc::ServerWriter<v1::CollectEvent>* writer) override {
     const auto classes = source_();
     if (!classes.ok()) return rpc::ToGrpc(classes.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*classes)->clusters().master());
     std::mutex mutex;
     const auto collected = (*classes)->Collect(
         caller_, request->name(), {request->students().begin(), request->students().end()},

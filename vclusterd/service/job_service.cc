@@ -84,7 +84,7 @@ class JobServiceImpl final : public api::JobService::Service {
   grpc::Status Watch(grpc::ServerContext* context, const api::WatchRequest* request,
                      grpc::ServerWriter<api::WatchEvent>* writer) override {
     return With([&](Jobs& jobs) -> Status {
-      const CancelWatch watch(context);
+      const CancelWatch watch(context, &jobs.master());
       const auto changed = [&](const JobView& view) {
         api::WatchEvent event;
         ToProto(view, jobs.OwnerOf(view), event.mutable_job());
@@ -101,9 +101,10 @@ class JobServiceImpl final : public api::JobService::Service {
     });
   }
 
-  grpc::Status Output(grpc::ServerContext*, const api::OutputRequest* request,
+  grpc::Status Output(grpc::ServerContext* context, const api::OutputRequest* request,
                       grpc::ServerWriter<api::RunOutput>* writer) override {
     return With([&](Jobs& jobs) -> Status {
+      const CancelWatch watch(context, &jobs.master());
       return jobs.Outputs(caller_, request->job(), request->task(), request->node(),
                           [&](const JobOutput& wrote) {
                             api::RunOutput message;

@@ -19,7 +19,7 @@ class MoveServiceImpl final : public v1::MoveService::Service {
                           grpc::ServerWriter<v1::HostInfo>* writer) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     const auto done = (*clusters)->WatchDrain(
         caller_, request->host(),
         [&](const Master::HostView& view) {

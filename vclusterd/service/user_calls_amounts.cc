@@ -217,9 +217,11 @@ Result<EventList> UserCalls::ListEvents(const ListEventsRequest& request) {
   query.since_unix_ms = request.since_unix_ms();
   if (request.until_unix_ms() != 0) query.until_unix_ms = request.until_unix_ms();
   query.last = std::min(request.last() == 0 ? kEventsByDefault : request.last(), kEventsMax);
-  ASSIGN_OR_RETURN(auto events, users_.Events(caller_, query));
+  if (request.before() != 0) query.before = request.before();
+  ASSIGN_OR_RETURN(AuditLog::Found found, users_.Events(caller_, query));
   EventList list;
-  for (users::v1::AuditEvent& event : events) *list.add_events() = std::move(event);
+  for (users::v1::AuditEvent& event : found.events) *list.add_events() = std::move(event);
+  list.set_reached(found.reached);
   return list;
 }
 

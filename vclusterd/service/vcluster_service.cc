@@ -57,7 +57,7 @@ class VclusterServiceImpl final : public Base {
       const auto driver = layerfs::ParseDriver(request->driver());
       if (!driver.ok()) return rpc::ToGrpc(driver.error());
     }
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     std::mutex mutex;
     const auto view = (*clusters)->Create(caller_, *definition, request->driver(),
                                           SendProgress(writer, &mutex), watch.token());
@@ -74,7 +74,7 @@ class VclusterServiceImpl final : public Base {
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
     const CloneParameters parameters{request->source(), request->count(), request->prefix(),
                                      request->image()};
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     std::mutex mutex;
     const auto views =
         (*clusters)->Clone(caller_, parameters, SendProgress(writer, &mutex), watch.token());
@@ -99,7 +99,7 @@ class VclusterServiceImpl final : public Base {
                      v1::Clusters* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     return Answer((*clusters)->Start(caller_, request->target(), watch.token()), response);
   }
 
@@ -110,7 +110,7 @@ class VclusterServiceImpl final : public Base {
     const std::chrono::seconds asked(request->timeout_s());
     const std::chrono::seconds grace =
         asked.count() == 0 ? kDefaultGrace : std::min(asked, kGraceMax);
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     return Answer((*clusters)->Stop(caller_, request->target(), grace, watch.token()), response);
   }
 
@@ -118,7 +118,7 @@ class VclusterServiceImpl final : public Base {
                       v1::DeleteResponse*) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     return rpc::ToGrpc((*clusters)->Delete(caller_, request->name(), watch.token()));
   }
 
@@ -136,7 +136,7 @@ class VclusterServiceImpl final : public Base {
     const auto definition =
         DefinitionOf(request->definition(), request->file_name(), request->name());
     if (!definition.ok()) return rpc::ToGrpc(definition.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     std::mutex mutex;
     return Answer((*clusters)->Apply(caller_, *definition, request->dry_run(), request->recreate(),
                                      SendProgress(writer, &mutex), watch.token()),
@@ -147,7 +147,7 @@ class VclusterServiceImpl final : public Base {
                      grpc::ServerWriter<v1::ApplyEvent>* writer) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, &(*clusters)->master());
     std::mutex mutex;
     return Answer((*clusters)->Scale(caller_, request->name(), request->role(), request->count(),
                                      SendProgress(writer, &mutex), watch.token()),
@@ -223,7 +223,7 @@ class VclusterServiceImpl final : public Base {
     parameters.on_behalf_of_uid = caller_.uid;
     parameters.origin = "node " + place->name;
     std::mutex mutex;
-    const CancelWatch watch(context);
+    const CancelWatch watch(context, /*master=*/nullptr);
     const auto saved = place->link->Save(place->number, place->index, parameters,
                                          SendProgress(writer, &mutex), watch.token());
     if (!saved.ok()) return rpc::ToGrpc(saved.error());

@@ -47,9 +47,9 @@ std::string HintOf(const AuditQuery& query) {
 }  // namespace
 
 Result<std::unique_ptr<AuditLog>> AuditLog::Open(const std::string& directory, UnixClock now,
-                                                 EventLogLimits limits) {
+                                                 EventLogLimits limits, AuditBounds bounds) {
   ASSIGN_OR_RETURN(auto log, EventLog<AuditEvent>::Open(directory, limits, now));
-  return std::unique_ptr<AuditLog>(new AuditLog(std::move(log), std::move(now)));
+  return std::unique_ptr<AuditLog>(new AuditLog(std::move(log), std::move(now), bounds));
 }
 
 bool AuditLog::Refusals::Admit(uint32_t max, int64_t now_ms) {
@@ -89,10 +89,35 @@ void AuditLog::Record(AuditEvent event, const Status& status) {
   log_->Record(std::move(event));
 }
 
-Result<std::vector<AuditEvent>> AuditLog::Find(const AuditQuery& query) const {
-  return log_->Latest(
-      query.after, query.since_unix_ms, std::min(query.last, kEventsPerQueryMax),
-      [&](const AuditEvent& event) { return Matches(query, event); }, HintOf(query));
+Status AuditLog::Enter(uint32_t asker) {
+  const std::lock_guard lock(mutex_);
+  if (askers_.contains(asker)) {
+    return Error(Code::kResourceExhausted,
+                 "your last question to the audit log is being answered: ask again when it is");
+  }
+  if (askers_.size() >= bounds_.questions_max) {
+    return Error(Code::kResourceExhausted,
+                 "others are searching the audit log: ask again in a moment");
+  }
+  askers_.insert(asker);
+  return Ok();
+}
+
+Result<AuditLog::Found> AuditLog::Find(const AuditQuery& query, uint32_t asker) {
+  RETURN_IF_ERROR(Enter(asker));
+  EventLog<AuditEvent>::Search search;
+  search.after = query.after;
+  search.before = query.before;
+  search.since_unix_ms = query.since_unix_ms;
+  search.max = std::min(query.last, kEventsPerQueryMax);
+  search.wanted = [&](const AuditEvent& event) { return Matches(query, event); };
+  search.hint = HintOf(query);
+  search.read_bytes_max = bounds_.read_bytes_max;
+  search.parsed_bytes_max = bounds_.parsed_bytes_max;
+  auto found = log_->Find(search);
+  const std::lock_guard lock(mutex_);
+  askers_.erase(asker);
+  return found;
 }
 
 }  // namespace strata::vcluster

@@ -40,7 +40,8 @@ Result<std::unique_ptr<Users>> Users::Open(records::RecordStore& store,
                                            const std::string& audit_directory,
                                            UserOptions options) {
   ASSIGN_OR_RETURN(auto hasher, PasswordHasher::Create(options.hash_cost, options.hashes_at_once));
-  ASSIGN_OR_RETURN(auto audit, AuditLog::Open(audit_directory, options.now, options.audit));
+  ASSIGN_OR_RETURN(auto audit, AuditLog::Open(audit_directory, options.now, options.audit,
+                                              options.audit_bounds));
   return std::unique_ptr<Users>(
       new Users(store, std::move(options), std::move(hasher), std::move(audit)));
 }
@@ -214,13 +215,13 @@ void Users::Record(const Caller& caller, Operation operation, const Target& targ
   audit_->Record(std::move(event), status);
 }
 
-Result<std::vector<users::v1::AuditEvent>> Users::Events(const Caller& caller, AuditQuery query) {
+Result<AuditLog::Found> Users::Events(const Caller& caller, AuditQuery query) {
   const bool sees_all = Allows(caller, Operation::kAuditRead, {});
   if (!sees_all) {
     RETURN_IF_ERROR(Authorize(caller, Operation::kAuditRead, AccountTarget(caller.uid)));
     query.visible_to = caller.uid;
   }
-  return audit_->Find(query);
+  return audit_->Find(query, caller.uid);
 }
 
 // --- Tokens -------------------------------------------------------------------------------------

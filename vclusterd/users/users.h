@@ -58,6 +58,7 @@ struct UserOptions {
   int64_t session_life_ms = 12 * kHourMs;
   CreditOptions credits;
   EventLogLimits audit = AuditLog::DefaultLimits();
+  AuditBounds audit_bounds;
   UnixClock now = HostUnixMs;
 };
 
@@ -115,8 +116,8 @@ class Users {
     Record(caller, operation, target, detail, done.ok() ? Ok() : Status(done.error()));
     return done;
   }
-  // What the caller may see of what `query` asks for.
-  Result<std::vector<users::v1::AuditEvent>> Events(const Caller& caller, AuditQuery query);
+  // What the caller may see of what `query` asks for; as AuditLog::Find.
+  Result<AuditLog::Found> Events(const Caller& caller, AuditQuery query);
 
   // --- Accounts ---------------------------------------------------------------------------------
   // `of_host`: for a user of the host, who keeps his number.

@@ -31,8 +31,8 @@ ALLOWED_INCLUDES = {
     # Who may do what rests on records alone; the REST server and the master rest on it.
     "vclusterd/users": {"common", "vclusterd/api"},
     # REST converts, and calls what the gRPC service calls; it knows no host.
-    "vclusterd/rest": {"common", "vclusterd/api", "vclusterd/definition", "vclusterd/master",
-                       "vclusterd/users"},
+    "vclusterd/rest": {"common", "vclusterd/api", "vclusterd/classes", "vclusterd/definition",
+                       "vclusterd/master", "vclusterd/users"},
     # A client's library must not pull the store in.
     "imaged/client": {"common", "imaged/api"},
     "imaged/registry_client": {"common", "imaged/oci/blob_source.h", "imaged/oci/documents.h",

@@ -1,5 +1,4 @@
-// vcluster user, group, quota, token, credit, audit against the real UserService; passwords and
-// rosters.
+// vcluster user, group, quota, token, credit, audit against the real UserService; and passwords.
 #include <gmock/gmock.h>
 #include <pty.h>
 
@@ -10,7 +9,6 @@
 #include "tests/unit/vclusterd/test_users.h"
 #include "tools/cli/exit_code.h"
 #include "tools/cli/password.h"
-#include "tools/vcluster/roster.h"
 #include "tools/vcluster/vcluster.h"
 #include "vclusterd/service/user_service.h"
 #include "vclusterd/users/tables.h"
@@ -131,6 +129,10 @@ TEST_F(AccountCommandsTest, ARosterMakesAccountsAndEnrols) {
   const ToolRun again = Vcluster({"group", "enrol", "os", "--roster", "-"}, "alice\ndora\nemil\n");
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_THAT(again.out, HasSubstr("alice, dora, emil"));
+  const ToolRun faulty =
+      Vcluster({"group", "enrol", "os", "--roster", "-"}, "alice\nfrida,F,f@example.org,42\n");
+  EXPECT_EQ(faulty.exit_code, kExitUsage);
+  EXPECT_THAT(faulty.err, HasSubstr("line 2"));
   EXPECT_EQ(Vcluster({"group", "enrol", "nosuch", "--roster", "-"}, "frida\n").exit_code,
             kExitNotFound);
   EXPECT_EQ(Vcluster({"user", "show", "frida"}).exit_code, kExitNotFound) << "none was made";
@@ -239,37 +241,6 @@ TEST(TypedPassword, IsNotSeenAndHasToBeTheSameTwice) {
   const ssize_t n = ::read(controller, echoed, sizeof(echoed) - 1);
   EXPECT_THAT(std::string(echoed, n > 0 ? static_cast<size_t>(n) : 0), Not(HasSubstr("secret")));
   EXPECT_THAT(prompts.str(), HasSubstr("New password"));
-}
-
-// --- Rosters ------------------------------------------------------------------------------------
-
-TEST(Roster, ReadsWhatSpreadsheetsWrite) {
-  const auto roster = ParseRoster(
-      "\xEF\xBB\xBFuser,name,mail\r\nalice , Alice Doe,a@example.org\r\n\r\n"
-      "\"bob\",\"Bob \"\"B\"\" Roe\",\r\ncarol");
-  ASSERT_TRUE(roster.ok()) << roster.error().message();
-  ASSERT_EQ(roster->size(), 3u);
-  EXPECT_EQ((*roster)[0].user, "alice");
-  EXPECT_EQ((*roster)[0].real_name, "Alice Doe");
-  EXPECT_EQ((*roster)[0].mail, "a@example.org");
-  EXPECT_EQ((*roster)[1].real_name, "Bob \"B\" Roe");
-  EXPECT_EQ((*roster)[2].user, "carol");
-}
-
-TEST(Roster, NamesTheLineThatIsWrong) {
-  const auto problem = [](const std::string& text) {
-    const auto roster = ParseRoster(text);
-    return roster.ok() ? "" : roster.error().message();
-  };
-  EXPECT_THAT(problem("alice\nbob,Bob,b@example.org,42\n"), HasSubstr("line 2"));
-  EXPECT_THAT(problem("alice\nalice\n"), HasSubstr("twice"));
-  EXPECT_THAT(problem("alice\n,Bob\n"), HasSubstr("no user"));
-  EXPECT_THAT(problem("\"alice\n"), HasSubstr("does not end"));
-  EXPECT_THAT(problem("\"alice\"x\n"), HasSubstr("line 1"));
-  EXPECT_EQ(problem(""), "");
-  std::string many;
-  for (size_t i = 0; i <= kRosterRowsMax; ++i) many += "u" + std::to_string(i) + "\n";
-  EXPECT_THAT(problem(many), HasSubstr("at most"));
 }
 
 }  // namespace

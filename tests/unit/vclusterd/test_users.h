@@ -20,10 +20,12 @@ inline const Caller kBob = CallerWith(64002);
 class TestUsers {
  public:
   // `store` must outlive this.
-  explicit TestUsers(records::RecordStore& store, CreditOptions credits = {})
+  explicit TestUsers(records::RecordStore& store, CreditOptions credits = {},
+                     AuditBounds audit_bounds = {})
       : store_(store), dir_(TemporaryDirectory::Create("/tmp", "strata-users.").value()) {
     UserOptions options;
     options.credits = std::move(credits);
+    options.audit_bounds = audit_bounds;
     options.hash_cost = {.memory_kib = 64, .passes = 1, .lanes = 1};
     auto users = Users::Open(store, dir_.path(), std::move(options));
     EXPECT_TRUE(users.ok()) << users.error().message();

@@ -1,5 +1,7 @@
 #include "vclusterd/rest/routes/account_json.h"
 
+#include "vclusterd/api/account_words.h"
+
 namespace strata::vcluster::rest {
 namespace {
 
@@ -11,31 +13,6 @@ std::string KindOf(users::v1::TokenKind kind) {
 }
 
 }  // namespace
-
-std::string WordOf(users::v1::Role role) {
-  if (role == users::v1::ADMIN) return "admin";
-  return role == users::v1::TEACHER ? "teacher" : "user";
-}
-
-std::optional<users::v1::Role> RoleOfWord(const std::string& word) {
-  if (word == "admin") return users::v1::ADMIN;
-  if (word == "teacher") return users::v1::TEACHER;
-  if (word == "user") return users::v1::USER;
-  return std::nullopt;
-}
-
-std::string WordOf(users::v1::AccountStatus status) {
-  switch (status) {
-    case users::v1::WAITING:
-      return "waiting";
-    case users::v1::ACTIVE:
-      return "active";
-    case users::v1::LOCKED:
-      return "locked";
-    default:
-      return "deleted";
-  }
-}
 
 Json ToJson(const users::v1::Account& account, bool in_full) {
   Json json = {{"uid", account.uid()},

@@ -14,8 +14,4 @@ Json TokenSchema();
 Json ToJson(const MadeToken& made);
 Json MadeTokenSchema();
 
-std::string WordOf(users::v1::Role role);
-std::optional<users::v1::Role> RoleOfWord(const std::string& word);
-std::string WordOf(users::v1::AccountStatus status);
-
 }  // namespace strata::vcluster::rest

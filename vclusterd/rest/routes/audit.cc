@@ -31,10 +31,15 @@ Result<Reply> List(Exchange& exchange) {
   query.since_unix_ms = exchange.Asked<int64_t>("since_unix_ms", 0);
   query.until_unix_ms = exchange.Asked<int64_t>("until_unix_ms", INT64_MAX);
   query.last = exchange.Asked<size_t>("last", 1000);
-  ASSIGN_OR_RETURN(const auto events, exchange.services.users.Events(exchange.caller, query));
-  Json list = Json::array();
-  for (const users::v1::AuditEvent& event : events) list.push_back(ToJson(event));
-  return Answer({{"events", std::move(list)}});
+  query.before = exchange.Asked<uint64_t>("before", UINT64_MAX);
+  ASSIGN_OR_RETURN(const AuditLog::Found found,
+                   exchange.services.users.Events(exchange.caller, query));
+  Json answer = {{"events", Json::array()}};
+  for (const users::v1::AuditEvent& event : found.events) {
+    answer["events"].push_back(ToJson(event));
+  }
+  if (found.reached != 0) answer["reached"] = found.reached;
+  return Answer(std::move(answer));
 }
 
 }  // namespace
@@ -57,7 +62,10 @@ void AddAuditRoutes(RouteTable* table) {
                          .Must("error", Text("The same for people.", 100'000))
                          .Must("left_out", Whole("Refusals before it that were not written."));
   table->AddSchema("AuditEvents",
-                   Members("Events.").Must("events", ListOf(event, "Oldest first.")));
+                   Members("Events.")
+                       .Must("events", ListOf(event, "Oldest first."))
+                       .May("reached", Whole("Earlier events were not looked at, because that "
+                                             "takes too long: ask again with before= this.")));
   Route route{"GET", "/v1/audit", "listAuditEvents", "audit",
               "What one did, and others to what is one's own; admins see all"};
   route.operation = Operation::kAuditRead;
@@ -65,10 +73,12 @@ void AddAuditRoutes(RouteTable* table) {
                  {"object", Text("To what: alice/hpc, alice, group os.")},
                  {"operation", Text("What: vcluster.create.")},
                  {"after", Whole("Only events with higher numbers.")},
+                 {"before", Whole("Only events with lower numbers.", 1)},
                  {"since_unix_ms", Whole("Not earlier.")},
                  {"until_unix_ms", Whole("Not later.")},
                  {"last", Whole("The latest so many (1000).", 1, AuditLog::kEventsPerQueryMax)}};
   route.answers = {{200, "AuditEvents"}};
+  route.exhausted_status = 429;
   route.handle = List;
   table->Add(std::move(route));
 }

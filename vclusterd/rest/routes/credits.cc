@@ -1,31 +1,13 @@
 // Credits: balances, grants, budgets, and what users apply for. Amounts are thousandths.
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
 
 namespace strata::vcluster::rest {
 namespace {
 
 using namespace schema;
-
-std::string WordOf(users::v1::CreditKind kind) {
-  switch (kind) {
-    case users::v1::INITIAL:
-      return "initial";
-    case users::v1::CHARGE:
-      return "charge";
-    case users::v1::GRANT:
-      return "grant";
-    case users::v1::APPROVAL:
-      return "approval";
-    default:
-      return "other";
-  }
-}
-
-std::string WordOf(users::v1::ApplicationStatus status) {
-  if (status == users::v1::APPROVED) return "approved";
-  return status == users::v1::DENIED ? "denied" : "pending";
-}
 
 Json ToJson(const Exchange& exchange, const users::v1::CreditApplication& application) {
   Json json = {{"uid", application.uid()},
@@ -51,8 +33,7 @@ Result<Reply> Balance(Exchange& exchange, uint32_t uid) {
 }
 
 Result<Reply> Get(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kCreditList));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kCreditList));
   Users& users = exchange.services.users;
   RETURN_IF_ERROR(
       users.Authorize(exchange.caller, Operation::kCreditList, UserTarget(exchange, uid)));
@@ -71,8 +52,7 @@ Result<Reply> Get(Exchange& exchange) {
 }
 
 Result<Reply> Grant(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kCreditGrant));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kCreditGrant));
   RETURN_IF_ERROR(exchange.services.users.GrantCredits(exchange.caller, uid,
                                                        exchange.Given<int64_t>("amount_milli", 0),
                                                        exchange.Given<std::string>("reason", "")));
@@ -80,8 +60,7 @@ Result<Reply> Grant(Exchange& exchange) {
 }
 
 Result<Reply> SetBudget(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kCreditGrant));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kCreditGrant));
   RETURN_IF_ERROR(exchange.services.users.SetCreditBudget(
       exchange.caller, uid, exchange.Given<int64_t>("budget_milli", 0)));
   return Balance(exchange, uid);
@@ -108,8 +87,7 @@ Result<Reply> Apply(Exchange& exchange) {
 }
 
 Result<Reply> Decide(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kCreditDecide));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kCreditDecide));
   uint32_t number = 0;
   for (const char c : exchange.path.at("number")) {
     if (c < '0' || c > '9' || number > 100'000'000) {
@@ -171,51 +149,37 @@ void AddSchemas(RouteTable* table) {
                                          .May("comment", Text("For him.")));
 }
 
-Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
-              Operation right, const std::string& summary, const std::string& request) {
-  Route route{method, path, id, "credits", summary};
-  route.operation = right;
-  route.request = request;
-  if (!request.empty()) route.body = BodyKind::kJson;
-  return route;
-}
-
 }  // namespace
 
 void AddCreditRoutes(RouteTable* table) {
   AddSchemas(table);
-  Route get = RouteOf("GET", "/v1/credits/{user}", "getCredits", Operation::kCreditList,
-                      "What he has, and how it came to that", "");
-  get.answers = {{200, "Credits"}};
-  get.handle = Get;
-  table->Add(std::move(get));
-  Route grant = RouteOf("POST", "/v1/credits/{user}/grants", "grantCredits",
-                        Operation::kCreditGrant, "Gives to him, or takes away", "Grant");
-  grant.answers = {{200, "Credits"}};
-  grant.handle = Grant;
-  table->Add(std::move(grant));
-  Route budget = RouteOf("PUT", "/v1/credits/{user}/budget", "setCreditBudget",
-                         Operation::kCreditGrant, "What a teacher may give", "Budget");
-  budget.answers = {{200, "Credits"}};
-  budget.handle = SetBudget;
-  table->Add(std::move(budget));
-  Route list = RouteOf("GET", "/v1/credit-applications", "listCreditApplications",
-                       Operation::kCreditList, "Those that one may see", "");
-  list.query = {{"pending", Flag("Only those that are not decided (false).")}};
-  list.answers = {{200, "CreditApplicationList"}};
-  list.handle = ListApplications;
-  table->Add(std::move(list));
-  Route apply = RouteOf("POST", "/v1/credit-applications", "applyForCredits",
-                        Operation::kCreditApply, "Applies for more", "NewCreditApplication");
-  apply.answers = {{201, "CreditApplication"}};
-  apply.handle = Apply;
-  table->Add(std::move(apply));
-  Route decide = RouteOf("POST", "/v1/credit-applications/{user}/{number}/decision",
-                         "decideCreditApplication", Operation::kCreditDecide,
-                         "Approves or denies; a teacher from his budget", "CreditDecision");
-  decide.answers = {{200, "CreditApplication"}};
-  decide.handle = Decide;
-  table->Add(std::move(decide));
+  const RouteRow of_users[] = {
+      {"GET", "/{user}", "getCredits", Operation::kCreditList,
+       "What he has, and how it came to that", "", 200, "Credits", Get},
+      {"POST", "/{user}/grants", "grantCredits", Operation::kCreditGrant,
+       "Gives to him, or takes away", "Grant", 200, "Credits", Grant},
+      {"PUT", "/{user}/budget", "setCreditBudget", Operation::kCreditGrant,
+       "What a teacher may give", "Budget", 200, "Credits", SetBudget},
+  };
+  AddRows(of_users, "/v1/credits", "credits", table);
+  const RouteRow applications[] = {
+      {"GET",
+       "",
+       "listCreditApplications",
+       Operation::kCreditList,
+       "Those that one may see",
+       "",
+       200,
+       "CreditApplicationList",
+       ListApplications,
+       {{"pending", Flag("Only those that are not decided (false).")}}},
+      {"POST", "", "applyForCredits", Operation::kCreditApply, "Applies for more",
+       "NewCreditApplication", 201, "CreditApplication", Apply},
+      {"POST", "/{user}/{number}/decision", "decideCreditApplication", Operation::kCreditDecide,
+       "Approves or denies; a teacher from his budget", "CreditDecision", 200, "CreditApplication",
+       Decide},
+  };
+  AddRows(applications, "/v1/credit-applications", "credits", table);
 }
 
 }  // namespace strata::vcluster::rest

@@ -1,20 +1,15 @@
 // Docklet's /cluster/…: its workspaces are Vclusters, its containers nodes.
 #include "vclusterd/rest/routes/docklet_form.h"
-#include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest::docklet {
 namespace {
 
 constexpr std::chrono::seconds kGrace(10);
+constexpr size_t kNamesMax = 10'000;  // Docklet's list has no pages.
 
-void Ignore(const std::string&, uint32_t, uint32_t) {}
-
-// As OperationBook's work runs until it is done, a request of Docklet's does; it ends with us.
-const CancelToken& CancelOf(const Exchange& exchange) {
-  static const CancelToken kNever;
-  return exchange.request.stopping == nullptr ? kNever : *exchange.request.stopping;
-}
+using Order = OperationBook::Order;
 
 // "imageowner" and "imagename"; that of the "imagetype" is told by the owner.
 std::string ImageOf(const Exchange& exchange, const std::string& name) {
@@ -32,40 +27,35 @@ Result<ClusterView> ViewOf(const Exchange& exchange) {
 Result<Json> Create(Exchange& exchange) {
   ASSIGN_OR_RETURN(const std::string name, NeededField(exchange, "clustername"));
   ASSIGN_OR_RETURN(const std::string image, NeededField(exchange, "imagename"));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
   const Definition definition = PlainDefinition(name, ImageOf(exchange, image), 1, Limits());
-  RETURN_IF_ERROR(clusters->Create(exchange.caller, definition, "", Ignore, CancelOf(exchange)));
-  return Json{{"action", "create cluster"}, {"message", "create cluster " + name}};
+  return DoWithin(exchange, CreateOrder(exchange, definition, ""), "create cluster",
+                  "create cluster " + name);
 }
 
-Result<Json> Start(Exchange& exchange) {
+// What is done to the cluster that the form names.
+Result<Json> DoNamed(Exchange& exchange,
+                     Result<Order> (*order)(const Exchange&, const std::string&),
+                     const char* action) {
   ASSIGN_OR_RETURN(const std::string name, NeededField(exchange, "clustername"));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  RETURN_IF_ERROR(clusters->Start(exchange.caller, name, CancelOf(exchange)));
-  return Json{{"action", "start cluster"}, {"message", "start cluster"}};
+  return DoWithin(exchange, order(exchange, name), action, action);
 }
 
-Result<Json> Stop(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const std::string name, NeededField(exchange, "clustername"));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  RETURN_IF_ERROR(clusters->Stop(exchange.caller, name, kGrace, CancelOf(exchange)));
-  return Json{{"action", "stop cluster"}, {"message", "stop cluster"}};
+Result<Order> Stopped(const Exchange& exchange, const std::string& name) {
+  return StopOrder(exchange, name, kGrace);
 }
 
-Result<Json> Delete(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const std::string name, NeededField(exchange, "clustername"));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  RETURN_IF_ERROR(clusters->Delete(exchange.caller, name, CancelOf(exchange)));
-  return Json{{"action", "delete cluster"}, {"message", "delete cluster"}};
-}
+Result<Json> Start(Exchange& exchange) { return DoNamed(exchange, StartOrder, "start cluster"); }
+Result<Json> Stop(Exchange& exchange) { return DoNamed(exchange, Stopped, "stop cluster"); }
+Result<Json> Delete(Exchange& exchange) { return DoNamed(exchange, DeleteOrder, "delete cluster"); }
 
 Result<Json> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(const std::vector<ClusterView> views, clusters->Glance(exchange.caller, ""));
+  Clusters::PageQuery query;
+  query.limit = kNamesMax;
+  query.owner = exchange.services.users.NameOf(exchange.caller.uid);
+  ASSIGN_OR_RETURN(const Clusters::Page own, clusters->ListPage(exchange.caller, query));
   Json names = Json::array();
-  for (const ClusterView& view : views) {
-    if (view.owner_uid == exchange.caller.uid) names.push_back(view.name);
-  }
+  for (const ClusterView& view : own.views) names.push_back(view.name);
   return Json{{"action", "list cluster"}, {"clusters", std::move(names)}};
 }
 
@@ -108,11 +98,9 @@ Result<std::string> OnlyRole(const ClusterView& view) {
 
 Result<Json> ScaleTo(Exchange& exchange, const ClusterView& view, const std::string& role,
                      size_t count, const char* action) {
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  RETURN_IF_ERROR(clusters->Scale(exchange.caller, view.owner + "/" + view.name, role,
-                                  static_cast<uint32_t>(count), Ignore, CancelOf(exchange)));
-  return Json{{"action", action},
-              {"message", std::string(action) + " to " + std::to_string(count)}};
+  const std::string name = view.owner + "/" + view.name;
+  return DoWithin(exchange, ScaleOrder(exchange, name, role, static_cast<uint32_t>(count)), action,
+                  std::string(action) + " to " + std::to_string(count));
 }
 
 Result<Json> ScaleOut(Exchange& exchange) {
@@ -155,9 +143,8 @@ Result<Json> Save(Exchange& exchange) {
   parameters.reference = image;
   parameters.description = Field(exchange, "description");
   parameters.replace = Field(exchange, "isforce") == "true";
-  RETURN_IF_ERROR(SaveNode(exchange.services, exchange.caller, view.owner + "/" + node.name,
-                           parameters, Ignore, CancelOf(exchange)));
-  return Json{{"action", "save"}};
+  return DoWithin(exchange, SaveOrder(exchange, view.owner + "/" + node.name, parameters), "save",
+                  "save");
 }
 
 }  // namespace

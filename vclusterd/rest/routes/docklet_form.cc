@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "common/printable.h"
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/problem.h"
-#include "vclusterd/rest/routes/account_json.h"
 #include "vclusterd/rest/routes/handler_parts.h"
 #include "vclusterd/rest/routes/routes.h"
 
@@ -84,6 +84,23 @@ Route MakeRoute(const std::string& path, const std::string& id, std::optional<Op
   return route;
 }
 
+Result<Json> DoWithin(Exchange& exchange, Result<OperationBook::Order> ordered,
+                      const std::string& action, const std::string& message) {
+  ASSIGN_OR_RETURN(OperationBook::Order order, std::move(ordered));
+  ASSIGN_OR_RETURN(const std::chrono::milliseconds wait,
+                   ParseWait(Field(exchange, "wait"), kWaitMax));
+  OperationBook& book = exchange.services.operations;
+  ASSIGN_OR_RETURN(OperationView view, book.Start(exchange.caller, std::move(order)));
+  view = book.Await(view.id, wait).value_or(view);
+  if (view.error) return *view.error;
+  if (view.ended()) return Json{{"action", action}, {"message", message}};
+  const std::string address = "/v1/operations/" + view.id;
+  return Json{{"success", "false"},
+              {"action", action},
+              {"message", "it is not done yet and goes on: GET " + address + " says how far it is"},
+              {"operation", address}};
+}
+
 std::string ContainerName(const NodeView& node) {
   std::string name = node.name;
   std::replace(name.begin(), name.end(), '/', ':');
@@ -106,6 +123,7 @@ void AddDockletRoutes(RouteTable* table) {
   using namespace schema;
   Members form("Docklet's fields; others are passed over.");
   form.May("token", Text("Who calls.", 200));
+  form.May("wait", Text("How long the answer may take: 30s, up to 60s (60s).", 20));
   for (const char* name : {"user", "key"}) form.May(name, Text("Of /login/.", 1024));
   for (const char* name : {"clustername", "containername", "image", "imagename", "imageowner",
                            "imagetype", "description", "isforce"}) {
@@ -117,7 +135,8 @@ void AddDockletRoutes(RouteTable* table) {
   Json answer = Members("Docklet's answer.")
                     .Must("success", Word("Whether it was done.", {"true", "false"}))
                     .May("message", Json{{"description", "Why not, or what there is to say."}})
-                    .May("action", Text("What was done."));
+                    .May("action", Text("What was done."))
+                    .May("operation", Text("What is not done yet: its address in the modern API."));
   answer["additionalProperties"] = true;
   table->AddSchema("DockletAnswer", std::move(answer));
   Route login = docklet::MakeRoute("/login/", "dockletLogin", std::nullopt, "Signs in: user, key",

@@ -20,6 +20,12 @@ using Handle = std::function<Result<Json>(Exchange&)>;
 Route MakeRoute(const std::string& path, const std::string& id, std::optional<Operation> right,
                 const std::string& summary, Handle handle);
 
+// Does it as an operation, as the modern API does, and answers `action` and `message` when it has
+// succeeded. A request holds a thread of ours, so it waits no longer than the form's "wait" says,
+// kWaitMax at most: then {"success": "false"} and the address of the operation, which goes on.
+Result<Json> DoWithin(Exchange& exchange, Result<OperationBook::Order> order,
+                      const std::string& action, const std::string& message);
+
 // The one node of the Vcluster that Docklet's words mean: "hpc:0", "0", "hpc-0". kNotFound.
 Result<NodeView> NodeOf(const ClusterView& view, const std::string& words);
 // As Docklet's clients get and give it: "hpc:0".

@@ -4,6 +4,7 @@
 #include "common/printable.h"
 #include "vclusterd/rest/routes/group_of_address.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
 
 namespace strata::vcluster::rest {
@@ -100,9 +101,8 @@ Result<Reply> Edit(Exchange& exchange) {
 
 Result<Reply> Delete(Exchange& exchange) {
   ASSIGN_OR_RETURN(const GroupPtr group, GroupIn(exchange));
-  std::optional<uint64_t> revision;
-  if (exchange.query.contains("revision")) revision = exchange.Asked<uint64_t>("revision", 0);
-  RETURN_IF_ERROR(exchange.services.users.DeleteGroup(exchange.caller, group->number(), revision));
+  RETURN_IF_ERROR(exchange.services.users.DeleteGroup(exchange.caller, group->number(),
+                                                      exchange.Asked<uint64_t>("revision")));
   return NoContent();
 }
 
@@ -116,18 +116,6 @@ Result<Reply> Leave(Exchange& exchange) {
   ASSIGN_OR_RETURN(const GroupPtr group, GroupIn(exchange));
   RETURN_IF_ERROR(exchange.services.users.LeaveGroup(exchange.caller, group->number()));
   return NoContent();
-}
-
-Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
-              Operation right, const std::string& summary) {
-  Route route;
-  route.method = method;
-  route.path = "/v1/groups" + path;
-  route.id = id;
-  route.tag = "groups";
-  route.operation = right;
-  route.summary = summary;
-  return route;
 }
 
 void AddSchemas(RouteTable* table) {
@@ -179,44 +167,36 @@ Result<GroupPtr> GroupIn(const Exchange& exchange) {
 
 void AddGroupRoutes(RouteTable* table) {
   AddSchemas(table);
-  Route list = RouteOf("GET", "", "listGroups", Operation::kGroupList, "Those that one may see");
-  list.answers = {{200, "GroupList"}};
-  list.handle = List;
-  table->Add(std::move(list));
-  Route create = RouteOf("POST", "", "createGroup", Operation::kGroupCreate, "Makes a group");
-  create.body = BodyKind::kJson;
-  create.request = "NewGroup";
-  create.answers = {{201, "Group"}};
-  create.handle = Create;
-  table->Add(std::move(create));
-  Route get = RouteOf("GET", "/{group}", "getGroup", Operation::kGroupList, "By name or number");
-  get.answers = {{200, "Group"}};
-  get.handle = Get;
-  table->Add(std::move(get));
-  Route edit = RouteOf("PATCH", "/{group}", "editGroup", Operation::kGroupEdit,
-                       "Changes it; inviting and enrolling need rights of their own");
-  edit.body = BodyKind::kJson;
-  edit.request = "GroupEdit";
+  const std::string resource = "/v1/groups";
+  const RouteRow rows[] = {
+      {"GET", "", "listGroups", Operation::kGroupList, "Those that one may see", "", 200,
+       "GroupList", List},
+      {"POST", "", "createGroup", Operation::kGroupCreate, "Makes a group", "NewGroup", 201,
+       "Group", Create},
+      {"GET", "/{group}", "getGroup", Operation::kGroupList, "By name or number", "", 200, "Group",
+       Get},
+      {"DELETE",
+       "/{group}",
+       "deleteGroup",
+       Operation::kGroupDelete,
+       "Deletes it",
+       "",
+       204,
+       "",
+       Delete,
+       {{"revision", RevisionSchema()}}},
+      {"POST", "/{group}/join", "joinGroup", Operation::kGroupJoin,
+       "Who is invited becomes a member", "", 204, "", Join},
+      {"POST", "/{group}/leave", "leaveGroup", Operation::kGroupJoin,
+       "One is no member any more, nor invited", "", 204, "", Leave},
+  };
+  AddRows(rows, resource, "groups", table);
+  Route edit = RouteOf({"PATCH", "/{group}", "editGroup", Operation::kGroupEdit,
+                        "Changes it; inviting and enrolling need rights of their own", "GroupEdit",
+                        200, "Group", Edit},
+                       resource, "groups");
   edit.body_bytes_max = 1 << 20;
-  edit.answers = {{200, "Group"}};
-  edit.handle = Edit;
   table->Add(std::move(edit));
-  Route remove =
-      RouteOf("DELETE", "/{group}", "deleteGroup", Operation::kGroupDelete, "Deletes it");
-  remove.query = {{"revision", RevisionSchema()}};
-  remove.answers = {{204, ""}};
-  remove.handle = Delete;
-  table->Add(std::move(remove));
-  Route join = RouteOf("POST", "/{group}/join", "joinGroup", Operation::kGroupJoin,
-                       "Who is invited becomes a member");
-  join.answers = {{204, ""}};
-  join.handle = Join;
-  table->Add(std::move(join));
-  Route leave = RouteOf("POST", "/{group}/leave", "leaveGroup", Operation::kGroupJoin,
-                        "One is no member any more, nor invited");
-  leave.answers = {{204, ""}};
-  leave.handle = Leave;
-  table->Add(std::move(leave));
 }
 
 }  // namespace strata::vcluster::rest

@@ -2,24 +2,26 @@
 
 #include "common/printable.h"
 #include "vclusterd/definition/units.h"
-#include "vclusterd/rest/vcluster_json.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 
 namespace strata::vcluster::rest {
 namespace {
 
-constexpr std::chrono::seconds kWaitMax(60);
+constexpr int64_t kGraceDefaultS = 10;
 
 }  // namespace
 
-std::string VclusterIn(const Exchange& exchange) {
-  std::string name = exchange.path.at("vcluster");
+std::string VclusterIn(const Exchange& exchange) { return WithSlash(exchange.path.at("vcluster")); }
+
+std::string WithSlash(std::string name) {
   // Neither users nor Vclusters have a colon in their names.
   if (const size_t colon = name.find(':'); colon != std::string::npos) name[colon] = '/';
   return name;
 }
 
-std::string NodeIn(const Exchange& exchange) {
-  return VclusterIn(exchange) + "/" + exchange.path.at("node");
+std::string NamedIn(const Exchange& exchange) {
+  const auto node = exchange.path.find("node");
+  return VclusterIn(exchange) + (node == exchange.path.end() ? "" : "/" + node->second);
 }
 
 QueryParameter WaitParameter() {
@@ -29,21 +31,40 @@ QueryParameter WaitParameter() {
 }
 
 Result<std::chrono::milliseconds> WaitOf(const Exchange& exchange) {
-  const std::string text = exchange.Asked<std::string>("wait", "");
-  if (text.empty()) return std::chrono::milliseconds(0);
+  return ParseWait(exchange.Asked<std::string>("wait", ""), std::chrono::milliseconds(0));
+}
+
+Result<std::chrono::milliseconds> ParseWait(const std::string& text,
+                                            std::chrono::milliseconds otherwise) {
+  if (text.empty()) return otherwise;
   ASSIGN_OR_RETURN(const std::chrono::milliseconds wait, ParseDuration(text), "wait");
   return std::min<std::chrono::milliseconds>(wait, kWaitMax);
 }
 
-Result<Reply> BeginOperation(Exchange& exchange, OperationBook::Order order) {
+Result<Reply> BeginOperation(Exchange& exchange, Result<OperationBook::Order> ordered) {
+  ASSIGN_OR_RETURN(OperationBook::Order order, std::move(ordered));
   ASSIGN_OR_RETURN(const std::chrono::milliseconds wait, WaitOf(exchange));
   OperationBook& book = exchange.services.operations;
   ASSIGN_OR_RETURN(OperationView view, book.Start(exchange.caller, std::move(order)));
   if (wait.count() > 0) view = book.Await(view.id, wait).value_or(view);
   if (view.error) return *view.error;
-  Reply reply = Answer(ToJson(view), view.ended() ? 200 : 202);
+  Reply reply = Answer(ToJson(view, /*with_result=*/true), view.ended() ? 200 : 202);
   reply.headers.push_back({"Location", "/v1/operations/" + view.id});
   return reply;
+}
+
+Result<Reply> StartNamed(Exchange& exchange) {
+  return BeginOperation(exchange, StartOrder(exchange, NamedIn(exchange)));
+}
+
+Result<Reply> StopNamed(Exchange& exchange) {
+  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
+  return BeginOperation(exchange, StopOrder(exchange, NamedIn(exchange), grace));
+}
+
+Result<Reply> ResizeNamed(Exchange& exchange) {
+  return BeginOperation(exchange, ResizeOrder(exchange, NamedIn(exchange),
+                                              exchange.Given<uint64_t>("disk_bytes", 0)));
 }
 
 std::map<int, std::string> OperationAnswers() { return {{200, "Operation"}, {202, "Operation"}}; }
@@ -61,24 +82,12 @@ Result<uint32_t> UserIn(const Exchange& exchange, const std::string& word, Opera
   return *uid;
 }
 
-Target UserTarget(const Exchange& exchange, uint32_t uid) {
-  return {uid, exchange.services.users.NameOf(uid), ""};
+Result<uint32_t> NamedUser(const Exchange& exchange, Operation operation) {
+  return UserIn(exchange, exchange.path.at("user"), operation);
 }
 
-Result<Json> SaveNode(Services& services, const Caller& caller, const std::string& node,
-                      SaveNodeParameters parameters, const OperationBook::ProgressFn& progress,
-                      const CancelToken& cancel) {
-  // The save itself needs no master: one that steps down does not wait for it.
-  const auto find = [&]() -> Result<NodePlace> {
-    ASSIGN_OR_RETURN(const auto clusters, services.clusters());
-    return clusters->FindNode(caller, Operation::kVclusterSave, node);
-  };
-  ASSIGN_OR_RETURN(const NodePlace place, find());
-  parameters.on_behalf_of_uid = caller.uid;
-  parameters.origin = "node " + place.name;
-  ASSIGN_OR_RETURN(const SaveNodeResult saved,
-                   place.link->Save(place.number, place.index, parameters, progress, cancel));
-  return ToJson(saved);
+Target UserTarget(const Exchange& exchange, uint32_t uid) {
+  return {uid, exchange.services.users.NameOf(uid), ""};
 }
 
 Json RevisionSchema() {

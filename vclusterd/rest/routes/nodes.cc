@@ -1,15 +1,15 @@
 // Single nodes of Vclusters.
 #include "common/printable.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
 namespace {
 
 using namespace schema;
-
-constexpr int64_t kGraceDefaultS = 10;
 
 Result<Reply> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
@@ -31,46 +31,6 @@ Result<Reply> Get(Exchange& exchange) {
   return Error(Code::kNotFound, "there is no node " + Printable(name));
 }
 
-Result<Reply> Begin(Exchange& exchange, Operation right, bool cancellable,
-                    OperationBook::Work work) {
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, NodeIn(exchange)));
-  target.name += "/" + exchange.path.at("node");
-  return BeginOperation(exchange, {right, std::move(target), cancellable, std::move(work)});
-}
-
-Result<Reply> Start(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterStart, false,
-               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange)](
-                   const auto&, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Start(caller, node, cancel));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
-Result<Reply> Stop(Exchange& exchange) {
-  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
-  return Begin(exchange, Operation::kVclusterStop, false,
-               [&services = exchange.services, caller = exchange.caller, grace,
-                node = NodeIn(exchange)](const auto&, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Stop(caller, node, grace, cancel));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
-Result<Reply> Resize(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterResize, false,
-               [&services = exchange.services, caller = exchange.caller, node = NodeIn(exchange),
-                bytes = exchange.Given<uint64_t>("disk_bytes", 0)](
-                   const auto&, const CancelToken&) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Resize(caller, node, bytes));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
-}
-
 imaged::ScrubMode ScrubOf(const Exchange& exchange) {
   const auto word = exchange.Given<std::string>("scrub", "default");
   if (word == "always") return imaged::ScrubMode::kAlways;
@@ -84,29 +44,14 @@ Result<Reply> Save(Exchange& exchange) {
   parameters.is_public = exchange.Given("public", false);
   parameters.replace = exchange.Given("replace", false);
   parameters.scrub = ScrubOf(exchange);
-  return Begin(exchange, Operation::kVclusterSave, true,
-               [&services = exchange.services, caller = exchange.caller, parameters,
-                node = NodeIn(exchange)](const auto& progress, const CancelToken& cancel) {
-                 return SaveNode(services, caller, node, parameters, progress, cancel);
-               });
+  return BeginOperation(exchange, SaveOrder(exchange, NamedIn(exchange), parameters));
 }
 
 Result<Reply> Why(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(std::string text, clusters->Why(exchange.caller, NodeIn(exchange)));
+  ASSIGN_OR_RETURN(std::string text, clusters->Why(exchange.caller, NamedIn(exchange)));
   return Answer({{"text", std::move(text)}});
 }
-
-struct NodeRoute {
-  const char* method;
-  const char* path;
-  const char* id;
-  Operation right;
-  const char* summary;
-  const char* request;  // "": no body.
-  const char* answer;   // "": an operation.
-  Result<Reply> (*handle)(Exchange&);
-};
 
 }  // namespace
 
@@ -121,37 +66,23 @@ void AddNodeRoutes(RouteTable* table) {
                   .May("scrub", Word("Whether secrets are taken out (default: from images that "
                                      "others may use).",
                                      {"default", "always", "never"})));
-  const std::string node = "/v1/vclusters/{vcluster}/nodes";
-  const NodeRoute routes[] = {
-      {"GET", "", "listNodes", Operation::kVclusterList, "The nodes of a Vcluster", "", "NodeList",
-       List},
-      {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", "Node",
-       Get},
-      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", "", Start},
-      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", "", Stop},
+  const RouteRow rows[] = {
+      {"GET", "", "listNodes", Operation::kVclusterList, "The nodes of a Vcluster", "", 200,
+       "NodeList", List},
+      {"GET", "/{node}", "getNode", Operation::kVclusterList, "A node: 0, worker-1", "", 200,
+       "Node", Get},
+      {"POST", "/{node}/start", "startNode", Operation::kVclusterStart, "Starts it", "", 202, "",
+       StartNamed},
+      {"POST", "/{node}/stop", "stopNode", Operation::kVclusterStop, "Stops it", "Stop", 202, "",
+       StopNamed},
       {"POST", "/{node}/resize", "resizeNode", Operation::kVclusterResize,
-       "Another limit of disk for it", "Resize", "", Resize},
+       "Another limit of disk for it", "Resize", 202, "", ResizeNamed},
       {"POST", "/{node}/save", "saveNode", Operation::kVclusterSave,
-       "What it changed becomes an image of the caller's", "Save", "", Save},
+       "What it changed becomes an image of the caller's", "Save", 202, "", Save},
       {"GET", "/{node}/why", "explainNode", Operation::kVclusterList, "Why it is where it is", "",
-       "Explanation", Why},
+       200, "Explanation", Why},
   };
-  for (const NodeRoute& one : routes) {
-    Route route;
-    route.method = one.method;
-    route.path = node + one.path;
-    route.id = one.id;
-    route.tag = "nodes";
-    route.operation = one.right;
-    route.summary = one.summary;
-    route.request = one.request;
-    if (!route.request.empty()) route.body = BodyKind::kJson;
-    const bool begins = *one.answer == '\0';
-    if (begins) route.query = {WaitParameter()};
-    route.answers = begins ? OperationAnswers() : std::map<int, std::string>{{200, one.answer}};
-    route.handle = one.handle;
-    table->Add(std::move(route));
-  }
+  AddRows(rows, "/v1/vclusters/{vcluster}/nodes", "nodes", table);
 }
 
 }  // namespace strata::vcluster::rest

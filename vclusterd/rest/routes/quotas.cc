@@ -43,7 +43,7 @@ Result<Holder> Default(const Exchange&, Operation) {
 }
 
 Result<Holder> OfUser(const Exchange& exchange, Operation right) {
-  ASSIGN_OR_RETURN(const uint32_t uid, UserIn(exchange, exchange.path.at("user"), right));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, right));
   return Holder{{LimitHolder::Kind::kUser, uid}, UserTarget(exchange, uid)};
 }
 

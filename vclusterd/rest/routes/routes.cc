@@ -16,6 +16,9 @@ RouteTable MakeRoutes() {
   AddOpenIdRoutes(&table);
   AddVclusterRoutes(&table);
   AddNodeRoutes(&table);
+  AddJobRoutes(&table);
+  AddClassRoutes(&table);
+  AddTemplateRoutes(&table);
   AddOperationRoutes(&table);
   AddEventRoutes(&table);
   AddHostRoutes(&table);

@@ -10,17 +10,20 @@ namespace strata::vcluster::rest {
 RouteTable MakeRoutes();
 
 void AddAuditRoutes(RouteTable* table);
+void AddClassRoutes(RouteTable* table);
 void AddCreditRoutes(RouteTable* table);
 void AddDockletRoutes(RouteTable* table);
 void AddEventRoutes(RouteTable* table);
 void AddGroupRoutes(RouteTable* table);
 void AddHostRoutes(RouteTable* table);
+void AddJobRoutes(RouteTable* table);
 void AddMetaRoutes(RouteTable* table);
 void AddNodeRoutes(RouteTable* table);
 void AddOpenIdRoutes(RouteTable* table);
 void AddOperationRoutes(RouteTable* table);
 void AddQuotaRoutes(RouteTable* table);
 void AddSessionRoutes(RouteTable* table);
+void AddTemplateRoutes(RouteTable* table);
 void AddTokenRoutes(RouteTable* table);
 void AddUserRoutes(RouteTable* table);
 void AddVclusterRoutes(RouteTable* table);

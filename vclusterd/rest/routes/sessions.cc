@@ -1,4 +1,5 @@
 // Signing in and out, and asking for an account.
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/rest_api.h"
 #include "vclusterd/rest/routes/account_json.h"
 #include "vclusterd/rest/routes/handler_parts.h"

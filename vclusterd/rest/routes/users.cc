@@ -1,6 +1,8 @@
 // Accounts.
+#include "vclusterd/api/account_words.h"
 #include "vclusterd/rest/routes/account_json.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
 
 namespace strata::vcluster::rest {
@@ -37,8 +39,7 @@ Result<AccountPtr> AccountOf(const Exchange& exchange, uint32_t uid) {
 }
 
 Result<Reply> Get(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kUserList));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kUserList));
   RETURN_IF_ERROR(exchange.services.users.Authorize(exchange.caller, Operation::kUserList,
                                                     UserTarget(exchange, uid)));
   ASSIGN_OR_RETURN(const AccountPtr account, AccountOf(exchange, uid));
@@ -53,7 +54,8 @@ Result<Reply> Create(Exchange& exchange) {
   wanted.note = exchange.Given<std::string>("note", "");
   wanted.password = exchange.Given<std::string>("password");
   wanted.pam = exchange.Given("pam", false);
-  wanted.role = RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
+  wanted.role =
+      users::v1::RoleOfWord(exchange.Given<std::string>("role", "user")).value_or(users::v1::USER);
   ASSIGN_OR_RETURN(const AccountPtr account,
                    exchange.services.users.CreateAccount(exchange.caller, wanted,
                                                          exchange.Given("of_host", false)));
@@ -72,15 +74,15 @@ std::optional<users::v1::OpenIdSubject> SubjectIn(const Exchange& exchange, cons
 }
 
 Result<Reply> Edit(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kUserEdit));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kUserEdit));
   AccountEdit edit;
   edit.revision = exchange.Given<uint64_t>("revision");
   edit.real_name = exchange.Given<std::string>("real_name");
   edit.mail = exchange.Given<std::string>("mail");
   edit.note = exchange.Given<std::string>("note");
   edit.pam = exchange.Given<bool>("pam");
-  if (const auto role = exchange.Given<std::string>("role")) edit.role = RoleOfWord(*role);
+  if (const auto role = exchange.Given<std::string>("role"))
+    edit.role = users::v1::RoleOfWord(*role);
   if (const auto status = exchange.Given<std::string>("status")) {
     edit.status = *status == "active" ? users::v1::ACTIVE : users::v1::LOCKED;
   }
@@ -92,17 +94,14 @@ Result<Reply> Edit(Exchange& exchange) {
 }
 
 Result<Reply> Delete(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kUserDelete));
-  std::optional<uint64_t> revision;
-  if (exchange.query.contains("revision")) revision = exchange.Asked<uint64_t>("revision", 0);
-  RETURN_IF_ERROR(exchange.services.users.DeleteAccount(exchange.caller, uid, revision));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kUserDelete));
+  RETURN_IF_ERROR(exchange.services.users.DeleteAccount(exchange.caller, uid,
+                                                        exchange.Asked<uint64_t>("revision")));
   return NoContent();
 }
 
 Result<Reply> SetPassword(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kUserPassword));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kUserPassword));
   RETURN_IF_ERROR(exchange.services.users.SetPassword(exchange.caller, uid,
                                                       exchange.Given<std::string>("old", ""),
                                                       exchange.Given<std::string>("new", "")));
@@ -110,22 +109,9 @@ Result<Reply> SetPassword(Exchange& exchange) {
 }
 
 Result<Reply> Unlock(Exchange& exchange) {
-  ASSIGN_OR_RETURN(const uint32_t uid,
-                   UserIn(exchange, exchange.path.at("user"), Operation::kUserUnlock));
+  ASSIGN_OR_RETURN(const uint32_t uid, NamedUser(exchange, Operation::kUserUnlock));
   RETURN_IF_ERROR(exchange.services.users.UnlockSignIn(exchange.caller, uid));
   return NoContent();
-}
-
-Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
-              Operation right, const std::string& summary) {
-  Route route;
-  route.method = method;
-  route.path = "/v1/users" + path;
-  route.id = id;
-  route.tag = "users";
-  route.operation = right;
-  route.summary = summary;
-  return route;
 }
 
 void AddSchemas(RouteTable* table) {
@@ -167,46 +153,37 @@ void AddSchemas(RouteTable* table) {
 
 void AddUserRoutes(RouteTable* table) {
   AddSchemas(table);
-  Route list = RouteOf("GET", "", "listUsers", Operation::kUserList, "Those whom one may see");
-  list.answers = {{200, "AccountList"}};
-  list.handle = List;
-  table->Add(std::move(list));
-  Route create = RouteOf("POST", "", "createUser", Operation::kUserCreate, "Makes an account");
-  create.body = BodyKind::kJson;
-  create.request = "NewAccount";
-  create.answers = {{201, "Account"}};
-  create.handle = Create;
-  table->Add(std::move(create));
-  Route get = RouteOf("GET", "/{user}", "getUser", Operation::kUserList, "By name or number");
-  get.answers = {{200, "Account"}};
-  get.handle = Get;
-  table->Add(std::move(get));
-  Route edit = RouteOf("PATCH", "/{user}", "editUser", Operation::kUserEdit,
-                       "Changes him; role, status and links need rights of their own");
-  edit.body = BodyKind::kJson;
-  edit.request = "AccountEdit";
-  edit.answers = {{200, "Account"}};
-  edit.handle = Edit;
-  table->Add(std::move(edit));
-  Route remove = RouteOf("DELETE", "/{user}", "deleteUser", Operation::kUserDelete,
-                         "Deletes him; his number is never another's");
-  remove.query = {{"revision", RevisionSchema()}};
-  remove.answers = {{204, ""}};
-  remove.handle = Delete;
-  table->Add(std::move(remove));
-  Route password = RouteOf("PUT", "/{user}/password", "setPassword", Operation::kUserPassword,
-                           "Sets his password; his sessions end");
-  password.body = BodyKind::kJson;
-  password.request = "NewPassword";
-  password.answers = {{204, ""}};
+  const std::string resource = "/v1/users";
+  const RouteRow rows[] = {
+      {"GET", "", "listUsers", Operation::kUserList, "Those whom one may see", "", 200,
+       "AccountList", List},
+      {"POST", "", "createUser", Operation::kUserCreate, "Makes an account", "NewAccount", 201,
+       "Account", Create},
+      {"GET", "/{user}", "getUser", Operation::kUserList, "By name or number", "", 200, "Account",
+       Get},
+      {"PATCH", "/{user}", "editUser", Operation::kUserEdit,
+       "Changes him; role, status and links need rights of their own", "AccountEdit", 200,
+       "Account", Edit},
+      {"DELETE",
+       "/{user}",
+       "deleteUser",
+       Operation::kUserDelete,
+       "Deletes him; his number is never another's",
+       "",
+       204,
+       "",
+       Delete,
+       {{"revision", RevisionSchema()}}},
+      {"POST", "/{user}/unlock", "unlockSignIn", Operation::kUserUnlock,
+       "He is listened to again, however many have guessed", "", 204, "", Unlock},
+  };
+  AddRows(rows, resource, "users", table);
+  Route password =
+      RouteOf({"PUT", "/{user}/password", "setPassword", Operation::kUserPassword,
+               "Sets his password; his sessions end", "NewPassword", 204, "", SetPassword},
+              resource, "users");
   password.exhausted_status = 429;
-  password.handle = SetPassword;
   table->Add(std::move(password));
-  Route unlock = RouteOf("POST", "/{user}/unlock", "unlockSignIn", Operation::kUserUnlock,
-                         "He is listened to again, however many have guessed");
-  unlock.answers = {{204, ""}};
-  unlock.handle = Unlock;
-  table->Add(std::move(unlock));
 }
 
 }  // namespace strata::vcluster::rest

@@ -3,7 +3,9 @@
 #include "vclusterd/definition/parse_file.h"
 #include "vclusterd/definition/schema.h"
 #include "vclusterd/rest/routes/handler_parts.h"
+#include "vclusterd/rest/routes/route_rows.h"
 #include "vclusterd/rest/routes/routes.h"
+#include "vclusterd/rest/routes/vcluster_orders.h"
 #include "vclusterd/rest/vcluster_json.h"
 
 namespace strata::vcluster::rest {
@@ -12,49 +14,24 @@ namespace {
 using namespace schema;
 
 constexpr int64_t kListMax = 1000;
-constexpr int64_t kGraceDefaultS = 10;
 constexpr size_t kDefinitionBytesMax = 1 << 20;
 
-Route RouteOf(const std::string& method, const std::string& path, const std::string& id,
-              Operation right, const std::string& summary) {
-  Route route;
-  route.method = method;
-  route.path = "/v1/vclusters" + path;
-  route.id = id;
-  route.tag = "vclusters";
-  route.operation = right;
-  route.summary = summary;
-  return route;
-}
+constexpr char kResource[] = "/v1/vclusters";
+constexpr char kTag[] = "vclusters";
 
 Result<Reply> List(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const bool fresh = exchange.Asked("fresh", false);
-  ASSIGN_OR_RETURN(
-      const std::vector<ClusterView> views,
-      fresh ? clusters->List(exchange.caller, "") : clusters->Glance(exchange.caller, ""));
-  const auto after = exchange.Asked<std::string>("after", "");
-  const auto limit = static_cast<size_t>(exchange.Asked<int64_t>("limit", kListMax));
-  const auto owner = exchange.Asked<std::string>("owner", "");
+  Clusters::PageQuery query;
+  query.after = WithSlash(exchange.Asked<std::string>("after", ""));
+  query.limit = static_cast<size_t>(exchange.Asked<int64_t>("limit", kListMax));
+  query.owner = exchange.Asked<std::string>("owner", "");
+  query.fresh = exchange.Asked("fresh", false);
+  ASSIGN_OR_RETURN(const Clusters::Page page, clusters->ListPage(exchange.caller, query));
   Json answer = {{"vclusters", Json::array()}};
-  Json& list = answer["vclusters"];
-  std::string last;
-  for (const ClusterView& view : views) {
-    if (!owner.empty() && view.owner != owner) continue;
-    // As Clusters sorts: by owner, then by name.
-    const size_t colon = after.find(':');
-    if (!after.empty() &&
-        std::pair(view.owner, view.name) <=
-            std::pair(after.substr(0, colon),
-                      colon == std::string::npos ? "" : after.substr(colon + 1))) {
-      continue;
-    }
-    if (list.size() == limit) {
-      answer["next"] = last;
-      break;
-    }
-    list.push_back(ToJson(view, exchange.Asked("nodes", true)));
-    last = view.owner + ":" + view.name;
+  const bool nodes = exchange.Asked("nodes", true);
+  for (const ClusterView& view : page.views) answer["vclusters"].push_back(ToJson(view, nodes));
+  if (!page.next.empty()) {
+    answer["next"] = page.views.back().owner + ":" + page.views.back().name;
   }
   return Answer(std::move(answer));
 }
@@ -74,19 +51,8 @@ Result<Reply> Create(Exchange& exchange) {
     definition.name = name;
     RETURN_IF_ERROR(CheckClusterName(name));
   }
-  const auto driver = exchange.Asked<std::string>("driver", "");
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const Target target = clusters->TargetOf(exchange.caller.uid, definition.name);
-  RETURN_IF_ERROR(
-      exchange.services.users.Authorize(exchange.caller, Operation::kVclusterCreate, target));
-  const auto create = [&services = exchange.services, caller = exchange.caller, definition, driver](
-                          const auto& progress, const CancelToken& cancel) -> Result<Json> {
-    ASSIGN_OR_RETURN(const auto now, services.clusters());
-    ASSIGN_OR_RETURN(const ClusterView view,
-                     now->Create(caller, definition, driver, progress, cancel));
-    return ToJson(view, /*with_nodes=*/true);
-  };
-  return BeginOperation(exchange, {Operation::kVclusterCreate, target, true, create});
+  return BeginOperation(
+      exchange, CreateOrder(exchange, definition, exchange.Asked<std::string>("driver", "")));
 }
 
 // The body's definition, of the caller's Vcluster in the address.
@@ -107,19 +73,8 @@ Result<Definition> OwnDefinition(const Exchange& exchange) {
 
 Result<Reply> Apply(Exchange& exchange) {
   ASSIGN_OR_RETURN(const Definition definition, OwnDefinition(exchange));
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  const Target target = clusters->TargetOf(exchange.caller.uid, definition.name);
-  RETURN_IF_ERROR(
-      exchange.services.users.Authorize(exchange.caller, Operation::kVclusterApply, target));
-  const auto apply = [&services = exchange.services, caller = exchange.caller, definition,
-                      recreate = exchange.Asked("recreate", false)](
-                         const auto& progress, const CancelToken& cancel) -> Result<Json> {
-    ASSIGN_OR_RETURN(const auto now, services.clusters());
-    ASSIGN_OR_RETURN(const Clusters::Applied applied,
-                     now->Apply(caller, definition, false, recreate, progress, cancel));
-    return ToJson(applied);
-  };
-  return BeginOperation(exchange, {Operation::kVclusterApply, target, true, apply});
+  return BeginOperation(exchange,
+                        ApplyOrder(exchange, definition, exchange.Asked("recreate", false)));
 }
 
 Result<Reply> Diff(Exchange& exchange) {
@@ -132,59 +87,14 @@ Result<Reply> Diff(Exchange& exchange) {
   return Answer(ToJson(applied));
 }
 
-// Begins what is done to the Vcluster in the address, once it is known that the caller may.
-Result<Reply> Begin(Exchange& exchange, Operation right, bool cancellable,
-                    OperationBook::Work work) {
-  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(Target target, clusters->MayDo(exchange.caller, right, VclusterIn(exchange)));
-  return BeginOperation(exchange, {right, std::move(target), cancellable, std::move(work)});
-}
-
 Result<Reply> Scale(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterScale, true,
-               [&services = exchange.services, caller = exchange.caller,
-                name = VclusterIn(exchange), role = exchange.Given<std::string>("role", ""),
-                count = exchange.Given<uint32_t>("count", 0)](
-                   const auto& progress, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const Clusters::Applied applied,
-                                  now->Scale(caller, name, role, count, progress, cancel));
-                 return ToJson(applied);
-               });
-}
-
-Result<Reply> Start(Exchange& exchange) {
-  return Begin(
-      exchange, Operation::kVclusterStart, false,
-      [&services = exchange.services, caller = exchange.caller, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        ASSIGN_OR_RETURN(const ClusterView view, now->Start(caller, name, cancel));
-        return ToJson(view, /*with_nodes=*/true);
-      });
-}
-
-Result<Reply> Stop(Exchange& exchange) {
-  const std::chrono::seconds grace(exchange.Given<int64_t>("grace_s", kGraceDefaultS));
-  return Begin(
-      exchange, Operation::kVclusterStop, false,
-      [&services = exchange.services, caller = exchange.caller, grace, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        ASSIGN_OR_RETURN(const ClusterView view, now->Stop(caller, name, grace, cancel));
-        return ToJson(view, /*with_nodes=*/true);
-      });
+  return BeginOperation(
+      exchange, ScaleOrder(exchange, VclusterIn(exchange), exchange.Given<std::string>("role", ""),
+                           exchange.Given<uint32_t>("count", 0)));
 }
 
 Result<Reply> Delete(Exchange& exchange) {
-  return Begin(
-      exchange, Operation::kVclusterDelete, false,
-      [&services = exchange.services, caller = exchange.caller, name = VclusterIn(exchange)](
-          const auto&, const CancelToken& cancel) -> Result<Json> {
-        ASSIGN_OR_RETURN(const auto now, services.clusters());
-        RETURN_IF_ERROR(now->Delete(caller, name, cancel));
-        return Json();
-      });
+  return BeginOperation(exchange, DeleteOrder(exchange, VclusterIn(exchange)));
 }
 
 Result<Reply> Clone(Exchange& exchange) {
@@ -193,27 +103,7 @@ Result<Reply> Clone(Exchange& exchange) {
   parameters.count = exchange.Given<uint32_t>("count", 1);
   parameters.prefix = exchange.Given<std::string>("prefix", "");
   parameters.image = exchange.Given<std::string>("image", "");
-  return Begin(exchange, Operation::kVclusterClone, true,
-               [&services = exchange.services, caller = exchange.caller, parameters](
-                   const auto& progress, const CancelToken& cancel) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const std::vector<ClusterView> views,
-                                  now->Clone(caller, parameters, progress, cancel));
-                 Json list = Json::array();
-                 for (const ClusterView& view : views) list.push_back(ToJson(view, true));
-                 return Json{{"vclusters", std::move(list)}};
-               });
-}
-
-Result<Reply> Resize(Exchange& exchange) {
-  return Begin(exchange, Operation::kVclusterResize, false,
-               [&services = exchange.services, caller = exchange.caller,
-                name = VclusterIn(exchange), bytes = exchange.Given<uint64_t>("disk_bytes", 0)](
-                   const auto&, const CancelToken&) -> Result<Json> {
-                 ASSIGN_OR_RETURN(const auto now, services.clusters());
-                 ASSIGN_OR_RETURN(const ClusterView view, now->Resize(caller, name, bytes));
-                 return ToJson(view, /*with_nodes=*/true);
-               });
+  return BeginOperation(exchange, CloneOrder(exchange, parameters));
 }
 
 Result<Reply> Extend(Exchange& exchange) {
@@ -246,106 +136,100 @@ void AddReads(RouteTable* table) {
       "fresh", Flag("Hosts are asked what nodes use just now; otherwise it is what they said last, "
                     "some seconds ago.")};
   const QueryParameter nodes{"nodes", Flag("With nodes (true).")};
-  Route list = RouteOf("GET", "", "listVclusters", Operation::kVclusterList,
-                       "The Vclusters that one may see");
-  list.query = {{"after", Text("Only those behind this one, OWNER:NAME.")},
-                {"limit", Whole("So many at most.", 1, kListMax)},
-                {"owner", Text("Only his.")},
-                fresh,
-                nodes};
-  list.answers = {{200, "VclusterList"}};
-  list.handle = List;
-  table->Add(std::move(list));
-
-  Route get = RouteOf("GET", "/{vcluster}", "getVcluster", Operation::kVclusterList,
-                      "A Vcluster: NAME, or OWNER:NAME");
-  get.query = {fresh, nodes};
-  get.answers = {{200, "Vcluster"}};
-  get.handle = Get;
-  table->Add(std::move(get));
-
-  Route definition = RouteOf("GET", "/{vcluster}/definition", "exportVcluster",
-                             Operation::kVclusterExport, "The file that makes it again");
-  definition.query = {{"format", Word("Of the file (json).", {"json", "yaml"})}};
-  definition.answers = {{200, "Definition"}};
-  definition.handle = Export;
-  table->Add(std::move(definition));
-
-  Route why = RouteOf("GET", "/{vcluster}/why", "explainVcluster", Operation::kVclusterList,
-                      "Why its nodes are where they are");
-  why.answers = {{200, "Explanation"}};
-  why.handle = Why;
-  table->Add(std::move(why));
+  const RouteRow rows[] = {
+      {"GET",
+       "",
+       "listVclusters",
+       Operation::kVclusterList,
+       "The Vclusters that one may see",
+       "",
+       200,
+       "VclusterList",
+       List,
+       {{"after", Text("Only those behind this one, OWNER:NAME.")},
+        {"limit", Whole("So many at most.", 1, kListMax)},
+        {"owner", Text("Only his.")},
+        fresh,
+        nodes}},
+      {"GET",
+       "/{vcluster}",
+       "getVcluster",
+       Operation::kVclusterList,
+       "A Vcluster: NAME, or OWNER:NAME",
+       "",
+       200,
+       "Vcluster",
+       Get,
+       {fresh, nodes}},
+      {"GET",
+       "/{vcluster}/definition",
+       "exportVcluster",
+       Operation::kVclusterExport,
+       "The file that makes it again",
+       "",
+       200,
+       "Definition",
+       Export,
+       {{"format", Word("Of the file (json).", {"json", "yaml"})}}},
+      {"GET", "/{vcluster}/why", "explainVcluster", Operation::kVclusterList,
+       "Why its nodes are where they are", "", 200, "Explanation", Why},
+  };
+  AddRows(rows, kResource, kTag, table);
 }
 
 void AddDefinitions(RouteTable* table) {
-  Route create = RouteOf("POST", "", "createVcluster", Operation::kVclusterCreate,
-                         "Makes one as a Vcluster file says");
-  create.query = {{"driver", Word("Of all nodes; each host's best.", {"kernel", "fuse"})},
-                  {"name", Text("Instead of the file's.")},
-                  WaitParameter()};
-  create.answers = OperationAnswers();
-  create.handle = Create;
-  Route apply = RouteOf("PUT", "/{vcluster}", "applyVcluster", Operation::kVclusterApply,
-                        "Makes one's own so, whether it exists or not");
-  apply.query = {{"recreate", Flag("Nodes whose image changes are made anew, without what they "
-                                   "wrote (false).")},
-                 WaitParameter()};
-  apply.answers = OperationAnswers();
-  apply.handle = Apply;
-  Route diff = RouteOf("POST", "/{vcluster}/diff", "diffVcluster", Operation::kVclusterApply,
-                       "What applying it would change");
-  diff.answers = {{200, "Changes"}};
-  diff.handle = Diff;
-  for (Route* route : {&create, &apply, &diff}) {
-    route->body = BodyKind::kDefinition;
-    route->request = "Definition";
-    route->body_bytes_max = kDefinitionBytesMax;
-    table->Add(std::move(*route));
+  const RouteRow rows[] = {
+      {"POST",
+       "",
+       "createVcluster",
+       Operation::kVclusterCreate,
+       "Makes one as a Vcluster file says",
+       "Definition",
+       202,
+       "",
+       Create,
+       {{"driver", Word("Of all nodes; each host's best.", {"kernel", "fuse"})},
+        {"name", Text("Instead of the file's.")}}},
+      {"PUT",
+       "/{vcluster}",
+       "applyVcluster",
+       Operation::kVclusterApply,
+       "Makes one's own so, whether it exists or not",
+       "Definition",
+       202,
+       "",
+       Apply,
+       {{"recreate", Flag("Nodes whose image changes are made anew, without what they wrote "
+                          "(false).")}}},
+      {"POST", "/{vcluster}/diff", "diffVcluster", Operation::kVclusterApply,
+       "What applying it would change", "Definition", 200, "Changes", Diff},
+  };
+  for (const RouteRow& row : rows) {
+    Route route = RouteOf(row, kResource, kTag);
+    route.body = BodyKind::kDefinition;
+    route.body_bytes_max = kDefinitionBytesMax;
+    table->Add(std::move(route));
   }
 }
 
-struct Change {
-  const char* method;
-  const char* path;
-  const char* id;
-  Operation right;
-  const char* summary;
-  const char* request;  // "": no body.
-  Result<Reply> (*handle)(Exchange&);
-};
-
 void AddChanges(RouteTable* table) {
-  const Change changes[] = {
+  const RouteRow rows[] = {
       {"DELETE", "/{vcluster}", "deleteVcluster", Operation::kVclusterDelete,
-       "Stops and deletes it", "", Delete},
+       "Stops and deletes it", "", 202, "", Delete},
       {"POST", "/{vcluster}/start", "startVcluster", Operation::kVclusterStart,
-       "Starts all of its nodes", "", Start},
+       "Starts all of its nodes", "", 202, "", StartNamed},
       {"POST", "/{vcluster}/stop", "stopVcluster", Operation::kVclusterStop,
-       "Stops all of its nodes", "Stop", Stop},
+       "Stops all of its nodes", "Stop", 202, "", StopNamed},
       {"POST", "/{vcluster}/scale", "scaleVcluster", Operation::kVclusterScale,
-       "Another number of nodes for a role", "Scale", Scale},
+       "Another number of nodes for a role", "Scale", 202, "", Scale},
       {"POST", "/{vcluster}/clone", "cloneVcluster", Operation::kVclusterClone,
-       "Copies of one's own", "Clone", Clone},
+       "Copies of one's own", "Clone", 202, "", Clone},
       {"POST", "/{vcluster}/resize", "resizeVcluster", Operation::kVclusterResize,
-       "Another limit of disk for all nodes", "Resize", Resize},
+       "Another limit of disk for all nodes", "Resize", 202, "", ResizeNamed},
+      {"POST", "/{vcluster}/extend", "extendVcluster", Operation::kVclusterApply,
+       "Moves the end of its time", "Extend", 200, "Vcluster", Extend},
   };
-  for (const Change& change : changes) {
-    Route route = RouteOf(change.method, change.path, change.id, change.right, change.summary);
-    route.request = change.request;
-    if (!route.request.empty()) route.body = BodyKind::kJson;
-    route.query = {WaitParameter()};
-    route.answers = OperationAnswers();
-    route.handle = change.handle;
-    table->Add(std::move(route));
-  }
-  Route extend = RouteOf("POST", "/{vcluster}/extend", "extendVcluster", Operation::kVclusterApply,
-                         "Moves the end of its time");
-  extend.body = BodyKind::kJson;
-  extend.request = "Extend";
-  extend.answers = {{200, "Vcluster"}};
-  extend.handle = Extend;
-  table->Add(std::move(extend));
+  AddRows(rows, kResource, kTag, table);
 }
 
 }  // namespace

@@ -180,16 +180,73 @@ TEST_F(RightsOfClustersTest, ListsHoldWhatOneMaySee) {
   EXPECT_EQ(CodeOf(clusters_->List(admin_, "lab")), Code::kInvalidArgument);
 }
 
+TEST_F(RightsOfClustersTest, PagesHoldWhatTheCallerMaySeeAndNothingElse) {
+  for (const Caller& who : {owner_, admin_, other_teacher_}) {
+    for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(Create(who, name, {}, 1).ok());
+  }
+  const auto read = [&](const Caller& caller, size_t limit, const std::string& owner = "") {
+    std::vector<std::string> names;
+    Clusters::PageQuery query;
+    query.limit = limit;
+    query.owner = owner;
+    do {
+      const auto page = clusters_->ListPage(caller, query);
+      EXPECT_TRUE(page.ok());
+      EXPECT_LE(page->views.size(), limit);
+      EXPECT_FALSE(page->views.empty() && !names.empty()) << "the last page has something";
+      for (const ClusterView& view : page->views) names.push_back(view.owner + "/" + view.name);
+      query.after = page->next;
+    } while (!query.after.empty() && names.size() < 100);
+    return names;
+  };
+  const auto all = [&](const Caller& caller) {
+    std::vector<std::string> names;
+    const auto views = clusters_->Glance(caller, "");
+    for (const ClusterView& view : *views) names.push_back(view.owner + "/" + view.name);
+    return names;
+  };
+  EXPECT_EQ(all(teacher_).size(), 4u) << "of his pupil";
+  EXPECT_EQ(all(other_teacher_).size(), 3u) << "his own";
+  const Caller scoped = WithToken(OperationSet::Of({Operation::kVclusterList}), "owner/b");
+  EXPECT_EQ(all(scoped), (std::vector<std::string>{"owner/b"}));
+  for (const Caller& caller : {owner_, teacher_, other_teacher_, admin_, scoped}) {
+    for (const size_t limit : {1u, 2u, 3u, 100u}) EXPECT_EQ(read(caller, limit), all(caller));
+  }
+  EXPECT_EQ(read(admin_, 2, "owner").size(), 4u);
+  EXPECT_EQ(read(teacher_, 2, "owner").size(), 4u);
+  EXPECT_TRUE(read(other_teacher_, 2, "owner").empty());
+  EXPECT_TRUE(read(admin_, 2, "nobody-at-all").empty());
+}
+
+TEST_F(RightsOfClustersTest, APageGoesOnBehindAVclusterThatIsGone) {
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(Create(owner_, name, {}, 1).ok());
+  Clusters::PageQuery query;
+  query.limit = 2;
+  auto page = clusters_->ListPage(owner_, query);
+  ASSERT_TRUE(page.ok());
+  ASSERT_EQ(page->next, "owner/b");
+  ASSERT_TRUE(clusters_->Delete(owner_, "b").ok());
+  ASSERT_TRUE(Create(owner_, "aa", {}, 1).ok());
+  query.after = page->next;
+  page = clusters_->ListPage(owner_, query);
+  ASSERT_TRUE(page.ok());
+  ASSERT_EQ(page->views.size(), 2u);
+  EXPECT_EQ(page->views[0].name, "c");
+  EXPECT_EQ(page->views[1].name, "lab");
+  EXPECT_EQ(page->next, "");
+}
+
 TEST_F(RightsOfClustersTest, ChangesAndRefusalsAreRecorded) {
   EXPECT_FALSE(clusters_->Scale(teacher_, "owner/lab", "node", 1, Ignore, CancelToken()).ok());
   ASSERT_TRUE(clusters_->Scale(owner_, "lab", "node", 2, Ignore, CancelToken()).ok());
   const auto events = (*users_)->Events(kRoot, {});
   ASSERT_TRUE(events.ok());
   const auto has = [&](const std::string& user, bool allowed) {
-    return std::any_of(events->begin(), events->end(), [&](const users::v1::AuditEvent& event) {
-      return event.operation() == "vcluster.scale" && event.user() == user &&
-             event.object() == "owner/lab" && (event.error().empty() == allowed);
-    });
+    return std::any_of(events->events.begin(), events->events.end(),
+                       [&](const users::v1::AuditEvent& event) {
+                         return event.operation() == "vcluster.scale" && event.user() == user &&
+                                event.object() == "owner/lab" && (event.error().empty() == allowed);
+                       });
   };
   EXPECT_TRUE(has("teacher", false));
   EXPECT_TRUE(has("owner", true));

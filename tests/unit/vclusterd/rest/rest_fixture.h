@@ -16,6 +16,8 @@
 
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
+#include "vclusterd/classes/classes.h"
+#include "vclusterd/master/jobs.h"
 #include "vclusterd/master/single_host.h"
 #include "vclusterd/master/tables.h"
 #include "vclusterd/rest/rest_api.h"
@@ -45,9 +47,10 @@ struct Answered {
 
 class TestRest {
  public:
-  explicit TestRest(RateLimits rates = {1e6, 1e6, 1e6, 1e6}, OperationLimits limits = {}) {
+  explicit TestRest(RateLimits rates = {1e6, 1e6, 1e6, 1e6}, OperationLimits limits = {},
+                    AuditBounds audit_bounds = {}) {
     store_ = records::MakeMemoryRecordStore(DesiredTables());
-    users_ = std::make_unique<TestUsers>(*store_);
+    users_ = std::make_unique<TestUsers>(*store_, CreditOptions(), audit_bounds);
     auto opened = Master::Open(
         MakeMasterOptions("m", net::Ipv4Prefix::Parse("10.215.0.0/16").value(), **users_), *store_);
     EXPECT_TRUE(opened.ok()) << opened.error().message();
@@ -56,6 +59,9 @@ class TestRest {
     host_->can_save = true;
     master_->AddHost("h1", host_, {});
     clusters_ = std::make_shared<Clusters>(*master_, **users_);
+    auto classes = Classes::Open(*master_, clusters_, **users_);
+    EXPECT_TRUE(classes.ok()) << classes.error().message();
+    classes_ = std::move(*classes);
     AddPeople();
 
     table_ = std::make_unique<const RouteTable>(MakeRoutes());
@@ -68,6 +74,7 @@ class TestRest {
                        return Error(Code::kUnavailable,
                                     "host '" + leads_elsewhere + "' leads: ask its vclusterd");
                      },
+                     [this]() -> Result<std::shared_ptr<Classes>> { return classes_; },
                      *operations_,
                      *events_,
                      nullptr,
@@ -136,6 +143,40 @@ class TestRest {
   }
   Caller Of(const std::string& name) { return CallerWith(uids.at(name)); }
 
+  // Job 1 of alice's on her "lab", which is done and has written something.
+  void RunAJob() {
+    host_->EndTask("1.0.0.1", host::v1::TASK_ENDED, 0, "hello\n");
+    Jobs jobs(*clusters_);
+    const auto job = ParseJob("{name: count, vcluster: lab, tasks: {a: {run: x}}}", "j", {});
+    EXPECT_TRUE(job.ok() && jobs.Submit(Of("alice"), *job).ok());
+    const auto status = jobs.Watch(
+        Of("alice"), "1", [](const JobView&) { return true; }, {}, CancelToken());
+    EXPECT_TRUE(status.ok()) << status.error().message();
+  }
+  // "course:latest" of the teacher's, for everybody: of alice's "lab".
+  void SaveATemplate() {
+    SaveTemplateParameters parameters;
+    parameters.cluster = "alice/lab";
+    parameters.name = "course";
+    parameters.is_public = true;
+    const auto saved = classes_->templates().Save(Of("teacher"), parameters, Ignore, CancelToken());
+    EXPECT_TRUE(saved.ok()) << saved.error().message();
+  }
+  // "os-lab" of the teacher's, with alice as its student, who has been served.
+  void MakeAClass() {
+    SaveATemplate();
+    CreateClassParameters parameters;
+    parameters.name = "os-lab";
+    parameters.template_name = "course";
+    parameters.roster = kRoster;
+    const auto made = classes_->Create(Of("teacher"), parameters);
+    EXPECT_TRUE(made.ok()) << made.error().message();
+    const auto served = classes_->Watch(Of("teacher"), "os-lab", Ignore, CancelToken());
+    EXPECT_TRUE(served.ok()) << served.error().message();
+  }
+  static constexpr char kRoster[] = "user,name\nalice,Alice\n";
+  static void Ignore(const std::string&, uint32_t, uint32_t) {}
+
   Users& users() { return **users_; }
   Clusters& clusters() { return *clusters_; }
   OperationBook& operations() { return *operations_; }
@@ -184,9 +225,8 @@ class TestRest {
     const GroupPtr guests = (*users_)->CreateGroup(Of("teacher"), "guests", "").value();
     EXPECT_TRUE((*users_)->EditGroup(kRoot, guests->number(), invite).ok());
     EXPECT_TRUE((*users_)->ApplyForCredits(Of("alice"), 1000, "thesis").ok());
-    const auto made = clusters_->Create(
-        Of("alice"), PlainDefinition("lab", "tiny", 2, Limits()), "",
-        [](const std::string&, uint32_t, uint32_t) {}, CancelToken());
+    const auto made = clusters_->Create(Of("alice"), PlainDefinition("lab", "tiny", 2, Limits()),
+                                        "", Ignore, CancelToken());
     EXPECT_TRUE(made.ok()) << made.error().message();
   }
 
@@ -195,6 +235,7 @@ class TestRest {
   std::unique_ptr<Master> master_;
   std::shared_ptr<FakeHost> host_;
   std::shared_ptr<Clusters> clusters_;
+  std::shared_ptr<Classes> classes_;
   std::unique_ptr<const RouteTable> table_;
   std::unique_ptr<EventFeed> events_;
   std::unique_ptr<Services> services_;  // Operations use it until they have ended.

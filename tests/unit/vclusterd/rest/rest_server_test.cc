@@ -35,7 +35,7 @@ class RestServerTest : public ::testing::Test {
     auto server = RestServer::Start(
         std::move(options),
         [this]() -> Result<std::shared_ptr<Clusters>> { return rest_.services().clusters(); },
-        rest_.users(), nullptr);
+        rest_.services().classes, rest_.users(), nullptr);
     ASSERT_TRUE(server.ok()) << server.error().message();
     server_ = std::move(*server);
   }
@@ -130,11 +130,13 @@ TEST_F(RestServerTest, OnlyLoopbackIsServedWithoutACertificate) {
   const auto clusters = [this]() -> Result<std::shared_ptr<Clusters>> {
     return rest_.services().clusters();
   };
-  EXPECT_EQ(
-      RestServer::Start({.address = "0.0.0.0:0"}, clusters, rest_.users(), nullptr).error().code(),
-      Code::kInvalidArgument);
-  const auto plain =
-      RestServer::Start({.address = "127.0.0.1:0"}, clusters, rest_.users(), nullptr);
+  EXPECT_EQ(RestServer::Start({.address = "0.0.0.0:0"}, clusters, rest_.services().classes,
+                              rest_.users(), nullptr)
+                .error()
+                .code(),
+            Code::kInvalidArgument);
+  const auto plain = RestServer::Start({.address = "127.0.0.1:0"}, clusters,
+                                       rest_.services().classes, rest_.users(), nullptr);
   ASSERT_TRUE(plain.ok()) << plain.error().message();
   EXPECT_FALSE((*plain)->tls());
 }

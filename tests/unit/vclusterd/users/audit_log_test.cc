@@ -2,10 +2,14 @@
 // out of it.
 #include "vclusterd/users/audit_log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <future>
 
 #include "common/file_io.h"
 #include "tests/unit/vclusterd/users/users_fixture.h"
@@ -38,17 +42,20 @@ class AuditLogTest : public testing::Test {
     directory_.emplace(std::move(*TemporaryDirectory::Create("/var/tmp", "strata-audit.")));
     Open(AuditLog::DefaultLimits());
   }
-  void Open(EventLogLimits limits) {
+  void Open(EventLogLimits limits, AuditBounds bounds = {}) {
     log_.reset();
-    auto opened = AuditLog::Open(directory_->path(), clock_.clock(), limits);
+    auto opened = AuditLog::Open(directory_->path(), clock_.clock(), limits, bounds);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     log_ = std::move(*opened);
   }
+  std::vector<AuditEvent> Events(const AuditQuery& query) {
+    const auto found = log_->Find(query, 0);
+    EXPECT_TRUE(found.ok());
+    return found.ok() ? found->events : std::vector<AuditEvent>();
+  }
   std::vector<std::string> Find(const AuditQuery& query) {
     std::vector<std::string> lines;
-    const auto events = log_->Find(query);
-    EXPECT_TRUE(events.ok());
-    for (const AuditEvent& event : *events) {
+    for (const AuditEvent& event : Events(query)) {
       lines.push_back(event.user() + " " + event.operation() + " " + event.object() + " " +
                       event.outcome());
     }
@@ -100,9 +107,9 @@ TEST_F(AuditLogTest, TextOfStrangersIsDataAndIsFoundAgain) {
   log_->Record(Event(5, "vcluster.create", evil, 5), Ok());
   log_->Record(Event(6, "vcluster.create", "b", 6), Ok());
   EXPECT_EQ(Find({}).size(), 2u);
-  const auto events = log_->Find({});
-  EXPECT_EQ((*events)[0].object(), "x\"},{\"uid\":0}\\x0a\\xff");
-  EXPECT_EQ(Find({.object = (*events)[0].object()}).size(), 1u);
+  const auto events = Events({});
+  EXPECT_EQ(events[0].object(), "x\"},{\"uid\":0}\\x0a\\xff");
+  EXPECT_EQ(Find({.object = events[0].object()}).size(), 1u);
 }
 
 TEST_F(AuditLogTest, ManyRefusalsAreCountedInsteadOfWritten) {
@@ -120,8 +127,7 @@ TEST_F(AuditLogTest, ManyRefusalsAreCountedInsteadOfWritten) {
   clock_.now_ms += kMinuteMs;
   log_->Record(guess, Refused());
   uint32_t left_out = 0;
-  const auto events = log_->Find({.last = 10'000});
-  for (const AuditEvent& event : *events) left_out += event.left_out();
+  for (const AuditEvent& event : Events({.last = 10'000})) left_out += event.left_out();
   EXPECT_EQ(left_out, 11'000u - 600u);
 }
 
@@ -134,19 +140,19 @@ TEST_F(AuditLogTest, WhatIsTooOldGoesByWholeFilesAndNumbersGoOn) {
     log_->Record(Event(5, "day", std::to_string(day), 5), Ok());
     clock_.now_ms += kDayMs;
   }
-  auto events = log_->Find({});
-  EXPECT_GE(events->front().time_unix_ms(), clock_.now_ms - 40 * kDayMs);
-  EXPECT_LE(events->front().time_unix_ms(), clock_.now_ms - 30 * kDayMs);
-  EXPECT_EQ(events->back().number(), 100u);
+  auto events = Events({});
+  EXPECT_GE(events.front().time_unix_ms(), clock_.now_ms - 40 * kDayMs);
+  EXPECT_LE(events.front().time_unix_ms(), clock_.now_ms - 30 * kDayMs);
+  EXPECT_EQ(events.back().number(), 100u);
   Open({.file_bytes_max = 4u << 20,
         .files_max = 64,
         .file_age_ms_max = 7 * kDayMs,
         .age_ms_max = 10 * kDayMs});
   clock_.now_ms += 8 * kDayMs;
   log_->Record(Event(5, "day", "last", 5), Ok());
-  events = log_->Find({});
-  EXPECT_GE(events->front().time_unix_ms(), clock_.now_ms - 20 * kDayMs) << "after a restart too";
-  EXPECT_EQ(events->back().number(), 101u);
+  events = Events({});
+  EXPECT_GE(events.front().time_unix_ms(), clock_.now_ms - 20 * kDayMs) << "after a restart too";
+  EXPECT_EQ(events.back().number(), 101u);
 }
 
 TEST_F(AuditLogTest, SizeIsBounded) {
@@ -158,6 +164,57 @@ TEST_F(AuditLogTest, SizeIsBounded) {
   }
   EXPECT_LE(bytes, 3 * 1300u);
   EXPECT_THAT(Find({.last = 1}), ElementsAre("u5 x 99 ok"));
+}
+
+TEST_F(AuditLogTest, AQuestionReadsNoMoreThanItsBoundAndSaysWhereToGoOn) {
+  for (const AuditBounds bounds :
+       {AuditBounds{.read_bytes_max = 1500}, AuditBounds{.parsed_bytes_max = 1500}}) {
+    Open({.file_bytes_max = 1000, .files_max = 100}, bounds);
+    const uint64_t earlier = Events({.last = 1}).empty() ? 0 : Events({.last = 1})[0].number();
+    for (int i = 0; i < 50; ++i) log_->Record(Event(5, "x", std::to_string(i), 5), Ok());
+    std::vector<uint64_t> numbers;
+    AuditQuery query{.after = earlier};
+    int questions = 0;
+    do {
+      const auto found = log_->Find(query, 0);
+      ASSERT_TRUE(found.ok());
+      ASSERT_LT(found->events.size(), 25u) << "it read more than it may";
+      for (auto event = found->events.rbegin(); event != found->events.rend(); ++event) {
+        numbers.push_back(event->number());
+      }
+      query.before = found->reached;
+    } while (query.before != 0 && ++questions < 50);
+    ASSERT_EQ(numbers.size(), 50u) << "each is found, once";
+    for (size_t i = 0; i < numbers.size(); ++i) EXPECT_EQ(numbers[i], earlier + 50 - i);
+  }
+}
+
+TEST_F(AuditLogTest, SoManyQuestionsAreAnsweredAtATime) {
+  Open({}, {.questions_max = 1});
+  log_->Record(Event(5, "x", "y", 5), Ok());
+  // A question is being answered as long as what it reads has no end.
+  const std::string file = directory_->path() + "/events.00000000000000000001.jsonl";
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+  const auto ask = [this](uint32_t asker) {
+    return std::async(std::launch::async, [this, asker] { return log_->Find({}, asker); });
+  };
+  auto first = ask(1);
+  UniqueFd writer;
+  while (!writer.valid()) writer = UniqueFd(::open(file.c_str(), O_WRONLY | O_NONBLOCK));
+  std::future<Result<AuditLog::Found>> others[] = {ask(1), ask(2)};
+  for (auto& other : others) {
+    EXPECT_EQ(other.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  }
+  writer.reset();
+  EXPECT_TRUE(first.get().ok());
+  for (auto& other : others) {
+    const auto refused = other.get();
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  }
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  EXPECT_TRUE(log_->Find({}, 1).ok()) << "its place is free again";
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ class UsersTest : public testing::Test {
     std::vector<std::string> lines;
     const auto events = users_->Events(caller, query);
     EXPECT_TRUE(events.ok());
-    for (const AuditEvent& event : *events) {
+    for (const AuditEvent& event : events->events) {
       lines.push_back(event.user() + " " + event.operation() + " " + event.object() + " " +
                       event.outcome());
     }

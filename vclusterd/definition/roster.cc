@@ -1,4 +1,4 @@
-#include "vclusterd/classes/roster.h"
+#include "vclusterd/definition/roster.h"
 
 #include <algorithm>
 #include <map>
@@ -24,6 +24,13 @@ bool IsUserName(std::string_view text) {
          std::all_of(text.begin(), text.end(), [&](char c) {
            return is_letter_or_digit(c) || std::string_view("_.-@+").find(c) != std::string::npos;
          });
+}
+
+std::string WithoutBlanks(const std::string& field) {
+  constexpr const char* kBlanks = " \t";
+  const size_t first = field.find_first_not_of(kBlanks);
+  if (first == std::string::npos) return {};
+  return field.substr(first, field.find_last_not_of(kBlanks) - first + 1);
 }
 
 // Reads one record after the other.
@@ -67,7 +74,7 @@ class CsvReader {
         if (!Take('"')) return field;
         field += '"';
       } else if (!quoted && (c == ',' || c == '\n' || c == '\r')) {
-        return field;
+        return WithoutBlanks(field);
       } else if (!quoted && c == '"') {
         return Wrong("has a quote inside of a field that does not begin with one");
       } else {
@@ -80,7 +87,7 @@ class CsvReader {
       }
     }
     if (quoted) return Wrong("has a quote that is not closed");
-    return field;
+    return WithoutBlanks(field);
   }
 
   const std::string_view text_;
@@ -117,14 +124,16 @@ Result<std::vector<Column>> ReadHeader(const std::vector<std::string>& names) {
   return columns;
 }
 
-Result<RosterEntry> ReadEntry(const std::vector<Column>& columns, std::vector<std::string> fields) {
-  if (fields.size() == 1 && fields[0].empty()) {
-    return Error(Code::kInvalidArgument, "is empty");
-  }
-  if (fields.size() != columns.size()) {
+// `has_header`: it has a field for each column.
+Result<RosterEntry> ReadEntry(const std::vector<Column>& columns, bool has_header,
+                              std::vector<std::string> fields) {
+  if (has_header && fields.size() != columns.size()) {
     return Error(Code::kInvalidArgument, "has " + std::to_string(fields.size()) +
                                              " fields, and the header " +
                                              std::to_string(columns.size()));
+  }
+  if (fields.size() > columns.size()) {
+    return Error(Code::kInvalidArgument, "has more fields than user,name,mail");
   }
   RosterEntry entry;
   for (size_t i = 0; i < fields.size(); ++i) {
@@ -139,7 +148,8 @@ Result<RosterEntry> ReadEntry(const std::vector<Column>& columns, std::vector<st
 
 }  // namespace
 
-Result<std::vector<RosterEntry>> ParseRoster(std::string_view text, const std::string& file) {
+Result<std::vector<RosterEntry>> ParseRoster(std::string_view text, const std::string& file,
+                                             RosterHeader header) {
   if (text.size() > kRosterBytesMax) {
     return Error(Code::kInvalidArgument,
                  file + " is larger than " + std::to_string(kRosterBytesMax >> 20) + " MiB");
@@ -147,6 +157,7 @@ Result<std::vector<RosterEntry>> ParseRoster(std::string_view text, const std::s
   if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
   CsvReader reader(text);
   std::vector<Column> columns;
+  bool has_header = true;
   std::vector<RosterEntry> entries;
   std::map<std::string, uint32_t> lines;  // By user.
   while (!reader.at_end()) {
@@ -157,11 +168,16 @@ Result<std::vector<RosterEntry>> ParseRoster(std::string_view text, const std::s
                    place + ": more than " + std::to_string(kRosterLinesMax) + " lines");
     }
     ASSIGN_OR_RETURN(std::vector<std::string> fields, reader.Record(), place);
+    if (fields.size() == 1 && fields[0].empty()) continue;
     if (columns.empty()) {
-      ASSIGN_OR_RETURN(columns, ReadHeader(fields), place);
-      continue;
+      has_header = header == RosterHeader::kNeeded || fields[0] == "user";
+      if (has_header) {
+        ASSIGN_OR_RETURN(columns, ReadHeader(fields), place);
+        continue;
+      }
+      columns = {&RosterEntry::user, &RosterEntry::name, &RosterEntry::mail};
     }
-    ASSIGN_OR_RETURN(RosterEntry entry, ReadEntry(columns, std::move(fields)), place);
+    ASSIGN_OR_RETURN(RosterEntry entry, ReadEntry(columns, has_header, std::move(fields)), place);
     entry.line = line;
     const auto [first, is_new] = lines.emplace(entry.user, line);
     if (!is_new) {
@@ -170,10 +186,10 @@ Result<std::vector<RosterEntry>> ParseRoster(std::string_view text, const std::s
     }
     entries.push_back(std::move(entry));
   }
-  if (columns.empty()) {
+  if (columns.empty() && header == RosterHeader::kNeeded) {
     return Error(Code::kInvalidArgument, file + " is empty: its first line names the columns");
   }
-  if (entries.empty()) return Error(Code::kInvalidArgument, file + " names no student");
+  if (entries.empty()) return Error(Code::kInvalidArgument, file + " names nobody");
   return entries;
 }
 
