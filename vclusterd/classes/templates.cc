@@ -255,10 +255,14 @@ Status Templates::Abandon(Template record) {
 }
 
 Status Templates::RemoveNow(const Template& record) {
+  const std::string key = KeyOf(record);
   RETURN_IF_ERROR(RemoveImages(master_, record.images()));
-  RETURN_IF_ERROR(master_.CommitRecords({{kTemplatesTable, KeyOf(record), std::nullopt}}));
   const std::lock_guard lock(mutex_);
-  templates_.erase(KeyOf(record));
+  const auto now = templates_.find(key);
+  // Another call was faster, and the name may have been given again.
+  if (now == templates_.end() || now->second.save_id() != record.save_id()) return Ok();
+  RETURN_IF_ERROR(master_.CommitRecords({{kTemplatesTable, key, std::nullopt}}));
+  templates_.erase(now);
   return Ok();
 }
 
