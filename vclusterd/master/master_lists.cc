@@ -13,6 +13,20 @@ std::vector<VclusterView> Master::All(
   return views;
 }
 
+void Master::EachNode(
+    const std::function<void(uint32_t owner_uid, const host::v1::NodeStatus&)>& visit) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, entry] : entries_) {
+    for (const auto& [host, status] : entry.heard) {
+      // What a host said before it was lost is not so any more, as far as anybody knows.
+      if (!hosts_.contains(host)) continue;
+      for (const host::v1::NodeStatus& node : status.nodes()) {
+        visit(entry.vcluster->record.owner_uid(), node);
+      }
+    }
+  }
+}
+
 VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {
   const std::lock_guard lock(mutex_);
   const auto named = named_.find(name);

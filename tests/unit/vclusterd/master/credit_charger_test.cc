@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
@@ -76,8 +77,8 @@ class CreditChargerTest : public ::testing::Test {
   std::atomic<int64_t> now_ms_{kStartMs};
   std::unique_ptr<records::RecordStore> store_;
   std::unique_ptr<TestUsers> users_;
-  std::unique_ptr<Master> master_;
   std::shared_ptr<FakeHost> host_;
+  std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
   std::unique_ptr<CreditCharger> charger_;
   Caller alice_;
@@ -102,6 +103,26 @@ TEST_F(CreditChargerTest, ANodeWhoseCheckFailsCostsWhatItUsesAndAFrozenOneNothin
   host_->SetState("node", host::v1::PAUSED, "its host heard no master", /*runs=*/true);
   host_->TellAgain(*master_);
   Live(std::chrono::hours(1));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
+}
+
+TEST_F(CreditChargerTest, WhatIsDeletedIsChargedUntilItsEndHooksAreDone) {
+  host_->hold_removals = true;
+  CancelToken cancel;
+  auto deleted =
+      std::async(std::launch::async, [&] { return clusters_->Delete(alice_, "lab", cancel); });
+  while (host_->SaysOf(1).nodes_size() != 2 ||
+         host_->SaysOf(1).nodes(0).state() != host::v1::REMOVING) {
+    std::this_thread::yield();
+  }
+  master_->Report("h1", host_->SaysOf(1));
+  ASSERT_TRUE(charger_->Look().ok());
+  Live(std::chrono::minutes(60));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
+  host_->hold_removals = false;
+  master_->Report("h1", host_->SaysOf(1));
+  EXPECT_TRUE(deleted.get().ok());
+  Live(std::chrono::minutes(60));
   EXPECT_EQ(Balance(), kInitial - kHourCost);
 }
 
