@@ -27,7 +27,7 @@ PROGRAMS = ("imaged", "vclusterd", "vimage", "vcluster", "vsave", "layerfs", "la
 PACKAGES = ("apparmor", "bsdextrautils", "busybox-static", "dbus", "e2fsprogs", "erofs-utils",
             "fuse3", "iproute2", "kmod", "liblxc-common", "nftables", "openssh-client",
             "systemd-sysv", "udev", "uidmap")
-UNITS = ("strata-order", "strata-imaged", "strata-join", "strata-worker")
+UNITS = ("strata-order", "strata-imaged", "strata-worker")
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
           "fstrim.timer", "lxc.service", "lxc-net.service", "getty@tty1.service",
           "serial-getty@ttyS0.service", "systemd-firstboot.service")
@@ -154,8 +154,11 @@ def _install(path, data, mode):
 
 def _install_strata(arguments, root):
     for name in PROGRAMS:
-        target = os.path.join(root, "usr/local/bin", name)
-        shutil.copy(os.path.join(arguments.bin, name), target)
+        source, target = os.path.join(arguments.bin, name), os.path.join(root, "usr/local/bin", name)
+        if shutil.which("strip"):  # Nobody looks for their symbols there.
+            run(["strip", "-o", target, source], 300)
+        else:
+            shutil.copy(source, target)
         os.chmod(target, 0o755)
     guest = os.path.join(root, "usr/local/lib/strata/strata-guest")
     _install(guest, pkgutil.get_data("initrd", "guest/strata-guest"), 0o755)
