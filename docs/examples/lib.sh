@@ -35,12 +35,23 @@ if [ $running_strata = yes ]; then
   hosts=(here)
   on() { "${@:2}"; }
   clean_up() {
-    local code=$?
-    [ ${#vclusters[@]} -eq 0 ] || vcluster delete "${vclusters[@]}" >/dev/null || code=1
+    local code=$? name
+    trap - EXIT
+    trap '' HUP INT  # It is not left halfway.
+    trap : TERM
+    # What an example leaves in its user's home.
+    [ ${#vclusters[@]} -eq 0 ] || ! declare -F forget >/dev/null || forget || true
+    for name in "${vclusters[@]}"; do
+      # 3: there is none, because it could not be made.
+      vcluster delete "$name" >/dev/null 2>"$root/deleted" || [ $? = 3 ] || { cat "$root/deleted" >&2; code=1; }
+    done
     rm -rf --one-file-system "$root"
     exit $code
   }
   trap clean_up EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
 else
   # shellcheck source=tests/cluster/lib.sh
   . "$top/tests/cluster/lib.sh"
@@ -111,21 +122,30 @@ python_package() {  # NAME VERSION wheel|source
   local directory=$cache/$1-$2 made
   if [ ! -d "$directory" ]; then
     made=$(mktemp -d "$cache/making.XXXXXX")
-    local kind=(--no-binary :all:)
+    # shellcheck disable=SC2064  # Of a subshell: this is called as $(python_package …).
+    trap "rm -rf '$made'" EXIT
+    local kind=(--no-binary "$1")
     [ "$3" = source ] ||
       kind=(--only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64)
     python3 -m pip download --quiet --no-deps "${kind[@]}" --dest "$made" "$1==$2" >&2 ||
-      { rm -rf "$made"; die "$1 $2 cannot be downloaded"; }
+      die "$1 $2 cannot be downloaded"
     mv "$made" "$directory"
   fi
   find "$directory" -type f
 }
 
-make_vcluster() {  # NAME FILE: with a name of this run's own
+make_vcluster() {  # NAME FILE: the file's name is NAME
+  # On a Strata that runs here it may be somebody's: what this run did not make it must not delete.
+  if vc list "$1" >/dev/null 2>&1; then die "there is a Vcluster $1 already: vcluster delete $1"; fi
   vclusters+=("$1")
   vc create -f "$2" --json >"$root/made-$1.json"
 }
-on_hosts() { vc list "$1" --json | jq -r '[.clusters[0].nodes[].host] | unique | join(" ")'; }
+# Sets `spread`: the hosts that have nodes of it, which must be several where there are several.
+see_spread() {  # NAME
+  spread=$(hosts_of "$1")
+  [ ${#hosts[@]} -eq 1 ] || [[ $spread == *" "* ]] || die "all nodes of $1 are on $spread"
+}
+hosts_of() { vc list "$1" --json | jq -r '[.clusters[0].nodes[].host] | unique | join(" ")'; }
 delete_vclusters() {
   begin "delete ${vclusters[*]}"
   vc delete "${vclusters[@]}" >/dev/null

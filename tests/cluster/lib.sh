@@ -8,7 +8,7 @@
 #   cut h2; mend h2        its link
 #   make_machine h4        one more, on which nothing runs yet
 #   await COMMAND…         until it succeeds, 30 s at most
-# At the end everything is taken down, and whatever stays behind fails the test.
+# At the end everything is taken down, also after a Ctrl-C, and whatever stays behind fails the test.
 set -euo pipefail
 root=$(mktemp -d "/var/tmp/strata-$program.XXXXXX")
 chmod 755 "$root"  # Containers have to pass it.
@@ -27,20 +27,21 @@ inside() { (enter "$@"); }
 on() { STRATA_RUN_DIR="$root/$1-run" inside "$1" "${@:2}"; }
 
 await() {
-  for _ in $(seq 600); do
-    "$@" && return
+  for _ in $(seq "${tries:-600}"); do
+    "$@" && return 0  # In a trap a bare return gives the status from before it.
     sleep 0.05
   done
   return 1
 }
 
-# A daemon in the background; its log is in $root/NAME.log.
+# A daemon in the background; its log is in $root/NAME.log. It is in a session of its own, so that a
+# Ctrl-C does not end it before take_down could use it.
 start_daemon() {  # NAME HOST READY-TEXT COMMAND…
   local name=$1 host=$2 ready=$3
   : >>"$root/$name.log"
   local from
   from=$(stat -c %s "$root/$name.log")
-  enter "$host" "${@:4}" 2>>"$root/$name.log" &
+  enter "$host" setsid "${@:4}" 2>>"$root/$name.log" &
   daemon[$name]=$!
   timeout 30 grep -q -m1 "$ready" < \
     <(tail -c "+$((from + 1))" -F --pid=$! "$root/$name.log" 2>/dev/null) ||
@@ -49,7 +50,7 @@ start_daemon() {  # NAME HOST READY-TEXT COMMAND…
 stop_daemon() {  # NAME [SIGNAL]
   local pid=${daemon[$1]}
   unset "daemon[$1]"
-  kill "-${2:-TERM}" "$pid"
+  kill "-${2:-TERM}" "$pid" 2>/dev/null || true  # It may have ended by itself.
   wait "$pid" 2>/dev/null || true
 }
 
@@ -77,7 +78,7 @@ start_worker() {
 # other tests have mounted just now is let go at once: it would be in use for as long as we are here.
 hold_mounts() {
   # shellcheck disable=SC2016
-  nsenter --net="/run/netns/$(namespace "$1")" unshare -m --propagation private sh -c '
+  setsid nsenter --net="/run/netns/$(namespace "$1")" unshare -m --propagation private sh -c '
     while read -r _ _ _ _ at _; do
       case $at in *strata*) umount -l "$at" 2>/dev/null || true ;; esac
     done </proc/self/mountinfo
@@ -85,7 +86,7 @@ hold_mounts() {
       mount --move "$1" /sys/fs/cgroup && rmdir "$1" && echo held && exec sleep infinity' \
     hold "$root/$1-cgroup" >"$root/$1-holder" &
   holder[$1]=$!
-  await grep -q held "$root/$1-holder" || die "$1 has no mounts of its own"
+  await grep -qs held "$root/$1-holder" || die "$1 has no mounts of its own"
 }
 
 # A machine on the bridge on which nothing runs yet.
@@ -133,17 +134,21 @@ make_tiny_image() {
   [ ${#hosts[@]} -lt 2 ] || on h1 vimage prestage root/tiny "${hosts[@]:1}" >/dev/null
 }
 
+no_process_in() { [ -z "$(ip netns pids "$1" 2>/dev/null)" ]; }
+
 take_down() {
   local code=$? host name
   trap - EXIT
+  trap '' HUP INT  # It is not left halfway.
+  trap : TERM
   [ $code -eq 0 ] || tail -n 15 "$root"/*.log >&2 || true
   for host in "${hosts[@]}"; do mend "$host" 2>/dev/null || true; done
   for name in "${!daemon[@]}"; do
     case $name in *-worker | *-master) stop_daemon "$name" ;; esac
   done
   for host in "${hosts[@]}"; do
-    [ -n "${daemon[$host-imaged]:-}" ] || start_imaged "$host" || code=1
     if [ -d "$root/$host/vclusterd/parts" ]; then
+      [ -n "${daemon[$host-imaged]:-}" ] || start_imaged "$host" || code=1
       inside "$host" vclusterd --down --state-dir "$root/$host" --run-dir "$root/$host-run" \
         --subnet-pool 10.78.128.0/17 2>>"$root/$host-down.log" ||
         { tail -n 20 "$root/$host-down.log" >&2; code=1; }
@@ -152,13 +157,16 @@ take_down() {
   for name in "${!daemon[@]}"; do stop_daemon "$name"; done
   for host in "${hosts[@]}"; do
     name=$(namespace "$host")
-    if grep "$root" "/proc/${holder[$host]}/mountinfo" >&2; then
-      echo "$program: mounts stayed behind on $host" >&2
-      code=1
+    if [ -n "${holder[$host]:-}" ]; then
+      if grep "$root" "/proc/${holder[$host]}/mountinfo" >&2; then
+        echo "$program: mounts stayed behind on $host" >&2
+        code=1
+      fi
+      kill "${holder[$host]}" || true
+      wait "${holder[$host]}" 2>/dev/null || true
     fi
-    kill "${holder[$host]}"
-    wait "${holder[$host]}" 2>/dev/null || true
-    if [ -n "$(ip netns pids "$name" 2>/dev/null)" ]; then
+    # A command of ours in the background ends when nobody answers it any more.
+    if ! tries=60 await no_process_in "$name"; then
       echo "$program: processes stayed behind in $name:" >&2
       ip netns pids "$name" | xargs -r ps -o pid,args -p >&2 || true
       code=1
@@ -174,3 +182,6 @@ take_down() {
   exit $code
 }
 trap take_down EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
