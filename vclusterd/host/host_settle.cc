@@ -21,7 +21,7 @@ void HostNodes::NoteProved(Part& part, Node& node) {
 }
 
 std::string HostNodes::ProvedText(const NodeRecord& record) {
-  return std::to_string(record.init.pid) + " " + std::to_string(record.init.start_time);
+  return std::to_string(record.init.pid) + " " + std::to_string(record.init.start_ticks);
 }
 
 void HostNodes::SettleLater(const Job& job) {

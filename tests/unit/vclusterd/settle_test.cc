@@ -51,7 +51,7 @@ TEST_F(SettleTest, ANodeWhosePortIsTakenCanBeStoppedAndGetsItsLimits) {
   const std::string pids =
       "/sys/fs/cgroup/pids/lxc.payload.s" + config_.host.instance + "-2-0/pids.max";
   EXPECT_EQ(ReadFile(pids).value(), "16\n");
-  const auto stopped = clusters_->Stop(kAlice, "second");
+  const auto stopped = clusters_->Stop(kAlice, "second", seconds(5));
   EXPECT_EQ(ViewOf("second").init_pid, 0) << (stopped.ok() ? "" : stopped.error().message());
   // Once the port is free, it has it, and is ready.
   ASSERT_TRUE(clusters_->Delete(kAlice, "first").ok());
