@@ -283,6 +283,15 @@ void CheckAutoscale(const Role& role, const Autoscale& scale, Collector* out) {
   out->Duration("autoscale.shrink-after", scale.shrink_after, seconds(1), 7 * kDay);
 }
 
+void CheckScaleFromNodes(const ScaleFromNodes& scale, Collector* out) {
+  out->Range("scale-from-nodes.min", scale.min, 0u, kNodesMax, CountText);
+  out->Range("scale-from-nodes.max", scale.max, 1u, kNodesMax, CountText);
+  if (scale.min > scale.max) {
+    out->Add("scale-from-nodes.max",
+             std::to_string(scale.max) + " is less than min, " + std::to_string(scale.min));
+  }
+}
+
 }  // namespace
 
 namespace file {
@@ -313,6 +322,7 @@ std::vector<Fault> FindFaultsOfRole(const Role& role) {
   CheckMounts(role, &out);
   CheckPlacement(role.placement, &out);
   if (role.autoscale) CheckAutoscale(role, *role.autoscale, &out);
+  if (role.scale_from_nodes) CheckScaleFromNodes(*role.scale_from_nodes, &out);
   return out.Take();
 }
 

@@ -128,6 +128,14 @@ struct Autoscale {
 // Which nodes go first when a role shrinks.
 enum class ScaleIn { kNewest, kOldest, kIdlest };
 
+// Programs in the Vcluster's nodes may ask for another number of nodes (docs/scale-from-nodes.md):
+// from `min` to `max`, and what `autoscale` allows where there is that too.
+struct ScaleFromNodes {
+  uint32_t min = 1;
+  uint32_t max = kNodesMax;
+  bool operator==(const ScaleFromNodes&) const = default;
+};
+
 struct Role {
   std::string name;  // Also of its nodes: "<name>-0", "<name>-1", …
   uint32_t count = 1;
@@ -149,6 +157,7 @@ struct Role {
   MigrationPolicy migration = MigrationPolicy::kAuto;
   ScaleIn scale_in = ScaleIn::kNewest;
   std::optional<Autoscale> autoscale;
+  std::optional<ScaleFromNodes> scale_from_nodes;  // Absent: they may not.
   bool operator==(const Role&) const = default;
 
   const std::string& ImageOf(uint32_t ordinal) const {
@@ -180,6 +189,13 @@ struct Definition {
     uint32_t count = 0;
     for (const Role& role : roles) count += role.count;
     return count;
+  }
+  // Whether nodes may ask for anything at all.
+  bool ScalesFromNodes() const {
+    for (const Role& role : roles) {
+      if (role.scale_from_nodes) return true;
+    }
+    return false;
   }
   const Role* FindRole(std::string_view role) const {
     for (const Role& candidate : roles) {

@@ -107,6 +107,20 @@ void ReadAutoscale(FieldReader& in, const Field& field, std::optional<Autoscale>
   *out = std::move(scale);
 }
 
+void ReadScaleFromNodes(FieldReader& in, const Field& field, std::optional<ScaleFromNodes>* out) {
+  ScaleFromNodes scale;
+  if (field.value->kind == Value::Kind::kMap) {
+    in.Map(field, {{"min", [&](const Field& f) { in.Integer(f, &scale.min); }},
+                   {"max", [&](const Field& f) { in.Integer(f, &scale.max); }}});
+    *out = scale;
+    return;
+  }
+  bool may = false;
+  in.Bool(field, &may);
+  out->reset();
+  if (may) *out = scale;
+}
+
 bool MountOfText(FieldReader& in, const Field& field, const std::string& text, bool path_too,
                  VolumeMount* mount) {
   const size_t colon = text.find(':');
@@ -159,6 +173,8 @@ std::vector<Key> DefaultKeys(FieldReader& in, Role* role) {
        [&in, role](const Field& f) { in.Choice(f, kHostLosses, &role->host_loss); }},
       {"migration",
        [&in, role](const Field& f) { in.Choice(f, kMigrationPolicies, &role->migration); }},
+      {"scale-from-nodes",
+       [&in, role](const Field& f) { ReadScaleFromNodes(in, f, &role->scale_from_nodes); }},
   };
 }
 

@@ -132,6 +132,15 @@ Json AutoscaleJson(const Autoscale& scale) {
   return keys.Take();
 }
 
+Json ScaleFromNodesJson(const ScaleFromNodes& scale) {
+  const ScaleFromNodes plain;
+  if (scale == plain) return true;
+  Keys keys(Defaults::kLeaveOut);
+  keys.Add("min", scale.min, plain.min, scale.min);
+  keys.Add("max", scale.max, plain.max, scale.max);
+  return keys.Take();
+}
+
 }  // namespace
 
 Json RoleToJson(const Role& role, Defaults defaults) {
@@ -160,6 +169,9 @@ Json RoleToJson(const Role& role, Defaults defaults) {
   keys.AddChoice("migration", kMigrationPolicies, role.migration, plain.migration);
   keys.AddChoice("scale-in", kScaleIns, role.scale_in, plain.scale_in);
   if (role.autoscale) keys.AddAlways("autoscale", AutoscaleJson(*role.autoscale));
+  if (role.scale_from_nodes) {
+    keys.AddAlways("scale-from-nodes", ScaleFromNodesJson(*role.scale_from_nodes));
+  }
   return keys.Take();
 }
 

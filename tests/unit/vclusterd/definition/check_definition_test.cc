@@ -238,6 +238,17 @@ TEST(CheckDefinitionTest, ScalingFollowsOneNumberBetweenItsBounds) {
   EXPECT_THAT(said({2, 3, 70}), HasSubstr("roles.a.count: 1 is not between"));
 }
 
+TEST(CheckDefinitionTest, WhatNodesMayAskForIsWithinAVcluster) {
+  const auto said = [](const ScaleFromNodes& scale) {
+    return SaidOfRole([&](Role& role) { role.scale_from_nodes = scale; });
+  };
+  EXPECT_EQ(said({0, 1}), "");
+  EXPECT_EQ(said({2, 2}), "");  // The owner's own count may be another.
+  EXPECT_EQ(said({3, 2}), "roles.a.scale-from-nodes.max: 2 is less than min, 3");
+  EXPECT_THAT(said({0, 0}), HasSubstr("scale-from-nodes.max: 0 is too little"));
+  EXPECT_THAT(said({1, 251}), HasSubstr("scale-from-nodes.max: 251 is too much"));
+}
+
 TEST(CheckDefinitionTest, PlacementIsWithinItsBounds) {
   EXPECT_THAT(SaidOfRole([](Role& role) { role.placement.priority = 101; }),
               HasSubstr("placement.priority: 101 is not from -100 to 100"));

@@ -48,6 +48,16 @@ TEST(DiffTest, EachKindOfChangeHasItsEffect) {
                   DefinitionChange{"roles.w.autoscale.cpu", "", "50", kLive}));
 }
 
+TEST(DiffTest, WhatNodesMayAskForChangesAtOnce) {
+  const std::string plain = "name: a\nimage: b\n";
+  EXPECT_THAT(Diff(plain, plain + "scale-from-nodes: true\n"),
+              ElementsAre(DefinitionChange{"roles.node.scale-from-nodes", "", "true", kLive}));
+  EXPECT_THAT(Diff(plain + "scale-from-nodes: {max: 5}\n", plain + "scale-from-nodes: {max: 6}\n"),
+              ElementsAre(DefinitionChange{"roles.node.scale-from-nodes.max", "5", "6", kLive}));
+  EXPECT_THAT(Diff(plain + "scale-from-nodes: true\n", plain + "scale-from-nodes: false\n"),
+              ElementsAre(DefinitionChange{"roles.node.scale-from-nodes", "true", "", kLive}));
+}
+
 TEST(DiffTest, RolesAndVolumesComeAndGo) {
   EXPECT_THAT(Diff("name: a\nimage: b\nvolumes: [x]\nroles: {w: , m: {count: 2}}\n",
                    "name: a\nimage: b\nvolumes: [y]\nroles: {n: {count: 1}, w: }\n"),

@@ -60,6 +60,7 @@ roles:
       {rank: spread, near: [master], apart: worker, strict: true, require: [ssd], priority: -5}
     scale-in: idlest
     autoscale: {min: 1, max: 10, cpu: 70, every: 1m, shrink-after: 10m}
+    scale-from-nodes: {min: 2, max: 8}
 volumes: [data]
 expires: 2026-12-31T18:00:00+08:00
 on-expiry: delete
@@ -110,6 +111,17 @@ TEST(ParseFileTest, EveryKeyOfARoleIsRead) {
             (Placement{Rank::kSpread, {"master"}, {"worker"}, true, {"ssd"}, -5}));
   EXPECT_EQ(worker.scale_in, ScaleIn::kIdlest);
   EXPECT_EQ(worker.autoscale, (Autoscale{1, 10, 70, {}, 0, seconds(60), seconds(600)}));
+  EXPECT_EQ(worker.scale_from_nodes, (ScaleFromNodes{2, 8}));
+}
+
+TEST(ParseFileTest, NodesMayAskForNothingUnlessTheFileSaysSo) {
+  EXPECT_FALSE(Parse("name: a\nimage: b\n").ScalesFromNodes());
+  EXPECT_FALSE(Parse("name: a\nimage: b\nscale-from-nodes: false\n").ScalesFromNodes());
+  const Definition all = Parse(
+      "name: a\nimage: b\nscale-from-nodes: true\nroles: {m: {scale-from-nodes: false}, w: }\n");
+  EXPECT_EQ(all.roles[0].scale_from_nodes, std::nullopt);
+  EXPECT_EQ(all.roles[1].scale_from_nodes, (ScaleFromNodes{1, kNodesMax}));
+  EXPECT_TRUE(all.ScalesFromNodes());
 }
 
 TEST(ParseFileTest, WithoutRolesTheFileIsOneRoleCalledNode) {

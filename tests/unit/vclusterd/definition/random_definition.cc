@@ -161,6 +161,14 @@ std::optional<Autoscale> RandomAutoscale(Source& source) {
   return scale;
 }
 
+std::optional<ScaleFromNodes> RandomScaleFromNodes(Source& source) {
+  if (source.OneIn(2)) return std::nullopt;
+  ScaleFromNodes scale;
+  if (source.OneIn(2)) scale.min = source.Number(0u, 5u);
+  if (source.OneIn(2)) scale.max = source.Number(5u, 250u);
+  return scale;
+}
+
 void AddPlacement(Source& source, const std::vector<std::string>& roles, Placement* placement) {
   placement->rank = source.OneOf<Rank>({Rank::kLeastRequested, Rank::kPack, Rank::kSpread});
   for (const std::string& role : source.Some(roles)) {
@@ -216,6 +224,7 @@ void FillRole(Source& source, const Definition& definition, const std::vector<st
   role->host_loss = source.OneOf<HostLoss>({HostLoss::kWait, HostLoss::kRecreate});
   role->migration = source.OneOf<MigrationPolicy>(
       {MigrationPolicy::kAuto, MigrationPolicy::kStopStart, MigrationPolicy::kNever});
+  role->scale_from_nodes = RandomScaleFromNodes(source);
   role->scale_in = source.OneOf<ScaleIn>({ScaleIn::kNewest, ScaleIn::kOldest, ScaleIn::kIdlest});
 }
 
