@@ -2,11 +2,11 @@
 // which fills again). Of those who have not asked for longest nothing is remembered. Thread-safe.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>
 
+#include "common/rate_bucket.h"
 #include "vclusterd/users/recent_map.h"
 
 namespace strata::vcluster::rest {
@@ -20,28 +20,15 @@ class RateLimit {
   // False: not now.
   bool Admit(const std::string& who, Clock::time_point now) {
     const std::lock_guard lock(mutex_);
-    Bucket& bucket = buckets_.Touch(who);
-    if (bucket.at == Clock::time_point()) {
-      bucket.tokens = burst_;
-    } else {
-      const double passed_s = std::chrono::duration<double>(now - bucket.at).count();
-      bucket.tokens = std::min(burst_, bucket.tokens + passed_s * per_s_);
-    }
-    bucket.at = now;
-    if (bucket.tokens < 1) return false;
-    bucket.tokens -= 1;
-    return true;
+    if (buckets_.Find(who) == nullptr) buckets_.Touch(who) = RateBucket(per_s_, burst_);
+    return buckets_.Touch(who).Take(now);
   }
 
  private:
-  struct Bucket {
-    double tokens = 0;
-    Clock::time_point at;
-  };
   const double per_s_;
   const double burst_;
   std::mutex mutex_;  // Guards buckets_; a leaf.
-  RecentMap<Bucket> buckets_{8192};
+  RecentMap<RateBucket> buckets_{8192};
 };
 
 }  // namespace strata::vcluster::rest
