@@ -19,9 +19,10 @@ namespace {
 
 // Containers must be able to reach the file, wherever this program was installed: the run directory
 // is passable, a build directory may not be.
-Result<std::string> ProvideVinit(const std::string& from, const std::string& run_dir) {
-  ASSIGN_OR_RETURN(const std::string program, ReadFile(from + "/vinit"));
-  const std::string path = run_dir + "/vinit";
+Result<std::string> Provide(const std::string& name, const std::string& from,
+                            const std::string& run_dir) {
+  ASSIGN_OR_RETURN(const std::string program, ReadFile(from + "/" + name));
+  const std::string path = run_dir + "/" + name;
   const auto present = ReadFile(path);
   // Left alone when it is the same: running nodes have it mounted, and all share its one page.
   if (!present.ok() || *present != program) {
@@ -124,7 +125,8 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   config.host.memory_bytes_max = NodeMemoryMax(uint64_t{memory.totalram} * memory.mem_unit);
   RaiseSharedCounters();
   ASSIGN_OR_RETURN(config.host.apparmor_profile, LoadNodeProfile(settings.run_dir));
-  ASSIGN_OR_RETURN(config.host.vinit, ProvideVinit(programs, settings.run_dir));
+  ASSIGN_OR_RETURN(config.host.vinit, Provide("vinit", programs, settings.run_dir));
+  ASSIGN_OR_RETURN(config.host.command, Provide("strata-in-node", programs, settings.run_dir));
   if (settings.driver.empty()) {
     ASSIGN_OR_RETURN(config.driver, layerfs::PickDriver(settings.state_dir));
   } else {

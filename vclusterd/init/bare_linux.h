@@ -1,8 +1,8 @@
-// What vinit needs of a C library: the entry point and direct system calls (x86-64). glibc's static
-// start-up alone would keep 60 KiB of private pages and 650 KiB of text per host in memory; this
-// keeps three pages. Errors come back as the kernel gives them: -errno.
+// What vinit and strata-in-node need of a C library: the entry point and direct system calls
+// (x86-64). glibc's static start-up alone would keep 60 KiB of private pages and 650 KiB of text
+// per host in memory; this keeps three pages. Errors come back as the kernel gives them: -errno.
 //
-// Included once, by vinit.cc.
+// Included once by each of them.
 #pragma once
 
 #include <asm/signal.h>
@@ -31,14 +31,14 @@ inline __attribute__((used)) void* memcpy(void* to, const void* from, size_t siz
   return to;
 }
 
-int VinitMain(char** argv);
+int BareMain(char** argv);
 
 // The kernel leaves argc, then argv, on the stack.
 __attribute__((naked, noreturn, used)) inline void _start() {
   asm volatile(
       "lea 8(%rsp), %rdi\n"
       "and $-16, %rsp\n"
-      "call VinitMain\n"
+      "call BareMain\n"
       "mov %eax, %edi\n"
       "mov $231, %eax\n"  // exit_group
       "syscall\n");

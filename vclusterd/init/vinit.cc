@@ -177,7 +177,7 @@ char** Parse(char** arg) {
 
 }  // namespace
 
-extern "C" int VinitMain(char** argv) {
+extern "C" int BareMain(char** argv) {
   // kill(-1) anywhere else would take the host down.
   if (Call(__NR_getpid) != 1) Die("vinit: is only for process 1 of a node\n");
   environment = argv;

@@ -88,13 +88,17 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
   AddIsolation(host, cores_are_piped, &items);
   AddNetwork(spec, &items);
   AddLimits(host.Bound(spec.limits), host.unified_cgroups, &items);
-  for (const std::string& entry : NodeFileEntries(dir, host.vinit)) {
+  for (const std::string& entry : NodeFileEntries(dir, host.vinit, host.command)) {
     items.emplace_back("lxc.mount.entry", entry);
   }
   for (const std::string& variable : NodeEnvironment(spec.env, {})) {
     items.emplace_back("lxc.environment", variable);
   }
   request.read_only_paths = {dir + "/etc", dir + "/strata", host.vinit};
+  if (!host.command.empty()) {
+    request.needed_paths.push_back(host.command);
+    request.read_only_paths.push_back(host.command);
+  }
   request.mount_point_files = NodeFileMountPoints();
   request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);
@@ -117,7 +121,9 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
 std::vector<std::string> NodeEnvironment(const std::vector<std::string>& image_env,
                                          const std::vector<std::string>& extra) {
   std::map<std::string, std::string> variables = {
-      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      // Ours at the end: it hides nothing of the image's.
+      {"PATH", std::string("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:") +
+                   kStrataDirInNode},
       {"LANG", "C.UTF-8"},
       {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},

@@ -109,15 +109,21 @@ Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir) {
   RETURN_IF_ERROR(Put(strata.get(), "login_key", login.private_file, 0600, owner));
   RETURN_IF_ERROR(Put(strata.get(), "authorized_keys", login.public_line, 0644, owner));
   RETURN_IF_ERROR(Put(strata.get(), "host_key", host.private_file, 0600, owner));
+  // The command is mounted over it.
+  RETURN_IF_ERROR(Put(strata.get(), kNodeCommandName, "", 0444, owner));
   return Put(strata.get(), "known_hosts", KnownHosts(spec, host.public_line), 0644, owner);
 }
 
-std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit) {
+std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit,
+                                         const std::string& command) {
   std::vector<std::string> entries = {
       "shm dev/shm tmpfs rw,nosuid,nodev,mode=1777,create=dir 0 0",
       vinit + " dev/.vinit none bind,ro,create=file 0 0",
       node_dir + "/strata dev/.strata none bind,ro,create=dir 0 0",
   };
+  if (!command.empty()) {
+    entries.push_back(command + " dev/.strata/" + kNodeCommandName + " none bind,ro 0 0");
+  }
   for (const std::string& path : NodeFileMountPoints()) {
     entries.push_back(node_dir + "/" + path + " " + path + " none bind,ro,create=file 0 0");
   }

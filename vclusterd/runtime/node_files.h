@@ -5,6 +5,8 @@
 //   /etc/hosts /etc/hostname /etc/resolv.conf /etc/machine-id
 //   /etc/ssh/ssh_config.d/strata.conf     only where the image has that directory
 //   /dev/.strata/                         keys, known_hosts, authorized_keys (of the node's root)
+//   /dev/.strata/strata                   the command by which it asks for more nodes
+//   /dev/.strata/socket, token            for that, where it may (vclusterd/host/node_sockets.h)
 //   /dev/.vinit                           process 1
 //
 // Where an image lacks one of the files of /etc, an empty one stays behind in the upper as the
@@ -22,6 +24,10 @@ namespace strata::vcluster {
 
 inline constexpr char kStrataDirInNode[] = "/dev/.strata";
 inline constexpr char kVinitInNode[] = "/dev/.vinit";
+// In kStrataDirInNode.
+inline constexpr char kNodeCommandName[] = "strata";
+inline constexpr char kNodeSocketName[] = "socket";
+inline constexpr char kNodeTokenName[] = "token";
 
 // The text of each file. Pure.
 std::string HostsFile(const NodeSpec& spec);
@@ -35,7 +41,9 @@ std::string ResolvConf(const std::string& host_resolv_conf);
 Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir);
 
 // liblxc mount entries for them; the second list holds those that need a directory in the root.
-std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit);
+// `command`: empty where there is none.
+std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit,
+                                         const std::string& command);
 // The same files of /etc, relative to the root.
 std::vector<std::string> NodeFileMountPoints();
 std::vector<std::pair<std::string, std::string>> OptionalFileEntries(const std::string& node_dir);

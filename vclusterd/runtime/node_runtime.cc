@@ -106,6 +106,7 @@ Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
   RETURN_IF_ERROR(MakeDirectories(host.NodesDir()));
   RETURN_IF_ERROR(CheckPassable(host.NodesDir()));
   RETURN_IF_ERROR(CheckPassable(host.vinit));
+  if (!host.command.empty()) RETURN_IF_ERROR(CheckPassable(host.command));
   if (::access(host.node_binary.c_str(), X_OK) != 0) return Errno(host.node_binary);
   RETURN_IF_ERROR(WriteFileAtomically(host.SeccompPath(), SeccompProfile(), 0600));
   return NodeRuntime(std::move(host));

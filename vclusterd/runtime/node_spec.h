@@ -60,7 +60,8 @@ struct HostLayout {
   std::string run_dir;      // Every directory on the way can be passed by everybody (o+x).
   std::string instance;     // kInstanceDigits hex digits.
   std::string node_binary;  // strata-node
-  std::string vinit;        // Readable by everybody.
+  std::string vinit;        // Readable by everybody, as the next.
+  std::string command;      // strata-in-node; empty: nodes have none.
   bool unified_cgroups = false;
   uint64_t memory_bytes_max = 0;  // Of a node; 0: none.
   std::string apparmor_profile;   // Loaded; empty: this kernel has no AppArmor.

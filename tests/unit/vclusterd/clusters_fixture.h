@@ -74,6 +74,7 @@ class ClustersTest : public ::testing::Test {
     config_.host.instance = Hasher::Of(dir_->path()).Hex().substr(0, net::kInstanceDigits);
     config_.host.node_binary = std::string(STRATA_BIN_DIR) + "/strata-node";
     config_.host.vinit = std::string(STRATA_BIN_DIR) + "/vinit";
+    config_.host.command = std::string(STRATA_BIN_DIR) + "/strata-in-node";
     config_.host.unified_cgroups = HasUnifiedCgroups();
     config_.pool = net::Ipv4Prefix::Parse("10.214.0.0/16").value();
     config_.id_first = 3'000'000;

@@ -46,6 +46,7 @@ class NodeRuntimeTest : public ::testing::Test {
     host.instance = Hasher::Of(path()).Hex().substr(0, net::kInstanceDigits);
     host.node_binary = std::string(STRATA_BIN_DIR) + "/strata-node";
     host.vinit = std::string(STRATA_BIN_DIR) + "/vinit";
+    host.command = std::string(STRATA_BIN_DIR) + "/strata-in-node";
     host.unified_cgroups = HasUnifiedCgroups();
     const auto profile = LoadNodeProfile(host.run_dir);
     ASSERT_TRUE(profile.ok()) << profile.error().message();
@@ -163,7 +164,7 @@ TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {
 
 TEST_F(NodeRuntimeTest, WhatTheHostBindsIntoANodeStaysReadOnlyForItsRoot) {
   ASSERT_TRUE(Start(Spec(0)).ok());
-  for (const char* path : {"/etc/hosts", "/dev/.strata", "/dev/.vinit"}) {
+  for (const char* path : {"/etc/hosts", "/dev/.strata", "/dev/.strata/strata", "/dev/.vinit"}) {
     const Output remount = Exec("1-0", {"mount", "-o", "remount,bind,rw", path});
     EXPECT_NE(remount.code, 0) << path << remount.text;
   }
