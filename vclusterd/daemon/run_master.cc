@@ -232,7 +232,7 @@ Status RunMaster(const Settings& settings) {
   std::vector<std::unique_ptr<grpc::Service>> for_hosts;
   for_hosts.push_back(MakeMasterService(
       [&] {
-        return LeaderView{lead.sessions(), leadership.Leader()};
+        return LeaderView{lead.sessions(), leadership.Leader(), lead.clusters()};
       },
       *membership));
   rpc::TlsServerOptions tls;

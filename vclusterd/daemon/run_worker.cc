@@ -11,6 +11,7 @@
 #include "vclusterd/host/host_capacity.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/remote/fence.h"
+#include "vclusterd/remote/leader_desk.h"
 #include "vclusterd/remote/membership.h"
 #include "vclusterd/remote/worker_client.h"
 #include "vclusterd/remote/worker_service.h"
@@ -117,15 +118,18 @@ Status RunWorker(const Settings& settings) {
     WorkerClient client(
         options, *membership, obedience, [&] { return nodes->Statuses(/*with_usage=*/false); },
         [&] { return AddressesOf(config.host); }, [&] { return nodes->Load(); });
-    teller.Set(&client);
     std::unique_ptr<http::MetricsPage> metrics;
     if (!settings.metrics.empty()) {
       ASSIGN_OR_RETURN(
           metrics, http::MetricsPage::Start(settings.metrics, [&] { return MetricsOf(*nodes); }));
       LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
     }
+    // From here on it is used until it is taken away below.
+    teller.Set(&client);
+    nodes->SetDesk(std::make_shared<LeaderDesk>(client));
     LOG_INFO("host " + membership->name() + " listens for masters at " + settings.listen);
     rpc::WaitForStopSignal();
+    nodes->SetDesk(nullptr);
     teller.Set(nullptr);
   }
   server->Shutdown(kShutdownGrace);

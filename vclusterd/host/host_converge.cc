@@ -104,6 +104,7 @@ void HostNodes::Converge(Job& job) {
   const NodePtr& node = job.node;
   const uint32_t index = job.local.index();
   const Status done = MakeSo(job);
+  SyncSocket(job);
   const std::lock_guard lock(part->mutex);
   node->revision = job.order.revision();
   if (!done.ok()) {
@@ -215,6 +216,7 @@ Status HostNodes::RemoveNode(Job& job) {
     RecordHook(job, RunHook(*life_, TargetOf(job), "on-destroy", job.local.on_destroy(), closing_));
     RETURN_IF_ERROR(closing_.Check());  // It runs again at the next start.
   }
+  sockets_->Close(job.id);
   RETURN_IF_ERROR(life_->Stop(job.id, job.local, job.record, kRemovalGrace));
   RETURN_IF_ERROR(life_->Remove(job.id, job.local, job.order.force_removal()));
   tasks_->Forget(job.id);
@@ -365,6 +367,7 @@ Status HostNodes::StopNode(Job& job, milliseconds grace) {
     if (job.node->state == host::v1::STOPPED && !job.record.has_value()) return Ok();
     job.node->stopping = true;
   }
+  sockets_->Close(job.id);
   ASSIGN_OR_RETURN(const uint64_t used_bytes, life_->Stop(job.id, job.local, job.record, grace));
   const std::lock_guard lock(job.part->mutex);
   Node& node = *job.node;
@@ -383,6 +386,7 @@ Status HostNodes::StopNode(Job& job, milliseconds grace) {
 
 // What liblxc left of a node that ended by itself; and whether its policy has it started again.
 Status HostNodes::ClearBreakdown(Job& job) {
+  sockets_->Close(job.id);
   ASSIGN_OR_RETURN(const uint64_t used_bytes,
                    life_->Stop(job.id, job.local, job.record, milliseconds(0)));
   job.record.reset();
@@ -442,6 +446,22 @@ Status HostNodes::UpdateRunning(Job& job) {
   job.node->peers = peers;
   job.node->limits = limits;
   return Ok();
+}
+
+void HostNodes::SyncSocket(const Job& job) {
+  bool runs = false;
+  {
+    const std::lock_guard lock(job.part->mutex);
+    runs = job.node->record.has_value();
+  }
+  if (!runs || !job.wanted.has_value() || job.wanted->scales() == 0) {
+    return sockets_->Close(job.id);
+  }
+  const Status open =
+      sockets_->Open({job.id, job.order.number(), job.local.index(), job.wanted->scales(),
+                      config_.host.NodeDir(job.id) + "/strata", job.id_first});
+  // It is none the worse for that, but for its asking.
+  if (!open.ok()) LOG_WARNING("node " + job.id + ": " + open.error().message());
 }
 
 void HostNodes::Settle(const PartPtr& part, const NodePtr& node, uint32_t index) {

@@ -62,6 +62,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
   ASSIGN_OR_RETURN(nodes->tasks_,
                    NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
                                    nodes->OwnerOfTasks()));
+  ASSIGN_OR_RETURN(nodes->sockets_, NodeSockets::Start());
   ASSIGN_OR_RETURN(nodes->watch_,
                    NodeWatch::Start([raw = nodes.get()](const std::string& id,
                                                         const ProcessId& init, UniqueFd pid_fd) {
@@ -76,6 +77,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
 HostNodes::~HostNodes() {
   closing_.Cancel();
   if (tasks_ != nullptr) tasks_->Close();
+  if (sockets_ != nullptr) sockets_->SetDesk(nullptr);
   waiters_.Close();
   starters_.Close();
   watch_.reset();

@@ -38,6 +38,7 @@
 #include "vclusterd/host/host_config.h"
 #include "vclusterd/host/host_load.h"
 #include "vclusterd/host/node_life.h"
+#include "vclusterd/host/node_sockets.h"
 #include "vclusterd/host/node_tasks.h"
 #include "vclusterd/host/node_watch.h"
 #include "vclusterd/host/owner_ids.h"
@@ -100,6 +101,9 @@ class HostNodes {
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t number, uint32_t index,
                                                const ExecParameters& parameters,
                                                TerminalSize terminal, ExecListener& listener);
+
+  // Who answers what programs in nodes ask for; nullptr: nobody. See NodeSockets.
+  void SetDesk(std::shared_ptr<NodeDesk> desk) { sockets_->SetDesk(std::move(desk)); }
 
   const HostConfig& config() const { return config_; }
 
@@ -213,6 +217,8 @@ class HostNodes {
   Status StopNode(Job& job, std::chrono::milliseconds grace);
   Status ClearBreakdown(Job& job);
   Status UpdateRunning(Job& job);
+  // Programs in it may ask for something, or may not any more.
+  void SyncSocket(const Job& job);
   // host_moves.cc
   // Whether what is to be done moves data of the node between hosts. REQUIRES: part->mutex is held.
   static bool CarriesData(const Job& job);
@@ -261,6 +267,7 @@ class HostNodes {
   OwnerIds owners_;
   std::unique_ptr<NodeLife> life_;  // Set by Open, as is what follows.
   std::unique_ptr<NodeTasks> tasks_;
+  std::unique_ptr<NodeSockets> sockets_;
   std::vector<uint32_t> unreadable_;  // Numbers of files that could not be read.
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.

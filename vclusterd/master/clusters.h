@@ -12,16 +12,20 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/cancel.h"
+#include "common/rate_bucket.h"
 #include "common/result.h"
 #include "net/ipv4.h"
+#include "vclusterd/api/worker.pb.h"
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/definition/diff.h"
 #include "vclusterd/master/master.h"
+#include "vclusterd/users/recent_map.h"
 #include "vclusterd/users/users.h"
 
 namespace strata::vcluster {
@@ -72,6 +76,13 @@ struct CloneParameters {
   std::string image;   // Empty: the images of the source's nodes.
 };
 
+// Another number of nodes for a role: `count`, or as much more (less, where it is negative).
+struct RoleChange {
+  std::string role;
+  int64_t count = 0;
+  bool relative = false;
+};
+
 // A node, and where it is.
 struct NodePlace {
   uint32_t number = 0;
@@ -80,6 +91,8 @@ struct NodePlace {
   std::string host;
   std::shared_ptr<HostLink> link;
 };
+
+inline constexpr size_t kAskingVclusters = 8192;  // Of which it is known how often they ask.
 
 class Clusters {
  public:
@@ -139,6 +152,16 @@ class Clusters {
   // Another number of nodes for a role.
   Result<Applied> Scale(const Caller& caller, const std::string& name, const std::string& role,
                         uint32_t count, const ProgressFn& progress, const CancelToken& cancel);
+  // What nodes ask for themselves (docs/scale-from-nodes.md): `host` has one that is `index` of the
+  // Vcluster, and vouches for it. kNotFound: it has none; kFailedPrecondition: nodes of this
+  // Vcluster may not ask; kUnavailable: it is not sure that this master leads.
+  Result<host::v1::NodeTokenResponse> MakeNodeToken(const std::string& host,
+                                                    const host::v1::NodeTokenRequest& request);
+  // Does not wait for nodes that come or go. kPermissionDenied: the token is not this node's (any
+  // more), or the role is not theirs to scale; kResourceExhausted: beyond its limits or its
+  // owner's, or too often.
+  Result<host::v1::NodeAskResponse> AnswerNode(const std::string& host,
+                                               const host::v1::NodeAskRequest& request);
   // Moves the end of its time, which may be over; `for_seconds` from now. 0: it has none any more.
   Result<ClusterView> Extend(const Caller& caller, const std::string& name, int64_t for_seconds);
 
@@ -205,14 +228,34 @@ class Clusters {
   Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
   Status Remove(const std::vector<uint32_t>& numbers, bool force, const CancelToken& cancel);
   // Of the definition as it is when it is changed, which may be another than when it was looked at.
-  using Edited = std::function<Definition(const Definition& now)>;
+  using Edited = std::function<Result<Definition>(const Definition& now)>;
+  // Without waiting, and without a view.
+  Result<Applied> Change(const Vcluster& before, const Edited& edited, bool recreate);
   Result<Applied> Become(const Vcluster& before, const Edited& edited, bool recreate,
                          const ProgressFn& progress, const CancelToken& cancel);
+  // clusters_nodes.cc
+  struct Asking {
+    VclusterView view;
+    const master::v1::Node* node = nullptr;  // Of the view.
+    Target target;
+  };
+  Result<Asking> FindAsking(const std::string& host, uint32_t number, uint32_t index) const;
+  Status AdmitChange(uint32_t number);
   ClusterView View(const VclusterView& view, bool with_usage);
 
   Master& master_;
   Users& users_;
+  std::mutex mutex_;                               // Guards what follows; a leaf.
+  RecentMap<RateBucket> asked_{kAskingVclusters};  // Changes that nodes ask for, by number.
 };
+
+// Whether a token that a node was given is still one of a node of this Vcluster, and its nodes may
+// ask for something. Ok for callers with other tokens, or none. kPermissionDenied.
+Status CheckNodeToken(const Caller& caller, const Vcluster& vcluster);
+// A definition with other numbers of nodes. `by_node`: only what nodes may ask for. kNotFound names
+// the roles that there are.
+Result<Definition> ScaleDefinition(Definition definition, const std::vector<RoleChange>& changes,
+                                   bool by_node);
 
 // A Vcluster of nodes that are all alike, of the role "node".
 Definition PlainDefinition(const std::string& name, const std::string& image, uint32_t nodes,

@@ -1,4 +1,5 @@
 // Changes of what a Vcluster is: apply, scale, extend.
+#include "common/log.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/reshape.h"
 #include "vclusterd/master/verdicts.h"
@@ -30,14 +31,17 @@ Result<Clusters::Applied> Clusters::Apply(const Caller& caller, const Definition
                         [&] { return Become(*own, as_given, recreate, progress, cancel); });
 }
 
-Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Edited& edited,
-                                           bool recreate, const ProgressFn& progress,
-                                           const CancelToken& cancel) {
-  const Definition expected = edited(before.definition);
+Result<Clusters::Applied> Clusters::Change(const Vcluster& before, const Edited& edited,
+                                           bool recreate) {
+  ASSIGN_OR_RETURN(const Definition expected, edited(before.definition));
   RETURN_IF_ERROR(master_.CheckVolumes(expected));
   Applied applied;
   const uint32_t number = before.record.number();
   const auto cpu_use = CpuUseOf(master_.Find(number).states);
+  // Those that nodes get from now on may be of a later change.
+  const std::string full_name = TargetOf(before.record.owner_uid(), before.record.name()).vcluster;
+  const auto tokens = users_.NodeTokensOf(before.record.owner_uid(), full_name);
+  bool scales = false;
   RETURN_IF_ERROR(master_.Change({number}, [&](master::v1::Vcluster* record) -> Status {
     RETURN_IF_ERROR(CheckLive(*record));
     // As it is now, not as it was looked up.
@@ -46,11 +50,25 @@ Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Edited&
     options.recreate = recreate;
     options.now_unix_s = master_.NowUnixMs() / 1000;
     options.cpu_use = cpu_use;
-    const Definition definition = edited(now->definition);
+    ASSIGN_OR_RETURN(const Definition definition, edited(now->definition));
     RETURN_IF_ERROR(CheckDefinition(definition));
     applied.changes = DiffDefinitions(now->definition, definition);
+    scales = definition.ScalesFromNodes();
     return Reshape(*now, definition, options, record);
   }));
+  if (Status revoked = scales ? Ok() : users_.RevokeNodeTokens(tokens); !revoked.ok()) {
+    LOG_WARNING("tokens of nodes of " + full_name +
+                ", which may do nothing any more: " + revoked.error().message());
+  }
+  return applied;
+}
+
+Result<Clusters::Applied> Clusters::Become(const Vcluster& before, const Edited& edited,
+                                           bool recreate, const ProgressFn& progress,
+                                           const CancelToken& cancel) {
+  const uint32_t number = before.record.number();
+  ASSIGN_OR_RETURN(const Definition expected, edited(before.definition));
+  ASSIGN_OR_RETURN(Applied applied, Change(before, edited, recreate));
   const auto total = expected.NodeCount();
   RETURN_IF_ERROR(master_.Await(
       {number}, AsWanted, [&] { progress("change", CountAsWanted(master_.Find(number)), total); },
@@ -64,22 +82,17 @@ Result<Clusters::Applied> Clusters::Scale(const Caller& caller, const std::strin
                                           const ProgressFn& progress, const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found source, Find(caller, Operation::kVclusterScale, name));
   const Vcluster& before = *source.view.vcluster;
-  const auto scaled = [&](Definition definition) {
-    for (Role& one : definition.roles) {
-      if (one.name == role) one.count = count;
-    }
-    return definition;
+  const bool by_node = caller.token != nullptr && caller.token->record.kind() == users::v1::NODE;
+  const auto scaled = [&](const Definition& now) {
+    return ScaleDefinition(now, {{role, count}}, by_node);
   };
-  if (before.definition.FindRole(role) == nullptr) {
-    std::string roles;
-    for (const Role& known : before.definition.roles) roles += " " + known.name;
-    return Error(Code::kNotFound, "Vcluster " + before.record.name() + " has no role '" +
-                                      role.substr(0, kRoleNameSizeMax) + "'; it has:" + roles);
-  }
-  RETURN_IF_ERROR(CheckDefinition(scaled(before.definition)));
-  return users_.Perform(
-      caller, Operation::kVclusterScale, source.target, role + "=" + std::to_string(count),
-      [&] { return Become(before, scaled, /*recreate=*/false, progress, cancel); });
+  ASSIGN_OR_RETURN(const Definition expected, scaled(before.definition));
+  RETURN_IF_ERROR(CheckDefinition(expected));
+  return users_.Perform(caller, Operation::kVclusterScale, source.target,
+                        role + "=" + std::to_string(count), [&]() -> Result<Applied> {
+                          RETURN_IF_ERROR(CheckNodeToken(caller, before));
+                          return Become(before, scaled, /*recreate=*/false, progress, cancel);
+                        });
 }
 
 Result<ClusterView> Clusters::Extend(const Caller& caller, const std::string& name,

@@ -109,6 +109,7 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   SetLimits(role, node, order.mutable_limits());
   SetContent(vcluster, node, role, &order);
   SetLife(role, &order);
+  if (vcluster.definition.ScalesFromNodes()) order.set_scales(vcluster.record.scales_anew() + 1);
   if (Measures(vcluster, node, role)) {
     const Autoscale& rule = *role.autoscale;
     host::v1::Measurement* measurement = order.mutable_measurement();

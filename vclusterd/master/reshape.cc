@@ -63,6 +63,9 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));
   record->set_definition(FormatDefinitionJson(wanted));
   NameVolumes(wanted, record);
+  if (wanted.ScalesFromNodes() && !before.definition.ScalesFromNodes()) {
+    record->set_scales_anew(record->scales_anew() + 1);
+  }
   for (master::v1::Node& node : *record->mutable_nodes()) {
     const Role* role = wanted.FindRole(node.role());
     const Role* old_role = before.definition.FindRole(node.role());

@@ -7,6 +7,27 @@
 
 namespace strata::vcluster {
 
+namespace {
+
+// What nodes of the only host ask for.
+class OwnDesk final : public NodeDesk {
+ public:
+  explicit OwnDesk(std::shared_ptr<Clusters> clusters) : clusters_(std::move(clusters)) {}
+
+  Result<host::v1::NodeTokenResponse> MakeToken(
+      const host::v1::NodeTokenRequest& request) override {
+    return clusters_->MakeNodeToken(kSingleHostName, request);
+  }
+  Result<host::v1::NodeAskResponse> Ask(const host::v1::NodeAskRequest& request) override {
+    return clusters_->AnswerNode(kSingleHostName, request);
+  }
+
+ private:
+  const std::shared_ptr<Clusters> clusters_;
+};
+
+}  // namespace
+
 Result<std::unique_ptr<records::RecordStore>> OpenDesiredState(const std::string& state_dir) {
   const std::string directory = state_dir + "/vclusterd/desired";
   RETURN_IF_ERROR(MakeDirectories(directory, 0700));
@@ -55,6 +76,7 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
   ASSIGN_OR_RETURN(host->master_, Master::Open(options, store));
   host->local_->Join(kSingleHostName, *host->master_);
   host->clusters_ = std::make_shared<Clusters>(*host->master_, users);
+  host->nodes().SetDesk(std::make_shared<OwnDesk>(host->clusters_));
   if (!users.credits().prices().IsNothing()) {
     host->charger_ = std::make_unique<CreditCharger>(store, *host->master_, users);
     host->charger_->Start();
@@ -63,6 +85,7 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
 }
 
 SingleHost::~SingleHost() {
+  if (local_ != nullptr) local_->nodes().SetDesk(nullptr);
   clusters_.reset();
   charger_.reset();
   if (local_ != nullptr) local_->Leave();

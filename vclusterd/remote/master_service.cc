@@ -50,7 +50,36 @@ class MasterServiceImpl final : public host::v1::MasterService::Service {
     });
   }
 
+  grpc::Status NodeToken(grpc::ServerContext* context, const host::v1::NodeTokenRequest* request,
+                         host::v1::NodeTokenResponse* response) override {
+    return ForNode(context, "token of a node", response,
+                   [&](Clusters& clusters, const std::string& host) {
+                     return clusters.MakeNodeToken(host, *request);
+                   });
+  }
+
+  grpc::Status NodeAsk(grpc::ServerContext* context, const host::v1::NodeAskRequest* request,
+                       host::v1::NodeAskResponse* response) override {
+    return ForNode(context, "a node asks", response,
+                   [&](Clusters& clusters, const std::string& host) {
+                     return clusters.AnswerNode(host, *request);
+                   });
+  }
+
  private:
+  template <typename Response, typename Call>
+  grpc::Status ForNode(grpc::ServerContext* context, const char* what, Response* response,
+                       const Call& call) {
+    return ForHost(membership_, context, what, [&](const std::string& host) -> Status {
+      const LeaderView leader = find_();
+      if (leader.clusters == nullptr) {
+        return Error(Code::kUnavailable, "no master leads just now: try again");
+      }
+      ASSIGN_OR_RETURN(*response, call(*leader.clusters, host));
+      return Ok();
+    });
+  }
+
   const FindLeader find_;
   Membership& membership_;
 };

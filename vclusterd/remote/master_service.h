@@ -18,6 +18,7 @@
 
 #include "common/result.h"
 #include "vclusterd/api/worker.pb.h"
+#include "vclusterd/master/clusters.h"
 #include "vclusterd/master/master.h"
 #include "vclusterd/remote/membership.h"
 
@@ -76,6 +77,7 @@ class HostSessions {
 struct LeaderView {
   std::shared_ptr<HostSessions> sessions;  // nullptr: this master does not lead.
   std::string leader;                      // Its host, as far as that is known.
+  std::shared_ptr<Clusters> clusters;      // nullptr as `sessions`. For what nodes ask.
 };
 using FindLeader = std::function<LeaderView()>;
 

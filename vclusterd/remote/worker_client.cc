@@ -64,6 +64,11 @@ void WorkerClient::Tell(const host::v1::PartStatus& status) {
   wake_.notify_all();
 }
 
+std::shared_ptr<grpc::Channel> WorkerClient::Leader() {
+  const std::lock_guard lock(mutex_);
+  return leader_channel_;
+}
+
 void WorkerClient::Run(const std::stop_token& stop) {
   std::string trouble;
   size_t next = 0;
@@ -75,6 +80,8 @@ void WorkerClient::Run(const std::stop_token& stop) {
       LOG_INFO("master " + master.host + " leads");
       trouble.clear();
       ReportOn(stop);
+      const std::lock_guard lock(mutex_);
+      leader_channel_.reset();
       continue;  // The same one first: it may only have been restarted.
     }
     if (hello.error().message() != trouble) {
@@ -123,6 +130,8 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
     return Error(Code::kUnavailable, "master " + master.host + " answered too late");
   }
   leader_ = std::move(stub);
+  const std::lock_guard lock(mutex_);
+  leader_channel_ = channel;
   return Ok();
 }
 

@@ -50,6 +50,8 @@ class WorkerClient {
 
   // Of a part that has changed; told to the leader at once.
   void Tell(const host::v1::PartStatus& status);
+  // To the leader that takes our reports; nullptr: there is none just now.
+  std::shared_ptr<grpc::Channel> Leader();
 
  private:
   void Run(const std::stop_token& stop);
@@ -66,8 +68,9 @@ class WorkerClient {
   const uint64_t session_;
   std::unique_ptr<host::v1::MasterService::Stub> leader_;  // Of the thread.
   host::v1::HelloResponse hello_;                          // Of the thread.
-  std::mutex mutex_;                                       // Guards changed_.
+  std::mutex mutex_;                                       // Guards leader_channel_ and changed_.
   std::condition_variable_any wake_;
+  std::shared_ptr<grpc::Channel> leader_channel_;
   std::map<uint32_t, host::v1::PartStatus> changed_;  // Not told yet, by number.
   std::jthread thread_;                               // Last.
 };

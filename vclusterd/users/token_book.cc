@@ -215,7 +215,7 @@ TokenPtr TokenBook::Find(const std::string& id) const {
 
 Status TokenBook::Revoke(const Token& token) { return store_.Delete(kUserTokensTable, token.key); }
 
-Status TokenBook::Remove(const std::vector<TokenPtr>& tokens) {
+Status TokenBook::RevokeAll(const std::vector<TokenPtr>& tokens) {
   for (size_t i = 0; i < tokens.size(); i += kChangesPerCommit) {
     Transaction transaction;
     for (size_t j = i; j < std::min(tokens.size(), i + kChangesPerCommit); ++j) {
@@ -229,17 +229,18 @@ Status TokenBook::Remove(const std::vector<TokenPtr>& tokens) {
 Status TokenBook::RevokeOf(uint32_t uid, std::optional<users::v1::TokenKind> kind) {
   std::vector<TokenPtr> tokens = Of(uid);
   std::erase_if(tokens, [&](const auto& token) { return kind && token->record.kind() != *kind; });
-  return Remove(tokens);
+  return RevokeAll(tokens);
 }
 
 Status TokenBook::RevokeOfVcluster(const std::string& vcluster) {
-  return Remove(Select(
+  return RevokeAll(Select(
       [&](const Token& token) { return !vcluster.empty() && token.scope.vcluster == vcluster; }));
 }
 
 Status TokenBook::RemoveEnded() {
   const int64_t now = now_();
-  return Remove(Select([&](const Token& token) { return token.record.expires_unix_ms() <= now; }));
+  return RevokeAll(
+      Select([&](const Token& token) { return token.record.expires_unix_ms() <= now; }));
 }
 
 Status TokenBook::WriteUses() {

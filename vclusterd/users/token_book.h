@@ -88,6 +88,7 @@ class TokenBook {
   std::vector<TokenPtr> Of(uint32_t uid) const;  // Oldest first.
 
   Status Revoke(const Token& token);
+  Status RevokeAll(const std::vector<TokenPtr>& tokens);
   // Of a user: all, or those of a kind.
   Status RevokeOf(uint32_t uid, std::optional<users::v1::TokenKind> kind);
   // Those that are only for this Vcluster.
@@ -100,7 +101,6 @@ class TokenBook {
  private:
   template <typename Wanted>
   std::vector<TokenPtr> Select(const Wanted& wanted) const;
-  Status Remove(const std::vector<TokenPtr>& tokens);
   Status MakeRoom(const NewToken& wanted);
 
   records::RecordStore& store_;

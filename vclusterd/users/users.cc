@@ -263,13 +263,23 @@ Status Users::RevokeToken(const Caller& caller, const std::string& id) {
 }
 
 Result<MadeToken> Users::MakeNodeToken(uint32_t uid, const std::string& vcluster,
-                                       const OperationSet& operations, int64_t life_ms) {
+                                       const OperationSet& operations, int64_t life_ms,
+                                       const std::string& name) {
   NewToken wanted;
   wanted.uid = uid;
   wanted.kind = users::v1::NODE;
+  wanted.name = name;
   wanted.life_ms = life_ms;
   wanted.scope = {operations, vcluster};
   return tokens_.Make(wanted);
+}
+
+std::vector<TokenPtr> Users::NodeTokensOf(uint32_t uid, const std::string& vcluster) const {
+  std::vector<TokenPtr> tokens = tokens_.Of(uid);
+  std::erase_if(tokens, [&](const TokenPtr& token) {
+    return token->record.kind() != users::v1::NODE || token->scope.vcluster != vcluster;
+  });
+  return tokens;
 }
 
 }  // namespace strata::vcluster

@@ -138,9 +138,13 @@ class Users {
   // more or, but for a session's, lives longer.
   Result<MadeToken> CreateToken(const Caller& caller, NewToken wanted);
   Status RevokeToken(const Caller& caller, const std::string& id);
-  // The master's, for a node of this user's Vcluster.
+  // The master's, for a node of this user's Vcluster; `name` says which.
   Result<MadeToken> MakeNodeToken(uint32_t uid, const std::string& vcluster,
-                                  const OperationSet& operations, int64_t life_ms);
+                                  const OperationSet& operations, int64_t life_ms,
+                                  const std::string& name = "");
+  // Of nodes of this user's Vcluster, oldest first.
+  std::vector<TokenPtr> NodeTokensOf(uint32_t uid, const std::string& vcluster) const;
+  Status RevokeNodeTokens(const std::vector<TokenPtr>& tokens) { return tokens_.RevokeAll(tokens); }
   Status RevokeTokensOfVcluster(const std::string& vcluster) {
     return tokens_.RevokeOfVcluster(vcluster);
   }

@@ -43,10 +43,16 @@ class RightsOfClustersTest : public ::testing::Test {
                                         Ignore, CancelToken());
     return made.ok() ? Ok() : Status(made.error());
   }
-  Caller WithToken(const OperationSet& operations, const std::string& vcluster) {
-    const auto made = (*users_)->MakeNodeToken(owner_.uid, vcluster, operations, kHourMs);
-    EXPECT_TRUE(made.ok());
-    return (*users_)->CallerOf(made->text, "rest", "").value();
+  // Of the first node of this Vcluster, which may scale it from then on.
+  Caller WithNodeToken(const std::string& vcluster) {
+    Definition definition = clusters_->Export(owner_, vcluster).value();
+    definition.roles[0].scale_from_nodes.emplace();
+    EXPECT_TRUE(clusters_->Apply(owner_, definition, false, false, Ignore, CancelToken()).ok());
+    host::v1::NodeTokenRequest request;
+    request.set_number(master_->Find(owner_.uid, vcluster).vcluster->record.number());
+    const auto made = clusters_->MakeNodeToken("h1", request);
+    EXPECT_TRUE(made.ok()) << made.error().message();
+    return (*users_)->CallerOf(made->token(), "rest", "").value();
   }
   Status SetLimits(const Caller& of, Resource resource, uint64_t amount) {
     LimitSet limits;
@@ -156,7 +162,7 @@ TEST_F(RightsOfClustersTest, ALockedAccountSeesNothingNotEvenItsOwn) {
 
 TEST_F(RightsOfClustersTest, ATokenOfANodeScalesItsOwnVclusterAndNothingElse) {
   ASSERT_TRUE(Create(owner_, "other").ok());
-  const Caller node = WithToken(OperationSet::Of({Operation::kVclusterScale}), "owner/lab");
+  const Caller node = WithNodeToken("lab");
   EXPECT_EQ(CodeOf(clusters_->Scale(node, "lab", "node", 2, Ignore, CancelToken())), kDone);
   EXPECT_EQ(CodeOf(clusters_->Scale(node, "other", "node", 2, Ignore, CancelToken())),
             Code::kNotFound);

@@ -127,12 +127,17 @@ class TestRest {
     wanted.scope = {OperationSet::Of(operations), "alice/lab"};
     return (*users_)->CreateToken(Of("alice"), wanted).value().text;
   }
+  // Of the first node of alice's Vcluster, which may scale it from then on.
   std::string NodeToken() {
-    return (*users_)
-        ->MakeNodeToken(uids["alice"], "alice/lab", OperationSet::Of({Operation::kVclusterScale}),
-                        kHourMs)
-        .value()
-        .text;
+    Definition lab = clusters_->Export(Of("alice"), "lab").value();
+    lab.roles[0].scale_from_nodes.emplace();
+    const auto applied = clusters_->Apply(
+        Of("alice"), lab, /*dry_run=*/false, /*recreate=*/false,
+        [](const std::string&, uint32_t, uint32_t) {}, CancelToken());
+    EXPECT_TRUE(applied.ok()) << applied.error().message();
+    host::v1::NodeTokenRequest request;
+    request.set_number(master_->Find(uids["alice"], "lab").vcluster->record.number());
+    return clusters_->MakeNodeToken("h1", request).value().token();
   }
   Caller Of(const std::string& name) { return CallerWith(uids.at(name)); }
 
