@@ -33,6 +33,9 @@ MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", 
           "serial-getty@ttyS0.service", "systemd-firstboot.service")
 NOT_NEEDED = ("var/cache/apt", "var/lib/apt/lists", "var/log/apt", "usr/share/doc",
               "usr/share/info", "usr/share/locale", "usr/share/man")
+# What nodes and their networks ask for: loaded at once, so that no order waits for it.
+LOADED = ("bridge", "erofs", "loop", "nf_tables", "nft_chain_nat", "nft_ct", "nft_masq", "overlay",
+          "qemu_fw_cfg", "veth", "vxlan")
 BUILD_S = 3600
 MKE2FS_S = 600
 
@@ -172,6 +175,8 @@ def _install_strata(arguments, root):
     for name in MASKED:
         if not os.path.lexists(f"{system}/{name}"):
             os.symlink("/dev/null", f"{system}/{name}")
+    _install(os.path.join(root, "etc/modules-load.d/strata.conf"),
+             "".join(name + "\n" for name in LOADED).encode(), 0o644)
     # Each machine gets its own at its first start.
     _install(os.path.join(root, "etc/machine-id"), b"", 0o444)
     for path in NOT_NEEDED:
