@@ -9,8 +9,9 @@ import unittest
 from bench import GIB, OFFERS, TOKEN, Bench, links
 
 # What its effects begin with. A call is killed at each of them in turn.
-SYSTEM_CALLS = "flock,mkdir,rename,fsync,ioctl,vfork,socketpair,sendto,unlinkat,rmdir,write"
-KILLS_MAX = 200
+SYSTEM_CALLS = ("flock", "mkdir", "rename", "fsync", "vfork", "socketpair", "sendto", "unlinkat",
+                "rmdir", "write")
+KILLS_MAX = 50
 
 
 class Offers(Bench):
@@ -162,26 +163,29 @@ class BrokenOff(Bench):
         return len(listed)
 
     def killed_at_each_step(self, data, after):
-        """Runs a call again and again, killed at its first, second … effect; at last it ends."""
-        for step in range(1, KILLS_MAX):
+        """Runs a call again and again, killed at each of its effects in turn: how often it was."""
+        return sum(self.killed_at_each(name, data, after) for name in SYSTEM_CALLS)
+
+    def killed_at_each(self, system_call, data, after):
+        for nth in range(1, KILLS_MAX):
             done = self.run_with(data, before=[
-                "strace", "-o", "/dev/null", "-e", "trace=" + SYSTEM_CALLS, "-e",
-                f"inject={SYSTEM_CALLS}:signal=KILL:when={step}"])
+                "strace", "-o", "/dev/null", "-e", "trace=" + system_call, "-e",
+                f"inject={system_call}:signal=KILL:when={nth}"])
             self.assertNotIn(b"strace:", done.stderr)
             if os.path.isdir(self.state):
                 self.expect_private()
             after()
             if done.returncode == 0:
-                return step
+                return nth - 1
             self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
         return self.fail("it never ends alone")
 
     def test_starts_leave_nothing_that_is_not_found(self):
         found = []
-        steps = self.killed_at_each_step(self.start_request(),
+        kills = self.killed_at_each_step(self.start_request(),
                                          lambda: found.append(self.expect_found_and_stopped()))
-        self.assertGreater(steps, 15)
-        self.assertEqual((found[0], found[-1]), (0, 1))
+        self.assertGreater(kills, 20)
+        self.assertGreater(found.count(0), 3)  # Before the machine has a record.
 
     def test_stops_are_completed_by_the_next_one(self):
         machine = self.start()
@@ -189,8 +193,8 @@ class BrokenOff(Bench):
         def after():
             self.expect_found_and_stopped()
             self.start()
-        steps = self.killed_at_each_step(self.request("stop", id=machine), after)
-        self.assertGreater(steps, 4)
+        kills = self.killed_at_each_step(self.request("stop", id=machine), after)
+        self.assertGreater(kills, 8)
 
     def test_starts_that_die_while_qemu_starts_are_found(self):
         self.play("kill-caller")
