@@ -87,15 +87,18 @@ TEST_F(SettleTest, ARemovalThatFailedIsDoneAgainWhateverTheRestartPolicy) {
   images_->releases_to_fail = 1;
   (void)clusters_->Delete(kAlice, "once");
   EXPECT_TRUE(Await([&] { return images_->leases().empty(); }));
+  EXPECT_TRUE(Await([&] { return !clusters_->List(kRoot, "once").ok(); }));
   EXPECT_EQ(images_->releases_to_fail, 0);
 }
 
 TEST_F(SettleTest, APauseDuringAHookNeitherRunsItTwiceNorMakesTheNodeReady) {
+  config_.restart_pause = milliseconds(10);
+  Open();
   Definition definition = PlainDefinition("slow", "tiny", 1, {});
   definition.roles[0].host_loss = HostLoss::kRecreate;
-  definition.roles[0].hooks.on_create = WaitsForGo("begun");
-  auto made = std::async(std::launch::async,
-                         [&] { return clusters_->Create(kAlice, definition, "", Ignore, {}); });
+  definition.roles[0].hooks.on_recovery = WaitsForGo("begun");
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  KillInit("slow");
   ASSERT_TRUE(AwaitLog("slow/0", "begun\n"));
   host_->nodes().PauseFenced();
   ASSERT_EQ(StatusOf(1).state(), host::v1::PAUSED);
@@ -103,7 +106,6 @@ TEST_F(SettleTest, APauseDuringAHookNeitherRunsItTwiceNorMakesTheNodeReady) {
   ASSERT_TRUE(Await([&] { return StatusOf(1).state() == host::v1::STARTING; }));
   EXPECT_EQ(Run(kAlice, "slow/0", {"cat", "/log"}), "begun\n");
   Run(kAlice, "slow/0", {"touch", "/go"});
-  EXPECT_TRUE(made.get().ok());
   EXPECT_TRUE(started.get().ok());
   EXPECT_EQ(Run(kAlice, "slow/0", {"cat", "/log"}), "begun\ndone\n");
 }
