@@ -56,6 +56,12 @@ class RightsOfClustersTest : public ::testing::Test {
     EXPECT_TRUE(made.ok()) << made.error().message();
     return (*users_)->CallerOf(made->token(), "rest", "").value();
   }
+  Caller WithToken(const OperationSet& operations, const std::string& vcluster) {
+    const auto made =
+        (*users_)->MakeNodeToken(owner_.uid, vcluster, operations, kHourMs, "of a test");
+    EXPECT_TRUE(made.ok());
+    return (*users_)->CallerOf(made->text, "rest", "").value();
+  }
   Status SetLimits(const Caller& of, Resource resource, uint64_t amount) {
     LimitSet limits;
     limits[resource] = amount;

@@ -312,12 +312,13 @@ TEST_F(ScaleFromNodesTest, WhatNodesAskForIsRecordedWithTheirTokens) {
   const auto events = (*users_)->Events(kRoot, {});
   ASSERT_TRUE(events.ok());
   const auto has = [&](const std::string& detail, const std::string& token, bool done) {
-    return std::any_of(events->begin(), events->end(), [&](const users::v1::AuditEvent& event) {
-      return event.operation() == "vcluster.scale" && event.user() == "alice" &&
-             event.object() == "alice/shop" && event.source() == "alice/shop/web-0" &&
-             event.detail() == detail && event.token() == token &&
-             (event.outcome() == "ok") == done;
-    });
+    return std::any_of(events->events.begin(), events->events.end(),
+                       [&](const users::v1::AuditEvent& event) {
+                         return event.operation() == "vcluster.scale" && event.user() == "alice" &&
+                                event.object() == "alice/shop" &&
+                                event.source() == "alice/shop/web-0" && event.detail() == detail &&
+                                event.token() == token && (event.outcome() == "ok") == done;
+                       });
   };
   ASSERT_EQ(tokens.size(), 2u);
   EXPECT_TRUE(has("web=2", tokens[0]->id, true));
