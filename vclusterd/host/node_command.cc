@@ -11,9 +11,12 @@
 #include <algorithm>
 
 #include "common/file_io.h"
+#include "common/log.h"
 #include "common/printable.h"
 #include "net/ipv4.h"
 #include "vclusterd/definition/definition.h"
+#include "vclusterd/host/process_marks.h"
+#include "vclusterd/runtime/ssh_keys.h"
 
 namespace strata::vcluster {
 namespace {
@@ -26,6 +29,7 @@ constexpr milliseconds kCancelPause(50);
 constexpr milliseconds kConnectMax(1000);
 constexpr milliseconds kCheckMax(10'000);  // For one run of a check's command.
 constexpr std::chrono::seconds kHookDefault(300);
+constexpr size_t kMarkBytes = 8;
 
 Status TryConnect(const std::string& address, uint32_t port) {
   ASSIGN_OR_RETURN(const net::Ipv4 ip, net::Ipv4::Parse(address));
@@ -119,13 +123,22 @@ Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& targ
                                     const CancelToken& cancel, std::string* output) {
   ExecParameters parameters;
   parameters.argv = argv;
+  ASSIGN_OR_RETURN(const std::string random, RandomBytes(kMarkBytes));
+  const std::string mark = "STRATA_COMMAND=" + ToHex(random);
+  parameters.env.push_back(mark);
   ASSIGN_OR_RETURN(NodeCommand command, NodeCommand::Start(life, target, parameters));
   OutputEnd end(kHookOutputBytesMax);
   const auto ended =
       command.Follow(Clock::now() + timeout, cancel, [&](std::string_view data) { end.Add(data); });
   *output = end.Text();
+  if (!ended.ok() || !*ended) {
+    // The command's end kills it alone; what it has started would go on beside the next try.
+    if (Status killed = KillMarked(target.init_pid, mark); !killed.ok()) {
+      LOG_ERROR("node " + target.id + ": " + killed.error().message());
+    }
+  }
   if (!ended.ok()) return ended.error();
-  RETURN_IF_ERROR(cancel.Check());  // The command's end kills it.
+  RETURN_IF_ERROR(cancel.Check());
   if (!*ended) {
     return Error(Code::kDeadlineExceeded,
                  "it did not end within " + std::to_string(timeout.count() / 1000) + " s");

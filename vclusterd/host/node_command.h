@@ -56,8 +56,9 @@ struct NodeCommandResult {
   std::string output;  // Both streams, the last kHookOutputBytesMax.
 };
 
-// Runs it to its end as the node's root. kDeadlineExceeded and kCancelled after it was killed; then
-// `output` holds what it wrote until then.
+// Runs it to its end as the node's root. kDeadlineExceeded and kCancelled after it was killed, with
+// every process that it has started (process_marks.h); then `output` holds what it wrote until
+// then. What it leaves in the background when it ends by itself goes on.
 Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& target,
                                     const std::vector<std::string>& argv,
                                     std::chrono::milliseconds timeout, const CancelToken& cancel,

@@ -90,6 +90,22 @@ TEST_F(ClustersTest, AHookThatHangsIsKilledInTime) {
   ExpectNothingLeft();
 }
 
+TEST_F(ClustersTest, WhatAHookHasStartedEndsWithItWhenItTakesTooLong) {
+  Definition definition = PlainDefinition("slow", "tiny", 1, {});
+  definition.roles[0].hooks.on_recovery =
+      Hook{{"/bin/sh", "-c", "sleep 4321 & sleep 4322"}, seconds(1)};
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  KillInit("slow");
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (ViewOf("slow").problem.find("did not end within 1 s") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << ViewOf("slow").problem;
+    std::this_thread::yield();
+  }
+  const std::string running = Run(kAlice, "slow/0", {"sh", "-c", "cat /proc/[0-9]*/cmdline"});
+  EXPECT_NE(running.find("cmdline"), std::string::npos) << "it does not run";
+  EXPECT_EQ(running.find("432"), std::string::npos) << running;
+}
+
 TEST_F(ClustersTest, RolesStartInTheirOrderAndKnowEachOtherByName) {
   Definition definition;
   definition.name = "spark";
