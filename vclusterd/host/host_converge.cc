@@ -19,6 +19,9 @@ using std::chrono::milliseconds;
 // A node that ran for so long starts again after the first pause.
 constexpr std::chrono::minutes kStableTime(10);
 constexpr milliseconds kRemovalGrace(2000);
+// Before another look at a node that somebody holds: as a save does, for as long as it takes.
+constexpr milliseconds kBusyPause(5);
+constexpr milliseconds kBusyPauseMax(500);
 
 double Milliseconds(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -68,7 +71,6 @@ void HostNodes::EnqueueAll(const PartPtr& part) {
 
 void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
   NodePtr node;
-  bool waits = false;  // For a hook of the user's, or for its data, which may take long.
   {
     const std::lock_guard lock(part->mutex);
     const auto found = part->nodes.find(index);
@@ -76,16 +78,30 @@ void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
     node = found->second;
     node->queued = true;
     ++part->jobs;
+  }
+  PushConverge(part, node, index, milliseconds(0), kBusyPause);
+}
+
+void HostNodes::PushConverge(const PartPtr& part, const NodePtr& node, uint32_t index,
+                             milliseconds delay, milliseconds pause) {
+  bool waits = false;  // For a hook of the user's, or for its data, which may take long.
+  {
+    const std::lock_guard lock(part->mutex);
     const Job job = TakeJob(part, node, index);
     waits = (!job.wanted.has_value() && node->local.has_on_destroy()) || CarriesData(job);
   }
   WorkQueue& queue = waits ? waiters_ : starters_;
-  queue.Push([this, part, node, index] { Converge(part, node, index); });
+  queue.Push([this, part, node, index, pause] { Converge(part, node, index, pause); }, delay);
 }
 
-void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t index) {
+void HostNodes::Converge(const PartPtr& part, const NodePtr& node, uint32_t index,
+                         milliseconds pause) {
   {
-    const std::lock_guard working(node->work);
+    const std::unique_lock working(node->work, std::try_to_lock);
+    if (!working.owns_lock()) {
+      // This thread is for other nodes meanwhile: a save of a whole Vcluster holds many.
+      return PushConverge(part, node, index, pause, std::min(2 * pause, kBusyPauseMax));
+    }
     std::optional<Job> known;
     {
       const std::lock_guard lock(part->mutex);

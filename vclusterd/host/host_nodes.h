@@ -199,7 +199,11 @@ class HostNodes {
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
   void EnqueueAll(const PartPtr& part);
   void Enqueue(const PartPtr& part, uint32_t index);
-  void Converge(const PartPtr& part, const NodePtr& node, uint32_t index);
+  void PushConverge(const PartPtr& part, const NodePtr& node, uint32_t index,
+                    std::chrono::milliseconds delay, std::chrono::milliseconds pause);
+  // While somebody else holds the node: again after `pause`, and longer ones.
+  void Converge(const PartPtr& part, const NodePtr& node, uint32_t index,
+                std::chrono::milliseconds pause);
   void Converge(Job& job);
   // REQUIRES: its `work` is held. kUnavailable: it must not run on, and a save's end would thaw it.
   static Status CheckNotHeld(const Job& job);

@@ -1,4 +1,6 @@
 // Saves of several nodes of this host as of one moment, with real containers.
+#include <future>
+
 #include "tests/unit/vclusterd/clusters_fixture.h"
 
 namespace strata::vcluster {
@@ -86,6 +88,23 @@ TEST_F(GroupSavesTest, OneThatIsForgottenThawsByItselfAndIsNotTakenThen) {
   const Status taken = (*save)->Take();
   ASSERT_FALSE(taken.ok());
   EXPECT_EQ(taken.error().code(), Code::kDeadlineExceeded);
+}
+
+TEST_F(GroupSavesTest, OneOfManyNodesLeavesTheOthersOfItsHostTheirThreads) {
+  constexpr uint32_t kNodes = 9;  // More than there are threads that start nodes.
+  ASSERT_TRUE(Create(kAlice, "w", kNodes).ok());
+  auto save = Start(kNodes);
+  ASSERT_TRUE(save.ok()) << save.error().message();
+  const uint64_t revision = host_->nodes().StatusOf(1, false).revision();
+  auto stopped = std::async(std::launch::async,
+                            [&] { return clusters_->Stop(kAlice, "w", milliseconds(100)).ok(); });
+  while (host_->nodes().StatusOf(1, false).revision() == revision) std::this_thread::yield();
+  auto other = std::async(std::launch::async, [&] { return Create(kAlice, "other", 1).ok(); });
+  EXPECT_EQ(other.wait_for(seconds(20)), std::future_status::ready);
+  EXPECT_NE(stopped.wait_for(seconds(0)), std::future_status::ready) << "saved and stopped at once";
+  save->reset();
+  EXPECT_TRUE(other.get());
+  EXPECT_TRUE(stopped.get());
 }
 
 TEST_F(GroupSavesTest, ANodeTwiceOrNotThereIsRefused) {
