@@ -27,6 +27,7 @@
 #include "imaged/repository/liveness.h"
 #include "imaged/repository/object_provider.h"
 #include "imaged/repository/usage.h"
+#include "imaged/save/secret_scrub.h"
 #include "imaged/store/object_store.h"
 
 namespace strata::imaged {
@@ -137,6 +138,15 @@ class Repository {
   // before: kFailedPrecondition as for Share. `visibility`: what the name is to get.
   Status CheckSecretsUnder(const Images::Reservation& name, const v1::Image& draft,
                            v1::Visibility visibility, const CancelToken& cancel);
+  // The layers of an image without the secrets that containers left in them, and what was taken
+  // out. They stay until an image that needs them is published. `name`: who pays for them.
+  struct CleanLayers {
+    std::vector<v1::Layer> layers;
+    std::vector<ScrubFinding> findings;
+    std::vector<Liveness::Hold> holds;
+  };
+  Result<CleanLayers> CleanLayersOf(const v1::Image& image, const Images::Reservation& name,
+                                    const CancelToken& cancel);
   // Publishes an image whose layers are all there (Images::Publish says what `draft` brings).
   // kResourceExhausted when its owner may not have that much. The summary counts as new what the
   // owner did not have before.

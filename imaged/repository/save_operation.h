@@ -4,8 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "imaged/repository/repository.h"
+#include "imaged/save/layer_builder.h"
+#include "imaged/save/secret_scrub.h"
 #include "imaged/save/upper_scan.h"
 
 namespace strata::imaged {
@@ -26,14 +29,23 @@ class SaveOperation {
  private:
   // As ordered, or because others will see the image.
   Result<bool> ShouldScrub() const;
+  // Of the base too, what containers left there: a node that has moved has its own earlier layers
+  // in it. `draft` gets the base's layers.
+  Result<std::vector<ScrubFinding>> Scrub(BuiltLayer* layer, v1::Image* draft);
   SaveOperation(Repository* repository, Images::Reservation name, Liveness::HeldImage base,
-                const v1::SaveStart& start)
-      : repository_(repository), name_(std::move(name)), base_(std::move(base)), start_(start) {}
+                const v1::SaveStart& start, const CancelToken* cancel)
+      : repository_(repository),
+        name_(std::move(name)),
+        base_(std::move(base)),
+        start_(start),
+        cancel_(cancel) {}
 
   Repository* const repository_;
   const Images::Reservation name_;
   const Liveness::HeldImage base_;
   const v1::SaveStart start_;
+  const CancelToken* const cancel_;
+  std::vector<Liveness::Hold> clean_layers_;  // Of a base that was scrubbed.
   std::unique_ptr<ErofsReader> base_tree_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<UpperScan> scan_;  // Uses ingest_, so it goes first.

@@ -65,6 +65,7 @@ class Repository::LayerScrub {
   }
   const std::vector<ScrubFinding>& findings() const { return findings_; }
   const std::vector<v1::Layer>& layers() const { return layers_; }
+  CleanLayers Take() && { return {std::move(layers_), std::move(findings_), std::move(holds_)}; }
 
  private:
   Status Add(const v1::Layer& layer) {
@@ -146,6 +147,15 @@ Result<v1::ScrubResponse> Repository::Scrub(uid_t caller, const v1::ScrubRequest
   ASSIGN_OR_RETURN(v1::ImportResult published, PublishStack(name, std::move(draft)));
   *response.mutable_image() = std::move(*published.mutable_image());
   return response;
+}
+
+Result<Repository::CleanLayers> Repository::CleanLayersOf(const v1::Image& image,
+                                                          const Images::Reservation& name,
+                                                          const CancelToken& cancel) {
+  ASSIGN_OR_RETURN(const auto ingest, StartIngest(name, cancel));
+  LayerScrub scrub(*this, ingest.get(), cancel);
+  RETURN_IF_ERROR(scrub.Run(image));
+  return std::move(scrub).Take();
 }
 
 Status Repository::CheckSecrets(const v1::Image& image, const CancelToken& cancel) {

@@ -220,6 +220,51 @@ TEST_F(ScrubbedSaveTest, AnImportForOthersDoesNotLieOnSecrets) {
   ASSERT_OK(on_saved("new", v1::PUBLIC));
 }
 
+// As after a move: what the node wrote before it is a layer of its base.
+TEST_F(ScrubbedSaveTest, WhatContainersLeftInTheBaseOfAPublicSaveGoesToo) {
+  ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
+  ASSERT_OK(repository_->ReleaseRoot("node/1"));
+  ASSERT_OK(Acquire(kAlice, "saved", "node/1"));
+  for (const char* name : {"root/.netrc", "root/.bash_history", "srv/data"}) {
+    ASSERT_EQ(::unlink((directory_->path() + "/upper/" + name).c_str()), 0);
+  }
+  Write("srv/more", kKept);  // And srv/server.key, as the base has it.
+  v1::SaveStart start = StartMessage(v1::PUBLIC, v1::SCRUB_DEFAULT);
+  start.set_reference("second");
+  const auto save = [&] {
+    const auto operation = SaveOperation::Start(repository_.get(), start, &cancel_, {});
+    EXPECT_TRUE(operation.ok());
+    EXPECT_TRUE((*operation)->FirstRound().ok() && (*operation)->SecondRound().ok());
+    return (*operation)->Finish();
+  };
+  const auto saved = save();
+  ASSERT_OK(saved);
+  std::vector<std::string> report;
+  for (const v1::ScrubbedSecret& secret : saved->summary().scrubbed()) {
+    report.push_back(secret.path() + " " + secret.action());
+  }
+  EXPECT_THAT(report, UnorderedElementsAre("root/.bash_history removed", "root/.netrc removed",
+                                           "srv/server.key removed"));
+  EXPECT_TRUE(saved->image().secrets_checked());
+  v1::ListFilesRequest files;
+  files.set_reference("second");
+  for (const char* path : {"root/.netrc", "root/.bash_history", "srv/server.key"}) {
+    files.set_path(path);
+    EXPECT_EQ(repository_->ListFiles(kAlice, files).error().code(), Code::kNotFound) << path;
+  }
+  for (const char* path : {"srv/data", "srv/more"}) {
+    files.set_path(path);
+    EXPECT_TRUE(repository_->ListFiles(kAlice, files).ok()) << path;
+  }
+  start.set_reference("private");
+  start.set_visibility(v1::PRIVATE);
+  EXPECT_EQ(save()->summary().scrubbed_count(), 0u) << "and nobody else asked for that";
+  ASSERT_OK(repository_->ReleaseRoot("node/1"));
+  for (const char* name : {"saved", "private"}) ASSERT_OK(Delete(kAlice, name));
+  EXPECT_FALSE(Stored(kLargeSecret));
+  EXPECT_EQ(Fsck().result.problems(), 0u);
+}
+
 TEST_F(ScrubbedSaveTest, AnImageIsCleanedInAllItsLayersAndMayBeSharedThen) {
   ASSERT_OK(Save(v1::PRIVATE, v1::SCRUB_DEFAULT));
   ASSERT_OK(repository_->ReleaseRoot("node/1"));
