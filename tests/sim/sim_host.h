@@ -39,9 +39,10 @@ class MasterPort {
   virtual ~MasterPort() = default;
   using HelloAnswer = std::function<void(Result<host::v1::HelloResponse>)>;
   using ReportAnswer = std::function<void(Result<host::v1::ReportResponse>)>;
-  virtual void Hello(const std::string& host, const host::v1::HelloRequest& request,
+  virtual void Hello(const std::string& host, std::shared_ptr<const host::v1::HelloRequest> request,
                      HelloAnswer answer) = 0;
-  virtual void Report(const std::string& host, const host::v1::ReportRequest& request,
+  virtual void Report(const std::string& host,
+                      std::shared_ptr<const host::v1::ReportRequest> request,
                       ReportAnswer answer) = 0;
 };
 

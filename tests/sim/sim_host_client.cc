@@ -24,13 +24,13 @@ void SimHost::SayHello() {
   process_->leads = false;
   process_->calling = true;
   const std::string master = options_.masters[process_->next % options_.masters.size()];
-  host::v1::HelloRequest request;
-  request.set_session(process_->session);
-  *request.mutable_capacity() = options_.capacity;
+  const auto request = std::make_shared<host::v1::HelloRequest>();
+  request->set_session(process_->session);
+  *request->mutable_capacity() = options_.capacity;
   process_->changed.clear();
-  for (const auto& [number, part] : process_->parts) *request.add_parts() = StatusOf(number);
+  for (const auto& [number, part] : process_->parts) *request->add_parts() = StatusOf(number);
   const uint64_t hello = process_->obedience.BeginHello(events_.now());
-  request.set_hello(hello);
+  request->set_hello(hello);
   network_.Call<host::v1::HelloResponse>(
       name(), master, kAnswerMax,
       [this, master, request](const auto& answer) {
@@ -63,10 +63,10 @@ void SimHost::ReportLater(milliseconds delay) {
 void SimHost::Report() {
   if (!process_->leads || process_->calling) return;
   process_->calling = true;
-  host::v1::ReportRequest request;
-  request.set_session(process_->session);
-  request.set_epoch(process_->epoch);
-  for (auto& [number, status] : process_->changed) *request.add_parts() = std::move(status);
+  const auto request = std::make_shared<host::v1::ReportRequest>();
+  request->set_session(process_->session);
+  request->set_epoch(process_->epoch);
+  for (auto& [number, status] : process_->changed) *request->add_parts() = std::move(status);
   process_->changed.clear();
   const Time begun = events_.now();
   network_.Call<host::v1::ReportResponse>(

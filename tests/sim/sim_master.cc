@@ -193,28 +193,29 @@ void SimMaster::PumpNow() {
   pump_asked_ = false;
   if (master_ == nullptr) return;
   master_->Step();
-  for (const Master::Dispatch& dispatch : master_->TakeOrders()) Send(dispatch);
+  for (Master::Dispatch& dispatch : master_->TakeOrders()) Send(std::move(dispatch));
 }
 
-void SimMaster::Send(const Master::Dispatch& dispatch) {
-  const auto& link = static_cast<const SimLink&>(*dispatch.link);
-  host::v1::ApplyRequest request;
-  request.set_epoch(link.epoch);
-  request.set_hello(link.hello);
-  request.mutable_orders()->Assign(dispatch.orders.begin(), dispatch.orders.end());
+void SimMaster::Send(Master::Dispatch dispatch) {
+  const auto sent = std::make_shared<const Master::Dispatch>(std::move(dispatch));
+  const auto& link = static_cast<const SimLink&>(*sent->link);
+  const auto request = std::make_shared<host::v1::ApplyRequest>();
+  request->set_epoch(link.epoch);
+  request->set_hello(link.hello);
+  request->mutable_orders()->Assign(sent->orders.begin(), sent->orders.end());
   using Statuses = std::vector<host::v1::PartStatus>;
   network_.Call<Statuses>(
-      name(), dispatch.host, kAnswerMax,
-      [this, host = dispatch.host, request](const auto& answer) {
+      name(), sent->host, kAnswerMax,
+      [this, host = sent->host, request](const auto& answer) {
         SimHost* found = find_host_(host);
         answer(found == nullptr ? Error(Code::kUnavailable, host + " is not there")
-                                : found->Apply(request, name()));
+                                : found->Apply(*request, name()));
       },
-      [this, dispatch, process = processes_](const Result<Statuses>& answer) {
+      [this, sent, process = processes_](const Result<Statuses>& answer) {
         if (!up() || processes_ != process) return;
-        Later(milliseconds(0), [this, dispatch, answer] {
+        Later(milliseconds(0), [this, sent, answer] {
           if (master_ == nullptr) return;
-          master_->Answer(dispatch, answer);
+          master_->Answer(*sent, answer);
           Pump();
         });
       });
@@ -233,13 +234,13 @@ void SimMaster::ContinueOperations() {
   Later(kPumpEvery, [this] { ContinueOperations(); });
 }
 
-void SimMaster::Hello(const std::string& host, const host::v1::HelloRequest& request,
-                      HelloAnswer answer) {
+void SimMaster::Hello(const std::string& host,
+                      std::shared_ptr<const host::v1::HelloRequest> request, HelloAnswer answer) {
   Later(milliseconds(0), [this, host, request, answer = std::move(answer)] {
     host::v1::HelloResponse response;
     response.set_leader(leadership_->Leader());
     if (sessions_ == nullptr) return answer(response);
-    const Status joined = sessions_->Hello(host, request, &response);
+    const Status joined = sessions_->Hello(host, *request, &response);
     if (!joined.ok()) return answer(joined.error());
     response.set_leads(true);
     Pump();
@@ -247,13 +248,14 @@ void SimMaster::Hello(const std::string& host, const host::v1::HelloRequest& req
   });
 }
 
-void SimMaster::Report(const std::string& host, const host::v1::ReportRequest& request,
+void SimMaster::Report(const std::string& host,
+                       std::shared_ptr<const host::v1::ReportRequest> request,
                        ReportAnswer answer) {
   Later(milliseconds(0), [this, host, request, answer = std::move(answer)] {
     if (sessions_ == nullptr) {
       return answer(Error(Code::kFailedPrecondition, "this master does not lead"));
     }
-    const Status heard = sessions_->Report(host, request);
+    const Status heard = sessions_->Report(host, *request);
     if (!heard.ok()) return answer(heard.error());
     Pump();
     answer(host::v1::ReportResponse());

@@ -56,9 +56,9 @@ class SimMaster final : public MasterPort {
   void Operate(std::function<void(vcluster::Clusters&)> work);
   size_t operations() const { return operations_.size(); }
 
-  void Hello(const std::string& host, const host::v1::HelloRequest& request,
+  void Hello(const std::string& host, std::shared_ptr<const host::v1::HelloRequest> request,
              HelloAnswer answer) override;
-  void Report(const std::string& host, const host::v1::ReportRequest& request,
+  void Report(const std::string& host, std::shared_ptr<const host::v1::ReportRequest> request,
               ReportAnswer answer) override;
 
  private:
@@ -71,7 +71,7 @@ class SimMaster final : public MasterPort {
   // Soon: what is to be done after any change.
   void Pump();
   void PumpNow();
-  void Send(const vcluster::Master::Dispatch& dispatch);
+  void Send(vcluster::Master::Dispatch dispatch);
   void ContinueOperations();
   void Wake();
 

@@ -13,6 +13,10 @@ namespace {
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
 
+int64_t NodesOf(const vcluster::Vcluster& record) {
+  return static_cast<int64_t>(vcluster::DemandOf(record).amounts[vcluster::Resource::kNodes]);
+}
+
 std::string TextOf(NodeKey key) {
   return "node " + std::to_string(key.first) + "-" + std::to_string(key.second);
 }
@@ -77,16 +81,16 @@ void Truth::Made(const std::vector<records::RecordChange>& changes) {
     const auto read = vcluster::ParseVcluster(*change.value);
     if (!read.ok()) return Fail("record " + change.key + ": " + read.error().message());
     const uint32_t uid = (*read)->record.owner_uid();
-    if (before == nullptr) vclusters_.erase(number);
-    const uint64_t nodes_before = NodesOf(uid);
+    const int64_t nodes_before = nodes_[uid] + (before == nullptr ? 0 : NodesOf(*before));
     vclusters_[number] = *read;
-    CheckQuota(uid, nodes_before);
     Count(**read, 1);
+    CheckQuota(uid, nodes_before);
     CheckRecord(before == nullptr ? master::v1::Vcluster() : before->record, (*read)->record);
   }
 }
 
 void Truth::Count(const vcluster::Vcluster& record, int times) {
+  nodes_[record.record.owner_uid()] += times * NodesOf(record);
   for (const master::v1::Node& node : record.record.nodes()) {
     const vcluster::Role* role = record.RoleOf(node);
     if (node.host().empty() || role == nullptr) continue;
@@ -133,17 +137,8 @@ void Truth::CheckRecord(const master::v1::Vcluster& before, const master::v1::Vc
   }
 }
 
-uint64_t Truth::NodesOf(uint32_t uid) const {
-  uint64_t nodes = 0;
-  for (const auto& [number, vcluster] : vclusters_) {
-    if (vcluster->record.owner_uid() != uid) continue;
-    nodes += vcluster::DemandOf(*vcluster).amounts[vcluster::Resource::kNodes];
-  }
-  return nodes;
-}
-
-void Truth::CheckQuota(uint32_t uid, uint64_t before) {
-  const uint64_t now = NodesOf(uid);
+void Truth::CheckQuota(uint32_t uid, int64_t before) {
+  const int64_t now = nodes_[uid];
   if (now > before && now > owner_nodes_max_) {
     Fail("uid " + std::to_string(uid) + " has " + std::to_string(now) + " nodes, past its quota");
   }

@@ -55,11 +55,10 @@ class Truth {
  private:
   void CheckRunning(NodeKey key);
   void CheckRecord(const master::v1::Vcluster& before, const master::v1::Vcluster& now);
-  // What its nodes take of their hosts, `times` so often.
+  // What its nodes take of their hosts and of their owner's quota, `times` so often.
   void Count(const vcluster::Vcluster& record, int times);
   void CheckCapacity(const std::string& host);
-  void CheckQuota(uint32_t uid, uint64_t before);
-  uint64_t NodesOf(uint32_t uid) const;
+  void CheckQuota(uint32_t uid, int64_t before);
 
   const vcluster::PlacerOptions placer_;
   const uint32_t owner_nodes_max_;
@@ -71,6 +70,7 @@ class Truth {
     int64_t memory_bytes = 0;
   };
   std::map<std::string, Placed> placed_;  // By host.
+  std::map<uint32_t, int64_t> nodes_;     // By owner.
   uint64_t epoch_ = 0;
   uint32_t last_number_ = 0;
   std::optional<std::string> failure_;
