@@ -11,8 +11,11 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -123,8 +126,9 @@ class Clusters {
   Status Delete(const Caller& caller, const std::string& name,
                 const CancelToken& cancel = CancelToken());
 
-  // A new limit of disk for a node or all of a Vcluster's, while they run. After an error some may
-  // have it. kFailedPrecondition: more is in use, or the node was made without a limit.
+  // A new limit of disk for a node or all of a Vcluster's, while they run; quotas count more from
+  // the start, and less at the end. After an error some may have it. kFailedPrecondition: more is
+  // in use, or the node was made without a limit. kUnavailable: another is under way.
   Result<ClusterView> Resize(const Caller& caller, const std::string& target, uint64_t disk_bytes);
 
   // Makes the caller's Vcluster of that name as the definition says, or makes it. With `dry_run`
@@ -203,6 +207,8 @@ class Clusters {
                                                  const ProgressFn& progress,
                                                  const CancelToken& cancel);
   Result<ClusterView> ResizeFound(const Found& found, uint64_t disk_bytes);
+  // Of the nodes that `change` names.
+  Status RecordDisks(uint32_t number, const std::map<uint32_t, std::optional<uint64_t>>& change);
   Status Remove(const std::vector<uint32_t>& numbers, bool force, const CancelToken& cancel);
   // Of the definition as it is when it is changed, which may be another than when it was looked at.
   using Edited = std::function<Definition(const Definition& now)>;
@@ -212,6 +218,8 @@ class Clusters {
 
   Master& master_;
   Users& users_;
+  std::mutex resizing_mutex_;    // Guards resizing_.
+  std::set<uint32_t> resizing_;  // Numbers of Vclusters.
 };
 
 // A Vcluster of nodes that are all alike, of the role "node".

@@ -216,44 +216,4 @@ Result<ClusterView> Clusters::Stop(const Caller& caller, const std::string& text
                         });
 }
 
-Result<ClusterView> Clusters::Resize(const Caller& caller, const std::string& text,
-                                     uint64_t disk_bytes) {
-  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterResize, text));
-  return users_.Perform(caller, Operation::kVclusterResize, found.target,
-                        std::to_string(disk_bytes) + " bytes",
-                        [&] { return ResizeFound(found, disk_bytes); });
-}
-
-Result<ClusterView> Clusters::ResizeFound(const Found& found, uint64_t disk_bytes) {
-  const Vcluster& vcluster = *found.view.vcluster;
-  const uint64_t disk_max = vcluster.record.quota().disk_bytes();
-  if (disk_max != 0 && (disk_bytes == 0 || disk_bytes > disk_max)) {
-    return Error(Code::kResourceExhausted,
-                 "a node of this class may have " + std::to_string(disk_max) + " bytes of disk");
-  }
-  const auto is_meant = [&](const master::v1::Node& node) {
-    return !found.index.has_value() || node.index() == *found.index;
-  };
-  RETURN_IF_ERROR(master_.MayChange(found.number(), [&](master::v1::Vcluster* record) {
-    for (master::v1::Node& node : *record->mutable_nodes()) {
-      if (is_meant(node)) node.set_disk_bytes(disk_bytes);
-    }
-    return Ok();
-  }));
-  for (const master::v1::Node& node : vcluster.record.nodes()) {
-    if (!is_meant(node)) continue;
-    const std::string name = "node " + vcluster.record.name() + "/" + vcluster.NodeName(node);
-    const std::shared_ptr<HostLink> link = master_.LinkTo(node.host());
-    if (link == nullptr) return Error(Code::kUnavailable, name + ": its host is not there");
-    RETURN_IF_ERROR(link->Resize(found.number(), node.index(), disk_bytes), name);
-    RETURN_IF_ERROR(master_.Change({found.number()}, [&](master::v1::Vcluster* record) {
-      for (master::v1::Node& resized : *record->mutable_nodes()) {
-        if (resized.index() == node.index()) resized.set_disk_bytes(disk_bytes);
-      }
-      return Ok();
-    }));
-  }
-  return View(master_.Find(found.number()), /*with_usage=*/true);
-}
-
 }  // namespace strata::vcluster

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "common/log.h"
 #include "vclusterd/master/tables.h"
@@ -17,22 +18,20 @@ constexpr int64_t kPauseMsMax = kMinuteMs;
 constexpr uint32_t kRecordVersion = 1;
 constexpr double kCpusMax = 1e6;  // More is no sample.
 
+// Its container is there: while its end hook runs, and when it is not ready, too.
 bool Runs(const host::v1::NodeStatus& status) {
-  return status.state() == host::v1::STARTING || status.state() == host::v1::READY;
+  return status.state() == host::v1::STARTING || status.state() == host::v1::READY ||
+         status.init_pid() != 0;
 }
 
-UseRate RateOf(const VclusterView& view) {
-  UseRate rate;
-  for (const auto& [index, status] : view.states) {
-    if (!Runs(status)) continue;
-    ++rate.nodes;
-    const double cpus = status.usage().cpus();
-    if (cpus > 0 && cpus < kCpusMax) {
-      rate.cpus_milli += static_cast<uint64_t>(std::llround(cpus * 1000));
-    }
-    rate.memory_mib += status.usage().memory_bytes() >> 20;
+void AddTo(UseRate* rate, const host::v1::NodeStatus& status) {
+  if (!Runs(status)) return;
+  ++rate->nodes;
+  const double cpus = status.usage().cpus();
+  if (cpus > 0 && cpus < kCpusMax) {
+    rate->cpus_milli += static_cast<uint64_t>(std::llround(cpus * 1000));
   }
-  return rate;
+  rate->memory_mib += status.usage().memory_bytes() >> 20;
 }
 
 bool AnyWanted(const master::v1::Vcluster& record) {
@@ -94,10 +93,11 @@ Status CreditCharger::Look() {
 void CreditCharger::Measure(int64_t now_ms) {
   const auto last_ms = std::exchange(measured_ms_, now_ms);
   if (!last_ms.has_value() || now_ms <= *last_ms || now_ms - *last_ms > kPauseMsMax) return;
-  for (const VclusterView& view : master_.All()) {
-    const uint32_t owner = view.vcluster->record.owner_uid();
-    if (owner != 0) meter_.Add(owner, RateOf(view), *last_ms, now_ms);
-  }
+  std::map<uint32_t, UseRate> rates;  // By owner.
+  master_.EachNode([&](uint32_t owner, const host::v1::NodeStatus& status) {
+    if (owner != 0) AddTo(&rates[owner], status);
+  });
+  for (const auto& [owner, rate] : rates) meter_.Add(owner, rate, *last_ms, now_ms);
 }
 
 Status CreditCharger::Write(int64_t now_ms) {

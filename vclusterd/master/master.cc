@@ -110,8 +110,12 @@ Status Master::Load() {
   all_numbers_given_ = read.all_given();
   RETURN_IF_ERROR(
       store_.Scan(kHostsTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        if (host_records_[key].ParseFromString(value)) return Ok();
-        return Error(Code::kCorrupt, "record of host " + key + " cannot be read");
+        master::v1::Host& record = host_records_[key];
+        if (!record.ParseFromString(value)) {
+          return Error(Code::kCorrupt, "record of host " + key + " cannot be read");
+        }
+        if (!record.address().empty()) addresses_[key] = record.address();
+        return Ok();
       }));
   RETURN_IF_ERROR(store_.Scan(kVclustersTable, "",
                               [&](const std::string& key, const std::string& value) -> Status {
@@ -212,58 +216,6 @@ void Master::Touch(uint32_t number) {
   work_.notify_one();
 }
 
-void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
-                     const std::vector<host::v1::PartStatus>& statuses) {
-  RemoveHost(name);
-  const std::lock_guard lock(mutex_);
-  auto host = std::make_shared<Host>();
-  host->name = name;
-  host->link = std::move(link);
-  if (!options_.pause) host->sender = std::thread([this, host] { Send(host); });
-  hosts_[name] = host;
-  absent_since_.erase(name);
-  placer_.PutHost(
-      name, host->link->Capacity(),
-      host_records_[name].draining() ? HostCondition::kDraining : HostCondition::kReady);
-  for (auto& [number, entry] : entries_) {
-    entry.told.erase(name);  // It may have lost what it was told.
-    entry.heard.erase(name);
-    touched_.insert(number);
-  }
-  orphans_.erase(name);
-  for (const host::v1::PartStatus& status : statuses) Hear(name, status);
-  drain_due_ = true;
-  work_.notify_one();
-}
-
-void Master::RemoveHost(const std::string& name, const HostLink* link) {
-  std::thread sender;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = hosts_.find(name);
-    if (found == hosts_.end() || (link != nullptr && found->second->link.get() != link)) return;
-    Host& host = *found->second;
-    host.removed = true;
-    host.wake.notify_all();
-    sender = std::move(host.sender);
-    hosts_.erase(found);
-    absent_since_[name] = options_.steady_now();
-    placer_.SetCondition(name, HostCondition::kLost);
-    if (forgotten_.erase(name) != 0) placer_.RemoveHost(name);
-    for (auto& [number, entry] : entries_) {
-      if (entry.told.erase(name) != 0) touched_.insert(number);
-    }
-    work_.notify_one();
-  }
-  if (sender.joinable()) sender.join();
-}
-
-std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
-  const std::lock_guard lock(mutex_);
-  const auto found = hosts_.find(host);
-  return found == hosts_.end() ? nullptr : found->second->link;
-}
-
 void Master::Report(const std::string& host, const host::v1::PartStatus& status) {
   const std::lock_guard lock(mutex_);
   Hear(host, status);
@@ -280,10 +232,13 @@ void Master::Hear(const std::string& host, const host::v1::PartStatus& told) {
   const auto found = entries_.find(status.number());
   if (found == entries_.end()) {
     // A number that was never given away is not ours to remove: our records may be the wrong ones.
+    std::map<uint32_t, uint64_t>& orphans = orphans_[host];
+    const auto known = orphans.find(status.number());
+    if (known != orphans.end() && status.sequence() <= known->second) return;
     if (status.nodes().empty()) {
-      orphans_[host].erase(status.number());
+      orphans.erase(status.number());
     } else if (status.number() <= last_number_ || all_numbers_given_) {
-      orphans_[host].insert(status.number());
+      orphans[status.number()] = status.sequence();
     } else {
       LOG_WARNING("host " + host + " has nodes of a Vcluster " + std::to_string(status.number()) +
                   " that is not known here; they are left alone");
@@ -386,52 +341,6 @@ void Master::Abandon(const std::vector<uint32_t>& numbers) {
   DeleteAbandoned();
 }
 
-Status Master::Drain(const std::string& name, bool drain) {
-  const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(ReadUncertain());
-  const bool known = hosts_.contains(name) || host_records_.contains(name);
-  if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
-  master::v1::Host record = host_records_[name];
-  record.set_name(name);
-  record.set_draining(drain);
-  RETURN_IF_ERROR(Commit({}, {{kHostsTable, name, record.SerializeAsString()}}));
-  host_records_[name] = record;
-  staying_.erase(name);
-  drain_due_ = true;
-  if (hosts_.contains(name)) {
-    placer_.SetCondition(name, drain ? HostCondition::kDraining : HostCondition::kReady);
-  }
-  for (const auto& [number, entry] : entries_) touched_.insert(number);
-  work_.notify_one();
-  return Ok();
-}
-
-std::vector<Master::HostView> Master::Hosts() {
-  const std::lock_guard lock(mutex_);
-  std::map<std::string, HostView> views;
-  for (const auto& [name, record] : host_records_) views[name].draining = record.draining();
-  for (const auto& [name, host] : hosts_) {
-    views[name].present = true;
-    views[name].capacity = host->link->Capacity();
-    views[name].load = host->link->Load();
-  }
-  for (const auto& [number, entry] : entries_) {
-    for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
-      if (!node.host().empty()) ++views[node.host()].nodes;
-    }
-  }
-  std::vector<HostView> list;
-  for (auto& [name, view] : views) {
-    view.name = name;
-    if (const auto rent = rents_.find(name); rent != rents_.end()) {
-      std::tie(view.provider, view.price_per_hour) = rent->second;
-    }
-    if (view.draining) AddDrainView(name, &view);
-    list.push_back(std::move(view));
-  }
-  return list;
-}
-
 Result<std::string> Master::Why(uint32_t number, uint32_t index) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(number);
@@ -496,6 +405,20 @@ std::vector<VclusterView> Master::All(
     if (!wanted || wanted(entry.vcluster->record)) views.push_back(ViewOf(number, entry));
   }
   return views;
+}
+
+void Master::EachNode(
+    const std::function<void(uint32_t owner_uid, const host::v1::NodeStatus&)>& visit) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, entry] : entries_) {
+    for (const auto& [host, status] : entry.heard) {
+      // What a host said before it was lost is not so any more, as far as anybody knows.
+      if (!hosts_.contains(host)) continue;
+      for (const host::v1::NodeStatus& node : status.nodes()) {
+        visit(entry.vcluster->record.owner_uid(), node);
+      }
+    }
+  }
 }
 
 VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {

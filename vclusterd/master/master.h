@@ -165,8 +165,6 @@ class Master {
 
   // Changes records. kNotFound when one is gone. After an error some of them may be changed.
   Status Change(const std::vector<uint32_t>& numbers, const Edit& edit);
-  // Whether its owner's quota would let it be changed so.
-  Status MayChange(uint32_t number, const Edit& edit);
   // Whoever asked for these has been told that they failed: they are deleted, now or as soon as the
   // records can be written. Not durable: the next master removes what is CREATING.
   void Abandon(const std::vector<uint32_t>& numbers);
@@ -253,6 +251,10 @@ class Master {
   // Those that are `wanted`; empty: all. It is called with the master locked.
   std::vector<VclusterView> All(
       const std::function<bool(const master::v1::Vcluster&)>& wanted = {});
+  // What hosts that are there say of nodes of Vclusters, also of incarnations that are going.
+  // `visit` is called with the master locked.
+  void EachNode(
+      const std::function<void(uint32_t owner_uid, const host::v1::NodeStatus&)>& visit) const;
   VclusterView Find(uint32_t number);
   // Without a `vcluster` when he has none of that name.
   VclusterView Find(uint32_t owner_uid, const std::string& name);
@@ -275,12 +277,24 @@ class Master {
  private:
   using Clock = MasterOptions::Clock;
   struct Told {
-    host::v1::Part order;  // As it was told last; its revision.
+    host::v1::Part order;     // As it was told last; its revision.
+    bool is_current = false;  // It is what Entry::basis comes to.
     bool under_way = false;
     std::optional<Error> error;
   };
+  // All that the orders of a Vcluster are made from. With many nodes that is work: each host is
+  // told of all of them.
+  struct OrderBasis {
+    VclusterPtr vcluster;
+    std::set<std::string> may_start;
+    std::vector<JobPtr> jobs;
+    std::string owner_name;
+    uint64_t addresses = 0;  // addresses_version_
+    bool operator==(const OrderBasis&) const = default;
+  };
   struct Entry {
     VclusterPtr vcluster;
+    OrderBasis basis;
     std::map<std::string, Told> told;                   // By host.
     std::map<std::string, host::v1::PartStatus> heard;  // By host.
     std::optional<Error> problem;
@@ -355,9 +369,10 @@ class Master {
   bool AdvanceJob(uint32_t number);
   Status StoreStep(JobStep* step, std::map<uint32_t, Entry>::iterator vcluster);
   ClusterSeen SeenFor(const Entry& entry, const NodeStates& states) const;
-  void AddTasksOf(uint32_t number, host::v1::Part* order) const;
   std::chrono::milliseconds UntilJobsAreDue() const;
   Status ReadJobAgain(uint32_t number);
+  // Who handed it in was told that it failed: if it was stored it is deleted, and never runs.
+  void AbandonJob(uint32_t number);
   void WakeJobsOf(uint32_t vcluster);
   Status EraseJob(uint32_t number);
   void RemoveOldJobs();
@@ -371,7 +386,8 @@ class Master {
   // master_moves.cc
   void AdvanceMoves(uint32_t number, Entry& entry);
   // Why the move of a node is given up; nullopt: it goes on.
-  std::optional<std::string> WhyGiveUp(const Entry& entry, const master::v1::Node& node);
+  std::optional<std::string> WhyGiveUp(const Entry& entry, const NodeStates& states,
+                                       const master::v1::Node& node);
   bool IsAbsentForLong(const std::string& host);
   static bool IsCurrent(const Entry& entry, const master::v1::Node& node,
                         const host::v1::NodeStatus& status);
@@ -391,6 +407,10 @@ class Master {
   void SetNoRoom(Entry& entry, const Error& error) const;
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
+  OrderBasis BasisOf(const Entry& entry) const;
+  void NoteAddress(const std::string& host, const std::string& address);
+  // Another may have it.
+  void ForgetAddress(const std::string& host);
   // master_volumes.cc
   Status ClaimShared();
   bool DiscardVolumes(uint32_t number, Entry& entry);
@@ -409,7 +429,7 @@ class Master {
   uint64_t epoch_ = 0;                     // Of this lead; set by Open.
   std::string leader_record_;              // As it was written; set by Open.
   std::unique_ptr<VolumeKeeper> volumes_;  // Set by Open.
-  std::mutex mutex_;                       // Guards what follows.
+  mutable std::mutex mutex_;               // Guards what follows.
   std::condition_variable work_;           // For the loop.
   std::condition_variable changed_;        // For those who wait.
   uint32_t last_number_ = 0;
@@ -420,6 +440,9 @@ class Master {
   uint32_t last_job_ = 0;
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
+  // Where hosts were reached last; one that is lost may come back there.
+  std::map<std::string, std::string> addresses_;
+  uint64_t addresses_version_ = 0;
   std::map<std::string, master::v1::Host> host_records_;
   // Since when a host with nodes is not there.
   std::map<std::string, Clock::time_point> absent_since_;
@@ -432,7 +455,8 @@ class Master {
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> uncertain_jobs_;
-  std::set<uint32_t> abandoned_;  // To be deleted.
+  std::set<uint32_t> abandoned_;       // To be deleted.
+  std::set<uint32_t> abandoned_jobs_;  // Not in jobs_, whether they were stored or not.
   // Nodes whose move has failed, why, and before when it is not tried again.
   struct FailedMove {
     Clock::time_point again;
@@ -445,10 +469,11 @@ class Master {
   Clock::time_point rebalanced_;
   bool waits_for_room_ = false;
   Rents rents_;
-  std::set<std::string> forgotten_;                    // Hosts that are still there.
-  std::map<std::string, std::set<uint32_t>> orphans_;  // Of deleted Vclusters, by host.
-  uint32_t orders_ = 0;                                // Of this epoch, given so far…
-  uint64_t beats_ = 0;                                 // …and beats.
+  std::set<std::string> forgotten_;  // Hosts that are still there.
+  // Of deleted Vclusters what hosts have: by host and number, the last status that says so.
+  std::map<std::string, std::map<uint32_t, uint64_t>> orphans_;
+  uint32_t orders_ = 0;  // Of this epoch, given so far…
+  uint64_t beats_ = 0;   // …and beats.
   bool stop_ = false;
   std::thread thread_;
 };

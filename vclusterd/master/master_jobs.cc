@@ -51,8 +51,10 @@ Status Master::ReadJobAgain(uint32_t number) {
   ASSIGN_OR_RETURN(const auto value, store_.Get(kJobsTable, JobKey(number)));
   if (!value.has_value()) {
     jobs_.Remove(number);
+    abandoned_jobs_.erase(number);
     return Ok();
   }
+  if (abandoned_jobs_.contains(number)) return Ok();  // It must not run before it is deleted.
   RETURN_IF_ERROR(jobs_.Load(JobKey(number), *value));
   jobs_.SetDue(number, 0);
   return Ok();
@@ -83,10 +85,15 @@ Result<JobPtr> Master::AddJob(jobs::v1::Job job, std::optional<master::v1::Vclus
     job.set_vcluster(vcluster->name());
     // It goes on without its client, so nobody takes it back when this master ends.
     vcluster->set_phase(master::v1::LIVE);
-    RETURN_IF_ERROR(Add({std::move(*vcluster)}, [&](const auto& added, auto* also) {
-      job.set_vcluster_number(added.front().number());
+    const auto added = Add({std::move(*vcluster)}, [&](const auto& made, auto* also) {
+      job.set_vcluster_number(made.front().number());
       for (records::RecordChange& change : records()) also->push_back(std::move(change));
-    }));
+    });
+    if (!added.ok()) {
+      const std::lock_guard lock(mutex_);
+      AbandonJob(number);
+      return added.error();
+    }
   }
   const std::lock_guard lock(mutex_);
   if (!vcluster.has_value()) {
@@ -102,12 +109,23 @@ Result<JobPtr> Master::AddJob(jobs::v1::Job job, std::optional<master::v1::Vclus
       return Error(Code::kResourceExhausted,
                    "the jobs of this Vcluster that are not done are too large: wait for some");
     }
-    RETURN_IF_ERROR(Commit({}, records()));
+    if (Status stored = Commit({}, records()); !stored.ok()) {
+      AbandonJob(number);
+      return stored.error();
+    }
   }
   jobs_.Put(std::move(job));
   jobs_.SetDue(number, 0);
   work_.notify_one();
   return jobs_.Find(number);
+}
+
+void Master::AbandonJob(uint32_t number) {
+  const bool is_read = jobs_.Find(number) != nullptr;  // Again, by somebody else.
+  if (!is_read && !uncertain_jobs_.contains(number)) return;
+  jobs_.Remove(number);
+  abandoned_jobs_.insert(number);
+  work_.notify_one();
 }
 
 Status Master::CancelJob(uint32_t number) {
@@ -297,10 +315,6 @@ ClusterSeen Master::SeenFor(const Entry& entry, const NodeStates& states) const 
     if (out.wanted && !out.ready) seen.ready = false;
   }
   return seen;
-}
-
-void Master::AddTasksOf(uint32_t number, host::v1::Part* order) const {
-  for (const JobPtr& job : jobs_.ActiveOf(number)) AddTaskOrders(*job, order);
 }
 
 void Master::RemoveOldJobs() {

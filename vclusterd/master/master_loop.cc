@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "vclusterd/jobs/task_orders.h"
 #include "vclusterd/master/master.h"
 #include "vclusterd/master/moves.h"
 #include "vclusterd/master/reshape.h"
@@ -101,6 +102,7 @@ void Master::HearAnswer(const Dispatch& dispatch,
     if (answer.ok()) continue;
     told.error = answer.error();
     told.order.clear_number();  // So that it differs, and is told again at the next look.
+    told.is_current = false;
   }
   if (answer.ok()) {
     for (const host::v1::PartStatus& status : *answer) Hear(dispatch.host, status);
@@ -237,8 +239,9 @@ void Master::DropLeft(Entry& entry) {
                                                            heard->second.nodes().end(), names);
     if (!told_to_keep && !there) gone.push_back(node.index());
   }
+  if (gone.empty()) return;
   master::v1::Vcluster record = entry.vcluster->record;
-  if (gone.empty() || !DropNodes(gone, &record)) return;
+  if (!DropNodes(gone, &record)) return;
   const uint32_t number = record.number();
   if (Status stored = Store({std::move(record)}); !stored.ok()) {
     LOG_WARNING("Vcluster " + entry.vcluster->record.name() + ": " + stored.error().message());
@@ -271,41 +274,64 @@ bool Master::Retire(uint32_t number, Entry& entry) {
   return true;
 }
 
+Master::OrderBasis Master::BasisOf(const Entry& entry) const {
+  OrderBasis basis;
+  const master::v1::Vcluster& record = entry.vcluster->record;
+  const auto& roles = entry.vcluster->definition.roles;
+  const bool any_waits =
+      std::any_of(roles.begin(), roles.end(), [](const Role& role) { return !role.after.empty(); });
+  basis.vcluster = entry.vcluster;
+  basis.may_start = RolesThatMayStart(*entry.vcluster, any_waits ? StatesOf(entry) : NodeStates());
+  basis.jobs = jobs_.ActiveOf(record.number());
+  basis.owner_name = options_.user_name(record.owner_uid());
+  basis.addresses = addresses_version_;
+  return basis;
+}
+
 void Master::MakeOrders(Entry& entry, bool repeat) {
-  if (uncertain_.contains(entry.vcluster->record.number())) return;  // Soon again.
+  const uint32_t number = entry.vcluster->record.number();
+  if (uncertain_.contains(number)) return;  // Soon again.
   std::set<std::string> concerned;
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (!node.host().empty()) concerned.insert(node.host());
     if (IsArriving(node)) concerned.insert(node.move().from());
   }
   for (const auto& [host, status] : entry.heard) concerned.insert(host);
-  const NodeStates states = StatesOf(entry);
-  OrderContext context;
-  context.owner_name = options_.user_name(entry.vcluster->record.owner_uid());
-  context.shared_id = volumes_->id();
-  for (const auto& [name, host] : hosts_) {
-    context.host_addresses[name] = host->link->UnderlayAddress();
+  if (OrderBasis basis = BasisOf(entry); basis != entry.basis) {
+    entry.basis = std::move(basis);
+    for (auto& [host, told] : entry.told) told.is_current = false;
   }
+  std::optional<OrderContext> context;
   for (const std::string& host : concerned) {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;
-    host::v1::Part order = OrderFor(*entry.vcluster, host, states, context);
-    AddTasksOf(entry.vcluster->record.number(), &order);
     Told& told = entry.told[host];
-    order.set_revision(told.order.revision());
-    if (order.SerializeAsString() == told.order.SerializeAsString()) {
+    bool is_new = false;
+    if (!told.is_current) {
+      if (!context.has_value()) {
+        context.emplace(OrderContext{entry.basis.may_start, entry.basis.owner_name, volumes_->id(),
+                                     addresses_});
+      }
+      host::v1::Part order = OrderFor(*entry.vcluster, host, *context);
+      for (const JobPtr& job : entry.basis.jobs) AddTaskOrders(*job, &order);
+      order.set_revision(told.order.revision());
+      is_new = order.SerializeAsString() != told.order.SerializeAsString();
+      if (is_new) {
+        order.set_revision(epoch_ << 32 | ++orders_);
+        told.order = std::move(order);
+      }
+      told.is_current = true;
+    }
+    if (!is_new) {
       const auto heard = entry.heard.find(host);
       // One that has nothing of it may have forgotten the last order.
-      const bool taken =
-          heard != entry.heard.end() && (heard->second.revision() >= order.revision() ||
-                                         (order.nodes().empty() && heard->second.nodes().empty()));
+      const bool taken = heard != entry.heard.end() &&
+                         (heard->second.revision() >= told.order.revision() ||
+                          (told.order.nodes().empty() && heard->second.nodes().empty()));
       if (!repeat || taken) continue;
-    } else {
-      order.set_revision(epoch_ << 32 | ++orders_);
-      told.order = order;
     }
     told.under_way = true;
-    Post(*link->second, std::move(order));
+    Post(*link->second, told.order);
   }
 }
 
@@ -314,7 +340,7 @@ void Master::RemoveOrphans() {
   for (const auto& [host, numbers] : orphans_) {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;
-    for (const uint32_t number : numbers) {
+    for (const auto& [number, sequence] : numbers) {
       if (entries_.contains(number)) continue;  // Another has the number now.
       LOG_INFO("host " + host + ": removing nodes of the deleted Vcluster " +
                std::to_string(number));

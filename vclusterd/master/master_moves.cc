@@ -24,14 +24,19 @@ bool Master::IsCurrent(const Entry& entry, const master::v1::Node& node,
 
 // Takes the next step of each move that has come so far, or gives it up.
 void Master::AdvanceMoves(uint32_t number, Entry& entry) {
-  if (entry.vcluster->record.phase() != master::v1::LIVE) return;
+  const auto& nodes = entry.vcluster->record.nodes();
+  if (entry.vcluster->record.phase() != master::v1::LIVE ||
+      std::none_of(nodes.begin(), nodes.end(),
+                   [](const master::v1::Node& node) { return node.has_move(); })) {
+    return;
+  }
   const NodeStates states = StatesOf(entry);
   master::v1::Vcluster record = entry.vcluster->record;
   bool changed = false;
   for (master::v1::Node& node : *record.mutable_nodes()) {
     if (!node.has_move() || node.leaving()) continue;
     const std::string name = record.name() + "/" + entry.vcluster->NodeName(node);
-    if (const auto why = WhyGiveUp(entry, node)) {
+    if (const auto why = WhyGiveUp(entry, states, node)) {
       LOG_WARNING("node " + name + " stays on host " + OldHostOf(node) + ": " + *why);
       record.set_last_problem("the move of " + entry.vcluster->NodeName(node) + " to " +
                               node.move().to() + " was given up: " + *why);
@@ -62,7 +67,8 @@ void Master::AdvanceMoves(uint32_t number, Entry& entry) {
   drain_due_ = true;
 }
 
-std::optional<std::string> Master::WhyGiveUp(const Entry& entry, const master::v1::Node& node) {
+std::optional<std::string> Master::WhyGiveUp(const Entry& entry, const NodeStates& states,
+                                             const master::v1::Node& node) {
   const std::string& to = node.move().to();
   if (IsAbsentForLong(to)) return "host " + to + " is lost";
   if (!IsArriving(node)) {
@@ -76,7 +82,6 @@ std::optional<std::string> Master::WhyGiveUp(const Entry& entry, const master::v
       return "its host is used again";
     }
   }
-  const NodeStates states = StatesOf(entry);
   const auto state = states.find(node.index());
   const bool broke = state != states.end() && state->second.state() == host::v1::BREAKDOWN &&
                      IsCurrent(entry, node, state->second);

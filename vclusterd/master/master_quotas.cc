@@ -31,14 +31,4 @@ Status Master::CheckQuotas(const std::vector<VclusterPtr>& changed) const {
   return Ok();
 }
 
-Status Master::MayChange(uint32_t number, const Edit& edit) {
-  const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(number);
-  if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
-  master::v1::Vcluster record = found->second.vcluster->record;
-  RETURN_IF_ERROR(edit(&record));
-  ASSIGN_OR_RETURN(const VclusterPtr changed, ReadVcluster(std::move(record)));
-  return CheckQuotas({changed});
-}
-
 }  // namespace strata::vcluster

@@ -71,6 +71,7 @@ Status Master::ForgetHost(const std::string& host) {
   } else {
     absent_since_.erase(host);
     placer_.RemoveHost(host);
+    ForgetAddress(host);
   }
   return Ok();
 }

@@ -57,7 +57,16 @@ Status Master::ReadHostAgain(const std::string& name) {
 }
 
 void Master::DeleteAbandoned() {
-  if (abandoned_.empty() || !ReadUncertain().ok()) return;
+  if ((abandoned_.empty() && abandoned_jobs_.empty()) || !ReadUncertain().ok()) return;
+  // Those that were not stored are not among them any more.
+  while (!abandoned_jobs_.empty()) {
+    const uint32_t number = *abandoned_jobs_.begin();
+    if (Status gone = Commit({}, {{kJobsTable, JobKey(number), std::nullopt}}); !gone.ok()) {
+      LOG_WARNING("job " + std::to_string(number) + " is deleted later: " + gone.error().message());
+      return;
+    }
+    abandoned_jobs_.erase(number);
+  }
   for (auto it = abandoned_.begin(); it != abandoned_.end();) {
     const auto found = entries_.find(*it);
     if (found != entries_.end() && found->second.vcluster->record.phase() != master::v1::DELETING) {

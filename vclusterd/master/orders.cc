@@ -186,19 +186,18 @@ std::set<std::string> RolesThatMayStart(const Vcluster& vcluster, const NodeStat
   return may_start;
 }
 
-Part OrderFor(const Vcluster& vcluster, const std::string& host, const NodeStates& states,
-              const OrderContext& context) {
+Part OrderFor(const Vcluster& vcluster, const std::string& host, const OrderContext& context) {
   Part part;
   const master::v1::Vcluster& record = vcluster.record;
   part.set_number(record.number());
   part.set_force_removal(record.force_removal());
   if (record.phase() == master::v1::DELETING) return part;
-  const std::set<std::string> may_start = RolesThatMayStart(vcluster, states);
   for (const master::v1::Node& node : record.nodes()) {
     if (node.leaving()) continue;
     if (node.host() == host) {
       NodeOrder* order = part.add_nodes();
-      *order = OrderOf(vcluster, node, *vcluster.RoleOf(node), may_start.contains(node.role()));
+      *order =
+          OrderOf(vcluster, node, *vcluster.RoleOf(node), context.may_start.contains(node.role()));
       SetMove(vcluster, node, order);
     } else if (IsArriving(node) && node.move().from() == host) {
       *part.add_nodes() = OrderForOldHost(vcluster, node);

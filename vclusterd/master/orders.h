@@ -15,6 +15,7 @@ namespace strata::vcluster {
 using NodeStates = std::map<uint32_t, host::v1::NodeStatus>;
 
 struct OrderContext {
+  std::set<std::string> may_start;  // RolesThatMayStart.
   std::string owner_name;
   std::string shared_id;  // Of the shared directory.
   // Where the other hosts of the Vcluster are reached by this one, by host; empty when it has none.
@@ -26,7 +27,7 @@ std::set<std::string> RolesThatMayStart(const Vcluster& vcluster, const NodeStat
 
 // The part of `vcluster` that `host` should have, without its revision; without nodes when that is
 // nothing.
-host::v1::Part OrderFor(const Vcluster& vcluster, const std::string& host, const NodeStates& states,
+host::v1::Part OrderFor(const Vcluster& vcluster, const std::string& host,
                         const OrderContext& context);
 
 }  // namespace strata::vcluster

@@ -56,25 +56,37 @@ uint32_t StartsIn(const Vcluster* before, const Vcluster& after) {
 
 }  // namespace
 
+master::v1::Amounts AmountsOf(const Role& role, const master::v1::Node& node) {
+  master::v1::Amounts amounts;
+  amounts.set_cpus_milli(static_cast<uint64_t>(std::ceil(role.limits.cpus * kMilli)));
+  amounts.set_memory_bytes(role.limits.memory_bytes);
+  amounts.set_disk_bytes(node.has_disk_bytes() ? node.disk_bytes()
+                                               : role.limits.disk_bytes.value_or(0));
+  amounts.set_ports(role.ports.size());
+  amounts.set_network_bits_per_s(role.limits.network_bits_per_s);
+  return amounts;
+}
+
 QuotaDemand DemandOf(const Vcluster& vcluster) {
   QuotaDemand demand;
   for (const master::v1::Node& node : vcluster.record.nodes()) {
     const Role* role = vcluster.RoleOf(node);
-    if (role == nullptr || node.leaving()) continue;
+    master::v1::Amounts amounts = node.leaves_with();
+    if (role != nullptr && !node.has_leaves_with()) amounts = AmountsOf(*role, node);
     const auto add = [&](Resource resource, uint64_t amount) {
       demand.amounts[resource] += amount;
-      if (amount != 0) return;
+      // Nobody can say any more what one that leaves may use.
+      if (amount != 0 || node.leaving()) return;
       ++demand.unlimited_nodes[static_cast<size_t>(resource)];
       std::string& without = demand.unlimited[static_cast<size_t>(resource)];
       if (without.empty()) without = role->name;
     };
     ++demand.amounts[Resource::kNodes];
-    demand.amounts[Resource::kPorts] += role->ports.size();
-    add(Resource::kCpus, static_cast<uint64_t>(std::ceil(role->limits.cpus * kMilli)));
-    add(Resource::kMemory, role->limits.memory_bytes);
-    add(Resource::kDisk,
-        node.has_disk_bytes() ? node.disk_bytes() : role->limits.disk_bytes.value_or(0));
-    add(Resource::kBandwidth, role->limits.network_bits_per_s);
+    demand.amounts[Resource::kPorts] += amounts.ports();
+    add(Resource::kCpus, amounts.cpus_milli());
+    add(Resource::kMemory, amounts.memory_bytes());
+    add(Resource::kDisk, amounts.disk_bytes());
+    add(Resource::kBandwidth, amounts.network_bits_per_s());
   }
   return demand;
 }

@@ -1,6 +1,7 @@
 // What Vclusters may use at most, as the quotas of their owners count it (vclusterd/users/quota.h):
-// every node that should exist, running or not, with its limits; so no limit refuses a start. Who
-// has used his credits up starts nothing. Pure, but for CheckQuota.
+// every node that should exist, running or not, with its limits; so no limit refuses a start. One
+// that leaves counts until it is gone: its end hook may take a day. Who has used his credits up
+// starts nothing. Pure, but for CheckQuota.
 //
 // Images are imaged's, and are not counted here.
 #pragma once
@@ -31,6 +32,8 @@ struct QuotaDemand {
 using QuotasUsed = std::function<QuotaAmounts(uint32_t uid)>;
 
 QuotaDemand DemandOf(const Vcluster& vcluster);
+// What a node of this role counts for.
+master::v1::Amounts AmountsOf(const Role& role, const master::v1::Node& node);
 // What `after` asks for beyond `before` (null: there was none).
 QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after);
 

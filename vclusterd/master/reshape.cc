@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vclusterd/definition/format_file.h"
+#include "vclusterd/master/quota_demand.h"
 
 namespace strata::vcluster {
 namespace {
@@ -24,6 +25,15 @@ std::vector<master::v1::Node*> ByStaying(const Role& role, const ReshapeOptions&
     return oldest_goes ? a->ordinal() > b->ordinal() : a->ordinal() < b->ordinal();
   });
   return nodes;
+}
+
+// Its limits count until it is gone, whatever becomes of its role.
+void Leave(const Vcluster& before, master::v1::Node* node) {
+  if (node->leaving()) return;
+  if (const Role* role = before.definition.FindRole(node->role())) {
+    *node->mutable_leaves_with() = AmountsOf(*role, *node);
+  }
+  node->set_leaving(true);
 }
 
 Status CheckChanges(const std::vector<DefinitionChange>& changes, bool recreate) {
@@ -68,7 +78,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     const Role* old_role = before.definition.FindRole(node.role());
     if (role == nullptr || role->host_loss != HostLoss::kRecreate) node.clear_fenced();
     if (role == nullptr) {
-      node.set_leaving(true);
+      Leave(before, &node);
     } else if (!node.leaving() && old_role != nullptr &&
                old_role->ImageOf(node.ordinal()) != role->ImageOf(node.ordinal())) {
       record->set_incarnations(record->incarnations() + 1);
@@ -78,7 +88,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
   }
   for (const Role& role : wanted.roles) {
     const std::vector<master::v1::Node*> nodes = ByStaying(role, options, record);
-    for (size_t i = role.count; i < nodes.size(); ++i) nodes[i]->set_leaving(true);
+    for (size_t i = role.count; i < nodes.size(); ++i) Leave(before, nodes[i]);
     if (nodes.size() >= role.count) continue;
     // Those that are leaving keep their names until they are gone.
     const auto leaving = static_cast<uint32_t>(std::count_if(

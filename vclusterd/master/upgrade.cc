@@ -88,9 +88,10 @@ Result<Upgraded> UpgradeFile(const Json& json) {
   alive.set_phase(master::v1::LIVE);
   ASSIGN_OR_RETURN(const VclusterPtr as_alive, ReadVcluster(alive));
   OrderContext context;
+  context.may_start = RolesThatMayStart(*as_alive, {});
   context.owner_name =
       HostUserName(record.owner_uid()).value_or(std::to_string(record.owner_uid()));
-  *upgraded.part.mutable_order() = OrderFor(*as_alive, kSingleHostName, {}, context);
+  *upgraded.part.mutable_order() = OrderFor(*as_alive, kSingleHostName, context);
   upgraded.part.mutable_order()->set_revision(1);
   return upgraded;
 }

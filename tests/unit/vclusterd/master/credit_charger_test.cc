@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
@@ -43,9 +44,9 @@ class CreditChargerTest : public ::testing::Test {
     auto opened = Master::Open(options, *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    const auto host = std::make_shared<FakeHost>();
-    host->SetCpus(1.5);
-    master_->AddHost("h1", host, {});
+    host_ = std::make_shared<FakeHost>();
+    host_->SetCpus(1.5);
+    master_->AddHost("h1", host_, {});
     clusters_ = std::make_unique<Clusters>(*master_, **users_);
     charger_ = NewCharger();
     ASSERT_TRUE(Create("lab").ok());
@@ -76,6 +77,7 @@ class CreditChargerTest : public ::testing::Test {
   std::atomic<int64_t> now_ms_{kStartMs};
   std::unique_ptr<records::RecordStore> store_;
   std::unique_ptr<TestUsers> users_;
+  std::shared_ptr<FakeHost> host_;
   std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
   std::unique_ptr<CreditCharger> charger_;
@@ -90,6 +92,26 @@ TEST_F(CreditChargerTest, AnHourIsChargedWhenItIsOver) {
   EXPECT_EQ(Balance(), kInitial - kHourCost);
   Live(std::chrono::minutes(60));
   EXPECT_EQ(Balance(), kInitial - 2 * kHourCost);
+}
+
+TEST_F(CreditChargerTest, WhatIsDeletedIsChargedUntilItsEndHooksAreDone) {
+  host_->hold_removals = true;
+  CancelToken cancel;
+  auto deleted =
+      std::async(std::launch::async, [&] { return clusters_->Delete(alice_, "lab", cancel); });
+  while (host_->SaysOf(1).nodes_size() != 2 ||
+         host_->SaysOf(1).nodes(0).state() != host::v1::REMOVING) {
+    std::this_thread::yield();
+  }
+  master_->Report("h1", host_->SaysOf(1));
+  ASSERT_TRUE(charger_->Look().ok());
+  Live(std::chrono::minutes(60));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
+  host_->hold_removals = false;
+  master_->Report("h1", host_->SaysOf(1));
+  EXPECT_TRUE(deleted.get().ok());
+  Live(std::chrono::minutes(60));
+  EXPECT_EQ(Balance(), kInitial - kHourCost);
 }
 
 TEST_F(CreditChargerTest, ACrashLosesWhatWasNotWrittenAndNothingIsChargedTwice) {

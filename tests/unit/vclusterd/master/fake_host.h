@@ -2,7 +2,9 @@
 // refuse, and to let nodes break down; what it is told and says is kept.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -66,7 +68,12 @@ class FakeHost final : public HostLink {
             ledger->Stops(name, {order.number(), node.index()});
           }
         }
-        if (order.revision() >= last.revision()) last = order;
+        if (order.revision() >= last.revision()) {
+          for (const host::v1::NodeOrder& node : last.nodes()) {
+            if (hold_removals) leaving_[order.number()][node.index()] = node.incarnation();
+          }
+          last = order;
+        }
       }
       statuses.push_back(StatusOf(order.number()));
     }
@@ -76,10 +83,13 @@ class FakeHost final : public HostLink {
     return std::vector<net::ObservedLink>();
   }
   host::v1::Capacity Capacity() override { return capacity_; }
+  std::string UnderlayAddress() override { return underlay_address; }
   Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
     return host::v1::UsageHistory();
   }
-  Status Resize(uint32_t, uint32_t, uint64_t) override { return Ok(); }
+  Status Resize(uint32_t, uint32_t index, uint64_t disk_bytes) override {
+    return on_resize ? on_resize(index, disk_bytes) : Ok();
+  }
   Result<host::v1::PartStatus> Look(uint32_t number) override {
     const std::lock_guard lock(mutex_);
     return StatusOf(number);
@@ -211,7 +221,11 @@ class FakeHost final : public HostLink {
   std::optional<Error> refusal;
   bool can_save = false;  // It says that it has.
   std::string name;
+  std::string underlay_address;
   RunLedger* ledger = nullptr;
+  std::function<Status(uint32_t index, uint64_t disk_bytes)> on_resize;
+  // End hooks of nodes that are removed run as long as this is so; set before they are made.
+  std::atomic<bool> hold_removals = false;
   // Nodes that move are not saved, or made here, as long as this is so.
   std::atomic<bool> hold_departures = false;
   std::atomic<bool> hold_arrivals = false;
@@ -253,6 +267,24 @@ class FakeHost final : public HostLink {
     const std::vector<PartSaveNode> nodes_;
   };
 
+  // Nodes whose end hooks run.
+  void AddLeaving(const host::v1::Part& part, uint32_t number, host::v1::PartStatus* status) {
+    if (!hold_removals) leaving_.erase(number);
+    for (const auto& [index, incarnation] : leaving_[number]) {
+      const bool is_ordered =
+          std::any_of(part.nodes().begin(), part.nodes().end(),
+                      [&](const auto& order) { return order.index() == index; });
+      if (is_ordered) continue;
+      host::v1::NodeStatus* node = status->add_nodes();
+      node->set_index(index);
+      node->set_incarnation(incarnation);
+      node->set_revision(part.revision());
+      node->set_state(host::v1::REMOVING);
+      node->set_init_pid(1);
+      if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+    }
+  }
+
   host::v1::PartStatus StatusOf(uint32_t number) {
     const auto found = parts_.find(number);
     const host::v1::Part part = found == parts_.end() ? host::v1::Part() : found->second;
@@ -260,6 +292,7 @@ class FakeHost final : public HostLink {
     status.set_number(number);
     status.set_revision(part.revision());
     status.set_sequence(++sequence_);
+    AddLeaving(part, number, &status);
     for (const host::v1::NodeOrder& order : part.nodes()) {
       host::v1::NodeStatus* node = status.add_nodes();
       node->set_index(order.index());
@@ -324,6 +357,7 @@ class FakeHost final : public HostLink {
   host::v1::Capacity capacity_;
   std::mutex mutex_;  // Guards what follows.
   std::map<uint32_t, host::v1::Part> parts_;
+  std::map<uint32_t, std::map<uint32_t, uint32_t>> leaving_;  // Incarnations, by number, index.
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
   std::optional<double> cpus_;

@@ -140,6 +140,36 @@ TEST_F(MasterTest, AMasterThatTakesOverKnowsEverythingAndRemovesWhatWasHalfMade)
   EXPECT_EQ(master_->Find(3).vcluster->record.name(), "next");
 }
 
+// Otherwise takeovers would cut nodes off from each other, and every host that says hello would
+// change what all hosts are told.
+TEST_F(MasterTest, AMasterThatTakesOverTellsHostsWhereThoseAreThatItHasNotHeardYet) {
+  hosts_["h1"]->underlay_address = "192.0.2.1";
+  hosts_["h2"]->underlay_address = "192.0.2.2";
+  for (const auto& [name, host] : hosts_) AddHost(name);
+  ASSERT_TRUE(Create(Spread("s", 2)).ok());
+  const auto peers_of = [&](const host::v1::Part& order) {
+    std::multiset<std::string> addresses;
+    for (const host::v1::Peer& peer : order.peers()) addresses.insert(peer.host_address());
+    return addresses;
+  };
+  const host::v1::Part before = hosts_["h1"]->Order(1);
+  ASSERT_EQ(peers_of(before), (std::multiset<std::string>{"", "192.0.2.2"}));
+  Open();
+  AddHost("h1");
+  ASSERT_TRUE(Await([&] { return hosts_["h1"]->Order(1).revision() != before.revision(); }));
+  EXPECT_EQ(peers_of(hosts_["h1"]->Order(1)), peers_of(before));
+  const uint64_t revision = hosts_["h1"]->Order(1).revision();
+  AddHost("h2");
+  ASSERT_TRUE(Await([&] { return IsAsWanted(1); }));
+  EXPECT_EQ(hosts_["h1"]->Order(1).revision(), revision);
+  // One that comes back elsewhere is known there.
+  hosts_["h2"]->underlay_address = "192.0.2.3";
+  AddHost("h2");
+  ASSERT_TRUE(Await([&] {
+    return peers_of(hosts_["h1"]->Order(1)) == std::multiset<std::string>{"", "192.0.2.3"};
+  }));
+}
+
 TEST_F(MasterTest, WhatAHostHasOfADeletedVclusterIsRemovedAndWhatNobodyKnowsIsNot) {
   ASSERT_TRUE(Create(Spread("gone", 2)).ok());
   master_->RemoveHost("h2");

@@ -1,6 +1,8 @@
 // Who may do what with whose Vclusters: every operation of Clusters, tried by everybody.
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
@@ -21,7 +23,7 @@ class RightsOfClustersTest : public ::testing::Test {
         MakeMasterOptions("m", net::Ipv4Prefix::Parse("10.215.0.0/16").value(), **users_), *store_);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
     master_ = std::move(*opened);
-    master_->AddHost("h1", std::make_shared<FakeHost>(), {});
+    master_->AddHost("h1", host_, {});
     clusters_ = std::make_unique<Clusters>(*master_, **users_);
 
     owner_ = users_->Add("owner");
@@ -56,6 +58,7 @@ class RightsOfClustersTest : public ::testing::Test {
 
   std::unique_ptr<records::RecordStore> store_;
   std::unique_ptr<TestUsers> users_;
+  const std::shared_ptr<FakeHost> host_ = std::make_shared<FakeHost>();
   std::unique_ptr<Master> master_;
   std::unique_ptr<Clusters> clusters_;
   Caller owner_, stranger_, teacher_, other_teacher_, admin_;
@@ -213,6 +216,74 @@ TEST_F(RightsOfClustersTest, NobodyGetsMoreThanHisQuotaByAnyWay) {
   ASSERT_TRUE(SetLimits(owner_, Resource::kNodes, 1).ok());
   EXPECT_TRUE(clusters_->Start(owner_, "more").ok());
   EXPECT_EQ(clusters_->List(owner_, "")->size(), 2u);
+}
+
+TEST_F(RightsOfClustersTest, ANodeThatLeavesCountsUntilItIsGone) {
+  Limits limits;
+  limits.memory_bytes = 1u << 30;
+  Definition two = PlainDefinition("more", "tiny", 2, limits);
+  two.roles.push_back(two.roles[0]);
+  two.roles[0].name = "a";
+  two.roles[1].name = "b";
+  Definition one = two;
+  one.roles[0].count = 1;
+  one.roles.pop_back();  // One of its nodes leaves, and all of a role that is gone.
+  ASSERT_TRUE(clusters_->Create(stranger_, two, "", Ignore, CancelToken()).ok());
+  ASSERT_TRUE(SetLimits(stranger_, Resource::kMemory, uint64_t{4} << 30).ok());
+  host_->hold_removals = true;  // Their end hooks run.
+  CancelToken cancel;
+  auto shrunk = std::async(std::launch::async, [&] {
+    return clusters_->Apply(stranger_, one, false, false, Ignore, cancel);
+  });
+  while (host_->Order(2).nodes_size() != 1) std::this_thread::yield();
+  EXPECT_EQ(clusters_->Used()[stranger_.uid][Resource::kNodes], 4u);
+  EXPECT_EQ(clusters_->Used()[stranger_.uid][Resource::kMemory], uint64_t{4} << 30);
+  EXPECT_EQ(CodeOf(Create(stranger_, "again", limits)), Code::kResourceExhausted);
+  host_->hold_removals = false;
+  master_->Report("h1", host_->SaysOf(2));
+  EXPECT_EQ(CodeOf(shrunk.get()), kDone);
+  EXPECT_EQ(clusters_->Used()[stranger_.uid][Resource::kMemory], uint64_t{1} << 30);
+  EXPECT_EQ(CodeOf(Create(stranger_, "again", limits)), kDone);
+}
+
+TEST_F(RightsOfClustersTest, TwoWhoResizeAtOnceAreHeldAgainstTheQuotaTogether) {
+  Limits limits;
+  limits.disk_bytes = 1 << 30;
+  ASSERT_TRUE(Create(stranger_, "a", limits).ok());
+  ASSERT_TRUE(Create(stranger_, "b", limits).ok());
+  ASSERT_TRUE(SetLimits(stranger_, Resource::kDisk, uint64_t{5} << 30).ok());
+  // While the host resizes the one, somebody asks for the other, and for the same again.
+  std::optional<Outcome> other;
+  std::optional<Outcome> same;
+  host_->on_resize = [&](uint32_t, uint64_t) {
+    if (other.has_value()) return Ok();
+    other = kDone;
+    other = CodeOf(clusters_->Resize(stranger_, "b", uint64_t{3} << 30));
+    same = CodeOf(clusters_->Resize(stranger_, "a", uint64_t{2} << 30));
+    return Ok();
+  };
+  EXPECT_EQ(CodeOf(clusters_->Resize(stranger_, "a", uint64_t{3} << 30)), kDone);
+  EXPECT_EQ(*other, Code::kResourceExhausted);
+  EXPECT_EQ(*same, Code::kUnavailable);
+  EXPECT_EQ(clusters_->Used()[stranger_.uid][Resource::kDisk], uint64_t{4} << 30);
+  EXPECT_EQ(CodeOf(clusters_->Resize(stranger_, "a", uint64_t{2} << 30)), kDone);
+  EXPECT_EQ(CodeOf(clusters_->Resize(stranger_, "b", uint64_t{3} << 30)), kDone);
+}
+
+TEST_F(RightsOfClustersTest, ADiskThatCannotGrowCountsAsBeforeAndOneThatMayHaveGrownAsAsked) {
+  Limits limits;
+  limits.disk_bytes = 1 << 30;
+  ASSERT_TRUE(Create(stranger_, "a", limits, 3).ok());
+  const auto resize = [&](Code second) {
+    host_->on_resize = [&, second](uint32_t index, uint64_t) -> Status {
+      if (index != 1) return Ok();
+      return Error(second, "no");
+    };
+    EXPECT_EQ(CodeOf(clusters_->Resize(stranger_, "a", uint64_t{2} << 30)), second);
+    return clusters_->Used()[stranger_.uid][Resource::kDisk] >> 30;
+  };
+  EXPECT_EQ(resize(Code::kFailedPrecondition), 2u + 1 + 1);
+  EXPECT_EQ(resize(Code::kUnavailable), 2u + 2 + 1);
 }
 
 TEST_F(RightsOfClustersTest, WhereMemoryIsLimitedEveryRoleSaysItsOwn) {

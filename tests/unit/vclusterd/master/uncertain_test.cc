@@ -4,6 +4,7 @@
 
 #include "tests/sim/faulty_store.h"
 #include "tests/unit/vclusterd/master/stepped_master.h"
+#include "vclusterd/master/jobs.h"
 #include "vclusterd/master/verdicts.h"
 
 namespace strata::vcluster {
@@ -74,6 +75,34 @@ TEST_F(UncertainTest, WhatWasMadeThoughItsUserWasToldThatItFailedGoes) {
   EXPECT_EQ(Stored(1).name(), "");
 }
 
+TEST_F(UncertainTest, AJobThatWasStoredThoughItsUserWasToldThatItFailedDoesNotRun) {
+  Create(Spread("a", 2));
+  const auto submit = [&](const std::string& file) {
+    const auto definition = ParseJob(file, "j.yaml", {});
+    EXPECT_TRUE(definition.ok()) << definition.error().message();
+    return Jobs(*master_.clusters).Submit(kAlice, *definition).ok();
+  };
+  fate_ = CommitFate::kAnswerLost;
+  ASSERT_FALSE(submit("name: j\nvcluster: a\ntasks: {t: x}\n"));
+  ASSERT_FALSE(submit("name: k\ncreate: {image: tiny, nodes: 1}\ntasks: {t: x}\n"));
+  ASSERT_TRUE(records_->Get(kJobsTable, JobKey(1)).value().has_value());
+  // The records go away and come back more than once before the master has its way.
+  for (const CommitFate fate : {CommitFate::kNotMade, CommitFate::kAnswerLost, CommitFate::kMade}) {
+    fate_ = fate;
+    for (int i = 0; i < 6000; ++i) {
+      master_.Step();
+      ASSERT_TRUE(master_.hosts["h1"]->Order(1).task_commands().empty()) << "it runs";
+    }
+  }
+  EXPECT_TRUE(master_.master->Jobs().empty());
+  for (const uint32_t job : {1, 2}) {
+    EXPECT_FALSE(records_->Get(kJobsTable, JobKey(job)).value().has_value()) << job;
+  }
+  EXPECT_EQ(Stored(2).name(), "");
+  fate_ = CommitFate::kMade;
+  EXPECT_TRUE(submit("name: l\nvcluster: a\ntasks: {t: x}\n"));
+}
+
 TEST_F(UncertainTest, WhatCouldNotBeRemovedAtOnceIsRemovedLater) {
   master_.hosts["h1"]->refusal = Error(Code::kResourceExhausted, "h1: the disk is full");
   const auto made = master_.clusters->Create(
@@ -118,6 +147,20 @@ TEST_F(UncertainTest, AnOrderThatComesAfterItsRemovalIsTakenBack) {
   master_.master->Report(gone, taken->front());
   master_.For(minutes(1));
   EXPECT_TRUE(master_.hosts[gone]->Order(1).nodes().empty());
+}
+
+TEST_F(UncertainTest, ALateReportDoesNotHideWhatAHostHasOfADeletedVcluster) {
+  Create(Spread("a", 2));
+  const host::v1::Part order = master_.hosts["h2"]->Order(1);
+  ASSERT_TRUE(master_.clusters->Delete(kAlice, "a").ok());
+  host::v1::PartStatus none = master_.hosts["h2"]->SaysOf(1);
+  ASSERT_TRUE(none.nodes().empty());
+  master_.hosts["h2"]->Forget();
+  const auto has_it_again = master_.hosts["h2"]->Apply({order});
+  master_.master->Report("h2", has_it_again->front());
+  master_.master->Report("h2", none);  // It was on its way for long.
+  master_.For(minutes(1));
+  EXPECT_TRUE(master_.hosts["h2"]->Order(1).nodes().empty());
 }
 
 TEST_F(UncertainTest, ANodeWhoseHostWasNotToldToFenceItIsNotMadeAnewElsewhere) {

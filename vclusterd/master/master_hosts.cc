@@ -1,0 +1,135 @@
+// The hosts of a master: which are there, and where.
+#include "common/log.h"
+#include "vclusterd/master/master.h"
+#include "vclusterd/master/tables.h"
+
+namespace strata::vcluster {
+
+void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
+                     const std::vector<host::v1::PartStatus>& statuses) {
+  RemoveHost(name);
+  const std::lock_guard lock(mutex_);
+  auto host = std::make_shared<Host>();
+  host->name = name;
+  host->link = std::move(link);
+  NoteAddress(name, host->link->UnderlayAddress());
+  if (!options_.pause) host->sender = std::thread([this, host] { Send(host); });
+  hosts_[name] = host;
+  absent_since_.erase(name);
+  placer_.PutHost(
+      name, host->link->Capacity(),
+      host_records_[name].draining() ? HostCondition::kDraining : HostCondition::kReady);
+  for (auto& [number, entry] : entries_) {
+    entry.told.erase(name);  // It may have lost what it was told.
+    entry.heard.erase(name);
+    touched_.insert(number);
+  }
+  orphans_.erase(name);
+  for (const host::v1::PartStatus& status : statuses) Hear(name, status);
+  drain_due_ = true;
+  work_.notify_one();
+}
+
+void Master::RemoveHost(const std::string& name, const HostLink* link) {
+  std::thread sender;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = hosts_.find(name);
+    if (found == hosts_.end() || (link != nullptr && found->second->link.get() != link)) return;
+    Host& host = *found->second;
+    host.removed = true;
+    host.wake.notify_all();
+    sender = std::move(host.sender);
+    hosts_.erase(found);
+    absent_since_[name] = options_.steady_now();
+    placer_.SetCondition(name, HostCondition::kLost);
+    if (forgotten_.erase(name) != 0) {
+      placer_.RemoveHost(name);
+      ForgetAddress(name);
+    }
+    for (auto& [number, entry] : entries_) {
+      if (entry.told.erase(name) != 0) touched_.insert(number);
+    }
+    work_.notify_one();
+  }
+  if (sender.joinable()) sender.join();
+}
+
+std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
+  const std::lock_guard lock(mutex_);
+  const auto found = hosts_.find(host);
+  return found == hosts_.end() ? nullptr : found->second->link;
+}
+
+void Master::NoteAddress(const std::string& host, const std::string& address) {
+  if (addresses_[host] != address) {
+    addresses_[host] = address;
+    ++addresses_version_;
+  }
+  master::v1::Host record = host_records_[host];
+  if (record.address() == address || uncertain_hosts_.contains(host)) return;
+  record.set_name(host);
+  record.set_address(address);
+  if (Status noted = Commit({}, {{kHostsTable, host, record.SerializeAsString()}}); noted.ok()) {
+    host_records_[host] = record;
+  } else {
+    LOG_WARNING("where host " + host + " is reached is not recorded: " + noted.error().message());
+  }
+}
+
+void Master::ForgetAddress(const std::string& host) {
+  addresses_version_ += addresses_.erase(host);
+}
+
+Status Master::Drain(const std::string& name, bool drain) {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
+  const bool known = hosts_.contains(name) || host_records_.contains(name);
+  if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
+  master::v1::Host record = host_records_[name];
+  record.set_name(name);
+  record.set_draining(drain);
+  RETURN_IF_ERROR(Commit({}, {{kHostsTable, name, record.SerializeAsString()}}));
+  host_records_[name] = record;
+  staying_.erase(name);
+  drain_due_ = true;
+  if (hosts_.contains(name)) {
+    placer_.SetCondition(name, drain ? HostCondition::kDraining : HostCondition::kReady);
+  }
+  for (const auto& [number, entry] : entries_) touched_.insert(number);
+  work_.notify_one();
+  return Ok();
+}
+
+std::vector<Master::HostView> Master::Hosts() {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, HostView> views;
+  for (const auto& [name, record] : host_records_) {
+    // A host that is gone for good is not shown for ever.
+    if (record.draining() || absent_since_.contains(name)) {
+      views[name].draining = record.draining();
+    }
+  }
+  for (const auto& [name, host] : hosts_) {
+    views[name].present = true;
+    views[name].capacity = host->link->Capacity();
+    views[name].load = host->link->Load();
+  }
+  for (const auto& [number, entry] : entries_) {
+    for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
+      if (!node.host().empty()) ++views[node.host()].nodes;
+    }
+  }
+  std::vector<HostView> list;
+  for (auto& [name, view] : views) {
+    view.name = name;
+    if (const auto rent = rents_.find(name); rent != rents_.end()) {
+      std::tie(view.provider, view.price_per_hour) = rent->second;
+    }
+    if (view.draining) AddDrainView(name, &view);
+    list.push_back(std::move(view));
+  }
+  return list;
+}
+
+}  // namespace strata::vcluster
