@@ -29,7 +29,7 @@ TEST(Subprocess, InputAndBothOutputsPassAtOnceBeyondAPipesCapacity) {
 
 TEST(Subprocess, AProgramMayLeaveItsInputUnread) {
   const std::string input(1 << 20, 'x');
-  auto output = Run({"sh", "-c", "exec <&-; exit 7"}, input);
+  auto output = strata::Run({"sh", "-c", "exec <&-; exit 7"}, input);
   ASSERT_TRUE(output.ok()) << output.error().message();
   EXPECT_EQ(output->exit_code, 7);
 }
