@@ -47,12 +47,12 @@ TEST_F(SettleTest, ANodeWhosePortIsTakenCanBeStoppedAndGetsItsLimits) {
   ASSERT_FALSE(applied.ok());
   EXPECT_NE(applied.error().message().find("17780"), std::string::npos)
       << applied.error().message();
-  EXPECT_NE(ViewOf("second").init_pid, 0);
+  EXPECT_NE(StatusOf(2).init_pid(), 0);
   const std::string pids =
       "/sys/fs/cgroup/pids/lxc.payload.s" + config_.host.instance + "-2-0/pids.max";
   EXPECT_EQ(ReadFile(pids).value(), "16\n");
   const auto stopped = clusters_->Stop(kAlice, "second", seconds(5));
-  EXPECT_EQ(ViewOf("second").init_pid, 0) << (stopped.ok() ? "" : stopped.error().message());
+  EXPECT_EQ(StatusOf(2).init_pid(), 0) << (stopped.ok() ? "" : stopped.error().message());
   // Once the port is free, it has it, and is ready.
   ASSERT_TRUE(clusters_->Delete(kAlice, "first").ok());
   const auto started = clusters_->Start(kAlice, "second");
@@ -105,7 +105,7 @@ TEST_F(SettleTest, APauseDuringAHookNeitherRunsItTwiceNorMakesTheNodeReady) {
   auto started = std::async(std::launch::async, [&] { return clusters_->Start(kAlice, "slow"); });
   ASSERT_TRUE(Await([&] { return StatusOf(1).state() == host::v1::STARTING; }));
   EXPECT_EQ(Run(kAlice, "slow/0", {"cat", "/log"}), "begun\n");
-  Run(kAlice, "slow/0", {"touch", "/go"});
+  EXPECT_EQ(Run(kAlice, "slow/0", {"sh", "-c", ": > /go"}), "");
   EXPECT_TRUE(started.get().ok());
   EXPECT_EQ(Run(kAlice, "slow/0", {"cat", "/log"}), "begun\ndone\n");
 }
@@ -122,7 +122,7 @@ TEST_F(SettleTest, ARecoveryThatWasUnderWayGoesOnAfterARestartOfTheDaemon) {
   EXPECT_EQ(StatusOf(1).state(), host::v1::STARTING) << "nobody has seen its hook succeed";
   ASSERT_TRUE(AwaitLog("again/0", "begun\nbegun\n"));
   const pid_t running = ViewOf("again").init_pid;
-  Run(kAlice, "again/0", {"touch", "/go"});
+  EXPECT_EQ(Run(kAlice, "again/0", {"sh", "-c", ": > /go"}), "");
   ASSERT_TRUE(Await([&] { return ViewOf("again").ready; })) << ViewOf("again").problem;
   Open();
   EXPECT_EQ(StatusOf(1).state(), host::v1::READY) << "what was proved stays so";

@@ -97,11 +97,11 @@ TEST_F(CreditChargerTest, AnHourIsChargedWhenItIsOver) {
 TEST_F(CreditChargerTest, ANodeWhoseCheckFailsCostsWhatItUsesAndAFrozenOneNothing) {
   ASSERT_TRUE(charger_->Look().ok());
   host_->SetState("node", host::v1::BREAKDOWN, "its check does not succeed", /*runs=*/true);
-  host_->TellAgain(*master_);
+  master_->Report("h1", host_->SaysOf(1));
   Live(std::chrono::hours(1));
   EXPECT_EQ(Balance(), kInitial - kHourCost);
   host_->SetState("node", host::v1::PAUSED, "its host heard no master", /*runs=*/true);
-  host_->TellAgain(*master_);
+  master_->Report("h1", host_->SaysOf(1));
   Live(std::chrono::hours(1));
   EXPECT_EQ(Balance(), kInitial - kHourCost);
 }
