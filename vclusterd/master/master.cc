@@ -386,9 +386,7 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   view.problem = entry.problem;
   for (const auto& [host, told] : entry.told) {
     if (told.under_way) view.settled = false;
-    if (told.error.has_value() && !told.MayPass() && !view.problem.has_value()) {
-      view.problem = told.error;
-    }
+    if (told.error.has_value() && !view.problem.has_value()) view.problem = told.error;
     for (const host::v1::NodeOrder& order : told.order.nodes()) {
       const auto state = view.states.find(order.index());
       const bool leaves_here =

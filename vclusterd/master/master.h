@@ -296,10 +296,6 @@ class Master {
     bool is_current = false;  // It is what Entry::basis comes to.
     bool under_way = false;
     std::optional<Error> error;
-    uint32_t unavailable = 0;  // Answers in a row that say so.
-    // A host that has just been started follows nothing before its hello was answered, and is told
-    // anew then: nobody's wait ends for that.
-    bool MayPass() const { return unavailable == 1; }
   };
   // All that the orders of a Vcluster are made from. With many nodes that is work: each host is
   // told of all of them.

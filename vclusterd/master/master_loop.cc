@@ -99,8 +99,6 @@ void Master::HearAnswer(const Dispatch& dispatch,
     if (told.order.revision() != order.revision()) continue;  // A later one follows.
     told.under_way = false;
     told.error.reset();
-    const bool unavailable = !answer.ok() && answer.error().code() == Code::kUnavailable;
-    told.unavailable = unavailable ? told.unavailable + 1 : 0;
     if (answer.ok()) continue;
     told.error = answer.error();
     told.order.clear_number();  // So that it differs, and is told again at the next look.
