@@ -15,7 +15,16 @@ vc() { on h1 vcluster "$@"; }
 all_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 2 ]; }
 join() {  # HOST FLAG…: every host has id ranges of its own
   worker_flags=(--id-base "${1#h}0000000" "${@:2}")
+  local before
+  before=$(heard "$1")
   start_worker "$1"
+  # Until its hello was answered it follows nothing: who asks for a node is told to try again.
+  heard_again() { [ "$(heard "$1")" -gt "$before" ]; }
+  await heard_again "$1" || die "$1 hears no master"
+}
+heard() {
+  local log=$root/$1-worker.log
+  if [ -e "$log" ]; then grep -c 'master .* leads' "$log" || true; else echo 0; fi
 }
 volumes=$shared/vclusters
 empty() { [ -z "$(ls -A "$1")" ]; }
@@ -50,12 +59,8 @@ join h2 --shared-dir "$root/other"
 stop_daemon h1-worker
 join h1 --shared-dir "$shared"
 await all_hosts || die "the workers did not come back"
-# A worker that was just started may have to say hello again first: then one is told to try again.
-fault_is_named() {
-  if vc create -f "$root/team.yaml" 2>"$root/said"; then die "two directories are taken for one"; fi
-  grep -q 'is its file system mounted' "$root/said"
-}
-await fault_is_named || die "the fault is not named: $(cat "$root/said")"
+if vc create -f "$root/team.yaml" 2>"$root/said"; then die "two directories are taken for one"; fi
+grep -q 'is its file system mounted' "$root/said" || die "the fault is not named: $(cat "$root/said")"
 empty "$root/other" || die "something was made in the wrong directory"
 stop_daemon h2-worker
 join h2 --shared-dir "$shared"
