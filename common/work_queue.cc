@@ -14,6 +14,7 @@ void WorkQueue::Push(Work work, std::chrono::nanoseconds delay) {
 // leaves that to another. So pieces with a delay take no thread each.
 void WorkQueue::StartThread() {
   if (waiting_.empty() || idle_ != 0 || threads_.size() >= threads_max_) return;
+  ++idle_;  // Until it looks for something to do.
   threads_.emplace_back([this] { Run(); });
 }
 
@@ -32,6 +33,7 @@ void WorkQueue::Close() {
 
 void WorkQueue::Run() {
   std::unique_lock lock(mutex_);
+  --idle_;
   while (!closed_) {
     if (waiting_.empty()) {
       ++idle_;

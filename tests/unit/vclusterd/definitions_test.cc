@@ -42,6 +42,10 @@ TEST_F(ClustersTest, AFencedNodeNeitherRunsOnNorStartsBeforeTheNextOrder) {
     std::this_thread::yield();
   }
   host_->nodes().PauseFenced();
+  while (host_->nodes().StatusOf(1, false).nodes(0).init_pid() != 0) {  // What ended is cleared up.
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
   // Without that it would be started again after its pause.
   const auto pause_over = std::chrono::steady_clock::now() + 2 * config_.restart_pause;
   while (std::chrono::steady_clock::now() < pause_over) {
