@@ -29,9 +29,11 @@ target_compile_options(
 function(strata_library name)
   add_library(${name} STATIC ${ARGN})
   target_link_libraries(${name} PRIVATE strata_warnings)
+  strata_precompiled_target(${name})
 endfunction()
 
 function(strata_executable name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE strata_warnings)
+  strata_precompiled_target(${name})
 endfunction()

@@ -91,7 +91,6 @@ open_strata() {
   await hosts_present 1 || die "the first worker does not find its master"
   end
 }
-hosts_present() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = "$1" ]; }
 
 # The other hosts, with these images.
 join_hosts() {  # IMAGE…

@@ -20,13 +20,10 @@ master_flags=(--etcd "etcd://10.78.0.1:$etcd_port/strata" --etcd-insecure --take
   --host-lost-ms 3000)
 start_master h1
 start_master h2
-for host in "${hosts[@]}"; do start_worker "$host"; done
+start_workers
 
-vc() { on "$leader" vcluster "$@"; }
 class() { on "$leader" vclass "$@"; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-leader=h1
-await three_hosts || { leader=h2; three_hosts; } || die "no master leads three hosts"
+await hosts_present 3 || { leader=h2; hosts_present 3; } || die "no master leads three hosts"
 other=h2
 [ "$leader" = h1 ] || other=h1
 

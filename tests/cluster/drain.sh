@@ -6,20 +6,10 @@ program=drain
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
 master_flags=(--host-lost-ms 3000)
-make_hosts 3
-make_tiny_image
-start_master h1
-for host in "${hosts[@]}"; do start_worker "$host"; done
+make_cluster 3
 
-vc() { on h1 vcluster "$@"; }
-node() { vc list "$1" --json | jq -r --arg name "$2" '.clusters[0].nodes[] | select(.name == $name) | .'"$3"; }
-host_is() { vc host list --json | jq -e --arg name "$1" '.hosts[] | select(.name == $name) | '"$2" >/dev/null; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-running() { [ "$(vc list "$1" --json | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
 moves_left() { on "$1" vimage list --all | grep strata-move; }
-await three_hosts || die "not all workers found the master"
 
 cat >"$root/lab.yaml" <<'YAML'
 name: lab
@@ -74,7 +64,7 @@ stop_daemon h1-master KILL
 stop_daemon "$victim-worker" KILL
 start_worker "$victim"
 start_master h1
-await three_hosts || die "the workers did not find the master again"
+await hosts_present 3 || die "the workers did not find the master again"
 vc host drain "$victim" --wait >"$root/drain" 2>&1 || true
 for i in 0 1 2; do
   [ "$(node lab "lab/worker-$i" host)" != "$victim" ] || die "worker-$i has not moved: $(cat "$root/drain")"

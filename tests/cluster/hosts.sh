@@ -6,18 +6,9 @@ program=hosts
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
 master_flags=(--host-lost-ms 2000 --recreate-ms 4000)
 worker_flags=(--fence-ms 1500)
-make_hosts 3
-make_tiny_image
-start_master h1
-for host in "${hosts[@]}"; do start_worker "$host"; done
-
-vc() { on h1 vcluster "$@"; }
-node() { vc list "$1" --json | jq -r --arg name "$2" '.clusters[0].nodes[] | select(.name == $name) | .'"$3"; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-await three_hosts || die "not all workers found the master"
+make_cluster 3
 
 echo "== nodes are spread over the hosts and used from the master's"
 cat >"$root/spread.yaml" <<'YAML'
@@ -53,16 +44,15 @@ echo "== a killed worker comes back and its nodes have not noticed"
 pids() { vc list spread --json | jq -r '[.clusters[0].nodes[].init_pid] | join(" ")'; }
 before=$(pids)
 for host in "${hosts[@]}"; do stop_daemon "$host-worker" KILL; done
-for host in "${hosts[@]}"; do start_worker "$host"; done
-await three_hosts || die "the workers did not come back"
-running() { [ "$(vc list "$1" --json | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
+start_workers
+await hosts_present 3 || die "the workers did not come back"
 await running spread 3 || die "not all run: $(vc list spread -l)"
 [ "$(pids)" = "$before" ] || die "containers were restarted"
 
 echo "== a killed master comes back and knows everything"
 stop_daemon h1-master KILL
 start_master h1
-await three_hosts || die "the workers did not find the master again"
+await hosts_present 3 || die "the workers did not find the master again"
 await running spread 3 || die "not all run: $(vc list spread -l)"
 [ "$(pids)" = "$before" ] || die "containers were restarted"
 

@@ -5,15 +5,8 @@ program=jobs
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
-make_hosts 3
-make_tiny_image
-start_master h1
-for host in "${hosts[@]}"; do start_worker "$host"; done
+make_cluster 3
 
-vc() { on h1 vcluster "$@"; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-await three_hosts || die "not all workers found the master"
 run_of() { vc job show "$1" --json | jq -r --arg task "$2" --arg node "$3" \
   '.job.tasks[] | select(.name == $task) | .runs[] | select(.name == $node) | .'"$4"; }
 job_is() { [ "$(vc job show "$1" --json 2>/dev/null | jq -r .job.phase)" = "$2" ]; }
@@ -91,7 +84,7 @@ job=$(vc run -f "$root/long.yaml" --detach)
 for i in 0 1 2; do await wrote "$job" a "node-$i" begun || die "a does not run in node-$i: $(vc job show "$job")"; done
 stop_daemon h1-master KILL
 start_master h1
-await three_hosts || die "the workers did not find the master again"
+await hosts_present 3 || die "the workers did not find the master again"
 for i in 0 1 2; do [ "$(run_of "$job" a "node-$i" phase)" = RUN_RUNNING ] || die "$(vc job show "$job")"; done
 
 echo "== a worker is killed in the middle: its run is tried again, the others have not noticed"
@@ -138,7 +131,7 @@ await wrote "$job" a node-0 begun || die "$(vc job show "$job")"
 vc job cancel "$job" >/dev/null
 stop_daemon h1-master KILL
 start_master h1
-await three_hosts || die "the workers did not find the master again"
+await hosts_present 3 || die "the workers did not find the master again"
 await job_is "$job" DONE || die "it does not end: $(vc job show "$job")"
 [ "$(vc list --json | jq -r '[.clusters[].name] | join(" ")')" = work ] || die "it stayed: $(vc list)"
 

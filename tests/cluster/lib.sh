@@ -8,6 +8,9 @@
 #   cut h2; mend h2        its link
 #   make_machine h4        one more, on which nothing runs yet
 #   await COMMAND…         until it succeeds, 30 s at most
+#   make_cluster 3         hosts, the image of a shell, a master on h1 and a worker on every host
+#   vc WORDS…              vcluster, on the host that leads
+#   hosts_present 3        running lab 4       node lab lab/web-0 host       host_is h1 .draining
 # At the end everything is taken down, also after a Ctrl-C, and whatever stays behind fails the test.
 set -euo pipefail
 root=$(mktemp -d "/var/tmp/strata-$program.XXXXXX")
@@ -15,8 +18,10 @@ chmod 755 "$root"  # Containers have to pass it.
 bridge=strata-$program-bridge-$$
 declare -A daemon=() holder=()
 hosts=()
+master_hosts=(h1)
 master_flags=()
 worker_flags=()
+leader=h1  # Whose vcluster is asked.
 
 die() { echo "$program: $*" >&2; exit 1; }
 namespace() { echo "strata-$program-$1-$$"; }
@@ -132,6 +137,28 @@ make_tiny_image() {
   echo 'root:x:0:0::/root:/bin/sh' >"$root/tiny/etc/passwd"
   on h1 vimage import "$root/tiny" tiny >/dev/null
   [ ${#hosts[@]} -lt 2 ] || on h1 vimage prestage root/tiny "${hosts[@]:1}" >/dev/null
+}
+
+start_workers() { local host; for host in "${hosts[@]}"; do start_worker "$host"; done; }
+make_cluster() {  # HOSTS
+  make_hosts "$1"
+  make_tiny_image
+  start_master h1
+  start_workers
+  await hosts_present "$1" || die "not all workers found the master"
+}
+
+vc() { on "$leader" vcluster "$@"; }
+hosts_present() {
+  [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = "$1" ]
+}
+# VCLUSTER COUNT: so many of its nodes are ready.
+running() { [ "$(vc list "$1" --json 2>/dev/null | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
+node() {  # VCLUSTER NODE FIELD
+  vc list "$1" --json | jq -r --arg name "$2" '.clusters[0].nodes[] | select(.name == $name) | .'"$3"
+}
+host_is() {  # HOST CONDITION
+  vc host list --json | jq -e --arg name "$1" '.hosts[] | select(.name == $name) | '"$2" >/dev/null
 }
 
 no_process_in() { [ -z "$(ip netns pids "$1" 2>/dev/null)" ]; }

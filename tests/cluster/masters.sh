@@ -20,13 +20,9 @@ master_flags=(--etcd "etcd://10.78.0.1:$etcd_port/strata" --etcd-insecure --take
   --host-lost-ms 3000)
 start_master h1
 start_master h2
-for host in "${hosts[@]}"; do start_worker "$host"; done
+start_workers
 
-vc() { on "$leader" vcluster "$@"; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-running() { [ "$(vc list "$1" --json 2>/dev/null | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
-leader=h1
-await three_hosts || { leader=h2; three_hosts; } || die "no master leads three hosts"
+await hosts_present 3 || { leader=h2; hosts_present 3; } || die "no master leads three hosts"
 other=h2
 [ "$leader" = h1 ] || other=h1
 code=0
@@ -66,7 +62,7 @@ stop_daemon "$leader-master" KILL
 wait $clone && die "a clone whose master is gone said that it is done"
 old=$leader
 leader=$other
-await three_hosts || die "the other master does not lead"
+await hosts_present 3 || die "the other master does not lead"
 echo "three hosts obey the other master after $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }") s"
 await running lab 6 || die "not all run: $(vc list lab -l)"
 [ "$(pids)" = "$before" ] || die "containers were restarted"
@@ -83,7 +79,7 @@ on "$old" vcluster list >/dev/null 2>&1 || code=$?
 start=$EPOCHREALTIME
 stop_daemon "$leader-master"
 leader=$old
-await three_hosts || die "the old master does not lead again"
+await hosts_present 3 || die "the old master does not lead again"
 echo "three hosts obey the old master after $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }") s"
 await running lab 6 || die "not all run: $(vc list lab -l)"
 [ "$(pids)" = "$before" ] || die "containers were restarted"

@@ -7,7 +7,6 @@ program=rent
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
 worker_flags=(--fence-ms 1500)
 make_hosts 1
 make_tiny_image
@@ -58,9 +57,7 @@ master_flags=(--host-lost-ms 3000 --overcommit-cpus 1 --overcommit-memory 1 --pr
 start_master h1
 start_worker h1
 
-vc() { on h1 vcluster "$@"; }
-present() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = "$1" ]; }
-await present 1 || die "the worker did not find the master"
+await hosts_present 1 || die "the worker did not find the master"
 cpus=$(vc host list --json | jq '.hosts[0].cpus | floor')
 file() {  # NAME CPUS
   printf 'name: %s\nimage: tiny\nlimits: {cpus: %s}\n' "$1" "$2" >"$root/$1.yaml"
@@ -97,8 +94,8 @@ wait $create || die "the Vcluster was not made: $(cat "$root/more.out")"
 [ "$(vc list more --json | jq -r '.clusters[0].nodes[0].host')" = "$name" ] || die "it is elsewhere: $(vc list more -l)"
 [ "$(vc exec more/0 -- hostname)" = more-0 ] || die "it does not run"
 vc host list | grep -q "$name.*rented.*cloud, 1/h" || die "nothing says what it costs: $(vc host list)"
-running() { [ "$(vc provider list --json | jq -r '.providers[0].machines[0].stage')" = running ]; }
-await running || die "it is not running: $(vc provider list)"
+machine_runs() { [ "$(vc provider list --json | jq -r '.providers[0].machines[0].stage')" = running ]; }
+await machine_runs || die "it is not running: $(vc provider list)"
 
 echo "== past the limits nothing is rented, and the error says so"
 code=0
@@ -110,8 +107,8 @@ vc create -f "$(file third 2)" 2>"$root/third.err" || code=$?
 echo "== a killed master forgets no machine"
 stop_daemon h1-master KILL
 start_master h1
-await present 2 || die "the hosts did not find the master again"
-await running || die "the machine is forgotten: $(vc provider list)"
+await hosts_present 2 || die "the hosts did not find the master again"
+await machine_runs || die "the machine is forgotten: $(vc provider list)"
 [ "$(machines)" = i-0 ] || die "there are other machines: $(machines)"
 
 echo "== when nobody uses it, it is drained and given back"
@@ -125,7 +122,7 @@ inside h2 vclusterd --down --state-dir "$root/h2" --run-dir "$root/h2-run" \
   --subnet-pool 10.78.128.0/17 2>>"$root/h2-down.log" || die "h2: $(cat "$root/h2-down.log")"
 stop_daemon h2-imaged
 rm -rf --one-file-system "${root:?}/h2" "${root:?}/h2-run"
-await present 1 || die "the host did not go: $(vc host list)"
+await hosts_present 1 || die "the host did not go: $(vc host list)"
 gone() { ! vc host list | grep -q "$name"; }
 await gone || die "the host is still known: $(vc host list)"
 

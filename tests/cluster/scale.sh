@@ -6,17 +6,9 @@ program=scale
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
 master_flags=(--host-lost-ms 2000)
-make_hosts 3
-make_tiny_image
-start_master h1
-for host in "${hosts[@]}"; do start_worker "$host"; done
+make_cluster 3
 
-vc() { on h1 vcluster "$@"; }
-three_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 3 ]; }
-await three_hosts || die "not all workers found the master"
-running() { [ "$(vc list "$1" --json | jq '[.clusters[0].nodes[] | select(.ready)] | length')" = "$2" ]; }
 strata=/dev/.strata/strata
 # NODE WORDS…: as soon as somebody answers.
 ask() {
@@ -71,10 +63,10 @@ vc exec --user 1000 shop/web-1 -- $strata scale web=2 2>"$root/err" </dev/null |
 
 echo "== workers and the master are killed and come back"
 for host in "${hosts[@]}"; do stop_daemon "$host-worker" KILL; done
-for host in "${hosts[@]}"; do start_worker "$host"; done
+start_workers
 stop_daemon h1-master KILL
 start_master h1
-await three_hosts || die "the workers did not come back"
+await hosts_present 3 || die "the workers did not come back"
 ask shop/web-2 scale web=2 || die "after the restart: $(cat "$root/err")"
 await running shop 3 || die "it does not shrink: $(vc list shop -l)"
 

@@ -6,25 +6,13 @@ program=volumes
 PATH=$1:$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-master_hosts=(h1)
 shared=$root/shared
 mkdir "$shared"
 make_hosts 2
 make_tiny_image
-vc() { on h1 vcluster "$@"; }
-all_hosts() { [ "$(vc host list --json 2>/dev/null | jq '[.hosts[] | select(.present)] | length')" = 2 ]; }
 join() {  # HOST FLAG…: every host has id ranges of its own
   worker_flags=(--id-base "${1#h}0000000" "${@:2}")
-  local before
-  before=$(heard "$1")
   start_worker "$1"
-  # Until its hello was answered it follows nothing: who asks for a node is told to try again.
-  heard_again() { [ "$(heard "$1")" -gt "$before" ]; }
-  await heard_again "$1" || die "$1 hears no master"
-}
-heard() {
-  local log=$root/$1-worker.log
-  if [ -e "$log" ]; then grep -c 'master .* leads' "$log" || true; else echo 0; fi
 }
 volumes=$shared/vclusters
 empty() { [ -z "$(ls -A "$1")" ]; }
@@ -42,13 +30,13 @@ echo "== without a place for them, volumes are refused and the remedy is named"
 start_master h1
 join h1
 join h2
-await all_hosts || die "not all workers found the master"
+await hosts_present 2 || die "not all workers found the master"
 if vc create -f "$root/team.yaml" 2>"$root/said"; then die "volumes without a shared directory"; fi
 grep -q -- --shared-dir "$root/said" || die "no remedy is named: $(cat "$root/said")"
 stop_daemon h1-master
 master_flags=(--shared-dir "$shared")
 start_master h1
-await all_hosts || die "the workers did not find the master again"
+await hosts_present 2 || die "the workers did not find the master again"
 if vc create -f "$root/team.yaml" 2>"$root/said"; then die "a worker mounts what it does not have"; fi
 grep -q -- 'vclusterd with --shared-dir' "$root/said" || die "no remedy is named: $(cat "$root/said")"
 
@@ -58,13 +46,13 @@ stop_daemon h2-worker
 join h2 --shared-dir "$root/other"
 stop_daemon h1-worker
 join h1 --shared-dir "$shared"
-await all_hosts || die "the workers did not come back"
+await hosts_present 2 || die "the workers did not come back"
 if vc create -f "$root/team.yaml" 2>"$root/said"; then die "two directories are taken for one"; fi
 grep -q 'is its file system mounted' "$root/said" || die "the fault is not named: $(cat "$root/said")"
 empty "$root/other" || die "something was made in the wrong directory"
 stop_daemon h2-worker
 join h2 --shared-dir "$shared"
-await all_hosts || die "the workers did not come back"
+await hosts_present 2 || die "the workers did not come back"
 
 echo "== nodes of both hosts write to one volume"
 vc create -f "$root/team.yaml" >/dev/null
@@ -87,7 +75,7 @@ stop_daemon h1-worker KILL
 stop_daemon h2-worker KILL
 join h1 --shared-dir "$shared"
 join h2 --shared-dir "$shared"
-await all_hosts || die "the workers did not come back"
+await hosts_present 2 || die "the workers did not come back"
 vc stop team >/dev/null
 vc start team >/dev/null
 [ "$(vc exec team/reader-0 -- busybox wc -l /in/log | command cut -d' ' -f1)" = 400 ] || die "lines are lost"

@@ -118,13 +118,15 @@ std::string OutputEnd::Text() const {
   return end_.substr(end_.size() - std::min(end_.size(), bytes_max_));
 }
 
-Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& target,
-                                    const std::vector<std::string>& argv, milliseconds timeout,
-                                    const CancelToken& cancel, std::string* output) {
+namespace {
+
+// Every process of it is found by `mark`, which is a variable of its environment.
+Result<NodeCommandResult> RunMarked(const NodeLife& life, const ExecTarget& target,
+                                    const std::vector<std::string>& argv, const std::string& mark,
+                                    milliseconds timeout, const CancelToken& cancel,
+                                    std::string* output) {
   ExecParameters parameters;
   parameters.argv = argv;
-  ASSIGN_OR_RETURN(const std::string random, RandomBytes(kMarkBytes));
-  const std::string mark = "STRATA_COMMAND=" + ToHex(random);
   parameters.env.push_back(mark);
   ASSIGN_OR_RETURN(NodeCommand command, NodeCommand::Start(life, target, parameters));
   OutputEnd end(kHookOutputBytesMax);
@@ -149,6 +151,15 @@ Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& targ
   return result;
 }
 
+}  // namespace
+
+Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& target,
+                                    const std::vector<std::string>& argv, milliseconds timeout,
+                                    const CancelToken& cancel, std::string* output) {
+  ASSIGN_OR_RETURN(const std::string random, RandomBytes(kMarkBytes));
+  return RunMarked(life, target, argv, "STRATA_COMMAND=" + ToHex(random), timeout, cancel, output);
+}
+
 host::v1::HookRun RunHook(const NodeLife& life, const ExecTarget& target, const std::string& hook,
                           const host::v1::Command& command, const CancelToken& cancel) {
   host::v1::HookRun run;
@@ -160,8 +171,13 @@ host::v1::HookRun RunHook(const NodeLife& life, const ExecTarget& target, const 
   const std::chrono::seconds timeout =
       command.timeout_s() == 0 ? kHookDefault : std::chrono::seconds(command.timeout_s());
   std::string output;
-  const auto result = RunInNode(life, target, {command.argv().begin(), command.argv().end()},
-                                timeout, cancel, &output);
+  const auto result = [&]() -> Result<NodeCommandResult> {
+    // vclusterd may have been killed while it ran: what is left of that would run beside this one.
+    const std::string mark = "STRATA_HOOK=" + hook;
+    RETURN_IF_ERROR(KillMarked(target.init_pid, mark));
+    return RunMarked(life, target, {command.argv().begin(), command.argv().end()}, mark, timeout,
+                     cancel, &output);
+  }();
   run.set_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   run.set_output(PrintableText(output));
   run.set_exit_code(result.ok() ? result->exit_code : -1);

@@ -64,7 +64,8 @@ Result<NodeCommandResult> RunInNode(const NodeLife& life, const ExecTarget& targ
                                     std::chrono::milliseconds timeout, const CancelToken& cancel,
                                     std::string* output);
 
-// Runs it and reports it as a hook's run, whatever comes of it.
+// Runs it and reports it as a hook's run, whatever comes of it. What an earlier run of the hook has
+// left in the node ends first: its processes have STRATA_HOOK=<hook> in their environment.
 host::v1::HookRun RunHook(const NodeLife& life, const ExecTarget& target, const std::string& hook,
                           const host::v1::Command& command, const CancelToken& cancel);
 

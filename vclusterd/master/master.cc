@@ -16,6 +16,8 @@ constexpr uint32_t kNumbersMax = 100'000;
 // How long nobody notices that a waiting caller gave up.
 constexpr std::chrono::milliseconds kCancelPause(20);
 constexpr std::chrono::milliseconds kProgressPause(100);
+// How long it is no problem that a host follows no orders: its daemon may be being restarted.
+constexpr std::chrono::seconds kUnavailableMayPass(5);
 
 }  // namespace
 
@@ -385,8 +387,12 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   view.settled = true;
   view.problem = entry.problem;
   for (const auto& [host, told] : entry.told) {
-    if (told.under_way) view.settled = false;
-    if (told.error.has_value() && !view.problem.has_value()) view.problem = told.error;
+    const bool may_pass = told.unavailable_since.has_value() &&
+                          options_.steady_now() - *told.unavailable_since < kUnavailableMayPass;
+    if (told.under_way || may_pass) view.settled = false;
+    if (told.error.has_value() && !may_pass && !view.problem.has_value()) {
+      view.problem = told.error;
+    }
     for (const host::v1::NodeOrder& order : told.order.nodes()) {
       const auto state = view.states.find(order.index());
       const bool leaves_here =

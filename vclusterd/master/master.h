@@ -296,6 +296,9 @@ class Master {
     bool is_current = false;  // It is what Entry::basis comes to.
     bool under_way = false;
     std::optional<Error> error;
+    // Since when every answer says that the host is not there. One that was just started follows
+    // nothing before its hello, and is told anew then: that ends nobody's wait.
+    std::optional<std::chrono::steady_clock::time_point> unavailable_since;
   };
   // All that the orders of a Vcluster are made from. With many nodes that is work: each host is
   // told of all of them.

@@ -99,6 +99,11 @@ void Master::HearAnswer(const Dispatch& dispatch,
     if (told.order.revision() != order.revision()) continue;  // A later one follows.
     told.under_way = false;
     told.error.reset();
+    if (answer.ok() || answer.error().code() != Code::kUnavailable) {
+      told.unavailable_since.reset();
+    } else if (!told.unavailable_since.has_value()) {
+      told.unavailable_since = options_.steady_now();
+    }
     if (answer.ok()) continue;
     told.error = answer.error();
     told.order.clear_number();  // So that it differs, and is told again at the next look.

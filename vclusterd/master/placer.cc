@@ -62,7 +62,7 @@ NodeDemand DemandOf(const Vcluster& vcluster, const master::v1::Node& node) {
   return demand;
 }
 
-VclusterDemand DemandOf(const Vcluster& vcluster) {
+VclusterDemand UnplacedOf(const Vcluster& vcluster) {
   VclusterDemand demand;
   demand.number = vcluster.record.number();
   demand.name = vcluster.record.name();
@@ -111,7 +111,7 @@ void Placer::RemoveHost(const std::string& name) {
   if (state_.RemoveHost(name).ok()) capacities_.erase(name);
 }
 
-VclusterDemand Placer::Unplaced(const Vcluster& vcluster) const { return DemandOf(vcluster); }
+VclusterDemand Placer::Unplaced(const Vcluster& vcluster) const { return UnplacedOf(vcluster); }
 
 void Placer::SetCondition(const std::string& name, HostCondition condition) {
   if (const auto slot = state_.FindHost(name)) state_.SetCondition(*slot, condition);
@@ -187,7 +187,7 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
     nodes = 0;
   };
   for (const Vcluster* vcluster : vclusters) {
-    VclusterDemand demand = DemandOf(*vcluster);
+    VclusterDemand demand = UnplacedOf(*vcluster);
     if (demand.nodes.empty()) continue;
     // As many as the scheduler takes at once.
     if (nodes + demand.nodes.size() > kRequestedNodesMax) place();
@@ -205,7 +205,7 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
     return ExplanationText(explanation) + LoadText(state_.FindNode(key)->load);
   }
   PlacementRequest request;
-  request.vclusters.push_back(DemandOf(vcluster));
+  request.vclusters.push_back(UnplacedOf(vcluster));
   PlacementState state = state_;
   ASSIGN_OR_RETURN(const auto placed, vcluster::Place(&state, request, /*explain=*/true));
   std::string text;

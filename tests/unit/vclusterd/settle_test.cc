@@ -129,5 +129,28 @@ TEST_F(SettleTest, ARecoveryThatWasUnderWayGoesOnAfterARestartOfTheDaemon) {
   EXPECT_EQ(ViewOf("again").init_pid, running);
 }
 
+TEST_F(SettleTest, WhatAHookLeftRunningEndsBeforeTheHookRunsAgain) {
+  config_.restart_pause = milliseconds(10);
+  Open();
+  Definition definition = PlainDefinition("again", "tiny", 1, {});
+  definition.roles[0].hooks.on_create = Hook{{"/bin/sh", "-c", ": > /go"}};
+  definition.roles[0].hooks.on_recovery =
+      Hook{{"/bin/sh", "-c", "rm -f /go; sleep 4321 >/dev/null 2>&1 & echo begun >> /log"}};
+  definition.roles[0].ready = ReadyCheck{};
+  definition.roles[0].ready->argv = {"/bin/busybox", "test", "-e", "/go"};
+  definition.roles[0].ready->every = milliseconds(50);
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  KillInit("again");
+  ASSERT_TRUE(AwaitLog("again/0", "begun\n"));
+  Open();  // Nobody knows any more that the hook ended well.
+  ASSERT_TRUE(AwaitLog("again/0", "begun\nbegun\n"));
+  EXPECT_EQ(Run(kAlice, "again/0", {"sh", "-c", ": > /go"}), "");
+  ASSERT_TRUE(Await([&] { return ViewOf("again").ready; })) << ViewOf("again").problem;
+  const std::string running = Run(kAlice, "again/0", {"sh", "-c", "cat /proc/[0-9]*/cmdline"});
+  const size_t first = running.find("4321");
+  ASSERT_NE(first, std::string::npos) << running;
+  EXPECT_EQ(running.find("4321", first + 1), std::string::npos) << running;
+}
+
 }  // namespace
 }  // namespace strata::vcluster

@@ -120,6 +120,33 @@ TEST_F(LyingHostTest, AStatusWithoutASequenceDoesNotSayThatNothingIsThere) {
   EXPECT_TRUE(master_.hosts["h2"]->Order(1).nodes().empty());
 }
 
+TEST_F(LyingHostTest, AHostThatFollowsNothingForAMomentIsNoProblemYet) {
+  const auto problem = [&] { return master_.master->Find(1).problem; };
+  const auto want = [&](bool wanted) {
+    const auto changed = master_.master->Change({1}, [&](master::v1::Vcluster* record) {
+      for (master::v1::Node& node : *record->mutable_nodes()) node.set_wanted(wanted);
+      return Ok();
+    });
+    ASSERT_TRUE(changed.ok());
+  };
+  for (auto& [name, host] : master_.hosts) host->refusal = Error(Code::kUnavailable, "not yet");
+  want(false);
+  master_.For(seconds(1));
+  EXPECT_FALSE(problem().has_value()) << problem()->message();
+  EXPECT_FALSE(master_.master->Find(1).settled);
+  master_.For(minutes(1));
+  ASSERT_TRUE(problem().has_value());
+  EXPECT_EQ(problem()->message(), "not yet");
+  for (auto& [name, host] : master_.hosts) host->refusal.reset();
+  master_.For(minutes(1));
+  EXPECT_FALSE(problem().has_value());
+  // Any other refusal is told at once.
+  for (auto& [name, host] : master_.hosts) host->refusal = Error(Code::kInvalidArgument, "no");
+  want(true);
+  master_.For(seconds(1));
+  EXPECT_TRUE(problem().has_value());
+}
+
 TEST_F(LyingHostTest, FiguresThatAreNoneDoNotScaleARole) {
   Definition definition = PlainDefinition("s", "tiny", 2, {});
   definition.roles[0].autoscale.emplace();
