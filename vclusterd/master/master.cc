@@ -16,8 +16,9 @@ constexpr uint32_t kNumbersMax = 100'000;
 // How long nobody notices that a waiting caller gave up.
 constexpr std::chrono::milliseconds kCancelPause(20);
 constexpr std::chrono::milliseconds kProgressPause(100);
-// How long it is no problem that a host follows no orders: its daemon may be being restarted.
-constexpr std::chrono::seconds kUnavailableMayPass(5);
+// How long it is no problem that a host is not there, or follows no orders: its daemon may be being
+// restarted.
+constexpr std::chrono::seconds kMayPass(5);
 
 }  // namespace
 
@@ -370,6 +371,10 @@ NodeStates Master::StatesOf(const Entry& entry) const {
   return states;
 }
 
+bool Master::MayPass(Clock::time_point since) const {
+  return options_.steady_now() - since < kMayPass;
+}
+
 VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   VclusterView view;
   view.vcluster = entry.vcluster;
@@ -380,15 +385,18 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   }
   if (view.notice.empty()) view.notice = entry.vcluster->record.last_problem();
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
-    if (!node.host().empty() && !hosts_.contains(node.host()))
-      view.lost[node.index()] = node.host();
+    if (node.host().empty() || hosts_.contains(node.host())) continue;
+    view.lost[node.index()] = node.host();
+    const auto absent = absent_since_.find(node.host());
+    if (MayPass(absent == absent_since_.end() ? opened_ : absent->second)) {
+      view.may_return.insert(node.index());
+    }
   }
   if (touched_.contains(number)) return view;
   view.settled = true;
   view.problem = entry.problem;
   for (const auto& [host, told] : entry.told) {
-    const bool may_pass = told.unavailable_since.has_value() &&
-                          options_.steady_now() - *told.unavailable_since < kUnavailableMayPass;
+    const bool may_pass = told.unavailable_since.has_value() && MayPass(*told.unavailable_since);
     if (told.under_way || may_pass) view.settled = false;
     if (told.error.has_value() && !may_pass && !view.problem.has_value()) {
       view.problem = told.error;

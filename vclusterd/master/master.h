@@ -90,6 +90,7 @@ struct VclusterView {
   NodeStates states;
   std::set<uint32_t> current;            // Nodes for which the last order was worked through.
   std::map<uint32_t, std::string> lost;  // Nodes whose host is not there, and which that is.
+  std::set<uint32_t> may_return;         // Of these: since a moment ago. That ends nobody's wait.
   // Everything that was asked for so far was told to the hosts and worked through there.
   bool settled = false;
   std::string notice;            // What will soon happen to it by itself, or has happened.
@@ -441,6 +442,7 @@ class Master {
   static void Post(Host& host, host::v1::Part order);
   NodeStates StatesOf(const Entry& entry) const;
   VclusterView ViewOf(uint32_t number, const Entry& entry) const;
+  bool MayPass(Clock::time_point since) const;
   void Touch(uint32_t number);
 
   const MasterOptions options_;

@@ -16,6 +16,10 @@ Error Meanwhile(const std::string& what) {
 
 Error Gone() { return Error(Code::kNotFound, "the Vcluster was just deleted"); }
 
+bool IsLost(const VclusterView& view, uint32_t index) {
+  return view.lost.contains(index) && !view.may_return.contains(index);
+}
+
 Error Lost(const VclusterView& view, const master::v1::Node& node) {
   return Error(Code::kUnavailable, "node " + view.vcluster->record.name() + "/" +
                                        view.vcluster->NodeName(node) + ": its host '" +
@@ -33,7 +37,7 @@ std::optional<Status> AllAre(const VclusterView& view, std::optional<uint32_t> i
   for (const master::v1::Node& node : view.vcluster->record.nodes()) {
     if ((index.has_value() && node.index() != *index) || node.leaving()) continue;
     if (node.wanted() != should_run) return Status(Meanwhile(should_run ? "stopped" : "started"));
-    if (view.lost.contains(node.index())) return Status(Lost(view, node));
+    if (IsLost(view, node.index())) return Status(Lost(view, node));
     if (!view.current.contains(node.index())) {
       all = false;
       continue;
@@ -62,7 +66,7 @@ std::optional<Status> AsWanted(const VclusterView& view) {
   bool all = view.settled;
   for (const master::v1::Node& node : view.vcluster->record.nodes()) {
     if (IsAsWanted(view, node)) continue;
-    if (view.lost.contains(node.index())) return Status(Lost(view, node));
+    if (IsLost(view, node.index())) return Status(Lost(view, node));
     all = false;
     if (node.leaving() || !view.current.contains(node.index()) || !node.wanted()) continue;
     const host::v1::NodeStatus& status = view.states.at(node.index());
@@ -84,8 +88,8 @@ std::optional<Status> IsGone(const VclusterView& view) {
   if (view.vcluster == nullptr) return Ok();
   if (!view.settled) return std::nullopt;
   if (view.problem.has_value()) return Status(*view.problem);
-  if (!view.lost.empty()) {
-    return Status(Lost(view, *view.vcluster->FindNode(view.lost.begin()->first)));
+  for (const auto& [index, host] : view.lost) {
+    if (IsLost(view, index)) return Status(Lost(view, *view.vcluster->FindNode(index)));
   }
   for (const auto& [index, status] : view.states) {
     if (status.problem().empty() || status.state() != host::v1::REMOVING) continue;

@@ -138,8 +138,9 @@ TEST_F(SettleTest, WhatAHookLeftRunningEndsBeforeTheHookRunsAgain) {
       Hook{{"/bin/sh", "-c", "rm -f /go; sleep 4321 >/dev/null 2>&1 & echo begun >> /log"}};
   definition.roles[0].ready = ReadyCheck{};
   definition.roles[0].ready->argv = {"/bin/busybox", "test", "-e", "/go"};
-  definition.roles[0].ready->every = milliseconds(50);
-  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  definition.roles[0].ready->every = milliseconds(100);
+  const auto made = clusters_->Create(kAlice, definition, "", Ignore, {});
+  ASSERT_TRUE(made.ok()) << made.error().message();
   KillInit("again");
   ASSERT_TRUE(AwaitLog("again/0", "begun\n"));
   Open();  // Nobody knows any more that the hook ended well.

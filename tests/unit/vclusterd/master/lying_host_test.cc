@@ -147,6 +147,23 @@ TEST_F(LyingHostTest, AHostThatFollowsNothingForAMomentIsNoProblemYet) {
   EXPECT_TRUE(problem().has_value());
 }
 
+TEST_F(LyingHostTest, AHostThatLeftAMomentAgoIsNotYetLostToWhoWaits) {
+  ASSERT_TRUE(AllRun(master_.master->Find(1)).has_value());
+  master_.master->RemoveHost("h2");
+  EXPECT_EQ(master_.master->Find(1).lost.size(), 1u);
+  EXPECT_FALSE(AllRun(master_.master->Find(1)).has_value());
+  EXPECT_FALSE(AsWanted(master_.master->Find(1)).has_value());
+  master_.For(seconds(1));
+  master_.AddHost("h2");
+  master_.For(seconds(1));
+  EXPECT_TRUE(AllRun(master_.master->Find(1)).value().ok());
+  master_.master->RemoveHost("h2");
+  master_.For(seconds(10));
+  const auto run = AllRun(master_.master->Find(1));
+  ASSERT_TRUE(run.has_value() && !run->ok());
+  EXPECT_EQ(run->error().code(), Code::kUnavailable);
+}
+
 TEST_F(LyingHostTest, FiguresThatAreNoneDoNotScaleARole) {
   Definition definition = PlainDefinition("s", "tiny", 2, {});
   definition.roles[0].autoscale.emplace();
