@@ -11,6 +11,8 @@ namespace {
 
 // Seed 142 is known to fail (docs/simulation.md).
 constexpr uint64_t kEpisodes = 140;
+constexpr uint64_t kMistakeEpisodes =
+    400;  // One that needs a rare order of events is found in 256.
 
 class SimulationTest : public ::testing::Test {
  protected:
@@ -55,7 +57,7 @@ TEST_F(SimulationTest, MistakesAreFound) {
         Mistake::kSaysGoneTooEarly, Mistake::kKeepsIncarnation, Mistake::kThawsAtRestart,
         Mistake::kRecreatesAtOnce}) {
     std::string found;
-    for (uint64_t seed = 1; seed <= kEpisodes && found.empty(); ++seed) {
+    for (uint64_t seed = 1; seed <= kMistakeEpisodes && found.empty(); ++seed) {
       SimOptions options;
       options.seed = seed;
       options.mistake = mistake;

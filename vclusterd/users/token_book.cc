@@ -185,8 +185,12 @@ Result<MadeToken> TokenBook::Make(const NewToken& wanted) {
     }
   }
   record.set_vcluster(wanted.scope.vcluster);
-  record.set_created_unix_ms(now_());
-  record.set_expires_unix_ms(now_() + wanted.life_ms);
+  const int64_t now = now_();
+  // Later than the user's others: they end in the order in which they were made.
+  const std::vector<TokenPtr> earlier = Of(wanted.uid);
+  const int64_t last = earlier.empty() ? 0 : earlier.back()->record.created_unix_ms();
+  record.set_created_unix_ms(std::max(now, last + 1));
+  record.set_expires_unix_ms(now + wanted.life_ms);
   const std::string key = Hasher::Of(made.text).Hex();
   Transaction transaction;
   if (wanted.account_revision.has_value()) {
