@@ -9,10 +9,9 @@
 namespace strata::sim {
 namespace {
 
-// Seed 142 is known to fail (docs/simulation.md).
 constexpr uint64_t kEpisodes = 140;
-constexpr uint64_t kMistakeEpisodes =
-    400;  // One that needs a rare order of events is found in 256.
+// A mistake that needs a rare order of events is found at seed 256.
+constexpr uint64_t kMistakeEpisodes = 400;
 
 class SimulationTest : public ::testing::Test {
  protected:

@@ -53,7 +53,8 @@ class EtcdServer {
     options.argv.insert(options.argv.end(), tls_.begin(), tls_.end());
     options.stdout_fd = log->get();
     options.stderr_fd = log->get();
-    // Stopped in the process group of all tests, it would get them a SIGHUP (setpgid(2), orphans).
+    // A test stops it. An orphaned process group with a stopped member gets a SIGHUP (setpgid(2)),
+    // and all tests of one ctest are of one group.
     options.new_session = true;
     auto started = Subprocess::Start(options);
     ASSERT_TRUE(started.ok()) << started.error().message() << ": apt-get install etcd-server";
