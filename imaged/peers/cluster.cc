@@ -278,9 +278,18 @@ Status Cluster::Refresh() {
   return registry_->Follow(list);
 }
 
+Result<v1::Host> Cluster::Find(const std::string& host_name) {
+  auto host = registry_->Find(host_name);
+  if (host.ok() || host.error().code() != Code::kNotFound) return host;
+  const Status refreshed = Refresh();  // It may have joined since we last read the list.
+  if (refreshed.ok()) return registry_->Find(host_name);
+  return Error(Code::kNotFound, host.error().message() + "; the newest list could not be read: " +
+                                    refreshed.error().message());
+}
+
 Result<std::shared_ptr<grpc::Channel>> Cluster::Connect(const std::string& host_name) {
   ASSIGN_OR_RETURN(const Member self, Self());
-  ASSIGN_OR_RETURN(const v1::Host host, registry_->Find(host_name));
+  ASSIGN_OR_RETURN(const v1::Host host, Find(host_name));
   if (host.address().empty()) {
     return Error(Code::kFailedPrecondition,
                  "host '" + host_name +

@@ -61,7 +61,8 @@ class Cluster {
   std::string IdentityPath() const { return Path("host.pem"); }
   std::string AuthorityPath() const { return Path("ca.pem"); }
   HostRegistry& registry() { return *registry_; }
-  // A connection to another host of the cluster. kNotFound: there is none of this name;
+  // A connection to another host of the cluster. kNotFound: there is none of this name, also not
+  // in the issuer's list, if that could be read;
   // kFailedPrecondition: it takes no calls; otherwise as ConnectTls.
   Result<std::shared_ptr<grpc::Channel>> Connect(const std::string& host_name);
 
@@ -77,6 +78,7 @@ class Cluster {
   Status Load();
   Result<Member> Self() const;
   Result<Issuer*> AsIssuer() const;
+  Result<v1::Host> Find(const std::string& host_name);
   Status CheckNoMember() const;
   // What is asked for, or what imaged was started with.
   Result<std::string> NameFor(const std::string& asked) const;

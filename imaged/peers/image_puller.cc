@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "common/log.h"
 #include "common/rpc/call_watch.h"
@@ -153,7 +154,10 @@ Status ImagePuller::Bring(uid_t caller, const std::string& reference, const Prog
   request.set_reference(image->owner() + "/" + image->name() + "@" + image->digest());
   std::string answers;
   int silent = 0;
-  for (const std::string& host : hosts) {
+  bool newest = false;
+  const auto more = [&] { return !std::exchange(newest, true) && AddJoined(&hosts); };
+  for (size_t next = 0; next < hosts.size() || more(); ++next) {
+    const std::string host = hosts[next];
     if (silent == kSilentHostsMax) {
       answers += "; others were not asked";
       break;
@@ -241,6 +245,17 @@ Result<std::vector<std::string>> ImagePuller::OtherHosts() const {
     if (host.name() != state.self() && !host.address().empty()) names.push_back(host.name());
   }
   return names;
+}
+
+bool ImagePuller::AddJoined(std::vector<std::string>* hosts) const {
+  if (!cluster_->Refresh().ok()) return false;
+  const auto now = OtherHosts();
+  if (!now.ok()) return false;
+  const size_t before = hosts->size();
+  for (const std::string& host : *now) {
+    if (std::find(hosts->begin(), hosts->end(), host) == hosts->end()) hosts->push_back(host);
+  }
+  return hosts->size() > before;
 }
 
 Result<std::string> ImagePuller::ReferenceThere(uid_t caller, const std::string& reference) const {

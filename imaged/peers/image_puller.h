@@ -91,6 +91,8 @@ class ImagePuller : public LayerBringer {
   PullOperation::Parts OperationParts() const {
     return {cluster_, repository_, partial_files_.get(), chunk_lists_.get()};
   }
+  // Adds those that joined since this host last read the list; false: none.
+  bool AddJoined(std::vector<std::string>* hosts) const;
   // Other hosts may ask for the image from now on.
   void Announce(uid_t caller, const v1::Image& image, std::set<Digest> objects, Relay* relay,
                 const Progress& progress);

@@ -3,7 +3,7 @@
 # worker are killed; the other master goes on, and all students are served. A Vcluster over two
 # hosts is saved as of one moment before.
 program=class
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 master_hosts=(h1 h2)

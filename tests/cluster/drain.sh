@@ -3,7 +3,7 @@
 # their hooks; what must not move stays and is named; daemons are killed on the way; no image of a
 # move is left.
 program=drain
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 master_flags=(--host-lost-ms 3000)

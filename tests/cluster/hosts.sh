@@ -3,7 +3,7 @@
 # they are, and live on when workers and the master are killed; a host that is lost gives its nodes
 # up and does not have them twice when it comes back.
 program=hosts
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 master_flags=(--host-lost-ms 2000 --recreate-ms 4000)

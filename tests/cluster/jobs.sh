@@ -2,7 +2,7 @@
 # Batch jobs over three hosts: jobs.sh BIN. Tasks run where their nodes are, a Vcluster is made for a
 # job and goes with it, and jobs go on when masters and workers are killed in the middle.
 program=jobs
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 make_cluster 3

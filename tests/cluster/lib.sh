@@ -23,7 +23,8 @@ master_flags=()
 worker_flags=()
 leader=h1  # Whose vcluster is asked.
 
-die() { echo "$program: $*" >&2; exit 1; }
+why=  # It failed; told again after the daemons' logs.
+die() { why=$*; echo "$program: $why" >&2; exit 1; }
 namespace() { echo "strata-$program-$1-$$"; }
 address() { echo "10.78.0.${1#h}"; }
 # A host has a network and mounts of its own; cgroups and processes are this machine's.
@@ -168,7 +169,10 @@ take_down() {
   trap - EXIT
   trap '' HUP INT  # It is not left halfway.
   trap : TERM
-  [ $code -eq 0 ] || tail -n 15 "$root"/*.log >&2 || true
+  if [ $code -ne 0 ]; then
+    tail -n 15 "$root"/*.log >&2 || true
+    echo "$program: ${why:-it ended with $code}" >&2
+  fi
   for host in "${hosts[@]}"; do mend "$host" 2>/dev/null || true; done
   for name in "${!daemon[@]}"; do
     case $name in *-worker | *-master) stop_daemon "$name" ;; esac
@@ -209,6 +213,8 @@ take_down() {
   exit $code
 }
 trap take_down EXIT
+set -E  # In functions, too.
+trap 'why="line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

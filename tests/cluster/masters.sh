@@ -2,7 +2,7 @@
 # Two masters over one etcd: masters.sh BIN. The leader is killed while it makes a Vcluster; the
 # other leads within seconds, containers notice nothing, and what was half-made is gone.
 program=masters
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 master_hosts=(h1 h2)

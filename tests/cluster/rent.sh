@@ -4,7 +4,7 @@
 # may not be rented is refused, and nothing is left of a machine that never joins, or that nobody
 # knows.
 program=rent
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 worker_flags=(--fence-ms 1500)

@@ -3,7 +3,7 @@
 # and after its worker or the master was killed; within limits, by root alone, and not when it is
 # turned off; a node that floods its host with calls keeps nobody else waiting.
 program=scale
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 master_flags=(--host-lost-ms 2000)

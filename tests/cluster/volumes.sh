@@ -3,7 +3,7 @@
 # whatever id ranges their hosts have; it is deleted once, when no host has a node of it any more,
 # and also when the master dies meanwhile.
 program=volumes
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 shared=$root/shared

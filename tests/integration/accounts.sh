@@ -2,7 +2,7 @@
 # Users of one host, as the socket knows them: accounts.sh BIN. Their own Vclusters within limits and
 # credits; what they may not do; what outlives a restart of vclusterd.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-accounts.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run

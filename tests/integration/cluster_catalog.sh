@@ -3,7 +3,7 @@
 # there, another joins with none; names, rights and leases are the same on both, layers come when
 # they are used; etcd goes away and comes back; and the way back to a catalog of one's own.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-catalog.XXXXXX)
 chmod 755 "$root"
 declare -A daemon=()

@@ -4,7 +4,7 @@
 # was watched at its home, so its lazy copy brings first what a start opens. ARCHIVE: an image with
 # /bin/sh to measure with, instead of busybox and noise.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-lazy-images.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
 bridge=strata-lazy-bridge-$$

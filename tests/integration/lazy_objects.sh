@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A node of an image whose objects are all elsewhere: lazy_objects.sh TOP BIN DRIVER
 set -euo pipefail
-PATH=$2:$PATH
+PATH=$(realpath "$2"):$PATH
 driver=$3
 root=$(mktemp -d /var/tmp/strata-lazy.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.

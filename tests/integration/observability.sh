@@ -2,7 +2,7 @@
 # What imaged tells about itself: observability.sh BIN. Events of several users, also while somebody
 # follows them and after a kill; metrics as Prometheus reads them; a log that jq reads.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-observability.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run

@@ -3,7 +3,7 @@
 # built is imported and compared with what podman mounts; what vimage exports is loaded by both and
 # compared again. No network; builds from scratch with busybox.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-oci.XXXXXX)
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run
 daemon=

@@ -2,7 +2,7 @@
 # Two hosts, each an imaged in a network namespace of its own, with a veth pair between them: a
 # cluster is made, joined, used and left: peers.sh BIN
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-peers.XXXXXX)
 a=strata-peers-a-$$
 b=strata-peers-b-$$

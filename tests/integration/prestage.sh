@@ -3,7 +3,7 @@
 # prestage.sh BIN [HOSTS [LARGE_MB [MBIT]]]: 20 MB in files of 100 kB, of which LARGE_MB (5) are one
 # file. One host is down. The rest have the image in the end, and its home has not sent it to each.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 hosts=${2:-8}
 large_mb=${3:-5}
 mbit=${4:-40}

@@ -2,7 +2,7 @@
 # An image goes from host to host over a slow link, breaks off and goes on: pull.sh BIN. Each host is
 # an imaged in a network namespace of its own; the link has 40 Mbit/s.
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-pull.XXXXXX)
 a=strata-pull-a-$$
 b=strata-pull-b-$$

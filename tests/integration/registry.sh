@@ -5,7 +5,7 @@
 set -euo pipefail
 top=$1
 export STRATA_BIN_DIR=$2
-PATH=$2:$PATH
+PATH=$(realpath "$2"):$PATH
 root=$(mktemp -d /var/tmp/strata-registry.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run STRATA_LOG_DIR=$root/log

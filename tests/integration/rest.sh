@@ -3,7 +3,7 @@
 # certificate is the one that was given, that plain HTTP is for loopback alone, and that it ends at
 # once. (What users do with it is tested with a fake host, tests/unit/vclusterd/rest.)
 set -euo pipefail
-PATH=$1:$PATH
+PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-rest.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run

@@ -2,7 +2,7 @@
 # Several users of one imaged, each by his own uid, with the commands they would type:
 # sharing.sh TOP BIN. Who is not meant to see an image cannot find it; nothing is copied.
 set -euo pipefail
-PATH=$2:$PATH
+PATH=$(realpath "$2"):$PATH
 root=$(mktemp -d /var/tmp/strata-sharing.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run

@@ -104,6 +104,15 @@ TEST_F(BringTest, WhatAnotherHostAsksForIsNotBrought) {
   EXPECT_EQ(a_->puller->sent_bytes(), 0u);
 }
 
+TEST_F(BringTest, AHostThatJoinedLaterIsAskedToo) {
+  TestHost& c = Add("c");
+  ASSERT_OK(Join(c, Token(*a_)));
+  ASSERT_OK(Import(c, kAlice, "x"));
+  AwaitImage(*b_, kAlice, "x");
+  ASSERT_OK(Bring(*b_, kAlice, "x"));
+  EXPECT_TRUE(IsHere(*b_, kAlice, "x"));
+}
+
 TEST_F(BringTest, ThatNoHostHasItIsSaidAndWhichDidNotAnswer) {
   TestHost& c = Add("c");
   ASSERT_OK(Join(c, Token(*a_)));

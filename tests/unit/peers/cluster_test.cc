@@ -132,6 +132,22 @@ TEST_F(ClusterTest, ARemovedHostIsRefusedAtOnceOnOldAndNewConnections) {
   EXPECT_EQ(back.SizeOf(digest).error().code(), Code::kNotFound) << "a does not know b any more";
 }
 
+TEST_F(ClusterTest, WhoJoinedLaterIsFoundAtOnce) {
+  TestHost& a = Init("a");
+  TestHost& b = Add("b");
+  TestHost& c = Add("c");
+  ASSERT_OK(Join(b, Token(a)));
+  ASSERT_OK(Join(c, Token(a)));
+  HostFetcher from_c(b.cluster.get(), "c");
+  ASSERT_OK(from_c.SizeOf(Store(c, "x")));
+  EXPECT_EQ(b.cluster->Connect("d").error().code(), Code::kNotFound);
+  a.listener.reset();
+  const auto nobody = b.cluster->Connect("d");
+  EXPECT_EQ(nobody.error().code(), Code::kNotFound);
+  EXPECT_THAT(nobody.error().message(), HasSubstr("there is no host 'd'"));
+  EXPECT_THAT(nobody.error().message(), HasSubstr("; the newest list could not be read: "));
+}
+
 TEST_F(ClusterTest, AThirdHostRefusesARemovedOneOnceItHasTheList) {
   TestHost& a = Init("a");
   TestHost& b = Add("b");
