@@ -21,12 +21,12 @@ Status WriteForwarding(std::string_view value) {
 
 }  // namespace
 
-Status ApplyPlan(const NetworkPlan& plan) {
+Status ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> owned, OpenNetlink());
   nl_sock* const socket = owned.get();
   RETURN_IF_ERROR(RemoveLinks(socket, plan.delete_links));
   // The rules name bridges by pattern, so they hold from the moment a bridge appears.
-  RETURN_IF_ERROR(RunChecked({"nft", "-f", "-"}, plan.ruleset, kNftTimeout));
+  RETURN_IF_ERROR(rules->Put(plan.ruleset));
   for (const auto& bridge : plan.create_bridges) RETURN_IF_ERROR(AddBridge(socket, bridge));
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));

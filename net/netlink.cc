@@ -28,12 +28,33 @@ int Collect(nl_msg* message, void* bytes) {
   return NL_OK;
 }
 
+// Sends and collects what answers, up to the end of a dump.
+int Exchange(nl_sock* socket, const Owned<nl_msg>& request, Bytes* bytes) {
+  nl_cb* const original = nl_socket_get_cb(socket);
+  const OwnedCallbacks callbacks(nl_cb_clone(original));
+  nl_cb_put(original);
+  CHECK(callbacks != nullptr);
+  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, Collect, bytes);
+  bytes->clear();
+  nlmsg_hdr(request.get())->nlmsg_seq = NL_AUTO_SEQ;
+  const int sent = nl_send_auto(socket, request.get());
+  return sent < 0 ? sent : nl_recvmsgs(socket, callbacks.get());
+}
+
+void GiveEach(Bytes* bytes, const std::function<void(nlmsghdr*)>& take) {
+  for (size_t offset = 0; offset < bytes->size();) {
+    auto* header = reinterpret_cast<nlmsghdr*>(bytes->data() + offset);
+    offset += NLMSG_ALIGN(header->nlmsg_len);
+    take(header);
+  }
+}
+
 }  // namespace
 
-Result<Owned<nl_sock>> OpenNetlink() {
+Result<Owned<nl_sock>> OpenNetlink(int protocol) {
   Owned<nl_sock> socket(nl_socket_alloc());
   CHECK(socket != nullptr);
-  RETURN_IF_ERROR(NetlinkStatus(nl_connect(socket.get(), NETLINK_ROUTE), "netlink"));
+  RETURN_IF_ERROR(NetlinkStatus(nl_connect(socket.get(), protocol), "netlink"));
   return socket;
 }
 
@@ -53,27 +74,23 @@ Status Send(nl_sock* socket, Owned<nl_msg> message, const std::string& what,
   return NetlinkStatus(nl_send_sync(socket, message.release()), what, fine);
 }
 
+Status Ask(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
+           const std::function<void(nlmsghdr*)>& take) {
+  Bytes bytes;
+  RETURN_IF_ERROR(NetlinkStatus(Exchange(socket, request, &bytes), what));
+  GiveEach(&bytes, take);
+  return Ok();
+}
+
 Status Dump(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
             const std::function<void(nlmsghdr*)>& take) {
-  nl_cb* const original = nl_socket_get_cb(socket);
-  const OwnedCallbacks callbacks(nl_cb_clone(original));
-  nl_cb_put(original);
-  CHECK(callbacks != nullptr);
   Bytes bytes;
-  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, Collect, &bytes);
   int error = -NLE_DUMP_INTR;
   for (int attempt = 0; attempt < kDumpAttempts && error == -NLE_DUMP_INTR; ++attempt) {
-    bytes.clear();
-    nlmsg_hdr(request.get())->nlmsg_seq = NL_AUTO_SEQ;
-    error = nl_send_auto(socket, request.get());
-    if (error >= 0) error = nl_recvmsgs(socket, callbacks.get());
+    error = Exchange(socket, request, &bytes);
   }
   RETURN_IF_ERROR(NetlinkStatus(error, what));
-  for (size_t offset = 0; offset < bytes.size();) {
-    auto* header = reinterpret_cast<nlmsghdr*>(bytes.data() + offset);
-    offset += NLMSG_ALIGN(header->nlmsg_len);
-    take(header);
-  }
+  GiveEach(&bytes, take);
   return Ok();
 }
 

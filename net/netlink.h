@@ -1,4 +1,4 @@
-// How the files of net/ speak rtnetlink: owned libnl objects, requests that are acknowledged, and
+// How the files of net/ speak netlink: owned libnl objects, requests that are acknowledged, and
 // dumps. Not part of the interface of net/. A socket is of the network namespace of the thread that
 // opened it, and is used by one thread at a time.
 #pragma once
@@ -26,7 +26,7 @@ struct FreeNetlink {
 template <typename T>
 using Owned = std::unique_ptr<T, FreeNetlink>;
 
-Result<Owned<nl_sock>> OpenNetlink();
+Result<Owned<nl_sock>> OpenNetlink(int protocol = NETLINK_ROUTE);
 
 // From libnl's (negative) number to Ok or kInternal; a number of `fine` is Ok.
 Status NetlinkStatus(int nl_error, const std::string& what, std::initializer_list<int> fine = {});
@@ -61,6 +61,11 @@ class Nested {
 // Sends and waits for the kernel's answer.
 Status Send(nl_sock* socket, Owned<nl_msg> message, const std::string& what,
             std::initializer_list<int> fine = {});
+
+// The one message that answers `request`, for `take`. The socket is of no use after that: the
+// acknowledgement is still in it.
+Status Ask(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
+           const std::function<void(nlmsghdr*)>& take);
 
 // All messages that answer `request` (RTM_GET... with NLM_F_DUMP), for `take`. They are collected
 // first, and anew when the table changed meanwhile, so that nothing is seen twice or missed.

@@ -334,7 +334,7 @@ Status HostNodes::UpdateNetwork(bool at_start) {
   ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
   ASSIGN_OR_RETURN(const net::NetworkPlan plan,
                    net::MakePlan(desired, links, /*delete_veths=*/at_start));
-  RETURN_IF_ERROR(net::ApplyPlan(plan));
+  RETURN_IF_ERROR(net::ApplyPlan(plan, &rules_));
   return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
 }
 

@@ -32,6 +32,7 @@
 #include "common/subprocess.h"
 #include "common/work_queue.h"
 #include "imaged/client/host_image_client.h"
+#include "net/rules_in_force.h"
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
@@ -204,6 +205,7 @@ class HostNodes {
   Status RemoveOrphans();
 
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
+  static bool HasLinkSettings(const Part& part);  // REQUIRES: its mutex is held.
   void EnqueueAll(const PartPtr& part);
   void Enqueue(const PartPtr& part, uint32_t index);
   void PushConverge(const PartPtr& part, const NodePtr& node, uint32_t index,
@@ -287,7 +289,8 @@ class HostNodes {
   std::vector<uint32_t> unreadable_;  // Numbers of files that could not be read.
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
-  std::mutex network_mutex_;          // Held around observe, plan and apply.
+  std::mutex network_mutex_;          // Held around observe, plan and apply; guards rules_.
+  net::RulesInForce rules_;
   std::mutex mutex_;                  // Guards parts_, removed_ and load_.
   std::condition_variable changed_;   // A part was told.
   std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.

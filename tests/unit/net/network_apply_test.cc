@@ -24,7 +24,7 @@ class NetworkApplyTest : public ::testing::Test {
     ASSERT_TRUE(links.ok()) << links.error().message();
     const auto plan = MakePlan(desired_, *links, true);
     ASSERT_TRUE(plan.ok()) << plan.error().message();
-    Status applied = ApplyPlan(*plan);
+    Status applied = ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
   std::vector<std::string> Names() {
@@ -38,6 +38,7 @@ class NetworkApplyTest : public ::testing::Test {
     return std::find(names.begin(), names.end(), name) != names.end();
   }
   DesiredNetwork desired_;
+  RulesInForce rules_;
 };
 
 TEST_F(NetworkApplyTest, AfterAnApplyNothingIsLeftToDo) {
@@ -49,6 +50,25 @@ TEST_F(NetworkApplyTest, AfterAnApplyNothingIsLeftToDo) {
   EXPECT_TRUE(plan.set_bridges.empty());
   Apply();  // And doing it again is fine.
   EXPECT_NE(RunChecked({"nft", "list", "tables"})->find("strata_ab123"), std::string::npos);
+}
+
+TEST_F(NetworkApplyTest, RulesThatAreInForceAreLeftAloneUntilAnyoneChangesSome) {
+  Apply();
+  const auto handle = [] {  // "table inet NAME { # handle 3": made anew, it gets another.
+    const std::string text =
+        RunChecked({"nft", "-a", "list", "table", "inet", TableName("ab123")}).value();
+    return text.substr(0, text.find('\n'));
+  };
+  const std::string first = handle();
+  Apply();
+  EXPECT_EQ(handle(), first);
+  ASSERT_TRUE(RunChecked({"nft", "flush", "chain", "inet", TableName("ab123"), "input"}).ok());
+  Apply();
+  const std::string second = handle();
+  EXPECT_NE(second, first);
+  desired_.bridges.push_back({BridgeName("ab123", 2), Ipv4Prefix::Parse("10.90.2.0/24").value()});
+  Apply();
+  EXPECT_NE(handle(), second);
 }
 
 TEST_F(NetworkApplyTest, ALostAddressAndALoweredBridgeAreRepaired) {

@@ -46,10 +46,10 @@ class NetworkScaleTest : public ::testing::Test {
       const double rules = Timed([&] {
         NetworkPlan only_rules;
         only_rules.ruleset = plan->ruleset;
-        applied = ApplyPlan(only_rules);
+        applied = ApplyPlan(only_rules, &host_.rules);
       });
       ASSERT_TRUE(applied.ok()) << applied.error().message();
-      const double apply = Timed([&] { applied = ApplyPlan(*plan); });
+      const double apply = Timed([&] { applied = ApplyPlan(*plan, &host_.rules); });
       std::printf("%-28s observe %6.1f ms, plan %5.1f ms, apply %7.1f ms (its rules %5.1f ms)\n",
                   what.c_str(), observe, decide, apply, rules);
     });

@@ -393,9 +393,10 @@ TEST_F(OverlayTest, TwoStratasOnOneHostNeedTwoPorts) {
   other.bridges[0].prefix = Ipv4Prefix::Parse("10.90.9.0/24").value();
   other.bridges[0].overlay->remotes.clear();
   other.veths.clear();
+  RulesInForce rules;
   const auto apply = [&] {
     return host.space.In(
-        [&] { return ApplyPlan(MakePlan(other, ObserveLinks().value(), true).value()); });
+        [&] { return ApplyPlan(MakePlan(other, ObserveLinks().value(), true).value(), &rules); });
   };
   const Status same_port = apply();
   ASSERT_FALSE(same_port.ok());

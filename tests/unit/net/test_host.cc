@@ -52,9 +52,9 @@ NetworkPlan TestHost::Plan() const {
   return plan.value_or(NetworkPlan());
 }
 
-void TestHost::Apply() const {
+void TestHost::Apply() {
   const NetworkPlan plan = Plan();
-  const Status applied = space.In([&] { return ApplyPlan(plan); });
+  const Status applied = space.In([&] { return ApplyPlan(plan, &rules); });
   ASSERT_TRUE(applied.ok()) << applied.error().message();
 }
 

@@ -27,10 +27,11 @@ class TestHost {
   TestNode AddNode(uint32_t cluster, uint32_t index);
 
   NetworkPlan Plan() const;
-  void Apply() const;
+  void Apply();
 
   NetNamespace space;
   DesiredNetwork desired;
+  RulesInForce rules;
 };
 
 // Nothing to do for a plan but to write the rules anew.

@@ -84,7 +84,7 @@ class NodeRuntimeTest : public ::testing::Test {
   void ApplyNetwork() {
     const auto plan = net::MakePlan(network_, net::ObserveLinks().value(), true);
     ASSERT_TRUE(plan.ok()) << plan.error().message();
-    Status applied = net::ApplyPlan(*plan);
+    Status applied = net::ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
 
@@ -139,6 +139,7 @@ class NodeRuntimeTest : public ::testing::Test {
   std::unique_ptr<TemporaryDirectory> dir_;
   std::unique_ptr<NodeRuntime> runtime_;
   net::DesiredNetwork network_;
+  net::RulesInForce rules_;
   std::vector<std::string> started_;
 };
 
