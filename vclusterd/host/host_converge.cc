@@ -70,11 +70,13 @@ bool HostNodes::HasLinkSettings(const Part& part) {
                      [](const auto& node) { return !node.second->local.forwards().empty(); });
 }
 
-void HostNodes::EnqueueAll(const PartPtr& part) {
+void HostNodes::EnqueueAll(const PartPtr& part, bool only_stopped) {
   std::vector<uint32_t> indices;
   {
     const std::lock_guard lock(part->mutex);
-    for (const auto& [index, node] : part->nodes) indices.push_back(index);
+    for (const auto& [index, node] : part->nodes) {
+      if (!only_stopped || !node->record.has_value()) indices.push_back(index);
+    }
   }
   for (const uint32_t index : indices) Enqueue(part, index);
 }
@@ -132,6 +134,7 @@ void HostNodes::Converge(Job& job) {
   const NodePtr& node = job.node;
   const uint32_t index = job.local.index();
   const Status done = MakeSo(job);
+  if (job.awaits_network) return;  // Whoever waits for the network enqueues the node then.
   SyncSocket(job);
   const std::lock_guard lock(part->mutex);
   node->revision = job.order.revision();
@@ -194,6 +197,11 @@ Status HostNodes::MakeSo(Job& job) {
     if (!job.wanted->departure().empty()) return Depart(job);
     RETURN_IF_ERROR(ForgetDeparture(job));
     return AssignPorts(job);
+  }
+  if (!job.record.has_value()) {
+    const std::lock_guard lock(job.part->mutex);
+    job.awaits_network = job.part->awaits_network;
+    if (job.awaits_network) return Ok();
   }
   const Status ports = AssignPorts(job);  // Of a node that runs, the rest is done nevertheless.
   bool asked = false;

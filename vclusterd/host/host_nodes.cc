@@ -2,6 +2,7 @@
 #include "vclusterd/host/host_nodes.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -17,7 +18,9 @@ using host::v1::NodeStatus;
 using host::v1::PartStatus;
 
 // A start mostly waits: for the kernel's namespaces, for liblxc's own processes.
-constexpr size_t kStartThreads = 8;
+constexpr size_t kStartThreadsMin = 8;
+const size_t kStartThreads =
+    std::max<size_t>(kStartThreadsMin, std::thread::hardware_concurrency());
 // A node's user can hold one of these for a day, so there are as many as a host can have nodes.
 constexpr size_t kWaitThreads = 1024;
 constexpr size_t kChoreThreads = 4;
@@ -145,20 +148,22 @@ host::v1::HostPart HostNodes::FileOf(const Part& part) const {
 Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Part>& orders) {
   for (const host::v1::Part& order : orders) RETURN_IF_ERROR(CheckPart(order));
   const std::lock_guard applying(apply_mutex_);
-  std::vector<PartPtr> taken(orders.size());
-  RETURN_IF_ERROR(ParallelFor(
-      orders.size(),
-      [&](size_t i) -> Status {
-        if (IsUnreadable(orders[i].number())) return Ok();
-        ASSIGN_OR_RETURN(taken[i], TakeOrder(orders[i]));
-        return Ok();
-      },
-      kStartThreads));
-  std::erase(taken, nullptr);
-  for (const PartPtr& part : taken) SyncTasks(part);
-  Status network = taken.empty() ? Ok() : UpdateNetwork();
-  for (const PartPtr& part : taken) EnqueueAll(part);
-  RETURN_IF_ERROR(network.ok() ? Ok() : Status(network.error().Wrap("network")));
+  Status result = Ok();
+  std::vector<PartPtr> taken;
+  for (const host::v1::Part& order : orders) {
+    if (IsUnreadable(order.number())) continue;
+    auto one = TakeOrder(order);
+    if (!one.ok()) {
+      result = one.error();
+    } else if (*one != nullptr) {
+      taken.push_back(*one);
+    }
+  }
+  if (!taken.empty()) {
+    Status begun = BeginWork(taken);
+    if (result.ok()) result = std::move(begun);
+  }
+  RETURN_IF_ERROR(result);
   std::vector<PartStatus> statuses;
   size_t output_left = kMessageOutputBytesMax;
   for (const host::v1::Part& order : orders) {
@@ -229,45 +234,87 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
   }
   while (true) {
     const PartPtr part = FindOrAdd(order.number());
-    const std::lock_guard told(part->told);
-    host::v1::HostPart file;
-    {
-      const std::lock_guard lock(part->mutex);
-      if (part->removed) continue;  // Just now; the next look finds another.
-      if (order.revision() <= part->order.revision()) return PartPtr();
-      host::v1::Part& current = part->order;
-      if (order.nodes().empty()) {
-        // A removal says no more than that; names and keys are needed until the nodes are gone.
-        current.clear_nodes();
-        current.set_revision(order.revision());
-        current.set_force_removal(order.force_removal());
-      } else {
-        current = order;
-        part->id_first = id_first;
-      }
-      for (const NodeOrder& wanted : order.nodes()) {
-        NodePtr& node = part->nodes[wanted.index()];
-        if (node == nullptr) {
-          node = std::make_shared<Node>();
-          node->local.set_index(wanted.index());
-          node->local.set_incarnation(wanted.incarnation());
-          // Pulled from now on, and to be deleted.
-          node->local.set_departure(wanted.arrival().reference());
-        }
-        node->held = false;
-        if (node->local.incarnation() == wanted.incarnation()) {
-          *node->local.mutable_on_destroy() = wanted.on_destroy();
-        }
-      }
-      file = FileOf(*part);
+    const std::lock_guard told(part->told);  // It may be about to go.
+    const std::lock_guard lock(part->mutex);
+    if (part->removed) continue;  // Just now; the next look finds another.
+    if (order.revision() <= part->order.revision()) return PartPtr();
+    host::v1::Part& current = part->order;
+    if (order.nodes().empty()) {
+      // A removal says no more than that; names and keys are needed until the nodes are gone.
+      current.clear_nodes();
+      current.set_revision(order.revision());
+      current.set_force_removal(order.force_removal());
+    } else {
+      current = order;
+      part->id_first = id_first;
     }
-    if (Status written = store_.Write(file); !written.ok()) {
-      const std::lock_guard lock(part->mutex);
-      part->order.set_revision(order.revision() - 1);  // The same order may come again.
-      return written.error();
+    for (const NodeOrder& wanted : order.nodes()) {
+      NodePtr& node = part->nodes[wanted.index()];
+      if (node == nullptr) {
+        node = std::make_shared<Node>();
+        node->local.set_index(wanted.index());
+        node->local.set_incarnation(wanted.incarnation());
+        // Pulled from now on, and to be deleted.
+        node->local.set_departure(wanted.arrival().reference());
+      }
+      node->held = false;
+      if (node->local.incarnation() == wanted.incarnation()) {
+        *node->local.mutable_on_destroy() = wanted.on_destroy();
+      }
     }
+    part->awaits_network = true;
+    ++part->jobs;  // Until its network is there.
     return part;
   }
+}
+
+// Its file, before anything is done about it.
+Status HostNodes::Keep(const PartPtr& part) {
+  const std::lock_guard told(part->told);
+  host::v1::HostPart file;
+  {
+    const std::lock_guard lock(part->mutex);
+    file = FileOf(*part);
+  }
+  Status written = store_.Write(file);
+  if (!written.ok()) {
+    const std::lock_guard lock(part->mutex);
+    part->order.set_revision(file.order().revision() - 1);  // The same order may come again.
+  }
+  return written;
+}
+
+Status HostNodes::BeginWork(const std::vector<PartPtr>& taken) {
+  Status network = Ok();
+  std::vector<Status> kept(taken.size(), Ok());
+  // Nodes are made, and their files written, beside the work on the network, which waits more than
+  // it works.
+  const auto one = [&](size_t i) -> Status {
+    if (i == 0) {
+      network = UpdateNetwork();
+    } else if (kept[i - 1] = Keep(taken[i - 1]); kept[i - 1].ok()) {
+      SyncTasks(taken[i - 1]);
+      EnqueueAll(taken[i - 1]);
+    }
+    return Ok();  // The others go on.
+  };
+  RETURN_IF_ERROR(ParallelFor(taken.size() + 1, one, kStartThreads));
+  Status result = network.ok() ? Ok() : Status(network.error().Wrap("network"));
+  for (size_t i = 0; i < taken.size(); ++i) {
+    const PartPtr& part = taken[i];
+    {
+      const std::lock_guard lock(part->mutex);
+      part->awaits_network = false;
+    }
+    if (kept[i].ok()) {
+      EnqueueAll(part, /*only_stopped=*/true);
+    } else {
+      result = kept[i].error();
+    }
+    // Not here: whom it tells may be the one who gave the order.
+    chores_.Push([this, part] { EndJob(part); });
+  }
+  return result;
 }
 
 void HostNodes::UpdateNetworkSoon() {

@@ -156,7 +156,8 @@ class HostNodes {
     host::v1::Part order;
     uint32_t id_first = 0;
     std::map<uint32_t, NodePtr> nodes;  // By index: those ordered, and those not yet gone.
-    uint32_t jobs = 0;                  // On nodes, queued or running.
+    bool awaits_network = false;        // Of its last order: no node is started.
+    uint32_t jobs = 0;                  // On nodes, queued or running; and the order's.
     uint64_t changes = 0;               // Of what the file holds…
     uint64_t written = 0;               // …and how many of them it has.
     bool removed = false;               // Nothing is left, the file neither.
@@ -172,6 +173,7 @@ class HostNodes {
     host::v1::LocalNode local;
     std::optional<NodeRecord> record;
     uint32_t id_first = 0;
+    bool awaits_network = false;  // It made what it could; another will start the node.
   };
 
   HostNodes(HostConfig config, OwnerIds owners, Listener listener);
@@ -188,6 +190,9 @@ class HostNodes {
   void AddUsage(const PartPtr& part, uint32_t number, host::v1::NodeStatus* status);
   // nullptr: it is older than the last one, or asks for the removal of nothing.
   Result<PartPtr> TakeOrder(const host::v1::Part& order);
+  Status Keep(const PartPtr& part);
+  // Of orders that were just taken. An error is one's; the others are carried out all the same.
+  Status BeginWork(const std::vector<PartPtr>& taken);
   PartPtr FindOrAdd(uint32_t number);
   // Whether there is nothing of it, and the order does not come after its removal; one that is a
   // removal is kept in mind.
@@ -206,7 +211,7 @@ class HostNodes {
 
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
   static bool HasLinkSettings(const Part& part);  // REQUIRES: its mutex is held.
-  void EnqueueAll(const PartPtr& part);
+  void EnqueueAll(const PartPtr& part, bool only_stopped = false);
   void Enqueue(const PartPtr& part, uint32_t index);
   void PushConverge(const PartPtr& part, const NodePtr& node, uint32_t index,
                     std::chrono::milliseconds delay, std::chrono::milliseconds pause);
@@ -291,8 +296,8 @@ class HostNodes {
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
   std::mutex network_mutex_;          // Held around observe, plan and apply; guards rules_.
   net::RulesInForce rules_;
-  std::mutex mutex_;                  // Guards parts_, removed_ and load_.
-  std::condition_variable changed_;   // A part was told.
+  std::mutex mutex_;                   // Guards parts_, removed_ and load_.
+  std::condition_variable changed_;    // A part was told.
   std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
   // Of parts that are gone, their last orders' revisions: an older order that comes late is not
   // followed. Forgotten with this process: a master's link to the next one is another.

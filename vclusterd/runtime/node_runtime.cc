@@ -1,7 +1,6 @@
 #include "vclusterd/runtime/node_runtime.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,19 +28,6 @@ constexpr milliseconds kLockPause(20);
 constexpr milliseconds kTermPause(250);
 constexpr char kLxcLockDir[] = "/run/lxc/lock";
 
-// Waits until the process behind a pidfd has ended.
-Status WaitEnd(int pid_fd, milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
-  while (true) {
-    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    pollfd fd{pid_fd, POLLIN, 0};
-    const int n = ::poll(&fd, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
-    if (n > 0) return Ok();
-    if (n == 0) return Error(Code::kDeadlineExceeded, "a process of the node does not end");
-    if (errno != EINTR) return Errno("poll");
-  }
-}
-
 Status Signal(int pid_fd, int number) {
   if (::syscall(SYS_pidfd_send_signal, pid_fd, number, nullptr, 0) != 0 && errno != ESRCH) {
     return Errno("pidfd_send_signal");
@@ -56,7 +42,7 @@ Status Terminate(int pid_fd, milliseconds grace) {
   while (true) {
     RETURN_IF_ERROR(Signal(pid_fd, SIGTERM));
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    const Status ended = WaitEnd(pid_fd, std::min(kTermPause, left));
+    const Status ended = WaitProcess(pid_fd, std::min(kTermPause, left));
     if (ended.ok() || Clock::now() >= deadline) return ended;
   }
 }
@@ -121,23 +107,21 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
   ASSIGN_OR_RETURN(const UniqueFd request_fd, RequestFile(request));
   ASSIGN_OR_RETURN(const UniqueFd errors,
                    Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
-  SubprocessOptions options;
-  options.argv = {host_.node_binary, "start"};
-  options.stdout_fd = options.stderr_fd = errors.get();
-  options.extra_fds = {request_fd.get(), root.get()};
-  for (const UniqueFd& volume : volumes) options.extra_fds.push_back(volume.get());
-  options.new_session = true;
+  std::vector<int> fds = {request_fd.get(), errors.get(), root.get()};
+  for (const UniqueFd& volume : volumes) fds.push_back(volume.get());
+  const std::string record_path = dir + "/record";
+  if (::unlink(record_path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + record_path);
   const auto start = [&]() -> Result<NodeRecord> {
-    ASSIGN_OR_RETURN(Subprocess process, Subprocess::Start(options));
-    ASSIGN_OR_RETURN(const int code, process.WaitFor(kStartTimeout));
-    if (code != 0) {
+    RETURN_IF_ERROR(starter_->Run(fds, kStartTimeout));
+    if (!PathExists(record_path)) {
       ASSIGN_OR_RETURN(std::string message, ReadFile(dir + "/start.log", 1u << 20));
       while (message.ends_with('\n')) message.pop_back();
+      if (message.empty()) message = "strata-node ended before the node ran";
       const std::string cause = FirstLogLine(dir + "/lxc.log");
       if (!cause.empty()) message += " (" + cause + ")";
       return Error(Code::kInternal, message);
     }
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(dir + "/record", 4096));
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(record_path, 4096));
     ASSIGN_OR_RETURN(const NodeRecord started, ParseRecord(text));
     if (Status limited = LimitSwapOf(started.init.pid, host_.Bound(spec.limits)); !limited.ok()) {
       // It has ended at once, which its watcher sees; or it swaps more than it should.
@@ -182,11 +166,11 @@ Status NodeRuntime::Stop(const std::string& id, const std::optional<NodeRecord>&
       }
       if (!Terminate(init->get(), grace).ok()) {
         RETURN_IF_ERROR(Signal(init->get(), SIGKILL));
-        RETURN_IF_ERROR(WaitEnd(init->get(), kKillTimeout));
+        RETURN_IF_ERROR(WaitProcess(init->get(), kKillTimeout));
       }
     }
     // A monitor that hangs is killed with its cgroup.
-    if (monitor.ok() && !WaitEnd(monitor->get(), kMonitorTimeout).ok()) {
+    if (monitor.ok() && !WaitProcess(monitor->get(), kMonitorTimeout).ok()) {
       LOG_WARNING("node " + id + ": liblxc's monitor does not end and is killed");
     }
   }

@@ -3,8 +3,8 @@
 //
 // The runtime holds no state of its own: a container is known by its record in the run directory,
 // and by process ids that are compared with their start times. So any vclusterd may take over where
-// another was killed. Starting goes through `strata-node` (liblxc forks, this process has threads);
-// stopping and freezing need only a pidfd and the cgroup, and are done here.
+// another was killed. Starting goes through `strata-node` (node_starter.h); stopping and freezing
+// need only a pidfd and the cgroup, and are done here.
 //
 // Thread-safe for different nodes; calls for one node must not overlap (a freeze and its thaw may
 // run beside Find and Exec).
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "common/subprocess.h"
 #include "common/unique_fd.h"
 #include "vclusterd/runtime/node_spec.h"
+#include "vclusterd/runtime/node_starter.h"
 #include "vclusterd/shim/node_record.h"
 #include "vclusterd/shim/node_request.h"
 
@@ -63,8 +65,10 @@ class NodeRuntime {
                           int err) const;
 
  private:
-  explicit NodeRuntime(HostLayout host) : host_(std::move(host)) {}
+  explicit NodeRuntime(HostLayout host)
+      : host_(std::move(host)), starter_(std::make_unique<NodeStarter>(host_.node_binary)) {}
   HostLayout host_;
+  std::unique_ptr<NodeStarter> starter_;
 };
 
 }  // namespace strata::vcluster

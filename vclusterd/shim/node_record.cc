@@ -1,5 +1,6 @@
 #include "vclusterd/shim/node_record.h"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -66,6 +67,19 @@ Result<UniqueFd> OpenProcess(const ProcessId& process) {
     return Error(Code::kNotFound, "no process", ESRCH);
   }
   return fd;
+}
+
+Status WaitProcess(int pid_fd, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (true) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd fd{pid_fd, POLLIN, 0};
+    const int n = ::poll(&fd, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
+    if (n > 0) return Ok();
+    if (n == 0) return Error(Code::kDeadlineExceeded, "a process of the node does not end");
+    if (errno != EINTR) return Errno("poll");
+  }
 }
 
 void KillProcess(const UniqueFd& pid_fd) {

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ Result<ProcessStat> ReadProcessStat(pid_t pid);
 Result<ProcessId> IdentifyProcess(pid_t pid);
 // A pidfd of exactly this process; kNotFound when it ended (or is a zombie).
 Result<UniqueFd> OpenProcess(const ProcessId& process);
+
+// Until the process behind a pidfd has ended; kDeadlineExceeded.
+Status WaitProcess(int pid_fd, std::chrono::milliseconds timeout);
 
 // SIGKILL; one that has ended is fine.
 void KillProcess(const UniqueFd& pid_fd);

@@ -1,6 +1,6 @@
-// What vclusterd asks of strata-node, as a file of NUL-ended strings that is passed as
-// descriptor 3. A file and not the command line, because environments hold secrets and ps shows
-// command lines. Both programs come from one build, so the format has no version.
+// What vclusterd asks of strata-node, as a file of NUL-ended strings whose descriptor is passed. A
+// file and not the command line, because environments hold secrets and ps shows command lines. Both
+// programs come from one build, so the format has no version.
 #pragma once
 
 #include <sys/types.h>
@@ -15,8 +15,7 @@
 
 namespace strata::vcluster {
 
-// Starts a container as a daemon of its own. The detached mount of its root is descriptor 4, those
-// of its volumes follow.
+// Starts a container as a daemon of its own (serve.h).
 struct StartNodeRequest {
   std::string name;         // Of the container, as liblxc knows it.
   std::string lxc_path;     // liblxc's directory for it; its command socket is named after both.
@@ -63,8 +62,10 @@ Result<UniqueFd> RequestFile(std::string_view bytes);
 
 inline constexpr size_t kRequestBytesMax = 4u << 20;
 inline constexpr int kRequestFd = 3;
-inline constexpr int kRootFd = 4;
-inline constexpr int kFirstVolumeFd = 5;
+// Messages of `strata-node serve`.
+inline constexpr std::string_view kStartRequest = "start";
+inline constexpr std::string_view kStarterRuns = "runs";
+inline constexpr size_t kStarterAnswerBytesMax = 4096;
 // The exit code of `strata-node exec` when the command could not be run in the container at all.
 inline constexpr int kExecFailed = 125;
 

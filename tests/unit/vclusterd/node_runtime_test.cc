@@ -4,9 +4,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <csignal>
+#include <filesystem>
 #include <memory>
+#include <sstream>
 #include <thread>
 
 #include "common/digest.h"
@@ -308,6 +311,79 @@ TEST_F(NodeRuntimeTest, SurvivesItsStarterAndIsFoundAgain) {
   Status stopped = runtime_->Stop("1-0", *found, seconds(2));
   EXPECT_TRUE(stopped.ok()) << stopped.error().message();
   EXPECT_FALSE(other->Find("1-0")->has_value());
+}
+
+// `strata-node serve` of this process.
+pid_t StarterOf(const std::string& binary) {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::istringstream children(ReadFile(task.path() / "children").value_or(""));
+    for (pid_t pid = 0; children >> pid;) {
+      const auto command = ReadFile("/proc/" + std::to_string(pid) + "/cmdline");
+      if (command.ok() && *command == binary + '\0' + "serve" + '\0') return pid;
+    }
+  }
+  return 0;
+}
+
+TEST_F(NodeRuntimeTest, AStarterThatEndedBeginsAnewAndNodesDoNotNotice) {
+  const std::string& binary = runtime_->host().node_binary;
+  EXPECT_EQ(StarterOf(binary), 0);
+  const auto first = Start(Spec(0));
+  ASSERT_TRUE(first.ok()) << first.error().message();
+  const pid_t starter = StarterOf(binary);
+  ASSERT_GT(starter, 0);
+  const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, starter, 0)));
+  ASSERT_EQ(::kill(starter, SIGKILL), 0);
+  ASSERT_TRUE(WaitProcess(ended.get(), seconds(10)).ok());
+  const auto second = Start(Spec(1));
+  ASSERT_TRUE(second.ok()) << second.error().message();
+  EXPECT_NE(StarterOf(binary), starter);
+  EXPECT_TRUE(NodeRuntime::IsRunning(*first));
+  EXPECT_EQ(Exec("1-0", {"hostname"}).text, "t-0\n");
+  EXPECT_EQ(Exec("1-1", {"hostname"}).text, "t-1\n");
+}
+
+TEST_F(NodeRuntimeTest, TheStarterEndsWithItsOwnerAndKeepsNothing) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  const pid_t starter = StarterOf(runtime_->host().node_binary);
+  ASSERT_GT(starter, 0);
+  const std::string mounts = ReadFile("/proc/" + std::to_string(starter) + "/mountinfo").value();
+  EXPECT_EQ(mounts.find(path()), std::string::npos) << "a node's root is mounted there";
+  // Nothing that came with the start is still open.
+  for (const auto& file :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(starter) + "/fd")) {
+    const std::string target = std::filesystem::read_symlink(file).string();
+    EXPECT_FALSE(target.find(path()) != std::string::npos || target.starts_with("/memfd:") ||
+                 target == "anon_inode:[pidfd]")
+        << target;
+  }
+  const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, starter, 0)));
+  const HostLayout host = runtime_->host();
+  runtime_.reset();
+  EXPECT_TRUE(WaitProcess(ended.get(), seconds(10)).ok());
+  runtime_ = std::make_unique<NodeRuntime>(NodeRuntime::Create(host).value());
+  EXPECT_TRUE(runtime_->Find("1-0")->has_value());
+}
+
+TEST_F(NodeRuntimeTest, WhyAStartFailedIsSaidAndNothingOfItStays) {
+  NodeSpec spec = Spec(0);
+  spec.bridge = "s-no-bridge";
+  const auto record = Start(spec);
+  ASSERT_FALSE(record.ok());
+  EXPECT_NE(record.error().message().find("liblxc could not start the node ("), std::string::npos)
+      << record.error().message();
+  EXPECT_FALSE(PathExists(runtime_->host().NodeDir("1-0")));
+  EXPECT_TRUE(Start(Spec(1)).ok());
+}
+
+TEST_F(NodeRuntimeTest, ARecordOfAnEarlierLifeIsNotTakenForASuccess) {
+  NodeSpec spec = Spec(0);
+  const std::string dir = runtime_->host().NodeDir(spec.id);
+  ASSERT_TRUE(MakeDirectories(dir).ok());
+  const ProcessId self = IdentifyProcess(::getpid()).value();
+  ASSERT_TRUE(WriteFileAtomically(dir + "/record", FormatRecord({self, self}), 0600).ok());
+  spec.bridge = "s-no-bridge";
+  EXPECT_FALSE(Start(spec).ok());
 }
 
 TEST_F(NodeRuntimeTest, SigtermEndsAnIdleNodeAtOnceAndAStubbornOneInTime) {

@@ -1,0 +1,152 @@
+// What a host does with several orders at once, without a master.
+#include "tests/unit/vclusterd/clusters_fixture.h"
+
+namespace strata::vcluster {
+namespace {
+
+using host::v1::Part;
+
+class HostOrdersTest : public ClustersTest {
+ protected:
+  Result<std::unique_ptr<HostNodes>> OpenNodes() {
+    return HostNodes::Open(config_, *images_, [this](const host::v1::PartStatus& status) {
+      const std::lock_guard lock(mutex_);
+      told_[status.number()] = status;
+      for (const auto& node : status.nodes()) states_.insert(node.state());
+      changed_.notify_all();
+    });
+  }
+  bool AwaitState(uint32_t number, host::v1::NodeState state) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, seconds(20), [&] {
+      const auto found = told_.find(number);
+      return found != told_.end() && found->second.nodes_size() == 1 &&
+             found->second.nodes(0).state() == state;
+    });
+  }
+  // To run one node each.
+  std::vector<Part> Orders(const std::vector<uint32_t>& numbers) {
+    std::vector<Part> orders;
+    for (const uint32_t number : numbers) {
+      const std::string net = "10.214." + std::to_string(number);
+      Part& part = orders.emplace_back();
+      part.set_number(number);
+      part.set_revision(1);
+      part.set_cluster("c" + std::to_string(number));
+      part.set_owner_uid(kAlice.uid);
+      part.set_subnet(net + ".0/24");
+      part.set_ssh_login_seed(std::string(kSshSeedSize, 'l'));
+      part.set_ssh_host_seed(std::string(kSshSeedSize, 'h'));
+      host::v1::NodeOrder& node = *part.add_nodes();
+      node.set_image("tiny");
+      node.set_intent(host::v1::RUN);
+      node.set_machine_id(std::string(32, 'a'));
+      node.set_hostname("c" + std::to_string(number) + "-0");
+      node.set_address(net + ".2");
+    }
+    return orders;
+  }
+
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable changed_;
+  std::map<uint32_t, host::v1::PartStatus> told_;
+  std::set<host::v1::NodeState> states_;  // All that were told.
+};
+
+// An nft in front of the real one, that waits.
+class SlowNft {
+ public:
+  explicit SlowNft(const std::string& dir) : gate_(dir + "/gate"), path_(::getenv("PATH")) {
+    const std::string script =
+        "#!/bin/sh\nread -r _ <" + gate_ + "\nPATH=" + path_ + " exec nft \"$@\"\n";
+    EXPECT_TRUE(WriteFileAtomically(dir + "/nft", script, 0755).ok());
+    EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0);
+    ::setenv("PATH", (dir + ":" + path_).c_str(), 1);
+  }
+  ~SlowNft() { ::setenv("PATH", path_.c_str(), 1); }
+  void Open() { EXPECT_TRUE(RunChecked({"sh", "-c", "echo >" + gate_}).ok()); }
+
+ private:
+  const std::string gate_;
+  const std::string path_;
+};
+
+TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
+  Close();
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  {
+    SlowNft nft(dir_->path());
+    Status applied = Ok();
+    std::jthread order([&] {
+      const auto result = (*nodes)->Apply(Orders({5}));
+      if (!result.ok()) applied = result.error();
+    });
+    const auto end = std::chrono::steady_clock::now() + milliseconds(500);
+    while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    EXPECT_EQ(images_->leases().size(), 1u) << "it waited for the network";
+    {
+      const std::lock_guard lock(mutex_);
+      EXPECT_FALSE(states_.contains(host::v1::READY));
+      EXPECT_FALSE(states_.contains(host::v1::BREAKDOWN));
+    }
+    nft.Open();
+    order.join();
+    EXPECT_TRUE(applied.ok()) << applied.error().message();
+  }
+  EXPECT_TRUE(AwaitState(5, host::v1::READY));
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  nodes->reset();
+  Open();
+}
+
+TEST_F(HostOrdersTest, OneWhoseFileCannotBeWrittenHoldsNoOtherUpAndMayComeAgain) {
+  Close();
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  const std::string in_the_way = config_.state_dir + "/vclusterd/parts/7.json";
+  ASSERT_TRUE(MakeDirectories(in_the_way).ok());
+  const auto orders = Orders({5, 7, 9});
+  const auto applied = (*nodes)->Apply(orders);
+  ASSERT_FALSE(applied.ok());
+  EXPECT_NE(applied.error().message().find("7.json"), std::string::npos)
+      << applied.error().message();
+  EXPECT_TRUE(AwaitState(5, host::v1::READY));
+  EXPECT_TRUE(AwaitState(9, host::v1::READY));
+  EXPECT_FALSE(PathExists(config_.host.NodeDir("7-0")));
+  ASSERT_EQ(::rmdir(in_the_way.c_str()), 0);
+  const auto again = (*nodes)->Apply(orders);
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_TRUE(AwaitState(7, host::v1::READY));
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  nodes->reset();
+  Open();
+}
+
+TEST_F(HostOrdersTest, OfOneGivenWhileTheNetworkCannotBeMadeNothingIsLost) {
+  Close();
+  config_.underlay = net::Ipv4::Parse("192.0.2.1").value();
+  config_.vxlan_port = 14789;
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  auto orders = Orders({5});
+  host::v1::Peer& peer = *orders[0].add_peers();
+  peer.set_address("10.214.5.3");
+  peer.set_host_address("240.0.0.1");
+  const auto applied = (*nodes)->Apply(orders);
+  ASSERT_FALSE(applied.ok());
+  EXPECT_NE(applied.error().message().find("network: "), std::string::npos);
+  ASSERT_TRUE(AwaitState(5, host::v1::BREAKDOWN)) << "there was no bridge for it";
+  orders[0].set_revision(2);
+  orders[0].mutable_nodes(0)->set_attempt(1);
+  orders[0].clear_peers();
+  ASSERT_TRUE((*nodes)->Apply(orders).ok());
+  EXPECT_TRUE(AwaitState(5, host::v1::READY));
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  nodes->reset();
+  config_.underlay.reset();
+  Open();
+}
+
+}  // namespace
+}  // namespace strata::vcluster
