@@ -74,7 +74,9 @@ Result<PassedMessage> ReceivePassed(int socket, size_t bytes_max) {
     }
   }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    return Error(Code::kCorrupt, "a message is longer than it may be");
+    return Error(
+        Code::kCorrupt,
+        "a message is longer than it may be, or its descriptors are too many for this process");
   }
   received.bytes.resize(static_cast<size_t>(size));
   return received;

@@ -22,7 +22,8 @@ struct PassedMessage {
 Status SendPassing(int socket, std::string_view bytes, const std::vector<int>& fds);
 
 // Waits for a message, as long as the socket's SO_RCVTIMEO says (kDeadlineExceeded). Descriptors
-// are close-on-exec. kCorrupt: a message longer than `bytes_max`, or with more than kPassedFdsMax.
+// are close-on-exec. kCorrupt: a message longer than `bytes_max`, or with more descriptors than
+// kPassedFdsMax or than this process may have.
 Result<PassedMessage> ReceivePassed(int socket, size_t bytes_max);
 
 }  // namespace strata

@@ -15,6 +15,7 @@ namespace strata::imaged {
 namespace {
 
 constexpr std::chrono::seconds kCallTimeMax{5};
+constexpr std::chrono::seconds kRefreshPause{5};  // After one that failed.
 
 void Bound(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kCallTimeMax);
@@ -281,10 +282,18 @@ Status Cluster::Refresh() {
 Result<v1::Host> Cluster::Find(const std::string& host_name) {
   auto host = registry_->Find(host_name);
   if (host.ok() || host.error().code() != Code::kNotFound) return host;
-  const Status refreshed = Refresh();  // It may have joined since we last read the list.
-  if (refreshed.ok()) return registry_->Find(host_name);
+  // It may have joined since we last read the list. An issuer that is silent is not asked by all.
+  const std::lock_guard lock(refresh_mutex_);
+  host = registry_->Find(host_name);
+  if (host.ok()) return host;
+  const auto now = std::chrono::steady_clock::now();
+  if (!refreshed_.has_value() || refreshed_->ok() || now >= refresh_again_) {
+    refreshed_ = Refresh();
+    refresh_again_ = std::chrono::steady_clock::now() + kRefreshPause;
+  }
+  if (refreshed_->ok()) return registry_->Find(host_name);
   return Error(Code::kNotFound, host.error().message() + "; the newest list could not be read: " +
-                                    refreshed.error().message());
+                                    refreshed_->error().message());
 }
 
 Result<std::shared_ptr<grpc::Channel>> Cluster::Connect(const std::string& host_name) {

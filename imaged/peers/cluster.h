@@ -10,6 +10,7 @@
 
 #include <grpcpp/channel.h>
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -92,6 +93,9 @@ class Cluster {
   const Options options_;
   const std::shared_ptr<HostRegistry> registry_;  // gRPC may verify a connection after our end.
   std::mutex change_mutex_;   // One of Init, Join, Renew at a time; taken before mutex_.
+  std::mutex refresh_mutex_;  // One look for an unknown host at a time; guards the next two.
+  std::optional<Status> refreshed_;
+  std::chrono::steady_clock::time_point refresh_again_;
   mutable std::mutex mutex_;  // Guards what follows; held for moments.
   std::optional<Member> member_;
   std::unique_ptr<Issuer> issuer_;  // Set once.

@@ -70,12 +70,22 @@ bool HostNodes::HasLinkSettings(const Part& part) {
                      [](const auto& node) { return !node.second->local.forwards().empty(); });
 }
 
-void HostNodes::EnqueueAll(const PartPtr& part, bool only_stopped) {
+void HostNodes::EnqueueAll(const PartPtr& part) {
+  std::vector<uint32_t> indices;
+  {
+    const std::lock_guard lock(part->mutex);
+    for (const auto& [index, node] : part->nodes) indices.push_back(index);
+  }
+  for (const uint32_t index : indices) Enqueue(part, index);
+}
+
+void HostNodes::EnqueueStopped(const PartPtr& part, bool only_made) {
   std::vector<uint32_t> indices;
   {
     const std::lock_guard lock(part->mutex);
     for (const auto& [index, node] : part->nodes) {
-      if (!only_stopped || !node->record.has_value()) indices.push_back(index);
+      const bool chosen = !only_made || node->local.made();
+      if (chosen && !node->record.has_value()) indices.push_back(index);
     }
   }
   for (const uint32_t index : indices) Enqueue(part, index);
@@ -245,6 +255,13 @@ Status HostNodes::MakeSo(Job& job) {
     return Ok();
   }
   RETURN_IF_ERROR(ports);
+  {
+    // Again, of one whose container had ended without our knowing.
+    const std::lock_guard lock(job.part->mutex);
+    job.awaits_network = job.part->awaits_network;
+    job.node->due |= job.awaits_network;
+    if (job.awaits_network) return Ok();
+  }
   return StartNode(job);
 }
 
@@ -360,6 +377,11 @@ Status HostNodes::StartNode(Job& job) {
     const std::lock_guard lock(job.part->mutex);
     watched = std::exchange(job.node->start_unknown, false);
     recovering = job.node->local.recovering();
+  }
+  if (network_is_broken_) {
+    // Another Vcluster's may be what cannot be made; this node's may be there.
+    if (Status made = UpdateNetwork(); !made.ok())
+      LOG_WARNING("network: " + made.error().message());
   }
   RETURN_IF_ERROR(NoteVolumes(job));
   const Result<NodeRecord> started = life_->Start(SpecOf(job), job.local, watched);

@@ -268,7 +268,7 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
   }
 }
 
-// Its file, before anything is done about it.
+// Its file, before anything that is new in the order is begun.
 Status HostNodes::Keep(const PartPtr& part) {
   const std::lock_guard told(part->told);
   host::v1::HostPart file;
@@ -306,11 +306,9 @@ Status HostNodes::BeginWork(const std::vector<PartPtr>& taken) {
       const std::lock_guard lock(part->mutex);
       part->awaits_network = false;
     }
-    if (kept[i].ok()) {
-      EnqueueAll(part, /*only_stopped=*/true);
-    } else {
-      result = kept[i].error();
-    }
+    // Also where the file could not be written: a node that it knows may have been due meanwhile.
+    EnqueueStopped(part, /*only_made=*/!kept[i].ok());
+    if (!kept[i].ok()) result = kept[i].error();
     // Not here: whom it tells may be the one who gave the order.
     chores_.Push([this, part] { EndJob(part); });
   }
@@ -349,6 +347,12 @@ std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) co
 
 Status HostNodes::UpdateNetwork(bool at_start) {
   const std::lock_guard network_lock(network_mutex_);
+  Status updated = MakeNetwork(at_start);
+  network_is_broken_ = !updated.ok();
+  return updated;
+}
+
+Status HostNodes::MakeNetwork(bool at_start) {
   net::DesiredNetwork desired{config_.host.instance, config_.pool, {}, {}};
   {
     const std::lock_guard lock(mutex_);

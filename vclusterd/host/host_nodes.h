@@ -200,6 +200,7 @@ class HostNodes {
   bool IsUnreadable(uint32_t number) const;
   host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
   Status UpdateNetwork(bool at_start = false);
+  Status MakeNetwork(bool at_start);  // REQUIRES: network_mutex_ is held.
   // The same soon, once for many who ask: settings of links that have just come.
   void UpdateNetworkSoon();
   std::optional<net::Overlay> OverlayOf(const host::v1::Part& order) const;
@@ -211,7 +212,9 @@ class HostNodes {
 
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
   static bool HasLinkSettings(const Part& part);  // REQUIRES: its mutex is held.
-  void EnqueueAll(const PartPtr& part, bool only_stopped = false);
+  void EnqueueAll(const PartPtr& part);
+  // Those without a container; `only_made`: and that the part's file knows as made.
+  void EnqueueStopped(const PartPtr& part, bool only_made);
   void Enqueue(const PartPtr& part, uint32_t index);
   void PushConverge(const PartPtr& part, const NodePtr& node, uint32_t index,
                     std::chrono::milliseconds delay, std::chrono::milliseconds pause);
@@ -296,9 +299,10 @@ class HostNodes {
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
   std::mutex network_mutex_;          // Held around observe, plan and apply; guards rules_.
   net::RulesInForce rules_;
-  std::mutex mutex_;                   // Guards parts_, removed_ and load_.
-  std::condition_variable changed_;    // A part was told.
-  std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
+  std::atomic<bool> network_is_broken_ = false;  // The last work on it failed.
+  std::mutex mutex_;                             // Guards parts_, removed_ and load_.
+  std::condition_variable changed_;              // A part was told.
+  std::map<uint32_t, PartPtr> parts_;            // By number of the Vcluster.
   // Of parts that are gone, their last orders' revisions: an older order that comes late is not
   // followed. Forgotten with this process: a master's link to the next one is another.
   std::map<uint32_t, uint64_t> removed_;

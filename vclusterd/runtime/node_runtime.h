@@ -1,7 +1,7 @@
 // Containers of this host: start, adopt, stop, freeze, and the removal of whatever a container
 // left.
 //
-// The runtime holds no state of its own: a container is known by its record in the run directory,
+// The runtime holds no state about containers: each is known by its record in the run directory,
 // and by process ids that are compared with their start times. So any vclusterd may take over where
 // another was killed. Starting goes through `strata-node` (node_starter.h); stopping and freezing
 // need only a pidfd and the cgroup, and are done here.

@@ -53,7 +53,8 @@ Result<UniqueFd> NodeStarter::Ask(const std::vector<int>& fds) {
   if (answer.ok() && answer->bytes == kStarterRuns && answer->fds.size() == 1) {
     return std::move(answer->fds[0]);
   }
-  socket_.reset();  // The next one gets no late answer to this one.
+  socket_.reset();
+  server_.reset();  // It is killed: it must not begin later what nobody waits for any more.
   if (!answer.ok()) return answer.error().Wrap(node_binary_);
   return Error(Code::kInternal,
                node_binary_ + ": " + (answer->bytes.empty() ? "it has ended" : answer->bytes));

@@ -35,7 +35,7 @@ class NodeStarter {
   const std::string node_binary_;
   std::mutex mutex_;  // Guards the following: one question and its answer at a time.
   std::optional<Subprocess> server_;
-  UniqueFd socket_;  // Closed before server_ ends: it ends for that.
+  UniqueFd socket_;
 };
 
 }  // namespace strata::vcluster

@@ -53,18 +53,21 @@ class HostOrdersTest : public ClustersTest {
   std::set<host::v1::NodeState> states_;  // All that were told.
 };
 
-// An nft in front of the real one, that waits.
+// An nft in front of the real one, that waits while it is shut. Lives longer than whoever reads the
+// environment beside it.
 class SlowNft {
  public:
   explicit SlowNft(const std::string& dir) : gate_(dir + "/gate"), path_(::getenv("PATH")) {
-    const std::string script =
-        "#!/bin/sh\nread -r _ <" + gate_ + "\nPATH=" + path_ + " exec nft \"$@\"\n";
+    const std::string script = "#!/bin/sh\n[ ! -e " + gate_ + " ] || read -r _ <" + gate_ +
+                               "\nPATH=" + path_ + " exec nft \"$@\"\n";
     EXPECT_TRUE(WriteFileAtomically(dir + "/nft", script, 0755).ok());
-    EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0);
     ::setenv("PATH", (dir + ":" + path_).c_str(), 1);
   }
   ~SlowNft() { ::setenv("PATH", path_.c_str(), 1); }
-  void Open() { EXPECT_TRUE(RunChecked({"sh", "-c", "echo >" + gate_}).ok()); }
+  void Shut() { EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0); }
+  void Open() {
+    EXPECT_TRUE(RunChecked({"sh", "-c", "echo >\"$1\"; rm \"$1\"", "open", gate_}).ok());
+  }
 
  private:
   const std::string gate_;
@@ -73,10 +76,11 @@ class SlowNft {
 
 TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
   Close();
-  auto nodes = OpenNodes();
-  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
   {
     SlowNft nft(dir_->path());
+    auto nodes = OpenNodes();
+    ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+    nft.Shut();
     Status applied = Ok();
     std::jthread order([&] {
       const auto result = (*nodes)->Apply(Orders({5}));
@@ -93,10 +97,9 @@ TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
     nft.Open();
     order.join();
     EXPECT_TRUE(applied.ok()) << applied.error().message();
+    EXPECT_TRUE(AwaitState(5, host::v1::READY));
+    ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
   }
-  EXPECT_TRUE(AwaitState(5, host::v1::READY));
-  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
-  nodes->reset();
   Open();
 }
 

@@ -62,9 +62,8 @@ class MasterTest : public ::testing::Test {
   }
   std::multiset<std::string> HostsOf(const std::string& name) {
     std::multiset<std::string> hosts;
-    for (const NodeView& node : clusters_->List(kAlice, name).value()[0].nodes) {
-      hosts.insert(node.host);
-    }
+    const auto views = clusters_->List(kAlice, name);
+    for (const NodeView& node : views->at(0).nodes) hosts.insert(node.host);
     return hosts;
   }
   bool IsAsWanted(uint32_t number) {
