@@ -1,4 +1,7 @@
 // What a host does with several orders at once, without a master.
+#include <fcntl.h>
+
+#include "common/file_io.h"
 #include "tests/unit/vclusterd/clusters_fixture.h"
 
 namespace strata::vcluster {
@@ -66,7 +69,9 @@ class SlowNft {
   ~SlowNft() { ::setenv("PATH", path_.c_str(), 1); }
   void Shut() { EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0); }
   void Open() {
-    EXPECT_TRUE(RunChecked({"sh", "-c", "echo >\"$1\"; rm \"$1\"", "open", gate_}).ok());
+    UniqueFd gate = strata::Open(gate_, O_WRONLY).value();  // When somebody waits at it.
+    EXPECT_TRUE(WriteAll(gate.get(), "\n").ok());
+    EXPECT_EQ(::unlink(gate_.c_str()), 0);
   }
 
  private:
