@@ -14,28 +14,32 @@ uint32_t DirectoryListing::HashOf(std::string_view name) const {
 }
 
 void DirectoryListing::Append(const DirectoryEntry& entry) {
+  CHECK(entry.name.size() <= kNameMax);
   const size_t needed = kHeadSize + entry.name.size();
-  CHECK(needed <= kBlockSize);
-  if (blocks_.empty() || blocks_.back()->used + needed > kBlockSize) {
-    blocks_.push_back(std::make_unique<Block>());
-    CHECK(blocks_.size() < (1u << kBlockBits));
+  if (blocks_.empty() || blocks_.back().size() + needed > blocks_.back().capacity()) {
+    CHECK(blocks_.size() < (1u << (32 - kOffsetBits)));
+    const size_t size =
+        blocks_.empty() ? kFirstBlockSize : std::min(2 * blocks_.back().capacity(), kBlockSizeMax);
+    blocks_.emplace_back().reserve(size);
   }
-  Block& block = *blocks_.back();
-  block.starts.push_back(static_cast<uint16_t>(block.used));
-  char* at = block.bytes + block.used;
-  std::memcpy(at, &entry.lower_ino, sizeof(entry.lower_ino));
-  at[sizeof(entry.lower_ino)] = static_cast<char>(entry.type);
-  entry.name.copy(at + kHeadSize, entry.name.size());
-  block.used += static_cast<uint32_t>(needed);
+  Block& block = blocks_.back();
+  char head[kHeadSize];
+  std::memcpy(head, &entry.lower_ino, sizeof(entry.lower_ino));
+  head[kHeadSize - 2] = static_cast<char>(entry.type);
+  head[kHeadSize - 1] = static_cast<char>(entry.name.size());
+  block.insert(block.end(), head, head + kHeadSize);
+  block.insert(block.end(), entry.name.begin(), entry.name.end());
   ++count_;
 }
 
 void DirectoryListing::Sort() {
   keys_.reserve(count_);
   for (uint32_t block = 0; block < blocks_.size(); ++block) {
-    for (uint32_t number = 0; number < blocks_[block]->starts.size(); ++number) {
-      const uint32_t position = number << kBlockBits | block;
-      keys_.push_back({HashOf(At(position).name), position});
+    for (uint32_t offset = 0; offset < blocks_[block].size();) {
+      const uint32_t position = block << kOffsetBits | offset;
+      const std::string_view name = At(position).name;
+      keys_.push_back({HashOf(name), position});
+      offset += static_cast<uint32_t>(kHeadSize + name.size());
     }
   }
   std::sort(keys_.begin(), keys_.end(), [this](const Key& a, const Key& b) {
@@ -56,15 +60,11 @@ DirectoryListing::Item DirectoryListing::operator[](size_t i) const {
 }
 
 DirectoryListing::Item DirectoryListing::At(uint32_t position) const {
-  const Block& block = *blocks_[position & ((1u << kBlockBits) - 1)];
-  const size_t number = position >> kBlockBits;
-  const uint32_t start = block.starts[number];
-  const uint32_t end = number + 1 < block.starts.size() ? block.starts[number + 1] : block.used;
-  const char* at = block.bytes + start;
+  const char* at = &blocks_[position >> kOffsetBits][position & (kBlockSizeMax - 1)];
   Item item;
   std::memcpy(&item.lower_ino, at, sizeof(item.lower_ino));
-  item.type = static_cast<unsigned char>(at[sizeof(item.lower_ino)]);
-  item.name = {at + kHeadSize, end - start - kHeadSize};
+  item.type = static_cast<unsigned char>(at[kHeadSize - 2]);
+  item.name = {at + kHeadSize, static_cast<unsigned char>(at[kHeadSize - 1])};
   item.place = 0;
   return item;
 }
@@ -77,7 +77,9 @@ size_t DirectoryListing::After(int64_t place) const {
 }
 
 size_t DirectoryListing::bytes() const {
-  return blocks_.size() * sizeof(Block) + keys_.size() * (sizeof(Key) + sizeof(uint16_t));
+  size_t bytes = keys_.size() * sizeof(Key);
+  for (const Block& block : blocks_) bytes += block.capacity();
+  return bytes;
 }
 
 }  // namespace strata::layerfs

@@ -6,16 +6,16 @@
 // with a chance of 2 %, the later one has the next place: it moves when the other one goes, which a
 // reader may notice who stopped between the two and whose listing was not kept.
 //
-// Entries are packed into blocks, 19 bytes and the name for each, so that a million of them take
-// some 32 MB. Built by one thread, then constant.
+// Entries are packed into blocks, 18 bytes and the name for each, so that a million of them take
+// some 30 MB, which go back to the kernel with the listing. Built by one thread, then constant.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "layerfs/fuse/mapped_allocator.h"
 #include "layerfs/fuse/union_fs.h"
 
 namespace strata::layerfs {
@@ -45,21 +45,19 @@ class DirectoryListing {
   size_t bytes() const;
 
  private:
-  static constexpr size_t kHeadSize = sizeof(uint64_t) + 1;
-  // A small directory takes little; holds any name.
-  static constexpr size_t kBlockSize = 4000;
-  struct Block {
-    uint32_t used = 0;
-    std::vector<uint16_t> starts;
-    char bytes[kBlockSize];
-  };
-  // Where an entry is: the block's number and the entry's in it.
-  static constexpr uint32_t kBlockBits = 23;
-  static_assert(kBlockSize / kHeadSize < (1u << (32 - kBlockBits)));
+  static constexpr uint32_t kOffsetBits = 20;
+  // In front of a name: the number of the lower inode, the type, and how long the name is.
+  static constexpr size_t kHeadSize = sizeof(uint64_t) + 2;
+  static constexpr size_t kNameMax = 255;
+  // Each block is twice as large as the one before: a small directory takes little.
+  static constexpr size_t kFirstBlockSize = size_t{4} << 10;
+  static constexpr size_t kBlockSizeMax = size_t{1} << kOffsetBits;
+  static_assert(kHeadSize + kNameMax <= kFirstBlockSize);
+  using Block = std::vector<char, MappedAllocator<char>>;
 
   struct Key {
     uint32_t place;
-    uint32_t position;
+    uint32_t position;  // The block's number, and the entry's offset in it.
   };
 
   Item At(uint32_t position) const;  // Without its place.
@@ -67,8 +65,8 @@ class DirectoryListing {
 
   uint64_t seed_;
   size_t count_ = 0;
-  std::vector<std::unique_ptr<Block>> blocks_;
-  std::vector<Key> keys_;  // In the order of places.
+  std::vector<Block> blocks_;  // Their capacity is all they get: entries do not move.
+  std::vector<Key, MappedAllocator<Key>> keys_;  // In the order of places.
 };
 
 }  // namespace strata::layerfs

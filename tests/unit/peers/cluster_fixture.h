@@ -3,8 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <map>
 #include <memory>
@@ -17,6 +15,7 @@
 #include "imaged/peers/host_fetcher.h"
 #include "imaged/peers/image_puller.h"
 #include "imaged/peers/peer_listener.h"
+#include "tests/unit/common/free_port.h"
 
 namespace strata::imaged {
 
@@ -28,17 +27,8 @@ namespace strata::imaged {
   } while (false)
 #endif
 
-// A port that was free a moment ago: gRPC and the list of hosts need to know it beforehand.
-inline std::string FreeAddress() {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in at = {};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(at);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
-  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
-  return "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
-}
+// gRPC and the list of hosts need to know it beforehand.
+inline std::string FreeAddress() { return "127.0.0.1:" + std::to_string(FreePort()); }
 
 struct TestHost {
   std::string directory;

@@ -256,7 +256,7 @@ TEST_F(EtcdRecordStoreTest, WhatWasCompactedMeanwhileIsReadAgainAsDifferences) {
     etcd_.MoveTo(to);
     etcd_.Start();
   };
-  move(EtcdServer::FreePort());  // The first host does not find it there.
+  move(FreePort());  // The first host does not find it there.
   {
     const auto two = OpenFor("two");
     ASSERT_OK(two->Delete(kTags, "goes"));

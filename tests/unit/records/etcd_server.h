@@ -2,12 +2,9 @@
 // a temporary directory. Killed when it goes.
 #pragma once
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 
 #include <filesystem>
 #include <optional>
@@ -18,6 +15,7 @@
 #include "common/file_io.h"
 #include "common/records/etcd/etcd_record_store.h"
 #include "common/subprocess.h"
+#include "tests/unit/common/free_port.h"
 
 namespace strata::records {
 
@@ -98,17 +96,6 @@ class EtcdServer {
     options.remedies = {"give every host a --peer-name of its own",
                         "start once with --accept-older-catalog"};
     return options;
-  }
-
-  static int FreePort() {
-    const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    return ntohs(address.sin_port);
   }
 
  private:
