@@ -7,7 +7,8 @@
 namespace strata {
 namespace {
 
-constexpr size_t kControlBytes = CMSG_SPACE(kPassedFdsMax * sizeof(int));
+constexpr size_t kControlBytes =
+    CMSG_SPACE(kPassedFdsMax * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
 
 struct Control {
   alignas(cmsghdr) char bytes[kControlBytes];
@@ -65,6 +66,11 @@ Result<PassedMessage> ReceivePassed(int socket, size_t bytes_max) {
   }
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials;
+      std::memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
+      received.sender = credentials.pid;
+    }
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {

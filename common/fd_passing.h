@@ -2,6 +2,8 @@
 // SCM_RIGHTS). No state; thread-safe for different sockets.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +18,7 @@ inline constexpr size_t kPassedFdsMax = 253;  // SCM_MAX_FD of the kernel.
 struct PassedMessage {
   std::string bytes;  // Empty: the other side has closed its end.
   std::vector<UniqueFd> fds;
+  pid_t sender = 0;  // As this process sees it, of a socket with SO_PASSCRED.
 };
 
 // The whole message or none. REQUIRES: some bytes. kUnavailable: nobody holds the other end.

@@ -24,33 +24,46 @@ Result<std::optional<v1::Image>> Leases::Find(const std::string& name) const {
   return std::optional<v1::Image>(std::move(image));
 }
 
-Status Leases::Take(const std::string& name, const v1::Image& image) {
-  if (name.empty() || name.size() > kNameMax) {
-    return Error(Code::kInvalidArgument, "a lease's name has 1-256 bytes");
-  }
-  // Ok or kAlreadyExists when somebody holds it.
-  const auto find_held = [&]() -> Result<std::optional<Status>> {
+Result<std::set<std::string>> Leases::FreeOf(const std::vector<std::string>& names,
+                                             const v1::Image& image) const {
+  std::set<std::string> free;
+  for (const std::string& name : names) {
     ASSIGN_OR_RETURN(const auto held, Find(name));
-    if (!held) return std::optional<Status>();
-    if (held->digest() == image.digest()) return std::optional<Status>(Ok());
-    return std::optional<Status>(
-        Error(Code::kAlreadyExists,
-              "the lease " + name + " holds another image, " + held->owner() + "/" + held->name()));
-  };
-  ASSIGN_OR_RETURN(const auto before, find_held());
-  if (before) return *before;
+    if (!held) {
+      free.insert(name);
+    } else if (held->digest() != image.digest()) {
+      return Error(Code::kAlreadyExists, "the lease " + name + " holds another image, " +
+                                             held->owner() + "/" + held->name());
+    }
+  }
+  return free;
+}
+
+Status Leases::Take(const std::vector<std::string>& names, const v1::Image& image) {
+  for (const std::string& name : names) {
+    if (name.empty() || name.size() > kNameMax) {
+      return Error(Code::kInvalidArgument, "a lease's name has 1-256 bytes");
+    }
+  }
+  ASSIGN_OR_RETURN(const std::set<std::string> free, FreeOf(names, image));
+  if (free.empty()) return Ok();
   catalog::LeaseRecord record;
   *record.mutable_image() = image;
   record.mutable_image()->clear_grants();
   record.set_host(host_);
+  const std::string text = record.SerializeAsString();
+  std::vector<records::RecordExpectation> conditions;
+  std::vector<records::RecordChange> changes;
+  for (const std::string& name : free) {
+    conditions.push_back({kLeases, KeyOf(name), std::nullopt});
+    changes.push_back({kLeases, KeyOf(name), text});
+  }
   // Who is about to delete the image, because nobody holds it, looks again.
-  const std::string key = KeyOf(name);
   const Status taken =
-      records_.Commit({{kLeases, key, std::nullopt}}, {{kLeases, key, record.SerializeAsString()}},
-                      {{OwnerScope(image.owner_uid()), std::nullopt}});
+      records_.Commit(conditions, changes, {{OwnerScope(image.owner_uid()), std::nullopt}});
   if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
-  ASSIGN_OR_RETURN(const auto meanwhile, find_held());  // Somebody was faster.
-  return meanwhile ? *meanwhile : taken;
+  ASSIGN_OR_RETURN(const auto still_free, FreeOf(names, image));  // Somebody was faster.
+  return still_free.empty() ? Ok() : taken;
 }
 
 Status Leases::Release(const std::string& name) { return records_.Delete(kLeases, KeyOf(name)); }

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,9 @@ class Leases {
 
   // Of this host.
   Result<std::optional<v1::Image>> Find(const std::string& name) const;
-  // kInvalidArgument for a name that is none; kAlreadyExists when it holds another image.
-  Status Take(const std::string& name, const v1::Image& image);
+  // All or none. kInvalidArgument for a name that is none; kAlreadyExists when one holds another
+  // image.
+  Status Take(const std::vector<std::string>& names, const v1::Image& image);
   // Ok when there is none.
   Status Release(const std::string& name);
 
@@ -41,6 +43,10 @@ class Leases {
   std::string KeyOf(const std::string& name) const {
     return host_.empty() ? name : host_ + "/" + name;
   }
+
+  // Of `names`, those that nobody holds. kAlreadyExists: one holds another image.
+  Result<std::set<std::string>> FreeOf(const std::vector<std::string>& names,
+                                       const v1::Image& image) const;
 
   records::RecordStore& records_;
   const std::string host_;

@@ -6,9 +6,13 @@ namespace strata::imaged {
 Result<v1::AcquireRootResponse> Repository::AcquireRoot(const v1::AcquireRootRequest& request) {
   ASSIGN_OR_RETURN(const Liveness::HeldImage held,
                    HoldImage(request.on_behalf_of_uid(), request.reference()));
+  if (request.leases().empty()) {
+    return Error(Code::kInvalidArgument, "a root is acquired with a lease at least");
+  }
   v1::AcquireRootResponse response;
   ASSIGN_OR_RETURN(*response.mutable_tree_path(), layers_->FlattenedTree(held.hold.stack()));
-  RETURN_IF_ERROR(catalog_->leases().Take(request.lease(), held.image));
+  RETURN_IF_ERROR(
+      catalog_->leases().Take({request.leases().begin(), request.leases().end()}, held.image));
   layers_->NoteUse(held.hold.stack());
   response.set_objects_dir(objects_->objects_dir());
   const auto profile = layers_->Profile(held.hold.stack());

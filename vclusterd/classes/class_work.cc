@@ -168,8 +168,9 @@ std::chrono::steady_clock::time_point Classes::Look() {
     LookAt(key, found, &next_ms);
   }
   if (next_ms == 0) return latest;
+  // A class may begin in a thousand years, which a time_point does not hold.
   const std::chrono::milliseconds left(std::max<int64_t>(1, next_ms - master_.NowUnixMs()));
-  return std::min(latest, Clock::now() + left);
+  return Clock::now() + std::min<std::chrono::milliseconds>(left, kLookEvery);
 }
 
 void Classes::LookAt(const std::string& key, const Found& found, int64_t* next_ms) {

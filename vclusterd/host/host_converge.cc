@@ -6,7 +6,6 @@
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
 #include "vclusterd/runtime/cgroups.h"
-#include "vclusterd/runtime/node_files.h"
 #include "vclusterd/volumes/shared_dir.h"
 
 namespace strata::vcluster {
@@ -494,7 +493,7 @@ Status HostNodes::UpdateRunning(Job& job) {
     if (job.node->state != host::v1::BREAKDOWN) job.node->problem.reset();
   }
   if (new_peers) {
-    RETURN_IF_ERROR(WriteNodeFiles(SpecOf(job), config_.host.NodeDir(job.id)));
+    RETURN_IF_ERROR(life_->runtime().WriteFiles(SpecOf(job)));
   }
   if (new_limits) {
     const Limits wanted = LimitsOf(*job.wanted);

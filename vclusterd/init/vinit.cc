@@ -1,7 +1,10 @@
 // vinit: process 1 of a node.
 //
-//   vinit [--grace SECONDS] [--dir PATH]... [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
+//   vinit [--grace SECONDS] [--started SOCKET LOCK] [--dir PATH]...
+//         [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
 //
+// --started are descriptors: once everything before the COMMAND is done, a message is sent through
+// SOCKET, LOCK is unlocked (flock), and both are closed; 0, 1 and 2 become /dev/null of the node.
 // Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, and ends
 // when all have ended, after SECONDS (5) at the latest; its end is their SIGKILL. --dir makes a
 // directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM
@@ -25,6 +28,7 @@ constexpr bare::SignalMask kNoSignals = 0;
 
 // From headers of the C library, which are not used here.
 constexpr int kAfInet = 2, kSockStream = 1, kCloexec = 02000000, kNonblock = 04000;
+constexpr int kReadWrite = 2, kUnlock = 8;
 constexpr int kSolSocket = 1, kSoReuseAddr = 2, kWNoHang = 1, kClockMonotonic = 1, kXOk = 1;
 
 struct Listener {
@@ -38,6 +42,8 @@ int connections[kConnectionsMax];
 int connection_count = 0;
 volatile bool stop_requested = false;
 long grace_s = 5;
+long started_socket = -1;
+long start_lock = -1;
 char** environment = nullptr;
 
 void OnStop(int) { stop_requested = true; }
@@ -142,6 +148,18 @@ void WaitUntilAlone(int64_t deadline_ms) {
   }
 }
 
+// The descriptors came from the host, and so did 0, 1 and 2.
+void TellStarted(long socket, long lock) {
+  const long null = Call(__NR_open, Pointer("/dev/null"), kReadWrite | kCloexec, 0);
+  for (int fd = 0; null >= 0 && fd <= 2; ++fd) Call(__NR_dup2, null, fd);
+  if (null > 2) Call(__NR_close, null);
+  // Nobody may listen any more: the node runs all the same.
+  Call(__NR_write, socket, Pointer("1"), 1);
+  Call(__NR_flock, lock, kUnlock);
+  Call(__NR_close, socket);
+  Call(__NR_close, lock);
+}
+
 char** ParseListen(char** arg) {
   if (arg[0] == nullptr || arg[1] == nullptr) Die("vinit: --listen PORT PROGRAM [ARG...] ';'\n");
   const long port = bare::ParseNumber(arg[0], 65535);
@@ -164,6 +182,11 @@ char** Parse(char** arg) {
       Call(__NR_mkdir, Pointer(arg[1]),
            0755);  // There already, or it is missed where it is needed.
       arg += 2;
+    } else if (bare::Equal(*arg, "--started") && arg[1] != nullptr && arg[2] != nullptr) {
+      started_socket = bare::ParseNumber(arg[1], 1023);
+      start_lock = bare::ParseNumber(arg[2], 1023);
+      if (started_socket < 0 || start_lock < 0) Die("vinit: bad --started\n");
+      arg += 3;
     } else if (bare::Equal(*arg, "--grace") && arg[1] != nullptr) {
       grace_s = bare::ParseNumber(arg[1], 3600);
       if (grace_s < 0) Die("vinit: bad --grace\n");
@@ -189,6 +212,7 @@ extern "C" int BareMain(char** argv) {
   bare::Handle(SIGCHLD, OnChild);
   bare::Handle(SIGPIPE, SIG_IGN);
   char** const command = Parse(argv + 1);
+  if (started_socket >= 0) TellStarted(started_socket, start_lock);
   if (command != nullptr) Spawn(command, -1);
   Serve();
 }

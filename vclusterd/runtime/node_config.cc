@@ -63,8 +63,6 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
   request.lxc_path = host.NodesDir();
   request.root_dir = dir + "/root";
   request.lock_path = dir + "/lock";
-  request.record_path = dir + "/record";
-  request.needed_paths = {dir, host.vinit, "/usr/share/lxc/config", "/usr/lib", "/etc", "/run/lxc"};
 
   Items& items = request.items;
   const std::string ids = " 0 " + std::to_string(spec.id_first) + " " + std::to_string(kIdCount);
@@ -94,11 +92,7 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
   for (const std::string& variable : NodeEnvironment(spec.env, {})) {
     items.emplace_back("lxc.environment", variable);
   }
-  request.read_only_paths = {dir + "/etc", dir + "/strata", host.vinit};
-  if (!host.command.empty()) {
-    request.needed_paths.push_back(host.command);
-    request.read_only_paths.push_back(host.command);
-  }
+  request.read_only_paths = {dir + "/etc", dir + "/strata"};
   request.mount_point_files = NodeFileMountPoints();
   request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);
@@ -106,7 +100,12 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
     request.volumes.emplace_back(volume.name, volume.path);
   }
 
-  request.argv = {kVinitInNode, "--grace", std::to_string(kStopGraceSeconds)};
+  request.argv = {kVinitInNode,
+                  "--grace",
+                  std::to_string(kStopGraceSeconds),
+                  "--started",
+                  std::to_string(kStartedFd),
+                  std::to_string(kLockFd)};
   const std::vector<std::string> sshd = SshdArguments();
   request.argv.insert(request.argv.end(), sshd.begin(), sshd.end());
   if (!spec.command.empty()) {

@@ -90,7 +90,7 @@ std::string ResolvConf(const std::string& host_resolv_conf) {
   return text;
 }
 
-Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir) {
+Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir, SshKeyPairs& keys) {
   ASSIGN_OR_RETURN(const UniqueFd node, MakeDirectory(node_dir, 0711, 0));
   ASSIGN_OR_RETURN(const UniqueFd root, MakeDirectory(node_dir + "/root", 0711, 0));
   ASSIGN_OR_RETURN(const UniqueFd etc, MakeDirectory(node_dir + "/etc", 0755, 0));
@@ -104,14 +104,14 @@ Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir) {
       Put(etc.get(), "resolv.conf", resolv.ok() ? ResolvConf(*resolv) : "", 0644, owner));
   RETURN_IF_ERROR(Put(etc.get(), "ssh.conf", SshClientConfig(spec), 0644, owner));
 
-  ASSIGN_OR_RETURN(const SshKeyPair login, MakeSshKeyPair(spec.ssh.login_seed, "strata-login"));
-  ASSIGN_OR_RETURN(const SshKeyPair host, MakeSshKeyPair(spec.ssh.host_seed, "strata-host"));
-  RETURN_IF_ERROR(Put(strata.get(), "login_key", login.private_file, 0600, owner));
-  RETURN_IF_ERROR(Put(strata.get(), "authorized_keys", login.public_line, 0644, owner));
-  RETURN_IF_ERROR(Put(strata.get(), "host_key", host.private_file, 0600, owner));
+  ASSIGN_OR_RETURN(const auto login, keys.Of(spec.ssh.login_seed, "strata-login"));
+  ASSIGN_OR_RETURN(const auto host, keys.Of(spec.ssh.host_seed, "strata-host"));
+  RETURN_IF_ERROR(Put(strata.get(), "login_key", login->private_file, 0600, owner));
+  RETURN_IF_ERROR(Put(strata.get(), "authorized_keys", login->public_line, 0644, owner));
+  RETURN_IF_ERROR(Put(strata.get(), "host_key", host->private_file, 0600, owner));
   // The command is mounted over it.
   RETURN_IF_ERROR(Put(strata.get(), kNodeCommandName, "", 0444, owner));
-  return Put(strata.get(), "known_hosts", KnownHosts(spec, host.public_line), 0644, owner);
+  return Put(strata.get(), "known_hosts", KnownHosts(spec, host->public_line), 0644, owner);
 }
 
 std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit,

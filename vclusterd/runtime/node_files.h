@@ -19,6 +19,7 @@
 
 #include "common/result.h"
 #include "vclusterd/runtime/node_spec.h"
+#include "vclusterd/runtime/ssh_keys.h"
 
 namespace strata::vcluster {
 
@@ -38,7 +39,7 @@ std::string ResolvConf(const std::string& host_resolv_conf);
 
 // Writes all files of the node below `node_dir` (which it makes). Not synced: they are made anew at
 // every start.
-Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir);
+Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir, SshKeyPairs& keys);
 
 // liblxc mount entries for them; the second list holds those that need a directory in the root.
 // `command`: empty where there is none.

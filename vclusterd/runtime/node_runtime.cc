@@ -86,6 +86,25 @@ Status WaitForStarter(const std::string& lock_path) {
   return Ok();
 }
 
+Error WhyNotStarted(const std::string& dir) {
+  auto said = ReadFile(dir + "/start.log", 1u << 20);
+  if (!said.ok()) return said.error();
+  std::string message = std::move(*said);
+  while (message.ends_with('\n')) message.pop_back();
+  if (message.empty()) message = "strata-node ended before the node ran";
+  const std::string cause = FirstLogLine(dir + "/lxc.log");
+  if (!cause.empty()) message += " (" + cause + ")";
+  return Error(Code::kInternal, message);
+}
+
+Result<NodeRecord> RecordOf(pid_t init) {
+  NodeRecord record;
+  ASSIGN_OR_RETURN(const ProcessStat stat, ReadProcessStat(init));
+  record.init = {init, stat.start_ticks};
+  ASSIGN_OR_RETURN(record.monitor, IdentifyProcess(stat.parent));
+  return record;
+}
+
 }  // namespace
 
 Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
@@ -101,33 +120,27 @@ Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
 Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
                                       std::vector<UniqueFd> volumes) const {
   const std::string dir = host_.NodeDir(spec.id);
-  RETURN_IF_ERROR(WriteNodeFiles(spec, dir));
+  RETURN_IF_ERROR(WriteFiles(spec));
   ASSIGN_OR_RETURN(const std::string request,
                    Encode(MakeStartRequest(spec, host_, CoresArePiped())));
   ASSIGN_OR_RETURN(const UniqueFd request_fd, RequestFile(request));
   ASSIGN_OR_RETURN(const UniqueFd errors,
                    Open(dir + "/start.log", O_RDWR | O_CREAT | O_TRUNC, 0600));
-  std::vector<int> fds = {request_fd.get(), errors.get(), root.get()};
-  for (const UniqueFd& volume : volumes) fds.push_back(volume.get());
+  NodeStarter::StartFds fds = {request_fd.get(), errors.get(), root.get(), {}};
+  for (const UniqueFd& volume : volumes) fds.volumes.push_back(volume.get());
   const std::string record_path = dir + "/record";
   if (::unlink(record_path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + record_path);
   const auto start = [&]() -> Result<NodeRecord> {
-    RETURN_IF_ERROR(starter_->Run(fds, kStartTimeout));
-    if (!PathExists(record_path)) {
-      ASSIGN_OR_RETURN(std::string message, ReadFile(dir + "/start.log", 1u << 20));
-      while (message.ends_with('\n')) message.pop_back();
-      if (message.empty()) message = "strata-node ended before the node ran";
-      const std::string cause = FirstLogLine(dir + "/lxc.log");
-      if (!cause.empty()) message += " (" + cause + ")";
-      return Error(Code::kInternal, message);
-    }
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(record_path, 4096));
-    ASSIGN_OR_RETURN(const NodeRecord started, ParseRecord(text));
-    if (Status limited = LimitSwapOf(started.init.pid, host_.Bound(spec.limits)); !limited.ok()) {
+    ASSIGN_OR_RETURN(const pid_t init, starter_->Run(fds, kStartTimeout));
+    if (init == 0) return WhyNotStarted(dir);
+    const auto started = RecordOf(init);
+    if (!started.ok()) return started.error().Wrap("the node's init ended at once");
+    RETURN_IF_ERROR(WriteFileAtomically(record_path, FormatRecord(*started), 0600));
+    if (Status limited = LimitSwapOf(init, host_.Bound(spec.limits)); !limited.ok()) {
       // It has ended at once, which its watcher sees; or it swaps more than it should.
       LOG_WARNING("node " + spec.id + ": " + limited.error().message());
     }
-    return started;
+    return *started;
   };
   Result<NodeRecord> record = start();
   root.reset();
@@ -136,6 +149,10 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
     if (Status cleared = Clear(spec.id); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }
   return record;
+}
+
+Status NodeRuntime::WriteFiles(const NodeSpec& spec) const {
+  return WriteNodeFiles(spec, host_.NodeDir(spec.id), *keys_);
 }
 
 bool NodeRuntime::IsRunning(const NodeRecord& record) { return OpenProcess(record.init).ok(); }

@@ -23,6 +23,7 @@
 #include "common/unique_fd.h"
 #include "vclusterd/runtime/node_spec.h"
 #include "vclusterd/runtime/node_starter.h"
+#include "vclusterd/runtime/ssh_keys.h"
 #include "vclusterd/shim/node_record.h"
 #include "vclusterd/shim/node_request.h"
 
@@ -47,6 +48,9 @@ class NodeRuntime {
 
   static bool IsRunning(const NodeRecord& record);
 
+  // The node's files anew, after what they say has changed.
+  Status WriteFiles(const NodeSpec& spec) const;
+
   // SIGTERM to process 1, SIGKILL after `grace`; then waits for liblxc's own clearing up and does
   // the rest. A node that does not run is only cleared up.
   Status Stop(const std::string& id, const std::optional<NodeRecord>& record,
@@ -66,9 +70,12 @@ class NodeRuntime {
 
  private:
   explicit NodeRuntime(HostLayout host)
-      : host_(std::move(host)), starter_(std::make_unique<NodeStarter>(host_.node_binary)) {}
+      : host_(std::move(host)),
+        starter_(std::make_unique<NodeStarter>(host_.node_binary, host_.NodesDir(),
+                                               host_.FilesInNodes())) {}
   HostLayout host_;
   std::unique_ptr<NodeStarter> starter_;
+  std::unique_ptr<SshKeyPairs> keys_ = std::make_unique<SshKeyPairs>();
 };
 
 }  // namespace strata::vcluster

@@ -67,6 +67,10 @@ struct HostLayout {
   std::string apparmor_profile;   // Loaded; empty: this kernel has no AppArmor.
 
   std::string NodesDir() const { return run_dir + "/nodes"; }
+  // What every node mounts from the host.
+  std::vector<std::string> FilesInNodes() const {
+    return command.empty() ? std::vector{vinit} : std::vector{vinit, command};
+  }
   std::string SeccompPath() const { return run_dir + "/seccomp"; }
   // What a node gets that should have `limits`.
   Limits Bound(Limits limits) const {

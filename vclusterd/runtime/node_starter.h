@@ -19,20 +19,28 @@ namespace strata::vcluster {
 
 class NodeStarter {
  public:
-  // The program is looked for at the first start.
-  explicit NodeStarter(std::string node_binary) : node_binary_(std::move(node_binary)) {}
+  // The program is looked for at the first start. `nodes_dir`, `files`: as shim/serve.h has them.
+  NodeStarter(const std::string& node_binary, const std::string& nodes_dir,
+              const std::vector<std::string>& files);
   NodeStarter(const NodeStarter&) = delete;
 
-  // Runs one start to its end; `fds` as shim/serve.h has them. Ok says nothing about its success.
-  // kDeadlineExceeded: its process was killed.
-  Status Run(const std::vector<int>& fds, std::chrono::milliseconds timeout);
+  // As shim/serve.h has them; the caller's.
+  struct StartFds {
+    int request = -1;
+    int errors = -1;
+    int root = -1;
+    std::vector<int> volumes;
+  };
+  // The pid of the container's process 1, which may have ended by now; 0: it could not be started.
+  // kDeadlineExceeded: the process that starts it was killed.
+  Result<pid_t> Run(const StartFds& fds, std::chrono::milliseconds timeout);
 
  private:
   Status Begin();
   // A pidfd of the process that does it.
   Result<UniqueFd> Ask(const std::vector<int>& fds);
 
-  const std::string node_binary_;
+  std::vector<std::string> argv_;
   std::mutex mutex_;  // Guards the following: one question and its answer at a time.
   std::optional<Subprocess> server_;
   UniqueFd socket_;

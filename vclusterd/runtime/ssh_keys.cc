@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -92,6 +93,22 @@ Result<SshKeyPair> MakeSshKeyPair(std::string_view seed, const std::string& comm
   for (size_t at = 0; at < text.size(); at += 70) pair.private_file += text.substr(at, 70) + "\n";
   pair.private_file += "-----END OPENSSH PRIVATE KEY-----\n";
   return pair;
+}
+
+Result<std::shared_ptr<const SshKeyPair>> SshKeyPairs::Of(const std::string& seed,
+                                                          const std::string& comment) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+    return kept.seed == seed && kept.comment == comment;
+  });
+  if (found != kept_.end()) {
+    kept_.splice(kept_.begin(), kept_, found);
+  } else {
+    ASSIGN_OR_RETURN(SshKeyPair pair, MakeSshKeyPair(seed, comment));
+    kept_.push_front({seed, comment, std::make_shared<const SshKeyPair>(std::move(pair))});
+    if (kept_.size() > kKept) kept_.pop_back();
+  }
+  return kept_.front().pair;
 }
 
 std::string ToHex(std::string_view bytes) {

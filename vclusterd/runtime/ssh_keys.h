@@ -2,6 +2,9 @@
 // for each of hundreds of nodes. Thread-safe.
 #pragma once
 
+#include <list>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -21,6 +24,24 @@ Result<std::string> RandomBytes(size_t size);
 
 // The key pair of a seed; the same seed gives the same pair. kInvalidArgument: not 32 bytes.
 Result<SshKeyPair> MakeSshKeyPair(std::string_view seed, const std::string& comment);
+
+// Key pairs of the seeds that were asked for last: all nodes of a Vcluster have the same.
+class SshKeyPairs {
+ public:
+  // As MakeSshKeyPair, of which it remembers the successes.
+  Result<std::shared_ptr<const SshKeyPair>> Of(const std::string& seed, const std::string& comment);
+
+ private:
+  static constexpr size_t kKept = 128;
+  struct Kept {
+    std::string seed;
+    std::string comment;
+    std::shared_ptr<const SshKeyPair> pair;
+  };
+
+  std::mutex mutex_;      // Guards kept_.
+  std::list<Kept> kept_;  // The last asked for first.
+};
 
 std::string ToHex(std::string_view bytes);
 Result<std::string> FromHex(std::string_view hex);

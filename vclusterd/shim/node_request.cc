@@ -84,11 +84,10 @@ class Reader {
 
 Result<std::string> Encode(const StartNodeRequest& request) {
   Writer writer;
-  for (const std::string* text : {&request.name, &request.lxc_path, &request.root_dir,
-                                  &request.lock_path, &request.record_path}) {
+  for (const std::string* text :
+       {&request.name, &request.lxc_path, &request.root_dir, &request.lock_path}) {
     writer.Put(*text);
   }
-  writer.Put(request.needed_paths);
   writer.Put(request.read_only_paths);
   writer.Put(request.items);
   writer.Put(request.mount_point_files);
@@ -102,11 +101,10 @@ Result<std::string> Encode(const StartNodeRequest& request) {
 Result<StartNodeRequest> DecodeStart(std::string_view bytes) {
   Reader reader(bytes);
   StartNodeRequest request;
-  for (std::string* text : {&request.name, &request.lxc_path, &request.root_dir, &request.lock_path,
-                            &request.record_path}) {
+  for (std::string* text :
+       {&request.name, &request.lxc_path, &request.root_dir, &request.lock_path}) {
     reader.Get(text);
   }
-  reader.Get(&request.needed_paths);
   reader.Get(&request.read_only_paths);
   reader.Get(&request.items);
   reader.Get(&request.mount_point_files);

@@ -15,15 +15,12 @@
 
 namespace strata::vcluster {
 
-// Starts a container as a daemon of its own (serve.h).
+// Starts a container (serve.h).
 struct StartNodeRequest {
-  std::string name;         // Of the container, as liblxc knows it.
-  std::string lxc_path;     // liblxc's directory for it; its command socket is named after both.
-  std::string root_dir;     // Where the root is attached, in a mount namespace of its own.
-  std::string lock_path;    // Held (flock) from start to end, so that another can wait for us.
-  std::string record_path;  // A NodeRecord is written here once the container runs.
-  std::vector<std::string>
-      needed_paths;  // On the host; other mounts are not kept in the namespace.
+  std::string name;       // Of the container, as liblxc knows it.
+  std::string lxc_path;   // liblxc's directory for it; its command socket is named after both.
+  std::string root_dir;   // Where the root is attached, in a mount namespace of its own.
+  std::string lock_path;  // Held (flock) until it runs, so that another can wait for us.
   // Bound from into the container: made read-only so that its root cannot undo it.
   std::vector<std::string> read_only_paths;
   std::vector<std::pair<std::string, std::string>> items;  // liblxc configuration, in order.
@@ -35,7 +32,7 @@ struct StartNodeRequest {
   std::vector<std::pair<std::string, std::string>> entries_if_directory;
   // Name and path of each volume. A path leads through the root, and is made where it is not there.
   std::vector<std::pair<std::string, std::string>> volumes;
-  std::vector<std::string> argv;  // Process 1.
+  std::vector<std::string> argv;  // Process 1, which gets kStartedFd and kLockFd.
 };
 
 // Runs a command in a container; its 0, 1 and 2 are those of strata-node, and so is its exit code.
@@ -62,6 +59,10 @@ Result<UniqueFd> RequestFile(std::string_view bytes);
 
 inline constexpr size_t kRequestBytesMax = 4u << 20;
 inline constexpr int kRequestFd = 3;
+// Of process 1: a socket over which it tells that it runs, and the lock, which it unlocks then.
+// Above those that liblxc may have open.
+inline constexpr int kStartedFd = 200;
+inline constexpr int kLockFd = 201;
 // Messages of `strata-node serve`.
 inline constexpr std::string_view kStartRequest = "start";
 inline constexpr std::string_view kStarterRuns = "runs";

@@ -1,4 +1,4 @@
-// A mount namespace for one container's monitor process.
+// Mount namespaces for the process that starts containers and for their monitors.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>&
 
 // Moves this (single-threaded) process into a mount namespace of its own and drops every mount that
 // is not needed there: a copy that stayed would keep the host's file systems busy for as long as
-// the container runs.
+// the process runs, and what it starts.
 Status EnterPrivateMounts(const std::vector<std::string>& needed);
 
 // Makes the file or directory a read-only mount here, before a user namespace with mounts of its

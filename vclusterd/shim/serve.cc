@@ -1,6 +1,9 @@
 #include "vclusterd/shim/serve.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,13 +14,24 @@
 #include "common/fd_passing.h"
 #include "common/file_io.h"
 #include "vclusterd/shim/node_request.h"
+#include "vclusterd/shim/private_mounts.h"
 #include "vclusterd/shim/start_exec.h"
 
 namespace strata::vcluster {
 namespace {
 
 // Descriptors of a request, in this order; then volumes.
-enum : size_t { kRequest, kErrors, kRoot, kVolumes };
+enum : size_t { kRequest, kErrors, kRoot, kStarted, kVolumes };
+
+// Done once, for all that is forked off.
+Status PrepareMounts(const std::string& nodes_dir, const std::vector<std::string>& files) {
+  std::vector<std::string> needed = {nodes_dir, "/usr/share/lxc/config", "/usr/lib", "/etc",
+                                     "/run/lxc"};
+  needed.insert(needed.end(), files.begin(), files.end());
+  RETURN_IF_ERROR(EnterPrivateMounts(needed));
+  for (const std::string& file : files) RETURN_IF_ERROR(MakeLockedReadOnly(file));
+  return Ok();
+}
 
 Status Start(std::vector<UniqueFd> fds) {
   ASSIGN_OR_RETURN(const std::string bytes, ReadAll(fds[kRequest].get(), kRequestBytesMax));
@@ -26,23 +40,33 @@ Status Start(std::vector<UniqueFd> fds) {
   if (request.volumes.size() != fds.size() - kVolumes) {
     return Error(Code::kInvalidArgument, "not as many mounts as volumes");
   }
+  // Its root must be seen by nobody else, nor keep the host's file systems busy.
+  if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare the mount namespace");
+  ::prctl(PR_SET_NAME, request.name.c_str());  // For ps: it stays as long as the container.
   UniqueFd root = std::move(fds[kRoot]);
+  UniqueFd started = std::move(fds[kStarted]);
   fds.erase(fds.begin(), fds.begin() + kVolumes);
-  return StartNode(request, std::move(root), std::move(fds));
+  return StartNode(request, std::move(root), std::move(started), std::move(fds));
 }
 
-// The forked process, as if it were a program of its own: the signals as they were when serve
-// began, a session, standard streams.
+Status CloseStandardStreams() {
+  ASSIGN_OR_RETURN(const UniqueFd null, Open("/dev/null", O_RDWR));
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::dup2(null.get(), stream) < 0) return Errno("dup2");
+  }
+  return Ok();
+}
+
+// The forked process, as if it were a daemon of its own: the signals as they were when serve began,
+// a session, no standard streams.
 [[noreturn]] void StartAndExit(std::vector<UniqueFd> fds, const sigset_t& mask) {
   ::signal(SIGCHLD, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, &mask, nullptr);
-  if (::setsid() < 0 || ::dup2(fds[kErrors].get(), 1) < 0 || ::dup2(fds[kErrors].get(), 2) < 0) {
-    ::_exit(1);
-  }
-  fds[kErrors].reset();
-  const Status started = Start(std::move(fds));
-  if (!started.ok()) std::fprintf(stderr, "%s\n", started.error().message().c_str());
-  ::_exit(started.ok() ? 0 : 1);
+  const UniqueFd errors = std::move(fds[kErrors]);
+  Status ended = ::setsid() < 0 || ::chdir("/") != 0 ? Errno("a session") : CloseStandardStreams();
+  if (ended.ok()) ended = Start(std::move(fds));
+  if (!ended.ok()) ::dprintf(errors.get(), "%s\n", ended.error().message().c_str());
+  ::_exit(ended.ok() ? 0 : 1);
 }
 
 void ReapEnded() {
@@ -60,7 +84,9 @@ Status Answer(int socket, pid_t pid) {
 
 }  // namespace
 
-Status ServeStarts(UniqueFd socket) {
+Status ServeStarts(UniqueFd socket, const std::string& nodes_dir,
+                   const std::vector<std::string>& files) {
+  const Status ready = PrepareMounts(nodes_dir, files);
   // The signal arrives in ppoll alone, which it ends.
   sigset_t blocked;
   sigset_t before;
@@ -79,6 +105,10 @@ Status ServeStarts(UniqueFd socket) {
     if (request.bytes.empty()) return Ok();
     if (request.bytes != kStartRequest || request.fds.size() < kVolumes) {
       return Error(Code::kInvalidArgument, "not a request to start a node");
+    }
+    if (!ready.ok()) {
+      RETURN_IF_ERROR(SendPassing(socket.get(), ready.error().message(), {}));
+      continue;
     }
     const pid_t pid = ::fork();
     if (pid == 0) {

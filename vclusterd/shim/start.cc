@@ -14,7 +14,7 @@
 #include "common/file_io.h"
 #include "common/idmapped_mount.h"
 #include "common/mount.h"
-#include "vclusterd/shim/node_record.h"
+#include "vclusterd/shim/node_request.h"
 #include "vclusterd/shim/private_mounts.h"
 #include "vclusterd/shim/start_exec.h"
 
@@ -114,22 +114,20 @@ Status LeaveShareToHost() {
   return Ok();
 }
 
-Status WriteRecord(lxc_container* container, const std::string& path) {
-  NodeRecord record;
-  const pid_t init = container->init_pid(container);
-  if (init <= 1) return Error(Code::kFailedPrecondition, "the node's init ended at once");
-  ASSIGN_OR_RETURN(record.init, IdentifyProcess(init));
-  ASSIGN_OR_RETURN(const ProcessStat stat, ReadProcessStat(init));
-  ASSIGN_OR_RETURN(record.monitor, IdentifyProcess(stat.parent));
-  return WriteFileAtomically(path, FormatRecord(record), 0600);
+// What is left open for process 1, and for nothing else that runs in the container.
+Status PassToInit(UniqueFd started, UniqueFd lock) {
+  if (::dup2(started.get(), kStartedFd) < 0 || ::dup2(lock.get(), kLockFd) < 0) {
+    return Errno("dup2");
+  }
+  return Ok();
 }
 
 }  // namespace
 
-Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<UniqueFd> volumes) {
+Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd started,
+                 std::vector<UniqueFd> volumes) {
   ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
-  RETURN_IF_ERROR(EnterPrivateMounts(request.needed_paths));
   for (const std::string& path : request.read_only_paths) {
     RETURN_IF_ERROR(MakeLockedReadOnly(path));
   }
@@ -154,19 +152,16 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<Uni
   // liblxc would call newuidmap, which wants our ids in /etc/subuid; root may write the map itself,
   // and does so when it finds no newuidmap in PATH. Nothing else is looked for there.
   ::unsetenv("PATH");
-  container->want_daemonize(container.get(), true);
-  container->want_close_all_fds(container.get(), true);
+  RETURN_IF_ERROR(PassToInit(std::move(started), std::move(lock)));
   std::vector<char*> argv;
   for (const std::string& argument : request.argv) {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }
   argv.push_back(nullptr);
+  // This process is the monitor; a daemon would be two forks away.
+  container->want_daemonize(container.get(), false);
   if (!container->start(container.get(), 0, argv.data())) {
     return Error(Code::kInternal, "liblxc could not start the node");
-  }
-  if (Status status = WriteRecord(container.get(), request.record_path); !status.ok()) {
-    container->stop(container.get());
-    return status;
   }
   return Ok();
 }

@@ -9,10 +9,11 @@
 
 namespace strata::vcluster {
 
-// Ok means: process 1 of the container runs and the record is written (not synced). After an error
-// nothing of the container is left. Changes this process's mount namespace. `volumes`: the mounts
-// of the request's, in its order.
-Status StartNode(const StartNodeRequest& request, UniqueFd root, std::vector<UniqueFd> volumes);
+// Starts the container and stays as its monitor until it has ended, which is Ok. Process 1 tells
+// through `started` that it runs, and unlocks the request's lock then. Changes this process's mount
+// namespace and standard streams. `volumes`: the mounts of the request's, in its order.
+Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd started,
+                 std::vector<UniqueFd> volumes);
 
 // Runs the command to its end and answers its exit code as a shell tells it. If this process dies,
 // the command is killed.

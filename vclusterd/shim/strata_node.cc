@@ -1,14 +1,17 @@
 // strata-node: what vclusterd cannot do itself, because liblxc forks and changes namespaces, and a
 // process with threads must not. A small program also leaves a small monitor process per node.
 //
-//   strata-node serve   fd 3: a socket over which vclusterd asks for starts (serve.h)
-//   strata-node exec    fd 3: ExecNodeRequest; 0, 1, 2: the command's
+//   strata-node serve NODES_DIR FILE...   fd 3: a socket over which vclusterd asks for starts
+//                                         (serve.h)
+//   strata-node exec                      fd 3: ExecNodeRequest; 0, 1, 2: the command's
 //
 // Errors are one line on standard error. serve exits 0 or 1; exec exits as its command does, 128 +
 // signal, or kExecFailed.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/file_io.h"
@@ -19,10 +22,12 @@
 namespace strata::vcluster {
 namespace {
 
-Result<int> RunShim(std::string_view command) {
+Result<int> RunShim(std::string_view command, std::vector<std::string> arguments) {
   UniqueFd fd(kRequestFd);
   if (command == "serve") {
-    RETURN_IF_ERROR(ServeStarts(std::move(fd)));
+    const std::string nodes_dir = arguments.front();
+    arguments.erase(arguments.begin());
+    RETURN_IF_ERROR(ServeStarts(std::move(fd), nodes_dir, arguments));
     return 0;
   }
   // The request is not for the container.
@@ -36,12 +41,13 @@ Result<int> RunShim(std::string_view command) {
 }  // namespace strata::vcluster
 
 int main(int argc, char** argv) {
-  const std::string_view command = argc == 2 ? argv[1] : "";
-  if (command != "serve" && command != "exec") {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
+  if (command == "serve" ? arguments.empty() : command != "exec" || !arguments.empty()) {
     std::fputs("usage: strata-node serve|exec (vclusterd runs this)\n", stderr);
     return 2;
   }
-  const auto code = strata::vcluster::RunShim(command);
+  const auto code = strata::vcluster::RunShim(command, std::move(arguments));
   if (code.ok()) return *code;
   std::fprintf(stderr, "%s\n", code.error().message().c_str());
   return command == "exec" ? strata::vcluster::kExecFailed : 1;

@@ -139,14 +139,14 @@ TEST_F(ImageRacesTest, OfTwoWhoTakeOneLeaseOneHoldsItAndTheOtherIsToldSo) {
   const auto second = Publish(kAlice, "y", "2");
   ASSERT_OK(first);
   ASSERT_OK(second);
-  Between([&] { EXPECT_TRUE(catalog_->leases().Take("node/1", *second).ok()); });
-  const Status taken = catalog_->leases().Take("node/1", *first);
+  Between([&] { EXPECT_TRUE(catalog_->leases().Take({"node/1"}, *second).ok()); });
+  const Status taken = catalog_->leases().Take({"node/1"}, *first);
   other_.get();
   ASSERT_FALSE(taken.ok());
   EXPECT_EQ(taken.error().code(), Code::kAlreadyExists);
   EXPECT_EQ((*catalog_->leases().Find("node/1"))->digest(), second->digest());
-  Between([&] { EXPECT_TRUE(catalog_->leases().Take("node/2", *first).ok()); });
-  EXPECT_TRUE(catalog_->leases().Take("node/2", *first).ok()) << "both meant the same image";
+  Between([&] { EXPECT_TRUE(catalog_->leases().Take({"node/2"}, *first).ok()); });
+  EXPECT_TRUE(catalog_->leases().Take({"node/2"}, *first).ok()) << "both meant the same image";
   other_.get();
 }
 

@@ -126,8 +126,8 @@ TEST_F(SharedCatalogTest, ManyPublicationsOfOneOwnerOnTwoHostsAllSucceed) {
 TEST_F(SharedCatalogTest, LeasesOfAllHostsCountAndEachHostReleasesItsOwn) {
   const auto image = Publish(kAlice, "x", "1");
   ASSERT_OK(image);
-  ASSERT_OK(catalog_->leases().Take("node/1", *image));
-  ASSERT_OK(other_->leases().Take("node/1", *image));
+  ASSERT_OK(catalog_->leases().Take({"node/1"}, *image));
+  ASSERT_OK(other_->leases().Take({"node/1"}, *image));
   Meet();
   EXPECT_THAT(*catalog_->leases().Of(image->digest()),
               testing::ElementsAre("node/1 on host one", "node/1 on host two"));
@@ -141,7 +141,7 @@ TEST_F(SharedCatalogTest, ALeaseOfAnotherHostMovesOnWhatADeletionRestsOn) {
   ASSERT_OK(image);
   Meet();
   const records::ScopeMark looked = catalog_->records().Mark(OwnerScope(kAlice));
-  ASSERT_OK(other_->leases().Take("node/1", *image));
+  ASSERT_OK(other_->leases().Take({"node/1"}, *image));
   EXPECT_EQ(images().Remove(kAlice, "x", {looked}).error().code(), Code::kFailedPrecondition);
   EXPECT_TRUE(Sees(kAlice, "x"));
 }

@@ -46,7 +46,7 @@ class EvictionTest : public RepositoryTest {
     v1::AcquireRootRequest request;
     request.set_reference(name);
     request.set_on_behalf_of_uid(kAlice);
-    request.set_lease(lease);
+    request.add_leases(lease);
     ASSERT_OK(repository_->AcquireRoot(request));
   }
 

@@ -423,7 +423,7 @@ TEST_P(ImageConformanceTest, WhatIsInUseIsDeletedByForceOnlyAndStaysForItsUser) 
   v1::AcquireRootRequest acquire;
   acquire.set_reference("x");
   acquire.set_on_behalf_of_uid(kAlice);
-  acquire.set_lease("node-1");
+  acquire.add_leases("node-1");
   const auto root = As(0).AcquireRoot(acquire);
   ASSERT_OK(root);
   EXPECT_EQ(As(kAlice).Show("x")->leases(), 1u);

@@ -144,7 +144,7 @@ class RepositoryTest : public testing::Test {
     v1::AcquireRootRequest request;
     request.set_reference(reference);
     request.set_on_behalf_of_uid(uid);
-    request.set_lease(lease);
+    request.add_leases(lease);
     return repository_->AcquireRoot(request);
   }
   struct Report {

@@ -61,7 +61,7 @@ TEST_F(LazyTest, WhatTheFirstStartOpenedComesFirst) {
   v1::AcquireRootRequest acquire;
   acquire.set_reference("tools");
   acquire.set_on_behalf_of_uid(kAlice);
-  acquire.set_lease("node/1");
+  acquire.add_leases("node/1");
   const auto root = a_->repository->AcquireRoot(acquire);
   ASSERT_OK(root);
   EXPECT_TRUE(root->start_unknown());

@@ -224,6 +224,21 @@ TEST(SshKeys, AreWhatSshKeygenReads) {
   EXPECT_FALSE(MakeSshKeyPair("short", "").ok());
 }
 
+TEST(SshKeyPairs, RemembersTheLastOnesAndMixesNoneUp) {
+  SshKeyPairs pairs;
+  const auto first = pairs.Of(std::string(32, 'a'), "x").value();
+  EXPECT_EQ(pairs.Of(std::string(32, 'a'), "x").value(), first) << "made twice";
+  EXPECT_NE(pairs.Of(std::string(32, 'a'), "y").value()->public_line, first->public_line);
+  EXPECT_FALSE(pairs.Of("short", "x").ok());
+  for (int i = 0; i < 300; ++i) {
+    const std::string seed = std::to_string(1000 + i) + std::string(28, 's');
+    EXPECT_EQ(pairs.Of(seed, "x").value()->public_line, MakeSshKeyPair(seed, "x")->public_line);
+  }
+  const auto again = pairs.Of(std::string(32, 'a'), "x").value();
+  EXPECT_NE(again, first) << "never forgotten";
+  EXPECT_EQ(again->private_file, first->private_file);
+}
+
 TEST(PrivateMounts, OnlyWhatLeadsToNeededPathsIsKept) {
   const std::vector<std::string> needed = {"/run/strata/nodes/x"};
   for (const char* kept : {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev/pts", "/run", "/run/strata"}) {

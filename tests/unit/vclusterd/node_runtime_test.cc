@@ -315,11 +315,12 @@ TEST_F(NodeRuntimeTest, SurvivesItsStarterAndIsFoundAgain) {
 
 // `strata-node serve` of this process.
 pid_t StarterOf(const std::string& binary) {
+  const std::string begin = binary + '\0' + "serve" + '\0';
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
     std::istringstream children(ReadFile(task.path() / "children").value_or(""));
     for (pid_t pid = 0; children >> pid;) {
       const auto command = ReadFile("/proc/" + std::to_string(pid) + "/cmdline");
-      if (command.ok() && *command == binary + '\0' + "serve" + '\0') return pid;
+      if (command.ok() && command->starts_with(begin)) return pid;
     }
   }
   return 0;
