@@ -7,6 +7,8 @@
 //
 // Errors are one line on standard error. serve exits 0 or 1; exec exits as its command does, 128 +
 // signal, or kExecFailed.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -24,6 +26,8 @@ namespace {
 
 Result<int> RunShim(std::string_view command, std::vector<std::string> arguments) {
   UniqueFd fd(kRequestFd);
+  // Whatever vclusterd was started with is not for containers.
+  if (::close_range(kRequestFd + 1, ~0u, 0) != 0) return Errno("close_range");
   if (command == "serve") {
     const std::string nodes_dir = arguments.front();
     arguments.erase(arguments.begin());

@@ -21,6 +21,7 @@
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/io_devices.h"
 #include "vclusterd/runtime/node_config.h"
+#include "vclusterd/runtime/node_files.h"
 #include "vclusterd/runtime/node_terminal.h"
 
 namespace strata::vcluster {
@@ -385,6 +386,50 @@ TEST_F(NodeRuntimeTest, ARecordOfAnEarlierLifeIsNotTakenForASuccess) {
   ASSERT_TRUE(WriteFileAtomically(dir + "/record", FormatRecord({self, self}), 0600).ok());
   spec.bridge = "s-no-bridge";
   EXPECT_FALSE(Start(spec).ok());
+}
+
+TEST_F(NodeRuntimeTest, ItsProcessOneHasNothingOfTheHostOpen) {
+  // As it would be if whoever started vclusterd had left something open.
+  const UniqueFd stray(::dup(STDERR_FILENO));
+  const auto record = Start(Spec(0));
+  ASSERT_TRUE(record.ok()) << record.error().message();
+  const std::string init = "/proc/" + std::to_string(record->init.pid);
+  // CRIU dumps a file of the node's own mounts alone.
+  const std::string mounts = ReadFile(init + "/mountinfo").value();
+  for (const auto& file : std::filesystem::directory_iterator(init + "/fd")) {
+    EXPECT_EQ(std::filesystem::read_symlink(file).string(), "/dev/null") << file;
+    const std::string info = ReadFile(init + "/fdinfo/" + file.path().filename().string()).value();
+    const std::string mount = info.substr(info.find("mnt_id:\t") + 8);
+    EXPECT_NE(("\n" + mounts).find("\n" + mount.substr(0, mount.find('\n')) + " "),
+              std::string::npos)
+        << info << mounts;
+  }
+}
+
+// vclusterd was killed before it had heard that the node runs.
+TEST_F(NodeRuntimeTest, AStartOfWhichNobodyHeardIsCleared) {
+  const NodeSpec spec = Spec(0);
+  const HostLayout& host = runtime_->host();
+  const std::string dir = host.NodeDir(spec.id);
+  SshKeyPairs keys;
+  ASSERT_TRUE(WriteNodeFiles(spec, dir, keys).ok());
+  const std::string volume = path() + "/volume";
+  ASSERT_TRUE(MakeDirectories(volume).ok());
+  UniqueFd root = MountBusyboxRoot(path() + "/lower", volume, kIdFirst).value();
+  const UniqueFd request = RequestFile(Encode(MakeStartRequest(spec, host)).value()).value();
+  const UniqueFd errors = Open(path() + "/errors", O_RDWR | O_CREAT, 0600).value();
+  NodeStarter starter(host.node_binary, host.NodesDir(), host.FilesInNodes());
+  const auto init = starter.Run({request.get(), errors.get(), root.get(), {}}, seconds(60));
+  root.reset();
+  ASSERT_TRUE(init.ok() && *init != 0) << ReadFile(path() + "/errors").value();
+  const UniqueFd running(static_cast<int>(::syscall(SYS_pidfd_open, *init, 0)));
+  ASSERT_TRUE(running.valid());
+  const auto found = runtime_->Find(spec.id);
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  EXPECT_FALSE(found->has_value());
+  ASSERT_TRUE(runtime_->Clear(spec.id).ok());
+  EXPECT_TRUE(WaitProcess(running.get(), seconds(10)).ok());
+  EXPECT_FALSE(PathExists(dir));
 }
 
 TEST_F(NodeRuntimeTest, SigtermEndsAnIdleNodeAtOnceAndAStubbornOneInTime) {

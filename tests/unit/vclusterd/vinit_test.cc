@@ -1,16 +1,21 @@
 // vinit as process 1 of a pid namespace of its own.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/close_range.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/fd_passing.h"
 #include "common/file_io.h"
 #include "common/subprocess.h"
 
@@ -21,11 +26,16 @@ using std::chrono::seconds;
 
 class VinitTest : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "needs root"; }
+  void SetUp() override {
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "needs root";
+    // What this test was started with is not vinit's.
+    ASSERT_EQ(::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC), 0);
+  }
 
   // `unshare` waits for its child, vinit, and ends with its code.
-  void Start(std::vector<std::string> arguments) {
+  void Start(std::vector<std::string> arguments, std::vector<int> extra_fds = {}) {
     SubprocessOptions options;
+    options.extra_fds = std::move(extra_fds);
     options.argv = {"unshare",      "-p",           "-f",
                     "--mount-proc", "--kill-child", std::string(STRATA_BIN_DIR) + "/vinit"};
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
@@ -83,6 +93,41 @@ TEST_F(VinitTest, DoesNotListenForAProgramThatIsNotThere) {
   EXPECT_NE(listening->find(":08AF "), std::string::npos);
 }
 
+TEST_F(VinitTest, TellsThatItRunsAndUnlocksAndKeepsNeither) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-vinit.");
+  const std::string path = dir->path() + "/lock";
+  UniqueFd lock = Open(path, O_RDWR | O_CREAT, 0600).value();
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  const int yes = 1;
+  ASSERT_EQ(::setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+  // Its command tells after it; vinit is not to wait for it.
+  Start({"--started", "3", "4", "--listen", "2222", "/bin/cat", ";", "--", "/bin/sh", "-c",
+         "ls /proc/self/fd >" + path + ".fds; mv " + path + ".fds " + path + ".ready; sleep 60"},
+        {theirs.get(), lock.get()});
+  theirs.reset();
+  lock.reset();
+  const PassedMessage told = ReceivePassed(ours.get(), 1).value();
+  EXPECT_EQ(told.bytes, "1");
+  EXPECT_EQ(told.sender, Init());
+  EXPECT_TRUE(Connect(2222).valid());
+  while (!PathExists(path + ".ready")) {
+  }
+  EXPECT_EQ(ReadFile(path + ".ready").value(), "0\n1\n2\n3\n") << "3 is that of ls itself";
+  const UniqueFd again = Open(path, O_RDWR).value();
+  EXPECT_EQ(::flock(again.get(), LOCK_EX | LOCK_NB), 0);
+  const std::string fds = "/proc/" + std::to_string(told.sender) + "/fd";
+  for (const auto& file : std::filesystem::directory_iterator(fds)) {
+    const std::string target = std::filesystem::read_symlink(file).string();
+    // A socket is the listener's alone.
+    EXPECT_TRUE(target == "/dev/null" || target.starts_with("socket:")) << file << target;
+  }
+  EXPECT_FALSE(PathExists(fds + "/4"));
+}
+
 TEST_F(VinitTest, ReapsOrphansAndOutlivesItsCommand) {
   Start({"--", "/bin/sh", "-c", "(sleep 0.1 &) ; exit 3"});
   const std::string children =
@@ -136,6 +181,8 @@ TEST_F(VinitTest, RefusesToBeAnythingButProcessOneAndWrongArguments) {
         {"--listen", "22"},
         {"--grace"},
         {"--grace", "x"},
+        {"--started", "3"},
+        {"--started", "3", "x"},
         {"--what"},
         {"--listen", "22", ";"}}) {
     std::vector<std::string> argv = {"unshare", "-p", "-f", "--kill-child", vinit};
