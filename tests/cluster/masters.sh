@@ -53,12 +53,14 @@ pids() { vc list lab --json | jq -r '[.clusters[0].nodes[].init_pid] | join(" ")
 before=$(pids)
 
 echo "== the leader is killed in the middle of a clone"
+kill -STOP "${daemon[h3-worker]}"  # So that it is not done before.
 vc clone lab --count 8 >/dev/null 2>&1 &
 clone=$!
 half_made() { [ "$(vc list --json 2>/dev/null | jq '.clusters | length')" -gt 1 ]; }
 await half_made || die "the clone does not begin"
 start=$EPOCHREALTIME
 stop_daemon "$leader-master" KILL
+kill -CONT "${daemon[h3-worker]}"
 wait $clone && die "a clone whose master is gone said that it is done"
 old=$leader
 leader=$other

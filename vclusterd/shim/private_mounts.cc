@@ -54,10 +54,11 @@ std::vector<std::string> ParseMountPoints(std::string_view mountinfo) {
 }
 
 bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>& needed) {
-  for (const std::string_view system : {"/proc", "/sys", "/dev"}) {
-    if (IsBelow(mount_point, system)) return true;
+  // File systems of users may be below /dev/shm, too.
+  for (const std::string_view system : {"/", "/proc", "/dev", "/dev/pts"}) {
+    if (mount_point == system) return true;
   }
-  if (mount_point == "/") return true;
+  if (IsBelow(mount_point, "/sys")) return true;
   return std::any_of(needed.begin(), needed.end(),
                      [&](const std::string& path) { return IsBelow(path, mount_point); });
 }

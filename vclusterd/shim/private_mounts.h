@@ -12,8 +12,8 @@ namespace strata::vcluster {
 // The mount points of a /proc/<pid>/mountinfo text, in its order, unescaped.
 std::vector<std::string> ParseMountPoints(std::string_view mountinfo);
 
-// True when a mount at `mount_point` is part of a system (/, /proc, /sys, /dev) or on the way to
-// one of `needed`.
+// True when a mount at `mount_point` is one that liblxc uses (/, /proc, what is below /sys, /dev,
+// /dev/pts) or on the way to one of `needed`.
 bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>& needed);
 
 // Moves this (single-threaded) process into a mount namespace of its own and drops every mount that

@@ -10,7 +10,6 @@ namespace strata::imaged {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 // Calls of which each waits until it is let go.
@@ -97,7 +96,12 @@ TEST_F(RootBatchesTest, ACallAsksForSoManyAtMost) {
   AwaitAsked(RootBatches::kLeasesMax + 2);
   LetGo(1000);
   threads_.clear();
-  EXPECT_THAT(calls_, ElementsAre(SizeIs(1), SizeIs(RootBatches::kLeasesMax), SizeIs(2)));
+  // The last two go together, or one after the other.
+  ASSERT_GE(calls_.size(), 3u);
+  EXPECT_EQ(calls_[1].size(), RootBatches::kLeasesMax);
+  size_t rest = 0;
+  for (size_t i = 2; i < calls_.size(); ++i) rest += calls_[i].size();
+  EXPECT_EQ(rest, 2u);
 }
 
 }  // namespace

@@ -241,10 +241,12 @@ TEST(SshKeyPairs, RemembersTheLastOnesAndMixesNoneUp) {
 
 TEST(PrivateMounts, OnlyWhatLeadsToNeededPathsIsKept) {
   const std::vector<std::string> needed = {"/run/strata/nodes/x"};
-  for (const char* kept : {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev/pts", "/run", "/run/strata"}) {
+  for (const char* kept :
+       {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev", "/dev/pts", "/run", "/run/strata"}) {
     EXPECT_TRUE(IsNeededMount(kept, needed)) << kept;
   }
-  for (const char* dropped : {"/home", "/run/strata/other", "/runner", "/process", "/mnt/a"}) {
+  for (const char* dropped : {"/home", "/run/strata/other", "/runner", "/process", "/mnt/a",
+                              "/dev/shm/disk", "/dev/shm", "/proc/fs/nfsd"}) {
     EXPECT_FALSE(IsNeededMount(dropped, needed)) << dropped;
   }
   EXPECT_THAT(ParseMountPoints("1 2 0:1 / /a\\040b rw - x y z\nbroken\n2 1 0:2 / /c rw - x y z"),

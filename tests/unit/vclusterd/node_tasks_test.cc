@@ -39,22 +39,28 @@ class NodeTasksTest : public ClustersTest {
     EXPECT_TRUE(watched.get().ok());
     return Get(number);
   }
-  std::string OutputOf(uint32_t number, const std::string& task, const std::string& node) {
+  Result<std::string> ReadOutput(uint32_t number, const std::string& task,
+                                 const std::string& node) {
     std::string text;
-    const Status read =
+    RETURN_IF_ERROR(
         Jobs(*clusters_)
             .Outputs(kAlice, std::to_string(number), task, node, [&](const JobOutput& output) {
               text += output.bytes;
               return true;
-            });
-    EXPECT_TRUE(read.ok()) << read.error().message();
+            }));
     return text;
+  }
+  std::string OutputOf(uint32_t number, const std::string& task, const std::string& node) {
+    const auto text = ReadOutput(number, task, node);
+    EXPECT_TRUE(text.ok()) << text.error().message();
+    return text.value_or("");
   }
   // Until the command has said so.
   void AwaitOutput(uint32_t number, const std::string& task, const std::string& node,
                    const std::string& wanted) {
     const auto deadline = std::chrono::steady_clock::now() + seconds(30);
-    while (OutputOf(number, task, node).find(wanted) == std::string::npos) {
+    // A job that was submitted just now has no run yet.
+    while (ReadOutput(number, task, node).value_or("").find(wanted) == std::string::npos) {
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << OutputOf(number, task, node);
       std::this_thread::yield();
     }
