@@ -16,6 +16,14 @@ struct Control {
 
 }  // namespace
 
+Result<std::pair<UniqueFd, UniqueFd>> MessageSockets() {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Errno("socketpair");
+  }
+  return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
+}
+
 Status SendPassing(int socket, std::string_view bytes, const std::vector<int>& fds) {
   if (fds.size() > kPassedFdsMax) {
     return Error(Code::kInvalidArgument, "too many descriptors for one message");

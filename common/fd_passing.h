@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/result.h"
@@ -20,6 +21,9 @@ struct PassedMessage {
   std::vector<UniqueFd> fds;
   pid_t sender = 0;  // As this process sees it, of a socket with SO_PASSCRED.
 };
+
+// Both ends of such a socket, close-on-exec.
+Result<std::pair<UniqueFd, UniqueFd>> MessageSockets();
 
 // The whole message or none. REQUIRES: some bytes. kUnavailable: nobody holds the other end.
 Status SendPassing(int socket, std::string_view bytes, const std::vector<int>& fds);

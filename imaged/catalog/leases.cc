@@ -45,25 +45,27 @@ Status Leases::Take(const std::vector<std::string>& names, const v1::Image& imag
       return Error(Code::kInvalidArgument, "a lease's name has 1-256 bytes");
     }
   }
-  ASSIGN_OR_RETURN(const std::set<std::string> free, FreeOf(names, image));
-  if (free.empty()) return Ok();
   catalog::LeaseRecord record;
   *record.mutable_image() = image;
   record.mutable_image()->clear_grants();
   record.set_host(host_);
   const std::string text = record.SerializeAsString();
-  std::vector<records::RecordExpectation> conditions;
-  std::vector<records::RecordChange> changes;
-  for (const std::string& name : free) {
-    conditions.push_back({kLeases, KeyOf(name), std::nullopt});
-    changes.push_back({kLeases, KeyOf(name), text});
+  for (std::set<std::string> before;;) {
+    ASSIGN_OR_RETURN(std::set<std::string> free, FreeOf(names, image));
+    if (free.empty()) return Ok();
+    std::vector<records::RecordExpectation> conditions;
+    std::vector<records::RecordChange> changes;
+    for (const std::string& name : free) {
+      conditions.push_back({kLeases, KeyOf(name), std::nullopt});
+      changes.push_back({kLeases, KeyOf(name), text});
+    }
+    // Who is about to delete the image, because nobody holds it, looks again.
+    const Status taken =
+        records_.Commit(conditions, changes, {{OwnerScope(image.owner_uid()), std::nullopt}});
+    if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
+    if (free == before) return taken;
+    before = std::move(free);  // Somebody was faster with some.
   }
-  // Who is about to delete the image, because nobody holds it, looks again.
-  const Status taken =
-      records_.Commit(conditions, changes, {{OwnerScope(image.owner_uid()), std::nullopt}});
-  if (taken.ok() || taken.error().code() != Code::kFailedPrecondition) return taken;
-  ASSIGN_OR_RETURN(const auto still_free, FreeOf(names, image));  // Somebody was faster.
-  return still_free.empty() ? Ok() : taken;
 }
 
 Status Leases::Release(const std::string& name) { return records_.Delete(kLeases, KeyOf(name)); }

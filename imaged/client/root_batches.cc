@@ -19,7 +19,9 @@ Result<AcquiredRoot> RootBatches::Acquire(const std::string& reference, uint32_t
   batch->leases.push_back(lease);
   if (!is_first) {
     changed_.wait(lock, [&] { return batch->answer.has_value(); });
-    return *batch->answer;
+    if (batch->answer->ok()) return *batch->answer;
+    lock.unlock();
+    return call_(reference, uid, {lease});  // What is wrong may be with another's lease.
   }
   changed_.wait(lock, [&] { return !queue.calls; });
   queue.calls = true;
@@ -33,7 +35,9 @@ Result<AcquiredRoot> RootBatches::Acquire(const std::string& reference, uint32_t
   queue.calls = false;
   if (queue.next == nullptr) queues_.erase(key);
   changed_.notify_all();
-  return answer;
+  const bool alone = batch->leases.size() == 1;
+  lock.unlock();
+  return answer.ok() || alone ? answer : call_(reference, uid, {lease});
 }
 
 size_t RootBatches::waiting() const {

@@ -19,13 +19,14 @@ namespace strata::imaged {
 
 class RootBatches {
  public:
-  static constexpr size_t kLeasesMax = 64;  // Of a call.
+  static constexpr size_t kLeasesMax = 64;  // Of a call: etcd commits 128 operations at most.
   using Call = std::function<Result<AcquiredRoot>(const std::string& reference, uint32_t uid,
                                                   const std::vector<std::string>& leases)>;
 
   explicit RootBatches(Call call) : call_(std::move(call)) {}
 
-  // What the call answered that asked for this lease, too.
+  // What the call answered that asked for this lease, too; where it failed for several, what a call
+  // for this one alone answers.
   Result<AcquiredRoot> Acquire(const std::string& reference, uint32_t uid,
                                const std::string& lease);
   // So many are asked for by no call yet.

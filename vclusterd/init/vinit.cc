@@ -3,8 +3,10 @@
 //   vinit [--grace SECONDS] [--started SOCKET LOCK] [--dir PATH]...
 //         [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
 //
-// --started are descriptors: once everything before the COMMAND is done, a message is sent through
-// SOCKET, LOCK is unlocked (flock), and both are closed; 0, 1 and 2 become /dev/null of the node.
+// --started are descriptors. Once everything before the COMMAND is done, a message is sent through
+// SOCKET and an answer awaited, by which whoever started the node has it on record; without one,
+// vinit ends. Then LOCK is unlocked (flock), another message says so, and both are closed. 0, 1 and
+// 2 become /dev/null of the node.
 // Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, and ends
 // when all have ended, after SECONDS (5) at the latest; its end is their SIGKILL. --dir makes a
 // directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM
@@ -151,13 +153,17 @@ void WaitUntilAlone(int64_t deadline_ms) {
 // The descriptors came from the host, and so did 0, 1 and 2.
 void TellStarted(long socket, long lock) {
   const long null = Call(__NR_open, Pointer("/dev/null"), kReadWrite | kCloexec, 0);
-  for (int fd = 0; null >= 0 && fd <= 2; ++fd) Call(__NR_dup2, null, fd);
-  if (null > 2) Call(__NR_close, null);
-  // Nobody may listen any more: the node runs all the same.
+  if (null < 0) Die("vinit: the node has no /dev/null\n");
+  char answer = 0;
   Call(__NR_write, socket, Pointer("1"), 1);
+  // Blocked signals do not end it. 0: nobody is there any more.
+  if (Call(__NR_read, socket, Pointer(&answer), 1) != 1) Die("vinit: nobody has it on record\n");
+  for (int fd = 0; fd <= 2; ++fd) Call(__NR_dup2, null, fd);
+  if (null > 2) Call(__NR_close, null);
   Call(__NR_flock, lock, kUnlock);
-  Call(__NR_close, socket);
   Call(__NR_close, lock);
+  Call(__NR_write, socket, Pointer("2"), 1);
+  Call(__NR_close, socket);
 }
 
 char** ParseListen(char** arg) {

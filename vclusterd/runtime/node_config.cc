@@ -92,7 +92,8 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
   for (const std::string& variable : NodeEnvironment(spec.env, {})) {
     items.emplace_back("lxc.environment", variable);
   }
-  request.read_only_paths = {dir + "/etc", dir + "/strata"};
+  request.read_only_paths = host.FilesInNodes();
+  request.read_only_paths.insert(request.read_only_paths.end(), {dir + "/etc", dir + "/strata"});
   request.mount_point_files = NodeFileMountPoints();
   request.id_first = spec.id_first;
   request.entries_if_directory = OptionalFileEntries(dir);

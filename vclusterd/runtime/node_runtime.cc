@@ -97,11 +97,12 @@ Error WhyNotStarted(const std::string& dir) {
   return Error(Code::kInternal, message);
 }
 
-Result<NodeRecord> RecordOf(pid_t init) {
+Result<NodeRecord> RecordOf(pid_t init, pid_t monitor) {
   NodeRecord record;
   ASSIGN_OR_RETURN(const ProcessStat stat, ReadProcessStat(init));
+  if (stat.parent != monitor) return Error(Code::kNotFound, "its monitor has ended");
   record.init = {init, stat.start_ticks};
-  ASSIGN_OR_RETURN(record.monitor, IdentifyProcess(stat.parent));
+  ASSIGN_OR_RETURN(record.monitor, IdentifyProcess(monitor));
   return record;
 }
 
@@ -131,16 +132,18 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
   const std::string record_path = dir + "/record";
   if (::unlink(record_path.c_str()) != 0 && errno != ENOENT) return Errno("unlink " + record_path);
   const auto start = [&]() -> Result<NodeRecord> {
-    ASSIGN_OR_RETURN(const pid_t init, starter_->Run(fds, kStartTimeout));
-    if (init == 0) return WhyNotStarted(dir);
-    const auto started = RecordOf(init);
-    if (!started.ok()) return started.error().Wrap("the node's init ended at once");
-    RETURN_IF_ERROR(WriteFileAtomically(record_path, FormatRecord(*started), 0600));
-    if (Status limited = LimitSwapOf(init, host_.Bound(spec.limits)); !limited.ok()) {
+    NodeRecord started;
+    const auto keep = [&](pid_t init, pid_t monitor) -> Status {
+      ASSIGN_OR_RETURN(started, RecordOf(init, monitor), "the node's init ended at once");
+      return WriteFileAtomically(record_path, FormatRecord(started), 0600);
+    };
+    ASSIGN_OR_RETURN(const bool runs, starter_->Run(fds, keep, kStartTimeout));
+    if (!runs) return WhyNotStarted(dir);
+    if (Status limited = LimitSwapOf(started.init.pid, host_.Bound(spec.limits)); !limited.ok()) {
       // It has ended at once, which its watcher sees; or it swaps more than it should.
       LOG_WARNING("node " + spec.id + ": " + limited.error().message());
     }
-    return *started;
+    return started;
   };
   Result<NodeRecord> record = start();
   root.reset();

@@ -71,8 +71,7 @@ class NodeRuntime {
  private:
   explicit NodeRuntime(HostLayout host)
       : host_(std::move(host)),
-        starter_(std::make_unique<NodeStarter>(host_.node_binary, host_.NodesDir(),
-                                               host_.FilesInNodes())) {}
+        starter_(std::make_unique<NodeStarter>(host_.node_binary, host_.NeededInStarts())) {}
   HostLayout host_;
   std::unique_ptr<NodeStarter> starter_;
   std::unique_ptr<SshKeyPairs> keys_ = std::make_unique<SshKeyPairs>();

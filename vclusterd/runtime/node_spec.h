@@ -71,6 +71,12 @@ struct HostLayout {
   std::vector<std::string> FilesInNodes() const {
     return command.empty() ? std::vector{vinit} : std::vector{vinit, command};
   }
+  // The paths that whoever starts containers needs, besides liblxc's.
+  std::vector<std::string> NeededInStarts() const {
+    std::vector<std::string> needed = FilesInNodes();
+    needed.push_back(NodesDir());
+    return needed;
+  }
   std::string SeccompPath() const { return run_dir + "/seccomp"; }
   // What a node gets that should have `limits`.
   Limits Bound(Limits limits) const {

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
+#include <utility>
 
 #include "common/fd_passing.h"
 #include "common/log.h"
@@ -18,9 +20,9 @@ using std::chrono::milliseconds;
 
 constexpr timeval kAnswerTimeMax = {10, 0};  // It forks, no more.
 
-// Process 1 has told that it runs (its pid), or its monitor has ended without that (0).
-Result<pid_t> AwaitStarted(int socket, const UniqueFd& monitor, milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
+// The next message of process 1; without bytes: its monitor has ended without one.
+Result<PassedMessage> AwaitMessage(int socket, const UniqueFd& monitor,
+                                   Clock::time_point deadline) {
   while (true) {
     pollfd fds[] = {{socket, POLLIN, 0}, {monitor.get(), POLLIN, 0}};
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
@@ -31,33 +33,24 @@ Result<pid_t> AwaitStarted(int socket, const UniqueFd& monitor, milliseconds tim
       KillProcess(monitor);
       return Error(Code::kDeadlineExceeded, "the start did not end in time");
     }
-    // First: a container that ran, however shortly, was started.
-    if (fds[0].revents != 0) {
-      ASSIGN_OR_RETURN(const PassedMessage told, ReceivePassed(socket, 1));
-      if (!told.bytes.empty()) return told.sender;
-      RETURN_IF_ERROR(WaitProcess(monitor.get(), timeout));  // Nobody has the other end any more.
-    }
-    return 0;
+    // First: what it said before its end counts. The monitor has that end of the socket, too.
+    if (fds[0].revents != 0) return ReceivePassed(socket, 1);
+    return PassedMessage();
   }
 }
 
 }  // namespace
 
-NodeStarter::NodeStarter(const std::string& node_binary, const std::string& nodes_dir,
-                         const std::vector<std::string>& files)
-    : argv_({node_binary, "serve", nodes_dir}) {
-  argv_.insert(argv_.end(), files.begin(), files.end());
+NodeStarter::NodeStarter(const std::string& node_binary, const std::vector<std::string>& needed)
+    : argv_({node_binary, "serve"}) {
+  argv_.insert(argv_.end(), needed.begin(), needed.end());
 }
 
 Status NodeStarter::Begin() {
   socket_.reset();
   server_.reset();
-  int ends[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return Errno("socketpair");
-  }
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  ASSIGN_OR_RETURN(auto sockets, MessageSockets());
+  auto& [ours, theirs] = sockets;
   if (::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &kAnswerTimeMax, sizeof(kAnswerTimeMax)) !=
       0) {
     return Errno("setsockopt");
@@ -74,7 +67,7 @@ Status NodeStarter::Begin() {
   return Ok();
 }
 
-Result<UniqueFd> NodeStarter::Ask(const std::vector<int>& fds) {
+Result<NodeStarter::Monitor> NodeStarter::Ask(const std::vector<int>& fds) {
   const std::lock_guard lock(mutex_);
   if (!socket_.valid()) RETURN_IF_ERROR(Begin());
   Status sent = SendPassing(socket_.get(), kStartRequest, fds);
@@ -85,8 +78,12 @@ Result<UniqueFd> NodeStarter::Ask(const std::vector<int>& fds) {
   }
   RETURN_IF_ERROR(sent, argv_[0]);
   auto answer = ReceivePassed(socket_.get(), kStarterAnswerBytesMax);
-  if (answer.ok() && answer->bytes == kStarterRuns && answer->fds.size() == 1) {
-    return std::move(answer->fds[0]);
+  if (answer.ok() && answer->bytes.starts_with(kStarterRuns) && answer->fds.size() == 1) {
+    Monitor monitor = {std::move(answer->fds[0]), 0};
+    const char* const end = answer->bytes.data() + answer->bytes.size();
+    const auto number =
+        std::from_chars(answer->bytes.data() + kStarterRuns.size(), end, monitor.pid);
+    if (number.ptr == end && number.ec == std::errc()) return monitor;
   }
   socket_.reset();
   server_.reset();  // It is killed: it must not begin later what nobody waits for any more.
@@ -95,22 +92,25 @@ Result<UniqueFd> NodeStarter::Ask(const std::vector<int>& fds) {
                argv_[0] + ": " + (answer->bytes.empty() ? "it has ended" : answer->bytes));
 }
 
-Result<pid_t> NodeStarter::Run(const StartFds& fds, std::chrono::milliseconds timeout) {
-  int ends[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return Errno("socketpair");
-  }
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+Result<bool> NodeStarter::Run(const StartFds& fds, const Keep& keep, milliseconds timeout) {
+  ASSIGN_OR_RETURN(auto sockets, MessageSockets());
+  auto& [ours, theirs] = sockets;
   const int yes = 1;
   if (::setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) != 0) {
     return Errno("setsockopt");
   }
   std::vector<int> passed = {fds.request, fds.errors, fds.root, theirs.get()};
   passed.insert(passed.end(), fds.volumes.begin(), fds.volumes.end());
-  ASSIGN_OR_RETURN(const UniqueFd process, Ask(passed));
+  const auto deadline = Clock::now() + timeout;
+  ASSIGN_OR_RETURN(const Monitor monitor, Ask(passed));
   theirs.reset();
-  return AwaitStarted(ours.get(), process, timeout);
+  ASSIGN_OR_RETURN(const PassedMessage runs, AwaitMessage(ours.get(), monitor.pid_fd, deadline));
+  if (runs.bytes.empty()) return false;
+  RETURN_IF_ERROR(keep(runs.sender, monitor.pid));
+  RETURN_IF_ERROR(SendPassing(ours.get(), "1", {}));
+  // Whoever freezes the node next must not freeze it with the lock.
+  RETURN_IF_ERROR(AwaitMessage(ours.get(), monitor.pid_fd, deadline));
+  return true;
 }
 
 }  // namespace strata::vcluster

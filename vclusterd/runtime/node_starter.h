@@ -5,7 +5,10 @@
 // Thread-safe: starts run side by side.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -19,9 +22,8 @@ namespace strata::vcluster {
 
 class NodeStarter {
  public:
-  // The program is looked for at the first start. `nodes_dir`, `files`: as shim/serve.h has them.
-  NodeStarter(const std::string& node_binary, const std::string& nodes_dir,
-              const std::vector<std::string>& files);
+  // The program is looked for at the first start. `needed`: as shim/serve.h has it.
+  NodeStarter(const std::string& node_binary, const std::vector<std::string>& needed);
   NodeStarter(const NodeStarter&) = delete;
 
   // As shim/serve.h has them; the caller's.
@@ -31,14 +33,21 @@ class NodeStarter {
     int root = -1;
     std::vector<int> volumes;
   };
-  // The pid of the container's process 1, which may have ended by now; 0: it could not be started.
-  // kDeadlineExceeded: the process that starts it was killed.
-  Result<pid_t> Run(const StartFds& fds, std::chrono::milliseconds timeout);
+  // Told of the container's process 1 and of its monitor. Process 1 waits meanwhile; after an error
+  // it ends, before any program of the node has begun.
+  using Keep = std::function<Status(pid_t init, pid_t monitor)>;
+  // True: `keep` has succeeded and the node goes on; it may have ended by now. False: it could not
+  // be started. kDeadlineExceeded: it did not in time; its monitor was killed.
+  Result<bool> Run(const StartFds& fds, const Keep& keep, std::chrono::milliseconds timeout);
 
  private:
   Status Begin();
-  // A pidfd of the process that does it.
-  Result<UniqueFd> Ask(const std::vector<int>& fds);
+  // The process that does it, which is to be the container's monitor.
+  struct Monitor {
+    UniqueFd pid_fd;
+    pid_t pid = 0;
+  };
+  Result<Monitor> Ask(const std::vector<int>& fds);
 
   std::vector<std::string> argv_;
   std::mutex mutex_;  // Guards the following: one question and its answer at a time.

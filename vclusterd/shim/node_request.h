@@ -65,7 +65,7 @@ inline constexpr int kStartedFd = 200;
 inline constexpr int kLockFd = 201;
 // Messages of `strata-node serve`.
 inline constexpr std::string_view kStartRequest = "start";
-inline constexpr std::string_view kStarterRuns = "runs";
+inline constexpr std::string_view kStarterRuns = "runs ";  // Then the pid.
 inline constexpr size_t kStarterAnswerBytesMax = 4096;
 // The exit code of `strata-node exec` when the command could not be run in the container at all.
 inline constexpr int kExecFailed = 125;

@@ -54,11 +54,9 @@ std::vector<std::string> ParseMountPoints(std::string_view mountinfo) {
 }
 
 bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>& needed) {
-  // File systems of users may be below /dev/shm, too.
-  for (const std::string_view system : {"/", "/proc", "/dev", "/dev/pts"}) {
-    if (mount_point == system) return true;
-  }
-  if (IsBelow(mount_point, "/sys")) return true;
+  if (mount_point == "/" || mount_point == "/proc" || IsBelow(mount_point, "/sys")) return true;
+  // Devices may be mounts, too, where this host is a container. Below /dev/shm is what users mount.
+  if (IsBelow(mount_point, "/dev") && !IsBelow(mount_point, "/dev/shm")) return true;
   return std::any_of(needed.begin(), needed.end(),
                      [&](const std::string& path) { return IsBelow(path, mount_point); });
 }

@@ -12,8 +12,8 @@ namespace strata::vcluster {
 // The mount points of a /proc/<pid>/mountinfo text, in its order, unescaped.
 std::vector<std::string> ParseMountPoints(std::string_view mountinfo);
 
-// True when a mount at `mount_point` is one that liblxc uses (/, /proc, what is below /sys, /dev,
-// /dev/pts) or on the way to one of `needed`.
+// True when a mount at `mount_point` is one that liblxc may use (/, /proc, what is below /sys, and
+// below /dev but for /dev/shm) or on the way to one of `needed`.
 bool IsNeededMount(std::string_view mount_point, const std::vector<std::string>& needed);
 
 // Moves this (single-threaded) process into a mount namespace of its own and drops every mount that
@@ -23,7 +23,7 @@ Status EnterPrivateMounts(const std::vector<std::string>& needed);
 
 // Makes the file or directory a read-only mount here, before a user namespace with mounts of its
 // own is made: the kernel locks what such a namespace inherits, while a bind mount that is made
-// inside of it may be made writable again by its root. REQUIRES: EnterPrivateMounts.
+// inside of it may be made writable again by its root. REQUIRES: a private mount namespace.
 Status MakeLockedReadOnly(const std::string& path);
 
 }  // namespace strata::vcluster

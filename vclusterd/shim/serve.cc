@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -24,16 +25,20 @@ namespace {
 enum : size_t { kRequest, kErrors, kRoot, kStarted, kVolumes };
 
 // Done once, for all that is forked off.
-Status PrepareMounts(const std::string& nodes_dir, const std::vector<std::string>& files) {
-  std::vector<std::string> needed = {nodes_dir, "/usr/share/lxc/config", "/usr/lib", "/etc",
-                                     "/run/lxc"};
-  needed.insert(needed.end(), files.begin(), files.end());
-  RETURN_IF_ERROR(EnterPrivateMounts(needed));
-  for (const std::string& file : files) RETURN_IF_ERROR(MakeLockedReadOnly(file));
-  return Ok();
+Status PrepareMounts(std::vector<std::string> needed) {
+  needed.insert(needed.end(), {"/usr/share/lxc/config", "/usr/lib", "/etc", "/run/lxc"});
+  return EnterPrivateMounts(needed);
 }
 
-Status Start(std::vector<UniqueFd> fds) {
+// For ps: the process stays as long as its container.
+void SetTitle(const std::string& name, std::span<char> title) {
+  ::prctl(PR_SET_NAME, name.c_str());
+  const std::string text = "strata-node: " + name;
+  std::fill(title.begin(), title.end(), '\0');
+  if (!title.empty()) text.copy(title.data(), title.size() - 1);
+}
+
+Status Start(std::vector<UniqueFd> fds, std::span<char> title) {
   ASSIGN_OR_RETURN(const std::string bytes, ReadAll(fds[kRequest].get(), kRequestBytesMax));
   fds[kRequest].reset();  // It is not for the container.
   ASSIGN_OR_RETURN(const StartNodeRequest request, DecodeStart(bytes));
@@ -42,29 +47,32 @@ Status Start(std::vector<UniqueFd> fds) {
   }
   // Its root must be seen by nobody else, nor keep the host's file systems busy.
   if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare the mount namespace");
-  ::prctl(PR_SET_NAME, request.name.c_str());  // For ps: it stays as long as the container.
+  SetTitle(request.name, title);
   UniqueFd root = std::move(fds[kRoot]);
   UniqueFd started = std::move(fds[kStarted]);
   fds.erase(fds.begin(), fds.begin() + kVolumes);
   return StartNode(request, std::move(root), std::move(started), std::move(fds));
 }
 
-Status CloseStandardStreams() {
+// Until process 1 takes the node's /dev/null for them.
+Status SetStandardStreams(int errors) {
   ASSIGN_OR_RETURN(const UniqueFd null, Open("/dev/null", O_RDWR));
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::dup2(null.get(), stream) < 0) return Errno("dup2");
+  if (::dup2(null.get(), 0) < 0 || ::dup2(null.get(), 1) < 0 || ::dup2(errors, 2) < 0) {
+    return Errno("dup2");
   }
   return Ok();
 }
 
 // The forked process, as if it were a daemon of its own: the signals as they were when serve began,
-// a session, no standard streams.
-[[noreturn]] void StartAndExit(std::vector<UniqueFd> fds, const sigset_t& mask) {
+// a session, no standard streams but for errors.
+[[noreturn]] void StartAndExit(std::vector<UniqueFd> fds, const sigset_t& mask,
+                               std::span<char> title) {
   ::signal(SIGCHLD, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, &mask, nullptr);
   const UniqueFd errors = std::move(fds[kErrors]);
-  Status ended = ::setsid() < 0 || ::chdir("/") != 0 ? Errno("a session") : CloseStandardStreams();
-  if (ended.ok()) ended = Start(std::move(fds));
+  Status ended =
+      ::setsid() < 0 || ::chdir("/") != 0 ? Errno("a session") : SetStandardStreams(errors.get());
+  if (ended.ok()) ended = Start(std::move(fds), title);
   if (!ended.ok()) ::dprintf(errors.get(), "%s\n", ended.error().message().c_str());
   ::_exit(ended.ok() ? 0 : 1);
 }
@@ -79,14 +87,13 @@ Status Answer(int socket, pid_t pid) {
   // It is not reaped yet, so the number is its own.
   const UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pid_fd.valid()) return SendPassing(socket, Errno("pidfd_open").message(), {});
-  return SendPassing(socket, kStarterRuns, {pid_fd.get()});
+  return SendPassing(socket, std::string(kStarterRuns) + std::to_string(pid), {pid_fd.get()});
 }
 
 }  // namespace
 
-Status ServeStarts(UniqueFd socket, const std::string& nodes_dir,
-                   const std::vector<std::string>& files) {
-  const Status ready = PrepareMounts(nodes_dir, files);
+Status ServeStarts(UniqueFd socket, const std::vector<std::string>& needed, std::span<char> title) {
+  const Status ready = PrepareMounts(needed);
   // The signal arrives in ppoll alone, which it ends.
   sigset_t blocked;
   sigset_t before;
@@ -113,7 +120,7 @@ Status ServeStarts(UniqueFd socket, const std::string& nodes_dir,
     const pid_t pid = ::fork();
     if (pid == 0) {
       socket.reset();
-      StartAndExit(std::move(request.fds), before);
+      StartAndExit(std::move(request.fds), before, title);
     }
     RETURN_IF_ERROR(Answer(socket.get(), pid));
   }

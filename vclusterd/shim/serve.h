@@ -5,12 +5,14 @@
 //
 // Over a SOCK_SEQPACKET socket, one message after the other: a request is kStartRequest with the
 // descriptors of a StartNodeRequest's file, of a file for errors, of the detached mount of the
-// root, of a socket, and of the mounts of the volumes; the answer, at once, is kStarterRuns with a
-// pidfd of the process, or the text of an error. When the container runs, its process 1 sends a
-// message over the socket; when it cannot run, the process ends, after a line to the file of
-// errors.
+// root, of a socket, and of the mounts of the volumes; the answer, at once, is kStarterRuns and the
+// pid of the process, with a pidfd of it, or the text of an error. When the container runs, its
+// process 1 sends a message over that socket, awaits one, unlocks the request's lock and sends
+// another. When it cannot run, the process ends; where it can say why, that is a line in the file
+// of errors.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,10 +22,9 @@
 namespace strata::vcluster {
 
 // Until the other end of the socket is closed. Processes that were forked off go on. Of the host's
-// mounts they see those that are needed for `nodes_dir`, where the directories of nodes are, for
-// `files` and for liblxc, as they were when this began. `files` are what all nodes mount from the
-// host: nobody in a node can make them writable.
-Status ServeStarts(UniqueFd socket, const std::string& nodes_dir,
-                   const std::vector<std::string>& files);
+// mounts they see those that liblxc uses and those on the way to paths of `needed`, as they were
+// when this began. `title`: this program's arguments in memory; ps shows them (proc(5), cmdline),
+// and of a process that was forked off the name of its container.
+Status ServeStarts(UniqueFd socket, const std::vector<std::string>& needed, std::span<char> title);
 
 }  // namespace strata::vcluster

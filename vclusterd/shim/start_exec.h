@@ -9,9 +9,10 @@
 
 namespace strata::vcluster {
 
-// Starts the container and stays as its monitor until it has ended, which is Ok. Process 1 tells
-// through `started` that it runs, and unlocks the request's lock then. Changes this process's mount
-// namespace and standard streams. `volumes`: the mounts of the request's, in its order.
+// Starts the container and stays as its monitor until it has ended, which is Ok. Process 1 gets
+// `started` and the request's lock (serve.h). Takes the descriptors kStartedFd and kLockFd, PATH
+// and a part of some limits from this process, and mounts. REQUIRES: a private mount namespace of
+// its own. `volumes`: the mounts of the request's, in its order.
 Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd started,
                  std::vector<UniqueFd> volumes);
 

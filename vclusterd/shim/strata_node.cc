@@ -1,9 +1,8 @@
 // strata-node: what vclusterd cannot do itself, because liblxc forks and changes namespaces, and a
 // process with threads must not. A small program also leaves a small monitor process per node.
 //
-//   strata-node serve NODES_DIR FILE...   fd 3: a socket over which vclusterd asks for starts
-//                                         (serve.h)
-//   strata-node exec                      fd 3: ExecNodeRequest; 0, 1, 2: the command's
+//   strata-node serve PATH...   fd 3: a socket over which vclusterd asks for starts (serve.h)
+//   strata-node exec            fd 3: ExecNodeRequest; 0, 1, 2: the command's
 //
 // Errors are one line on standard error. serve exits 0 or 1; exec exits as its command does, 128 +
 // signal, or kExecFailed.
@@ -11,6 +10,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,14 +25,13 @@
 namespace strata::vcluster {
 namespace {
 
-Result<int> RunShim(std::string_view command, std::vector<std::string> arguments) {
+Result<int> RunShim(std::string_view command, const std::vector<std::string>& arguments,
+                    std::span<char> title) {
   UniqueFd fd(kRequestFd);
   // Whatever vclusterd was started with is not for containers.
   if (::close_range(kRequestFd + 1, ~0u, 0) != 0) return Errno("close_range");
   if (command == "serve") {
-    const std::string nodes_dir = arguments.front();
-    arguments.erase(arguments.begin());
-    RETURN_IF_ERROR(ServeStarts(std::move(fd), nodes_dir, arguments));
+    RETURN_IF_ERROR(ServeStarts(std::move(fd), arguments, title));
     return 0;
   }
   // The request is not for the container.
@@ -46,12 +46,14 @@ Result<int> RunShim(std::string_view command, std::vector<std::string> arguments
 
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
-  std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
+  const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
   if (command == "serve" ? arguments.empty() : command != "exec" || !arguments.empty()) {
     std::fputs("usage: strata-node serve|exec (vclusterd runs this)\n", stderr);
     return 2;
   }
-  const auto code = strata::vcluster::RunShim(command, std::move(arguments));
+  // The kernel puts them one behind the other.
+  const std::span<char> title(argv[0], argv[argc - 1] + std::strlen(argv[argc - 1]) + 1);
+  const auto code = strata::vcluster::RunShim(command, arguments, title);
   if (code.ok()) return *code;
   std::fprintf(stderr, "%s\n", code.error().message().c_str());
   return command == "exec" ? strata::vcluster::kExecFailed : 1;

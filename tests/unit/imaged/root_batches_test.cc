@@ -9,7 +9,10 @@
 namespace strata::imaged {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
 // Calls of which each waits until it is let go.
@@ -80,6 +83,23 @@ TEST_F(RootBatchesTest, WhoComesDuringACallIsAskedForByTheNextOne) {
   EXPECT_THAT(calls_, ElementsAre(ElementsAre("a"), UnorderedElementsAre("b", "c", "d")));
   EXPECT_EQ(got_["a"], "there is no x");
   for (const char* lease : {"b", "c", "d"}) EXPECT_EQ(got_[lease], "x 2");
+}
+
+TEST_F(RootBatchesTest, WhenACallForSeveralFailsEachIsAskedForAlone) {
+  Ask("x", "a");
+  AwaitCalls(1);
+  for (const char* lease : {"b", "c"}) Ask("x", lease);
+  AwaitAsked(2);
+  LetGo(1);
+  AwaitCalls(2);
+  Fail("the lease b holds another image");
+  LetGo(3);
+  threads_.clear();
+  EXPECT_THAT(calls_, SizeIs(4));
+  for (const char* lease : {"b", "c"}) {
+    EXPECT_THAT(calls_, Contains(ElementsAre(lease)));
+    EXPECT_THAT(got_[lease], StartsWith("x "));
+  }
 }
 
 TEST_F(RootBatchesTest, AnotherImageDoesNotWait) {

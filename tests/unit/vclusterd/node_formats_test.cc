@@ -241,8 +241,8 @@ TEST(SshKeyPairs, RemembersTheLastOnesAndMixesNoneUp) {
 
 TEST(PrivateMounts, OnlyWhatLeadsToNeededPathsIsKept) {
   const std::vector<std::string> needed = {"/run/strata/nodes/x"};
-  for (const char* kept :
-       {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev", "/dev/pts", "/run", "/run/strata"}) {
+  for (const char* kept : {"/", "/proc", "/sys/fs/cgroup/cpu", "/dev", "/dev/pts", "/dev/null",
+                           "/run", "/run/strata"}) {
     EXPECT_TRUE(IsNeededMount(kept, needed)) << kept;
   }
   for (const char* dropped : {"/home", "/run/strata/other", "/runner", "/process", "/mnt/a",

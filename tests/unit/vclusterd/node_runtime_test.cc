@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -394,6 +395,7 @@ TEST_F(NodeRuntimeTest, ItsProcessOneHasNothingOfTheHostOpen) {
   const auto record = Start(Spec(0));
   ASSERT_TRUE(record.ok()) << record.error().message();
   const std::string init = "/proc/" + std::to_string(record->init.pid);
+  while (PathExists(init + "/fd/" + std::to_string(kStartedFd))) std::this_thread::yield();
   // CRIU dumps a file of the node's own mounts alone.
   const std::string mounts = ReadFile(init + "/mountinfo").value();
   for (const auto& file : std::filesystem::directory_iterator(init + "/fd")) {
@@ -406,9 +408,10 @@ TEST_F(NodeRuntimeTest, ItsProcessOneHasNothingOfTheHostOpen) {
   }
 }
 
-// vclusterd was killed before it had heard that the node runs.
-TEST_F(NodeRuntimeTest, AStartOfWhichNobodyHeardIsCleared) {
-  const NodeSpec spec = Spec(0);
+// vclusterd was killed before it had on record that the node runs.
+TEST_F(NodeRuntimeTest, WhatNobodyHasOnRecordEndsBeforeItsCommandBegins) {
+  NodeSpec spec = Spec(0);
+  spec.command = {"/bin/touch", "/begun"};
   const HostLayout& host = runtime_->host();
   const std::string dir = host.NodeDir(spec.id);
   SshKeyPairs keys;
@@ -418,17 +421,25 @@ TEST_F(NodeRuntimeTest, AStartOfWhichNobodyHeardIsCleared) {
   UniqueFd root = MountBusyboxRoot(path() + "/lower", volume, kIdFirst).value();
   const UniqueFd request = RequestFile(Encode(MakeStartRequest(spec, host)).value()).value();
   const UniqueFd errors = Open(path() + "/errors", O_RDWR | O_CREAT, 0600).value();
-  NodeStarter starter(host.node_binary, host.NodesDir(), host.FilesInNodes());
-  const auto init = starter.Run({request.get(), errors.get(), root.get(), {}}, seconds(60));
+  NodeStarter starter(host.node_binary, host.NeededInStarts());
+  UniqueFd running;
+  const auto keep = [&](pid_t init, pid_t monitor) -> Status {
+    EXPECT_EQ(ReadProcessStat(init)->parent, monitor);
+    running = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, init, 0)));
+    // Whoever comes after vclusterd waits for the end of this.
+    const UniqueFd lock = Open(dir + "/lock", O_RDWR).value();
+    EXPECT_NE(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+    return Error(Code::kInternal, "killed");
+  };
+  const auto runs = starter.Run({request.get(), errors.get(), root.get(), {}}, keep, seconds(60));
   root.reset();
-  ASSERT_TRUE(init.ok() && *init != 0) << ReadFile(path() + "/errors").value();
-  const UniqueFd running(static_cast<int>(::syscall(SYS_pidfd_open, *init, 0)));
-  ASSERT_TRUE(running.valid());
+  EXPECT_EQ(runs.error().message(), "killed");
+  EXPECT_TRUE(WaitProcess(running.get(), seconds(10)).ok());
+  EXPECT_FALSE(PathExists(volume + "/upper/begun"));
   const auto found = runtime_->Find(spec.id);
   ASSERT_TRUE(found.ok()) << found.error().message();
   EXPECT_FALSE(found->has_value());
   ASSERT_TRUE(runtime_->Clear(spec.id).ok());
-  EXPECT_TRUE(WaitProcess(running.get(), seconds(10)).ok());
   EXPECT_FALSE(PathExists(dir));
 }
 

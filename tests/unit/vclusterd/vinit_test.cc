@@ -98,10 +98,7 @@ TEST_F(VinitTest, TellsThatItRunsAndUnlocksAndKeepsNeither) {
   const std::string path = dir->path() + "/lock";
   UniqueFd lock = Open(path, O_RDWR | O_CREAT, 0600).value();
   ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-  const UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
+  auto [ours, theirs] = MessageSockets().value();
   const int yes = 1;
   ASSERT_EQ(::setsockopt(ours.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
   // Its command tells after it; vinit is not to wait for it.
@@ -113,12 +110,15 @@ TEST_F(VinitTest, TellsThatItRunsAndUnlocksAndKeepsNeither) {
   const PassedMessage told = ReceivePassed(ours.get(), 1).value();
   EXPECT_EQ(told.bytes, "1");
   EXPECT_EQ(told.sender, Init());
+  const UniqueFd again = Open(path, O_RDWR).value();
+  EXPECT_NE(::flock(again.get(), LOCK_EX | LOCK_NB), 0);
+  ASSERT_TRUE(SendPassing(ours.get(), "1", {}).ok());
+  EXPECT_EQ(ReceivePassed(ours.get(), 1)->bytes, "2");
+  EXPECT_EQ(::flock(again.get(), LOCK_EX | LOCK_NB), 0);
   EXPECT_TRUE(Connect(2222).valid());
   while (!PathExists(path + ".ready")) {
   }
   EXPECT_EQ(ReadFile(path + ".ready").value(), "0\n1\n2\n3\n") << "3 is that of ls itself";
-  const UniqueFd again = Open(path, O_RDWR).value();
-  EXPECT_EQ(::flock(again.get(), LOCK_EX | LOCK_NB), 0);
   const std::string fds = "/proc/" + std::to_string(told.sender) + "/fd";
   for (const auto& file : std::filesystem::directory_iterator(fds)) {
     const std::string target = std::filesystem::read_symlink(file).string();
@@ -126,6 +126,19 @@ TEST_F(VinitTest, TellsThatItRunsAndUnlocksAndKeepsNeither) {
     EXPECT_TRUE(target == "/dev/null" || target.starts_with("socket:")) << file << target;
   }
   EXPECT_FALSE(PathExists(fds + "/4"));
+}
+
+TEST_F(VinitTest, EndsBeforeItsCommandWhenNobodyHasItOnRecord) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-vinit.");
+  UniqueFd lock = Open(dir->path() + "/lock", O_RDWR | O_CREAT, 0600).value();
+  auto [ours, theirs] = MessageSockets().value();
+  Start({"--started", "3", "4", "--", "/bin/touch", dir->path() + "/begun"},
+        {theirs.get(), lock.get()});
+  theirs.reset();
+  ASSERT_EQ(ReceivePassed(ours.get(), 1)->bytes, "1");
+  ours.reset();
+  EXPECT_EQ(process_->WaitFor(seconds(10)).value(), 1);
+  EXPECT_FALSE(PathExists(dir->path() + "/begun"));
 }
 
 TEST_F(VinitTest, ReapsOrphansAndOutlivesItsCommand) {
