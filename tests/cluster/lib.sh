@@ -57,6 +57,7 @@ stop_daemon() {  # NAME [SIGNAL]
   local pid=${daemon[$1]}
   unset "daemon[$1]"
   kill "-${2:-TERM}" "$pid" 2>/dev/null || true  # It may have ended by itself.
+  kill -CONT "$pid" 2>/dev/null || true          # One that a test has stopped would not end.
   wait "$pid" 2>/dev/null || true
 }
 

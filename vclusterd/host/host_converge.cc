@@ -379,8 +379,9 @@ Status HostNodes::StartNode(Job& job) {
   }
   if (network_is_broken_) {
     // Another Vcluster's may be what cannot be made; this node's may be there.
-    if (Status made = UpdateNetwork(); !made.ok())
+    if (Status made = UpdateNetwork(); !made.ok()) {
       LOG_WARNING("network: " + made.error().message());
+    }
   }
   RETURN_IF_ERROR(NoteVolumes(job));
   const Result<NodeRecord> started = life_->Start(SpecOf(job), job.local, watched);

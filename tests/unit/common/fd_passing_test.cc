@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/file_io.h"
 
@@ -12,14 +13,26 @@ namespace {
 class FdPassingTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    int ends[2] = {-1, -1};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    a_.reset(ends[0]);
-    b_.reset(ends[1]);
+    auto sockets = MessageSockets();
+    ASSERT_TRUE(sockets.ok()) << sockets.error().message();
+    a_ = std::move(sockets->first);
+    b_ = std::move(sockets->second);
   }
   UniqueFd a_;
   UniqueFd b_;
 };
+
+TEST_F(FdPassingTest, TheSenderIsKnownWhereTheReceiverAsksForIt) {
+  ASSERT_TRUE(SendPassing(a_.get(), "before", {}).ok());
+  EXPECT_EQ(ReceivePassed(b_.get(), 100)->sender, 0);
+  const int yes = 1;
+  ASSERT_EQ(::setsockopt(b_.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+  ASSERT_TRUE(SendPassing(a_.get(), "after", {a_.get(), b_.get()}).ok());
+  const auto message = ReceivePassed(b_.get(), 100);
+  ASSERT_TRUE(message.ok()) << message.error().message();
+  EXPECT_EQ(message->sender, ::getpid());
+  EXPECT_EQ(message->fds.size(), 2u);
+}
 
 TEST_F(FdPassingTest, MessagesArriveOneByOneWithTheirDescriptors) {
   int pipe[2] = {-1, -1};
