@@ -37,3 +37,10 @@ function(strata_executable name)
   target_link_libraries(${name} PRIVATE strata_warnings)
   strata_precompiled_target(${name})
 endfunction()
+
+# strata_command(name sources...): one that users run, which is to start at once
+# (StrataDependencies).
+function(strata_command name)
+  strata_executable(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES STRATA_GRPC_LINKED_IN ON)
+endfunction()

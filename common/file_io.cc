@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "common/log.h"
 
@@ -89,35 +90,88 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Status ReplaceFile(const std::string& path, std::string_view data, mode_t mode, bool durable) {
-  // Hidden, so that who lists the directory meanwhile does not take it for one of its files.
-  const size_t name = path.rfind('/') + 1;
-  std::string temporary = path.substr(0, name) + "." + path.substr(name) + ".XXXXXX";
-  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd.valid()) return Errno("create " + temporary);
-  const auto write = [&]() -> Status {
-    RETURN_IF_ERROR(WriteAll(fd.get(), data), temporary);
-    if (::fchmod(fd.get(), mode) != 0) return Errno("chmod " + temporary);
-    if (durable && ::fsync(fd.get()) != 0) return Errno("fsync " + temporary);
-    RETURN_IF_ERROR(fd.Close(), temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return Errno("rename to " + path);
-    return Ok();
-  };
-  if (Status status = write(); !status.ok()) {
-    ::unlink(temporary.c_str());
-    return status;
+// A file that is to take the place of another. Without Finish nothing of it stays.
+class Replacement {
+ public:
+  static Result<Replacement> Write(const std::string& path, std::string_view data, mode_t mode) {
+    // Hidden, so that who lists the directory meanwhile does not take it for one of its files.
+    const size_t name = path.rfind('/') + 1;
+    std::string temporary = path.substr(0, name) + "." + path.substr(name) + ".XXXXXX";
+    UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+    if (!fd.valid()) return Errno("create " + temporary);
+    Replacement made(path, std::move(temporary), std::move(fd));
+    RETURN_IF_ERROR(WriteAll(made.fd_.get(), data), made.temporary_);
+    if (::fchmod(made.fd_.get(), mode) != 0) return Errno("chmod " + made.temporary_);
+    return made;
   }
-  return durable ? FsyncDirectory(ParentOf(path)) : Ok();
-}
+  Replacement(Replacement&& other) noexcept
+      : path_(std::move(other.path_)),
+        temporary_(std::exchange(other.temporary_, {})),
+        fd_(std::move(other.fd_)) {}
+  Replacement& operator=(Replacement&&) = delete;
+  ~Replacement() {
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  }
+
+  // Has the file system choose blocks for it, so that one commit takes it along with others. An
+  // error is Sync's.
+  void StartWriting() { ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE); }
+  Status Sync() {
+    if (::fsync(fd_.get()) != 0) return Errno("fsync " + temporary_);
+    return Ok();
+  }
+  Status Finish() {
+    RETURN_IF_ERROR(fd_.Close(), temporary_);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) return Errno("rename to " + path_);
+    temporary_.clear();
+    return Ok();
+  }
+
+ private:
+  Replacement(std::string path, std::string temporary, UniqueFd fd)
+      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
+
+  std::string path_;
+  std::string temporary_;  // Empty: there is none any more.
+  UniqueFd fd_;
+};
 
 }  // namespace
 
 Status WriteFileDurably(const std::string& path, std::string_view data, mode_t mode) {
-  return ReplaceFile(path, data, mode, /*durable=*/true);
+  ASSIGN_OR_RETURN(Replacement file, Replacement::Write(path, data, mode));
+  RETURN_IF_ERROR(file.Sync());
+  RETURN_IF_ERROR(file.Finish());
+  return FsyncDirectory(ParentOf(path));
+}
+
+std::vector<Status> WriteFilesDurably(const std::string& directory,
+                                      const std::vector<NamedData>& files, mode_t mode,
+                                      const std::function<Status()>& first) {
+  std::vector<Result<Replacement>> replacements;
+  for (const NamedData& file : files) {
+    replacements.push_back(Replacement::Write(directory + "/" + file.name, file.data, mode));
+    if (replacements.back().ok()) replacements.back()->StartWriting();
+  }
+  Status shared = first();
+  std::vector<Status> results;
+  for (Result<Replacement>& file : replacements) {
+    Status& result = results.emplace_back(shared);
+    if (result.ok()) result = file.ok() ? file->Sync() : Status(file.error());
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (results[i].ok()) results[i] = replacements[i]->Finish();
+  }
+  shared = FsyncDirectory(directory);
+  for (Status& result : results) {
+    if (result.ok()) result = shared;
+  }
+  return results;
 }
 
 Status WriteFileAtomically(const std::string& path, std::string_view data, mode_t mode) {
-  return ReplaceFile(path, data, mode, /*durable=*/false);
+  ASSIGN_OR_RETURN(Replacement file, Replacement::Write(path, data, mode));
+  return file.Finish();
 }
 
 Status FsyncDirectory(const std::string& path) {

@@ -7,8 +7,10 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
@@ -30,6 +32,16 @@ Result<std::string> ReadFile(const std::string& path, size_t limit_bytes = 64u <
 
 // Replaces `path` with `data`, atomically and durably.
 Status WriteFileDurably(const std::string& path, std::string_view data, mode_t mode = 0644);
+// The same for several files of `directory`, each atomically, for about as many commits of the file
+// system as one of them takes. `first` is called before any is replaced, and its error is that of
+// all. Answers are in the order of `files`.
+struct NamedData {
+  std::string name;
+  std::string data;
+};
+std::vector<Status> WriteFilesDurably(
+    const std::string& directory, const std::vector<NamedData>& files, mode_t mode,
+    const std::function<Status()>& first = [] { return Ok(); });
 // Replaces `path`, atomically but without syncing: for state that is rebuilt after a crash.
 Status WriteFileAtomically(const std::string& path, std::string_view data, mode_t mode = 0644);
 

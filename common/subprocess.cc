@@ -71,6 +71,8 @@ Result<Subprocess> Subprocess::Start(const SubprocessOptions& options) {
   for (size_t i = 0; i < copies.size(); ++i) {
     ::posix_spawn_file_actions_adddup2(&spawn.actions, copies[i].get(), static_cast<int>(i));
   }
+  // Libraries open descriptors without O_CLOEXEC, and their parent's own may have been, too.
+  ::posix_spawn_file_actions_addclosefrom_np(&spawn.actions, static_cast<int>(copies.size()));
   sigset_t none;
   sigemptyset(&none);
   sigset_t defaults;

@@ -4,14 +4,13 @@
 #include <unistd.h>
 
 #include "common/file_io.h"
-#include "common/subprocess.h"
 #include "net/changes.h"
+#include "net/nft.h"
 
 namespace strata::net {
 namespace {
 
 constexpr char kForwarding[] = "/proc/sys/net/ipv4/ip_forward";
-constexpr std::chrono::seconds kNftTimeout(20);
 
 Status WriteForwarding(std::string_view value) {
   ASSIGN_OR_RETURN(UniqueFd fd, Open(kForwarding, O_WRONLY));
@@ -55,8 +54,7 @@ Status EnableForwarding(const std::string& marker_path) {
 
 Status RestoreForwarding(const std::string& marker_path) {
   if (!PathExists(marker_path)) return Ok();
-  ASSIGN_OR_RETURN(const std::string tables,
-                   RunChecked({"nft", "list", "tables"}, {}, kNftTimeout));
+  ASSIGN_OR_RETURN(const std::string tables, Nft().Run("list tables"));
   if (tables.find(kTablePrefix) == std::string::npos) RETURN_IF_ERROR(WriteForwarding("0\n"));
   if (::unlink(marker_path.c_str()) != 0) return Errno("unlink " + marker_path);
   return Ok();

@@ -6,7 +6,6 @@
 #include "imaged/api/host_image.grpc.pb.h"
 #include "imaged/api/imaged.grpc.pb.h"
 #include "imaged/api/peer.grpc.pb.h"
-#include "imaged/client/root_batches.h"
 
 namespace strata::imaged {
 namespace {
@@ -132,11 +131,7 @@ class GrpcHostImageClient final : public HostImageClient {
   explicit GrpcHostImageClient(const std::shared_ptr<grpc::Channel>& channel)
       : stub_(v1::HostImageService::NewStub(channel)),
         images_(v1::ImageService::NewStub(channel)),
-        transfers_(v1::TransferService::NewStub(channel)),
-        batches_([this](const std::string& reference, uint32_t uid,
-                        const std::vector<std::string>& leases) {
-          return CallAcquireRoot(reference, uid, leases);
-        }) {}
+        transfers_(v1::TransferService::NewStub(channel)) {}
 
   Result<uint64_t> CountSecrets(const std::string& reference) override {
     v1::ScrubRequest request;
@@ -168,12 +163,7 @@ class GrpcHostImageClient final : public HostImageClient {
   }
 
   Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
-                                   const std::string& lease) override {
-    return batches_.Acquire(reference, on_behalf_of_uid, lease);
-  }
-
-  Result<AcquiredRoot> CallAcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
-                                       const std::vector<std::string>& leases) {
+                                   const std::vector<std::string>& leases) override {
     v1::AcquireRootRequest request;
     request.set_reference(reference);
     request.set_on_behalf_of_uid(on_behalf_of_uid);
@@ -254,7 +244,6 @@ class GrpcHostImageClient final : public HostImageClient {
   const std::unique_ptr<v1::HostImageService::Stub> stub_;
   const std::unique_ptr<v1::ImageService::Stub> images_;
   const std::unique_ptr<v1::TransferService::Stub> transfers_;
-  RootBatches batches_;
 };
 
 }  // namespace

@@ -79,10 +79,13 @@ class HostImageClient {
   static Result<std::unique_ptr<HostImageClient>> Connect(const std::string& socket_path);
   virtual ~HostImageClient() = default;
 
-  // The image's tree, ready to be mounted, kept until ReleaseRoot(lease). Taking a lease again with
-  // the same image is fine (after a restart).
+  static constexpr size_t kLeasesMax = 64;  // Of a call: etcd commits 128 operations at most.
+
+  // The image's tree, ready to be mounted, kept until the last of these leases is released; all are
+  // taken or none. Taking one again with the same image is fine (after a restart), with another it
+  // is kAlreadyExists. Many in one call cost little more than one.
   virtual Result<AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t on_behalf_of_uid,
-                                           const std::string& lease) = 0;
+                                           const std::vector<std::string>& leases) = 0;
   virtual Status ReleaseRoot(const std::string& lease) = 0;
   // The files that the root's start opened, in their order.
   virtual Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) = 0;

@@ -259,7 +259,7 @@ class ImageWorkload::Worker {
     const auto image = Of(name);
     if (!image) return ImportOne(name);
     return Do(key, "held", [&]() -> Result<ExpectedState::Value> {
-      RETURN_IF_ERROR(host_->AcquireRoot(name, 0, Lease()));
+      RETURN_IF_ERROR(host_->AcquireRoot(name, 0, {Lease()}));
       return "held";
     });
   }
@@ -416,7 +416,7 @@ Result<std::map<std::string, std::string>> ImageWorkload::ReadState(
   ASSIGN_OR_RETURN(const auto host, imaged::HostImageClient::Connect(socket));
   for (const std::string& key : lease_keys) {
     const std::string lease = key.substr(key.find(' ') + 1);
-    const auto taken = host->AcquireRoot(kProbe, 0, lease);
+    const auto taken = host->AcquireRoot(kProbe, 0, {lease});
     if (taken.ok()) {
       RETURN_IF_ERROR(host->ReleaseRoot(lease));
     } else if (taken.error().code() == Code::kAlreadyExists) {

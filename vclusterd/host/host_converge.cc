@@ -69,25 +69,25 @@ bool HostNodes::HasLinkSettings(const Part& part) {
                      [](const auto& node) { return !node.second->local.forwards().empty(); });
 }
 
-void HostNodes::EnqueueAll(const PartPtr& part) {
-  std::vector<uint32_t> indices;
-  {
-    const std::lock_guard lock(part->mutex);
-    for (const auto& [index, node] : part->nodes) indices.push_back(index);
-  }
-  for (const uint32_t index : indices) Enqueue(part, index);
-}
-
-void HostNodes::EnqueueStopped(const PartPtr& part, bool only_made) {
+void HostNodes::EnqueueThose(const PartPtr& part, const std::function<bool(const Node&)>& chosen) {
   std::vector<uint32_t> indices;
   {
     const std::lock_guard lock(part->mutex);
     for (const auto& [index, node] : part->nodes) {
-      const bool chosen = !only_made || node->local.made();
-      if (chosen && !node->record.has_value()) indices.push_back(index);
+      if (chosen(*node)) indices.push_back(index);
     }
   }
   for (const uint32_t index : indices) Enqueue(part, index);
+}
+
+void HostNodes::EnqueueAll(const PartPtr& part) {
+  EnqueueThose(part, [](const Node&) { return true; });
+}
+
+void HostNodes::EnqueueStopped(const PartPtr& part, bool only_made) {
+  EnqueueThose(part, [&](const Node& node) {
+    return (!only_made || node.local.made()) && !node.record.has_value();
+  });
 }
 
 void HostNodes::Enqueue(const PartPtr& part, uint32_t index) {
@@ -290,6 +290,7 @@ Status HostNodes::RemoveNode(Job& job) {
     const std::lock_guard lock(job.part->mutex);
     ++job.part->changes;
     job.node->record.reset();
+    job.node->root.reset();
     job.node->stopping = false;
     job.record.reset();
     const NodeOrder* next = job.wanted.has_value() ? &*job.wanted : nullptr;
@@ -327,8 +328,9 @@ void HostNodes::ForgetUnusedTree(const std::string& tree_path) {
 
 Status HostNodes::MakeNode(Job& job) {
   bool start_unknown = false;
-  Status made =
-      life_->Make(job.id, job.order.owner_uid(), *job.wanted, &job.local, &start_unknown, closing_);
+  ASSIGN_OR_RETURN(std::optional<imaged::AcquiredRoot> root, TakeRoot(job));
+  Status made = life_->Make(job.id, job.order.owner_uid(), *job.wanted, std::move(root), &job.local,
+                            &start_unknown, closing_);
   if (!made.ok()) {
     // The next try begins with nothing.
     Status removed = life_->Remove(job.id, job.local, /*force=*/true);
@@ -350,14 +352,13 @@ Status HostNodes::NoteVolumes(Job& job) {
   for (const VolumeSpec& volume : SpecOf(job).volumes) job.local.add_volumes(volume.directory);
   if (job.local.volumes().empty()) return Ok();
   const std::lock_guard told(job.part->told);
-  RETURN_IF_ERROR(life_->Sync());  // The file says what is made, too.
   host::v1::HostPart file;
   {
     const std::lock_guard lock(job.part->mutex);
     *job.node->local.mutable_volumes() = job.local.volumes();
     file = FileOf(*job.part);
   }
-  return store_.Write(file);
+  return store_.Write(file, [this] { return life_->Sync(); });  // It says what is made, too.
 }
 
 void HostNodes::ForgetVolumes(Job& job) {

@@ -6,7 +6,6 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
-#include "common/parallel.h"
 #include "net/apply.h"
 #include "net/plan.h"
 
@@ -148,28 +147,28 @@ host::v1::HostPart HostNodes::FileOf(const Part& part) const {
 Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Part>& orders) {
   for (const host::v1::Part& order : orders) RETURN_IF_ERROR(CheckPart(order));
   const std::lock_guard applying(apply_mutex_);
-  Status result = Ok();
+  std::map<uint32_t, Error> problems;
   std::vector<PartPtr> taken;
   for (const host::v1::Part& order : orders) {
     if (IsUnreadable(order.number())) continue;
     auto one = TakeOrder(order);
     if (!one.ok()) {
-      result = one.error();
+      problems.emplace(order.number(), one.error());
     } else if (*one != nullptr) {
       taken.push_back(*one);
     }
   }
-  if (!taken.empty()) {
-    Status begun = BeginWork(taken);
-    if (result.ok()) result = std::move(begun);
-  }
-  RETURN_IF_ERROR(result);
+  if (!taken.empty()) RETURN_IF_ERROR(BeginWork(taken, &problems));
   std::vector<PartStatus> statuses;
   size_t output_left = kMessageOutputBytesMax;
   for (const host::v1::Part& order : orders) {
-    statuses.push_back(IsUnreadable(order.number())
-                           ? UnreadableStatus(order)
-                           : StatusOf(order.number(), false, &output_left));
+    PartStatus& status = statuses.emplace_back(IsUnreadable(order.number())
+                                                   ? UnreadableStatus(order)
+                                                   : StatusOf(order.number(), false, &output_left));
+    if (const auto problem = problems.find(order.number()); problem != problems.end()) {
+      status.set_problem(problem->second.message());
+      status.set_problem_code(static_cast<int>(problem->second.code()));
+    }
   }
   return statuses;
 }
@@ -268,51 +267,58 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
   }
 }
 
-// Its file, before anything that is new in the order is begun.
-Status HostNodes::Keep(const PartPtr& part) {
-  const std::lock_guard told(part->told);
-  host::v1::HostPart file;
-  {
+std::map<HostNodes::PartPtr, Status> HostNodes::Keep(const std::vector<PartPtr>& parts) {
+  std::map<PartPtr, Status> kept;
+  for (const PartPtr& part : parts) kept.emplace(part, Ok());
+  std::vector<std::unique_lock<std::mutex>> told;
+  std::vector<host::v1::HostPart> files;
+  for (const auto& [part, status] : kept) {
+    told.emplace_back(part->told);
     const std::lock_guard lock(part->mutex);
-    file = FileOf(*part);
+    files.push_back(FileOf(*part));
   }
-  Status written = store_.Write(file);
-  if (!written.ok()) {
-    const std::lock_guard lock(part->mutex);
-    part->order.set_revision(file.order().revision() - 1);  // The same order may come again.
+  const std::vector<Status> written = store_.Write(files);
+  size_t i = 0;
+  for (auto& [part, status] : kept) {
+    status = written[i];
+    if (!status.ok()) {
+      const std::lock_guard lock(part->mutex);
+      part->order.set_revision(files[i].order().revision() - 1);  // The same may come again.
+    }
+    ++i;
   }
-  return written;
+  return kept;
 }
 
-Status HostNodes::BeginWork(const std::vector<PartPtr>& taken) {
+Status HostNodes::BeginWork(const std::vector<PartPtr>& taken,
+                            std::map<uint32_t, Error>* problems) {
+  std::map<PartPtr, Status> kept;
   Status network = Ok();
-  std::vector<Status> kept(taken.size(), Ok());
-  // Nodes are made, and their files written, beside the work on the network, which waits more than
-  // it works.
-  const auto one = [&](size_t i) -> Status {
-    if (i == 0) {
-      network = UpdateNetwork();
-    } else if (kept[i - 1] = Keep(taken[i - 1]); kept[i - 1].ok()) {
-      SyncTasks(taken[i - 1]);
-      EnqueueAll(taken[i - 1]);
+  {
+    // Nodes are made beside the work on the network, which waits more than it works.
+    const std::jthread beside([&] { network = UpdateNetwork(); });
+    kept = Keep(taken);
+    std::vector<PartPtr> begun;
+    for (const auto& [part, status] : kept) {
+      if (!status.ok()) continue;
+      SyncTasks(part);
+      begun.push_back(part);
     }
-    return Ok();  // The others go on.
-  };
-  RETURN_IF_ERROR(ParallelFor(taken.size() + 1, one, kStartThreads));
-  Status result = network.ok() ? Ok() : Status(network.error().Wrap("network"));
-  for (size_t i = 0; i < taken.size(); ++i) {
-    const PartPtr& part = taken[i];
+    EnqueueNew(begun);
+  }
+  for (const PartPtr& part : taken) {
+    const Status& status = kept.at(part);
     {
       const std::lock_guard lock(part->mutex);
       part->awaits_network = false;
+      if (!status.ok()) problems->emplace(part->order.number(), status.error());
     }
     // Also where the file could not be written: a node that it knows may have been due meanwhile.
-    EnqueueStopped(part, /*only_made=*/!kept[i].ok());
-    if (!kept[i].ok()) result = kept[i].error();
+    EnqueueStopped(part, /*only_made=*/!status.ok());
     // Not here: whom it tells may be the one who gave the order.
     chores_.Push([this, part] { EndJob(part); });
   }
-  return result;
+  return network.ok() ? Ok() : Status(network.error().Wrap("network"));
 }
 
 void HostNodes::UpdateNetworkSoon() {

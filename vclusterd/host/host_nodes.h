@@ -64,8 +64,9 @@ class HostNodes {
   // Waits for work that has begun; nodes run on.
   ~HostNodes();
 
-  // Answers the state of each part that there is then. kInvalidArgument for an order that cannot be
-  // meant; then none of them is taken.
+  // Answers the state of each part that there is then; one whose order could not be taken says why,
+  // and may be ordered the same again. kInvalidArgument for an order that cannot be meant; then
+  // none of them is taken. Another error: they are taken, but their network could not be made.
   Result<std::vector<host::v1::PartStatus>> Apply(const std::vector<host::v1::Part>& orders);
 
   // Removes everything and waits for that. `force`: even where imaged does not answer. The first
@@ -109,6 +110,7 @@ class HostNodes {
   const HostConfig& config() const { return config_; }
 
  private:
+  using RootKey = std::pair<std::string, uint32_t>;  // An image, and on whose behalf.
   struct Sample {
     ProcessId init;
     CgroupUsage usage;
@@ -123,13 +125,15 @@ class HostNodes {
     UniqueFd ended;                    // Of its process 1, which ended by itself.
     host::v1::NodeState state = host::v1::MAKING;
     std::optional<Error> problem;
-    uint64_t revision = 0;               // The last order that was worked through.
-    uint32_t attempt = 0;                // The order's, when it was last started.
-    bool queued = false;                 // For Converge.
-    bool held = false;                   // It must not run before the next order (PauseFenced).
-    bool stopping = false;               // Its end is meant.
-    bool waiting = false;                // For the end of the pause before another try…
-    bool due = false;                    // …which is over.
+    uint64_t revision = 0;  // The last order that was worked through.
+    uint32_t attempt = 0;   // The order's, when it was last started.
+    bool queued = false;    // For Converge.
+    bool held = false;      // It must not run before the next order (PauseFenced).
+    bool stopping = false;  // Its end is meant.
+    bool waiting = false;   // For the end of the pause before another try…
+    bool due = false;       // …which is over.
+    // Acquired for it with those of others, until it is made or removed.
+    std::optional<std::pair<RootKey, imaged::AcquiredRoot>> root;
     bool start_unknown = false;          // Of its image: the next start is worth a recording.
     bool undone = false;                 // Work on it failed, and has not succeeded since.
     bool unproved = false;               // Its hooks and checks have not succeeded since its start.
@@ -151,7 +155,9 @@ class HostNodes {
   };
   using NodePtr = std::shared_ptr<Node>;
   struct Part {
-    std::mutex told;   // One call of the listener, or write of the file, at a time.
+    // One call of the listener, or write of the file, at a time. Several are locked by who holds
+    // apply_mutex_.
+    std::mutex told;
     std::mutex mutex;  // Guards what follows, but not Node::work.
     host::v1::Part order;
     uint32_t id_first = 0;
@@ -190,9 +196,11 @@ class HostNodes {
   void AddUsage(const PartPtr& part, uint32_t number, host::v1::NodeStatus* status);
   // nullptr: it is older than the last one, or asks for the removal of nothing.
   Result<PartPtr> TakeOrder(const host::v1::Part& order);
-  Status Keep(const PartPtr& part);
-  // Of orders that were just taken. An error is one's; the others are carried out all the same.
-  Status BeginWork(const std::vector<PartPtr>& taken);
+  // Their files, before anything that is new in their orders is begun.
+  std::map<PartPtr, Status> Keep(const std::vector<PartPtr>& parts);
+  // Of orders that were just taken; `problems` gets those that could not be kept. An error is the
+  // network's.
+  Status BeginWork(const std::vector<PartPtr>& taken, std::map<uint32_t, Error>* problems);
   PartPtr FindOrAdd(uint32_t number);
   // Whether there is nothing of it, and the order does not come after its removal; one that is a
   // removal is kept in mind.
@@ -210,8 +218,24 @@ class HostNodes {
   Status RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t index);
   Status RemoveOrphans();
 
+  // host_roots.cc
+  // As EnqueueAll of each; nodes that are to be made of the same image have their roots first.
+  void EnqueueNew(const std::vector<PartPtr>& parts);
+  struct Place {
+    PartPtr part;
+    uint32_t index = 0;
+  };
+  // Nodes for which that is not possible, or not meant any more, are left to their own work.
+  void AcquireRoots(const RootKey& key, const std::vector<Place>& places);
+  // What was acquired for it, if it is what the order asks for now. REQUIRES: its `work` is held.
+  Result<std::optional<imaged::AcquiredRoot>> TakeRoot(const Job& job);
+  static RootKey RootOf(const host::v1::Part& order, const host::v1::NodeOrder& node);
+  // nullopt: it is made, has one, or is made of what another host gives. REQUIRES: part's mutex.
+  static std::optional<RootKey> RootToAcquire(const Part& part, uint32_t index, const Node& node);
+
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
   static bool HasLinkSettings(const Part& part);  // REQUIRES: its mutex is held.
+  void EnqueueThose(const PartPtr& part, const std::function<bool(const Node&)>& chosen);
   void EnqueueAll(const PartPtr& part);
   // Those without a container; `only_made`: and that the part's file knows as made.
   void EnqueueStopped(const PartPtr& part, bool only_made);

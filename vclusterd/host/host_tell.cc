@@ -33,8 +33,7 @@ void HostNodes::Tell(const PartPtr& part) {
     written = UpdateNetwork();
     if (written.ok()) written = store_.Remove(number);
   } else if (file.has_value()) {
-    written = life_->Sync();
-    if (written.ok()) written = store_.Write(*file);
+    written = store_.Write(*file, [this] { return life_->Sync(); });  // It says what is made, too.
   }
   {
     const std::lock_guard lock(mutex_);

@@ -82,33 +82,44 @@ layerfs::RootSpec NodeLife::RootSpecOf(const LocalNode& local, uint32_t id_first
 }
 
 Result<imaged::AcquiredRoot> NodeLife::Acquire(const std::string& id, uint32_t owner_uid,
-                                               const host::v1::NodeOrder& order, LocalNode* local,
+                                               const host::v1::NodeOrder& order,
                                                const CancelToken& cancel) {
   if (!order.has_arrival()) {
     ASSIGN_OR_RETURN(
         imaged::AcquiredRoot root,
         images_.AcquireRoot(order.image(), order.has_image_uid() ? order.image_uid() : owner_uid,
-                            LeaseOf(id)));
-    local->set_image(root.reference);
+                            {LeaseOf(id)}));
     return root;
   }
   const host::v1::Arrival& arrival = order.arrival();
   RETURN_IF_ERROR(images_.PullImage(arrival.host(), arrival.reference(), cancel),
                   "what it wrote on host " + arrival.host());
   ASSIGN_OR_RETURN(imaged::AcquiredRoot root,
-                   images_.AcquireRoot(arrival.reference(), /*on_behalf_of_uid=*/0, LeaseOf(id)));
-  local->set_image(arrival.image());
-  local->set_created(arrival.created());
+                   images_.AcquireRoot(arrival.reference(), /*on_behalf_of_uid=*/0, {LeaseOf(id)}));
+  root.reference = arrival.image();
   root.start_unknown = false;
   return root;
 }
 
+Result<imaged::AcquiredRoot> NodeLife::AcquireRoots(const std::vector<std::string>& ids,
+                                                    const std::string& image, uint32_t uid) {
+  std::vector<std::string> leases;
+  for (const std::string& id : ids) leases.push_back(LeaseOf(id));
+  return images_.AcquireRoot(image, uid, leases);
+}
+
 Status NodeLife::Make(const std::string& id, uint32_t owner_uid, const host::v1::NodeOrder& order,
-                      LocalNode* local, bool* start_unknown, const CancelToken& cancel) {
+                      std::optional<imaged::AcquiredRoot> acquired, LocalNode* local,
+                      bool* start_unknown, const CancelToken& cancel) {
   const uint64_t disk_bytes =
       order.limits().default_disk() ? config_.disk_bytes_default : order.limits().disk_bytes();
   ASSIGN_OR_RETURN(const layerfs::VolumeKind kind, volumes_.KindFor(disk_bytes));
-  ASSIGN_OR_RETURN(const imaged::AcquiredRoot root, Acquire(id, owner_uid, order, local, cancel));
+  if (!acquired.has_value()) {
+    ASSIGN_OR_RETURN(acquired, Acquire(id, owner_uid, order, cancel));
+  }
+  const imaged::AcquiredRoot& root = *acquired;
+  if (order.has_arrival()) local->set_created(order.arrival().created());
+  local->set_image(root.reference);
   local->set_image_digest(root.image_digest);
   local->set_tree_path(root.tree_path);
   local->set_objects_dir(root.objects_dir);

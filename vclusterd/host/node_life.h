@@ -76,10 +76,15 @@ class NodeLife {
   Status Recover(const std::set<std::pair<layerfs::VolumeKind, std::string>>& known,
                  bool keep_unknown);
 
-  // Takes the image's lease and makes the volume; fills in what `local` says of them. What a part
-  // of it left is removed by Remove. Durable after Sync.
+  // Takes the leases of several nodes that have the same image, kLeasesMax at most; what it answers
+  // is for Make. Remove gives them back.
+  Result<imaged::AcquiredRoot> AcquireRoots(const std::vector<std::string>& ids,
+                                            const std::string& image, uint32_t uid);
+  // Takes the image's lease, unless it is `acquired` already, and makes the volume; fills in what
+  // `local` says of them. What a part of it left is removed by Remove. Durable after Sync.
   Status Make(const std::string& id, uint32_t owner_uid, const host::v1::NodeOrder& order,
-              host::v1::LocalNode* local, bool* start_unknown, const CancelToken& cancel);
+              std::optional<imaged::AcquiredRoot> acquired, host::v1::LocalNode* local,
+              bool* start_unknown, const CancelToken& cancel);
   Status Sync() { return volumes_.Sync(); }
 
   // After an error nothing of it runs, limits that this host cannot keep included. `watched`: its
@@ -130,10 +135,9 @@ class NodeLife {
  private:
   NodeLife(const HostConfig& config, imaged::HostImageClient& images, NodeRuntime runtime);
 
-  // The root that a node is made from; sets what `local` says of it.
+  // The root that a node is made from.
   Result<imaged::AcquiredRoot> Acquire(const std::string& id, uint32_t owner_uid,
-                                       const host::v1::NodeOrder& order, host::v1::LocalNode* local,
-                                       const CancelToken& cancel);
+                                       const host::v1::NodeOrder& order, const CancelToken& cancel);
   Result<std::vector<UniqueFd>> MountVolumes(const NodeSpec& spec) const;
   layerfs::RootSpec RootSpecOf(const host::v1::LocalNode& local, uint32_t id_first,
                                const std::string& volume) const;

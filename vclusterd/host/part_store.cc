@@ -109,6 +109,8 @@ Status CheckLocal(const LocalNode& node) {
   return Ok();
 }
 
+std::string NameOf(uint32_t number) { return std::to_string(number) + kSuffix; }
+
 Status CheckHostPart(const HostPart& part) {
   if (part.version() != kVersion) return Wrong("unknown version");
   RETURN_IF_ERROR(CheckPart(part.order()));
@@ -175,9 +177,7 @@ Result<HostPart> ParseHostPart(std::string_view json) {
   return part;
 }
 
-std::string PartStore::PathOf(uint32_t number) const {
-  return directory_ + "/" + std::to_string(number) + kSuffix;
-}
+std::string PartStore::PathOf(uint32_t number) const { return directory_ + "/" + NameOf(number); }
 
 Result<std::vector<HostPart>> PartStore::Load(std::vector<uint32_t>* unreadable) const {
   RETURN_IF_ERROR(MakeDirectories(directory_, 0700));
@@ -210,10 +210,27 @@ Result<std::vector<HostPart>> PartStore::Load(std::vector<uint32_t>* unreadable)
   return parts;
 }
 
-Status PartStore::Write(const HostPart& part) const {
-  const std::string json = FormatHostPart(part);
-  if (json.empty()) return Error(Code::kInvalidArgument, "an order holds text that is no UTF-8");
-  return WriteFileDurably(PathOf(part.order().number()), json, 0600);
+std::vector<Status> PartStore::Write(const std::vector<HostPart>& parts,
+                                     const std::function<Status()>& first) const {
+  std::vector<Status> results;
+  std::vector<NamedData> files;
+  for (const HostPart& part : parts) {
+    std::string json = FormatHostPart(part);
+    results.push_back(
+        json.empty() ? Status(Error(Code::kInvalidArgument, "an order holds text that is no UTF-8"))
+                     : Ok());
+    if (!json.empty()) files.push_back({NameOf(part.order().number()), std::move(json)});
+  }
+  const std::vector<Status> written = WriteFilesDurably(directory_, files, 0600, first);
+  auto next = written.begin();
+  for (Status& result : results) {
+    if (result.ok()) result = *next++;
+  }
+  return results;
+}
+
+Status PartStore::Write(const HostPart& part, const std::function<Status()>& first) const {
+  return Write(std::vector<HostPart>{part}, first).front();
 }
 
 Status PartStore::Remove(uint32_t number) const {

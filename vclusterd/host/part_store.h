@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,15 @@ class PartStore {
 
   // Files that cannot be read are logged and left alone; their numbers are in `unreadable`.
   Result<std::vector<host::v1::HostPart>> Load(std::vector<uint32_t>* unreadable) const;
-  Status Write(const host::v1::HostPart& part) const;  // Durable.
-  Status Remove(uint32_t number) const;                // Durable.
+  // Durable, and several together cost little more than one. `first` is called before any of them
+  // is replaced; its error is that of all.
+  std::vector<Status> Write(
+      const std::vector<host::v1::HostPart>& parts,
+      const std::function<Status()>& first = [] { return Ok(); }) const;
+  Status Write(
+      const host::v1::HostPart& part,
+      const std::function<Status()>& first = [] { return Ok(); }) const;
+  Status Remove(uint32_t number) const;  // Durable.
   std::string PathOf(uint32_t number) const;
 
  private:

@@ -5,6 +5,7 @@
 #include "vclusterd/jobs/task_orders.h"
 #include "vclusterd/master/master.h"
 #include "vclusterd/master/moves.h"
+#include "vclusterd/master/plausible.h"
 #include "vclusterd/master/reshape.h"
 #include "vclusterd/master/tables.h"
 
@@ -90,6 +91,17 @@ void Master::HearAnswer(const Dispatch& dispatch,
   const auto host = hosts_.find(dispatch.host);
   if (host == hosts_.end() || host->second->link != dispatch.link) return;  // Of an earlier link.
   host->second->asked = false;
+  std::map<uint32_t, Error> problems;
+  if (answer.ok()) {
+    for (const host::v1::PartStatus& told : *answer) {
+      const auto status = Plausible(told);
+      if (!status.ok() || status->problem().empty()) continue;
+      const Error problem(static_cast<Code>(status->problem_code()), status->problem());
+      LOG_WARNING("host " + dispatch.host + ": Vcluster " + std::to_string(status->number()) +
+                  ": " + problem.message());
+      problems.emplace(status->number(), problem);
+    }
+  }
   for (const host::v1::Part& order : dispatch.orders) {
     const auto found = entries_.find(order.number());
     if (found == entries_.end()) continue;
@@ -104,8 +116,9 @@ void Master::HearAnswer(const Dispatch& dispatch,
     } else if (!told.unavailable_since.has_value()) {
       told.unavailable_since = options_.steady_now();
     }
-    if (answer.ok()) continue;
-    told.error = answer.error();
+    const auto problem = problems.find(order.number());
+    if (answer.ok() && problem == problems.end()) continue;
+    told.error = answer.ok() ? problem->second : answer.error();
     told.order.clear_number();  // So that it differs, and is told again at the next look.
     told.is_current = false;
   }

@@ -26,12 +26,18 @@ void Shorten(std::string* text, size_t bytes_max) {
   if (text->size() > bytes_max) *text = "(a text of " + std::to_string(text->size()) + " bytes)";
 }
 
+// Of a node, or of an order.
+template <typename Told>
+void CorrectProblem(Told* told) {
+  if (told->problem_code() < 0 || told->problem_code() > static_cast<int>(Code::kInternal)) {
+    told->set_problem_code(static_cast<int>(Code::kInternal));
+  }
+  Shorten(told->mutable_problem(), kTextBytesMax);
+}
+
 void Correct(NodeStatus* node) {
   if (!host::v1::NodeState_IsValid(node->state())) node->set_state(host::v1::UNKNOWN);
-  if (node->problem_code() < 0 || node->problem_code() > static_cast<int>(Code::kInternal)) {
-    node->set_problem_code(static_cast<int>(Code::kInternal));
-  }
-  Shorten(node->mutable_problem(), kTextBytesMax);
+  CorrectProblem(node);
   for (std::string* name :
        {node->mutable_image(), node->mutable_image_digest(), node->mutable_driver(),
         node->mutable_volume(), node->mutable_departure()}) {
@@ -69,6 +75,7 @@ Result<host::v1::PartStatus> Plausible(const host::v1::PartStatus& status) {
                  name + " with " + std::to_string(status.nodes_size()) + " nodes");
   }
   host::v1::PartStatus plausible = status;
+  CorrectProblem(&plausible);
   std::set<uint32_t> seen;
   for (NodeStatus& node : *plausible.mutable_nodes()) {
     if (node.index() >= net::kNodesMaxPerCluster || !seen.insert(node.index()).second) {

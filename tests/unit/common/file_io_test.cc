@@ -5,6 +5,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+#include <set>
+
 #include "common/mount.h"
 #include "common/remove_tree.h"
 #include "common/xattr.h"
@@ -26,6 +29,13 @@ class FileIoTest : public testing::Test {
     ASSERT_TRUE(mount.ok()) << mount.error().message();
     ASSERT_TRUE(AttachMount(mount->get(), path).ok());
   }
+  std::set<std::string> Names() const {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_->path())) {
+      names.insert(entry.path().filename());
+    }
+    return names;
+  }
   std::optional<TemporaryDirectory> directory_;
 };
 
@@ -43,6 +53,40 @@ TEST_F(FileIoTest, AFailedReplacementLeavesTheOldFileAndNoTemporary) {
   EXPECT_TRUE(PathExists(Path("d/target")));
   ASSERT_EQ(::rmdir(Path("d/target").c_str()), 0);
   EXPECT_EQ(::rmdir(Path("d").c_str()), 0) << "a temporary file stayed";
+}
+
+TEST_F(FileIoTest, OfSeveralFilesThatAreReplacedEachHasItsOwnAnswer) {
+  ASSERT_TRUE(WriteFileDurably(Path("a"), "old").ok());
+  ASSERT_TRUE(MakeDirectories(Path("b")).ok());  // rename(2) onto a directory fails.
+  std::string seen;
+  const auto written = WriteFilesDurably(
+      directory_->path(), {{"a", "1"}, {"b", "2"}, {"no/c", "3"}, {"d", "4"}}, 0640, [&] {
+        seen = ReadFile(Path("a")).value_or("gone") + (PathExists(Path("d")) ? " d" : "");
+        return Ok();
+      });
+  EXPECT_EQ(seen, "old") << "a file was replaced before";
+  ASSERT_EQ(written.size(), 4u);
+  EXPECT_TRUE(written[0].ok() && written[3].ok());
+  EXPECT_FALSE(written[1].ok());
+  ASSERT_FALSE(written[2].ok());
+  EXPECT_EQ(written[2].error().code(), Code::kNotFound);
+  EXPECT_EQ(ReadFile(Path("a")).value_or("") + ReadFile(Path("d")).value_or(""), "14");
+  EXPECT_EQ(Names(), (std::set<std::string>{"a", "b", "d"})) << "a temporary file stayed";
+}
+
+TEST_F(FileIoTest, NoneOfSeveralIsReplacedWhenWhatComesFirstFails) {
+  ASSERT_TRUE(WriteFileDurably(Path("a"), "old").ok());
+  const auto written = WriteFilesDurably(directory_->path(), {{"a", "1"}, {"b", "2"}}, 0640, [] {
+    return Status(Error(Code::kUnavailable, "not now"));
+  });
+  ASSERT_EQ(written.size(), 2u);
+  for (const Status& status : written) {
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code(), Code::kUnavailable);
+  }
+  EXPECT_EQ(ReadFile(Path("a")).value_or(""), "old");
+  EXPECT_EQ(Names(), (std::set<std::string>{"a"}));
+  EXPECT_TRUE(WriteFilesDurably(directory_->path(), {}, 0640).empty());
 }
 
 TEST_F(FileIoTest, ReadingBeyondTheLimitIsRefused) {

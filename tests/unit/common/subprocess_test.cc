@@ -66,7 +66,6 @@ TEST(Subprocess, TheChildHasOnlyTheDescriptorsItWasGiven) {
   UniqueFd leak(::memfd_create("strata-leak", 0));
   auto file = Open("/dev/zero", O_RDONLY);
   ASSERT_TRUE(leak.valid() && file.ok());
-  ASSERT_EQ(::fcntl(leak.get(), F_SETFD, FD_CLOEXEC), 0);
   int pipe_fds[2];
   ASSERT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
   UniqueFd read_end(pipe_fds[0]);

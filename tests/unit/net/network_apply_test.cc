@@ -8,6 +8,7 @@
 #include "common/file_io.h"
 #include "common/subprocess.h"
 #include "net/apply.h"
+#include "net/nft.h"
 
 namespace strata::net {
 namespace {
@@ -69,6 +70,19 @@ TEST_F(NetworkApplyTest, RulesThatAreInForceAreLeftAloneUntilAnyoneChangesSome) 
   desired_.bridges.push_back({BridgeName("ab123", 2), Ipv4Prefix::Parse("10.90.2.0/24").value()});
   Apply();
   EXPECT_NE(handle(), second);
+}
+
+TEST_F(NetworkApplyTest, ARunOfNftThatFailsSaysWhyAndChangesNothing) {
+  Nft nft;
+  ASSERT_TRUE(nft.Run("add table inet one").ok());
+  const auto before = nft.Generation();
+  const auto failed = nft.Run("add table inet two\nadd chain inet three four\n");
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().message().find("No such file or directory"), std::string::npos)
+      << failed.error().message();
+  EXPECT_FALSE(nft.Run("this is no command").ok());
+  EXPECT_EQ(nft.Generation().value(), before.value());
+  EXPECT_EQ(nft.Run("list tables").value(), "table inet one\n");
 }
 
 TEST_F(NetworkApplyTest, ALostAddressAndALoweredBridgeAreRepaired) {

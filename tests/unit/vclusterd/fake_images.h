@@ -43,13 +43,16 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   }
 
   Result<imaged::AcquiredRoot> AcquireRoot(const std::string& reference, uint32_t,
-                                           const std::string& lease) override {
+                                           const std::vector<std::string>& leases) override {
     const std::lock_guard lock(mutex_);
+    asked_.push_back(leases);
     if (reference != "tiny" && reference != "root/tiny:latest") {
       return Error(Code::kNotFound, "no image is called '" + reference + "'");
     }
-    if (fail_lease_ == lease) return Error(Code::kUnavailable, "imaged went away");
-    leases_.insert(lease);
+    if (std::find(leases.begin(), leases.end(), fail_lease_) != leases.end()) {
+      return Error(Code::kUnavailable, "imaged went away");
+    }
+    leases_.insert(leases.begin(), leases.end());
     if (on_acquire) on_acquire();
     return imaged::AcquiredRoot{"blake3:fake", "root/tiny:latest", tree_path_, objects_dir_, {}, {},
                                 start_unknown};
@@ -91,6 +94,11 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   std::set<std::string> leases() {
     const std::lock_guard lock(mutex_);
     return leases_;
+  }
+  // Of each call for a root, in their order.
+  std::vector<std::vector<std::string>> asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
   }
   void FailLease(const std::string& lease) {
     const std::lock_guard lock(mutex_);
@@ -172,6 +180,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   std::vector<std::pair<std::string, std::vector<std::string>>> recorded_;
   std::condition_variable recorded_changed_;
   std::string fail_lease_;
+  std::vector<std::vector<std::string>> asked_;
   std::string tree_path_;
   std::string objects_dir_;
 };
