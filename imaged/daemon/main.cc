@@ -16,6 +16,7 @@
 #include "common/printable.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
+#include "common/version.h"
 #include "imaged/daemon/housekeeping.h"
 #include "imaged/daemon/metrics.h"
 #include "imaged/daemon/offline_commands.h"
@@ -190,6 +191,7 @@ Status Serve(Settings settings) {
 
 int Main(int argc, char** argv) {
   CLI::App app{"imaged: stores, shares and saves the images of this host."};
+  app.set_version_flag("--version", "imaged " + Version());
   Settings settings;
   settings.peer_name = ShortHostName();
   bool verbose = false;

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mount.h"
 #include "common/paths.h"
+#include "common/version.h"
 #include "layerfs/cmd/id_shift_option.h"
 #include "layerfs/cmd/requests.h"
 #include "layerfs/cmd/serve.h"
@@ -154,6 +155,7 @@ void AddMount(CLI::App& app, MountArguments* arguments) {
 
 int Main(int argc, char** argv) {
   CLI::App app("layerfs: container roots from content-addressed images");
+  app.set_version_flag("--version", "layerfs " + Version());
   app.footer(kExitCodes);
   app.require_subcommand(1);
   ProbeArguments probe;

@@ -11,6 +11,7 @@
 #include "common/printable.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "common/version.h"
 #include "tools/cli/exit_code.h"
 
 namespace strata::tools {
@@ -53,6 +54,7 @@ Tool::Tool(std::string name, std::string description, Daemon daemon, Console& co
       app_(std::move(description), name_),
       socket_(DefaultSocket(daemon)) {
   app_.footer(ExitCodeHelp());
+  app_.set_version_flag("--version", name_ + " " + Version());
   app_.get_formatter()->column_width(34);
 }
 

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/rpc/local_server.h"
 #include "common/rpc/tls_server.h"
+#include "common/version.h"
 #include "vclusterd/daemon/roles.h"
 #include "vclusterd/daemon/settings.h"
 
@@ -174,6 +175,7 @@ Status Act(const CLI::App& master, const CLI::App& worker, Settings settings) {
 int main(int argc, char** argv) {
   strata::vcluster::Settings settings;
   CLI::App app("Runs the Vclusters of this host, or with a command those of several hosts");
+  app.set_version_flag("--version", "vclusterd " + strata::Version());
   app.require_subcommand(0, 1);
   strata::vcluster::AddPaths(app, settings);
   strata::vcluster::AddPool(app, settings);

@@ -86,7 +86,7 @@ void HostNodes::EnqueueAll(const PartPtr& part) {
 
 void HostNodes::EnqueueStopped(const PartPtr& part, bool only_made) {
   EnqueueThose(part, [&](const Node& node) {
-    return (!only_made || node.local.made()) && !node.record.has_value();
+    return (!only_made || node.local.made()) && !node.record.has_value() && !node.acquiring;
   });
 }
 

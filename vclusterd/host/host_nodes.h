@@ -134,6 +134,7 @@ class HostNodes {
     bool due = false;       // …which is over.
     // Acquired for it with those of others, until it is made or removed.
     std::optional<std::pair<RootKey, imaged::AcquiredRoot>> root;
+    bool acquiring = false;              // That is under way, and it is queued then.
     bool start_unknown = false;          // Of its image: the next start is worth a recording.
     bool undone = false;                 // Work on it failed, and has not succeeded since.
     bool unproved = false;               // Its hooks and checks have not succeeded since its start.

@@ -27,6 +27,7 @@ void HostNodes::EnqueueNew(const std::vector<PartPtr>& parts) {
     const std::lock_guard lock(part->mutex);
     for (const auto& [index, node] : part->nodes) {
       const auto key = RootToAcquire(*part, index, *node);
+      node->acquiring = key.has_value();
       (key.has_value() ? groups[*key] : others).push_back({part, index});
     }
   }
@@ -36,7 +37,7 @@ void HostNodes::EnqueueNew(const std::vector<PartPtr>& parts) {
       const size_t end = std::min(places.size(), start + imaged::HostImageClient::kLeasesMax);
       starters_.Push([this, key = key,
                       some = std::vector<Place>(places.begin() + start, places.begin() + end)] {
-        if (some.size() > 1) AcquireRoots(key, some);
+        AcquireRoots(key, some);
         for (const Place& place : some) Enqueue(place.part, place.index);
       });
     }
@@ -62,12 +63,17 @@ void HostNodes::AcquireRoots(const RootKey& key, const std::vector<Place>& place
     held.push_back({place.part, found->second, std::move(working)});
     ids.push_back(NodeId(place.part->order.number(), place.index));
   }
-  if (ids.size() < 2) return;
-  const auto root = life_->AcquireRoots(ids, key.first, key.second);
-  if (!root.ok()) return;  // What is wrong may be with another's; each asks by itself.
+  // One alone asks by itself, and so does each when the call fails: what is wrong may be another's.
+  Result<imaged::AcquiredRoot> root = Error(Code::kUnavailable, "nobody was asked");
+  if (ids.size() > 1) root = life_->AcquireRoots(ids, key.first, key.second);
   for (const Held& one : held) {
     const std::lock_guard lock(one.part->mutex);
-    one.node->root.emplace(key, *root);
+    if (root.ok()) one.node->root.emplace(key, *root);
+  }
+  for (const Place& place : places) {
+    const std::lock_guard lock(place.part->mutex);
+    const auto found = place.part->nodes.find(place.index);
+    if (found != place.part->nodes.end()) found->second->acquiring = false;
   }
 }
 

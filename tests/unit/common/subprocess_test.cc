@@ -63,7 +63,9 @@ TEST(Subprocess, ADeadlineKillsTheProgram) {
 }
 
 TEST(Subprocess, TheChildHasOnlyTheDescriptorsItWasGiven) {
-  UniqueFd leak(::memfd_create("strata-leak", 0));
+  const UniqueFd memory(::memfd_create("strata-leak", MFD_CLOEXEC));
+  // As libraries open them; above the numbers that are the child's own.
+  const UniqueFd leak(::fcntl(memory.get(), F_DUPFD, 100));
   auto file = Open("/dev/zero", O_RDONLY);
   ASSERT_TRUE(leak.valid() && file.ok());
   int pipe_fds[2];

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <optional>
@@ -68,7 +69,13 @@ class EtcdServer {
   // From the next start on; who knows the port of before does not find it.
   void MoveTo(int client_port) { client_port_ = client_port; }
   int client_port() const { return client_port_; }
-  void Signal(int signal) { process_->Kill(signal); }
+  // After SIGSTOP none of its threads runs any more.
+  void Signal(int signal) {
+    process_->Kill(signal);
+    if (signal != SIGSTOP) return;
+    siginfo_t stopped;
+    EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(process_->pid()), &stopped, WSTOPPED), 0);
+  }
   void LoseEverything() {
     Kill();
     EXPECT_TRUE(RemoveTree(directory_.path() + "/data").ok());

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "common/subprocess.h"
+#include "common/version.h"
 #include "tests/unit/tools/fake_daemons.h"
 #include "tools/vsave/vsave.h"
 
@@ -66,6 +67,13 @@ TEST_F(VclusterTest, ExecRelaysOutputErrorsAndTheExitCode) {
   EXPECT_EQ(start_.uid(), 1000u);
   EXPECT_EQ(start_.gid(), 100u);
   EXPECT_FALSE(start_.terminal());
+}
+
+TEST_F(VclusterTest, ItSaysItsVersionWithoutADaemon) {
+  const ToolRun run = Vcluster({"--version"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.out, "vcluster " + Version() + "\n");
+  EXPECT_FALSE(Version().empty());
 }
 
 TEST_F(VclusterTest, ExecPassesInputOnOnlyWhenAsked) {

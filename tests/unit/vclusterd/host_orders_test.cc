@@ -1,10 +1,12 @@
 // What a host does with several orders at once, without a master.
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <thread>
+#include <utility>
 
 #include "common/file_io.h"
 #include "tests/unit/vclusterd/clusters_fixture.h"
@@ -61,7 +63,7 @@ class HostOrdersTest : public ClustersTest {
   std::set<host::v1::NodeState> states_;  // All that were told.
 };
 
-// What work on the network reads first, as a pipe that holds the reader up until it is opened; in a
+// What work on the network reads first, as a pipe that holds the reader up while it is shut; in a
 // mount namespace that the calling thread gets for itself.
 class ShutNetwork {
  public:
@@ -69,8 +71,8 @@ class ShutNetwork {
     EXPECT_EQ(::unshare(CLONE_NEWNS), 0);
     EXPECT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
     EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0);
-    EXPECT_EQ(::mount(gate_.c_str(), kForwarding, nullptr, MS_BIND, nullptr), 0);
   }
+  void Shut() { EXPECT_EQ(::mount(gate_.c_str(), kForwarding, nullptr, MS_BIND, nullptr), 0); }
   void Open() {
     UniqueFd gate = strata::Open(gate_, O_WRONLY).value();  // When somebody waits at it.
     EXPECT_EQ(::umount2(kForwarding, MNT_DETACH), 0);
@@ -88,6 +90,7 @@ TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
     ShutNetwork network(dir_->path());
     auto nodes = OpenNodes();
     ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+    network.Shut();
     Status applied = Ok();
     std::jthread order([&] {
       const auto result = (*nodes)->Apply(Orders({5}));
@@ -107,6 +110,46 @@ TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
     EXPECT_TRUE(AwaitState(5, host::v1::READY));
     ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
   }).join();
+  Open();
+}
+
+TEST_F(HostOrdersTest, ARestartThatIsDueWhileAnOrderFailsIsNotForgotten) {
+  Close();
+  const auto pause = std::exchange(config_.restart_pause, milliseconds(20));
+  std::thread([&] {
+    ShutNetwork network(dir_->path());
+    auto nodes = OpenNodes();
+    ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+    auto orders = Orders({5});
+    orders[0].mutable_nodes(0)->set_restart(host::v1::ALWAYS);
+    ASSERT_TRUE((*nodes)->Apply(orders).ok());
+    ASSERT_TRUE(AwaitState(5, host::v1::READY));
+    const std::string in_the_way = config_.state_dir + "/vclusterd/parts/5.json";
+    ASSERT_EQ(::unlink(in_the_way.c_str()), 0);
+    ASSERT_TRUE(MakeDirectories(in_the_way).ok());
+    network.Shut();
+    orders[0].set_revision(2);
+    std::jthread order([&] {
+      const auto applied = (*nodes)->Apply(orders);
+      EXPECT_TRUE(applied.ok() && !applied->at(0).problem().empty());
+    });
+    pid_t init = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      init = static_cast<pid_t>(told_[5].nodes(0).init_pid());
+    }
+    ASSERT_GT(init, 0);
+    ASSERT_EQ(::kill(init, SIGKILL), 0);
+    EXPECT_TRUE(AwaitState(5, host::v1::BREAKDOWN));
+    const auto end = std::chrono::steady_clock::now() + 10 * config_.restart_pause;
+    while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    network.Open();
+    order.join();
+    ASSERT_EQ(::rmdir(in_the_way.c_str()), 0);
+    EXPECT_TRUE(AwaitState(5, host::v1::READY));
+    ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  }).join();
+  config_.restart_pause = pause;
   Open();
 }
 
