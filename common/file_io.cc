@@ -5,7 +5,9 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "common/log.h"
@@ -90,6 +92,8 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+constexpr size_t kFilesOpenMax = 128;
+
 // A file that is to take the place of another. Without Finish nothing of it stays.
 class Replacement {
  public:
@@ -148,23 +152,28 @@ Status WriteFileDurably(const std::string& path, std::string_view data, mode_t m
 std::vector<Status> WriteFilesDurably(const std::string& directory,
                                       const std::vector<NamedData>& files, mode_t mode,
                                       const std::function<Status()>& first) {
-  std::vector<Result<Replacement>> replacements;
-  for (const NamedData& file : files) {
-    replacements.push_back(Replacement::Write(directory + "/" + file.name, file.data, mode));
-    if (replacements.back().ok()) replacements.back()->StartWriting();
-  }
-  Status shared = first();
+  std::optional<Status> shared;
   std::vector<Status> results;
-  for (Result<Replacement>& file : replacements) {
-    Status& result = results.emplace_back(shared);
-    if (result.ok()) result = file.ok() ? file->Sync() : Status(file.error());
+  for (size_t start = 0; start < files.size(); start += kFilesOpenMax) {
+    const size_t end = std::min(files.size(), start + kFilesOpenMax);
+    std::vector<Result<Replacement>> replacements;
+    for (size_t i = start; i < end; ++i) {
+      replacements.push_back(
+          Replacement::Write(directory + "/" + files[i].name, files[i].data, mode));
+      if (replacements.back().ok()) replacements.back()->StartWriting();
+    }
+    if (!shared.has_value()) shared = first();
+    for (Result<Replacement>& file : replacements) {
+      Status& result = results.emplace_back(*shared);
+      if (result.ok()) result = file.ok() ? file->Sync() : Status(file.error());
+    }
+    for (size_t i = start; i < end; ++i) {
+      if (results[i].ok()) results[i] = replacements[i - start]->Finish();
+    }
   }
-  for (size_t i = 0; i < files.size(); ++i) {
-    if (results[i].ok()) results[i] = replacements[i]->Finish();
-  }
-  shared = FsyncDirectory(directory);
+  const Status kept = FsyncDirectory(directory);
   for (Status& result : results) {
-    if (result.ok()) result = shared;
+    if (result.ok()) result = kept;
   }
   return results;
 }

@@ -5,7 +5,6 @@
 
 #include "common/file_io.h"
 #include "net/changes.h"
-#include "net/nft.h"
 
 namespace strata::net {
 namespace {
@@ -52,9 +51,9 @@ Status EnableForwarding(const std::string& marker_path) {
   return WriteForwarding("1\n");
 }
 
-Status RestoreForwarding(const std::string& marker_path) {
+Status RestoreForwarding(const std::string& marker_path, Nft& nft) {
   if (!PathExists(marker_path)) return Ok();
-  ASSIGN_OR_RETURN(const std::string tables, Nft().Run("list tables"));
+  ASSIGN_OR_RETURN(const std::string tables, nft.Run("list tables"));
   if (tables.find(kTablePrefix) == std::string::npos) RETURN_IF_ERROR(WriteForwarding("0\n"));
   if (::unlink(marker_path.c_str()) != 0) return Errno("unlink " + marker_path);
   return Ok();

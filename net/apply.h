@@ -27,6 +27,6 @@ Status DeleteLink(const std::string& name);
 // off again and removes the marker; without a marker it does nothing. While another Strata of this
 // host has Vclusters, forwarding stays on. Called after this instance's own table is gone.
 Status EnableForwarding(const std::string& marker_path);
-Status RestoreForwarding(const std::string& marker_path);
+Status RestoreForwarding(const std::string& marker_path, Nft& nft);
 
 }  // namespace strata::net

@@ -62,8 +62,8 @@ class Nested {
 Status Send(nl_sock* socket, Owned<nl_msg> message, const std::string& what,
             std::initializer_list<int> fine = {});
 
-// The one message that answers `request`, for `take`. The socket is of no use after that: the
-// acknowledgement is still in it.
+// The one message that answers `request`, for `take`. The acknowledgement is in the socket then,
+// which is of no further use, unless the caller has turned that off (nl_socket_disable_auto_ack).
 Status Ask(nl_sock* socket, const Owned<nl_msg>& request, const std::string& what,
            const std::function<void(nlmsghdr*)>& take);
 

@@ -1,12 +1,15 @@
 #include "net/nft.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
+#include <sys/select.h>
 
 #include <optional>
 
+#include "common/file_io.h"
 #include "net/netlink.h"
 
 namespace strata::net {
@@ -34,21 +37,33 @@ Result<uint32_t> Nft::Generation() {
   return *generation;
 }
 
-Result<std::string> Nft::Run(const std::string& commands) {
-  if (context_ == nullptr) {
-    RETURN_IF_ERROR(Generation());
-    std::unique_ptr<nft_ctx, Free> context(::nft_ctx_new(NFT_CTX_DEFAULT));
-    if (context == nullptr || ::nft_ctx_buffer_output(context.get()) != 0 ||
-        ::nft_ctx_buffer_error(context.get()) != 0) {
-      return Error(Code::kInternal, "libnftables cannot be started");
-    }
-    context_ = std::move(context);
+Status Nft::Start() {
+  if (context_ != nullptr) return Ok();
+  RETURN_IF_ERROR(Generation());
+  // The number that its socket will have.
+  ASSIGN_OR_RETURN(UniqueFd next, Open("/dev/null", O_RDONLY));
+  if (next.get() >= FD_SETSIZE) {
+    return Error(Code::kResourceExhausted, "nftables cannot be spoken to: all descriptors below " +
+                                               std::to_string(FD_SETSIZE) + " are in use");
   }
+  next.reset();
+  std::unique_ptr<nft_ctx, Free> context(::nft_ctx_new(NFT_CTX_DEFAULT));
+  if (context == nullptr || ::nft_ctx_buffer_output(context.get()) != 0 ||
+      ::nft_ctx_buffer_error(context.get()) != 0) {
+    return Error(Code::kInternal, "libnftables cannot be started");
+  }
+  context_ = std::move(context);
+  return Ok();
+}
+
+Result<std::string> Nft::Run(const std::string& commands) {
+  RETURN_IF_ERROR(Start());
   const int failed = ::nft_run_cmd_from_buffer(context_.get(), commands.c_str());
   // Read in any case: the next run's would be behind them.
   std::string output = ::nft_ctx_get_output_buffer(context_.get());
   const std::string problem = ::nft_ctx_get_error_buffer(context_.get());
   if (failed == 0) return output;
+  context_.reset();  // What the kernel still has to say would be taken for the next run's answers.
   // Behind the first line are pieces of the commands.
   return Error(Code::kInternal, "nft: " + problem.substr(0, problem.find('\n')));
 }

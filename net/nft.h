@@ -4,9 +4,10 @@
 // what the last transaction took away (nft_rcv_nl_event, net/netfilter/nf_tables_api.c), after a
 // grace period of RCU: 14 of the 17 ms of a run of the program nft.
 //
-// Of the network namespace in which the first run is; used by one thread at a time. libnftables
-// ends the process when it gets no memory and when the kernel has no nf_tables, so that is asked
-// first.
+// Of the network namespace in which it is started; used by one thread at a time. libnftables ends
+// the process when it gets no memory, when the kernel has no nf_tables, and when its socket has no
+// number or one that select(2) cannot wait for (from FD_SETSIZE on, 1024). Start makes sure of all
+// but the first, and is called before a process has many descriptors.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,10 @@ namespace strata::net {
 
 class Nft {
  public:
-  // What the commands print. Errors are nft's (kInternal), and nothing has changed then.
+  // Done already is Ok. kResourceExhausted: there is no descriptor that it can use.
+  Status Start();
+  // Starts, if that was not done. What the commands print. Errors are nft's (kInternal); nothing
+  // has changed then, unless the kernel's answer could not be read.
   Result<std::string> Run(const std::string& commands);
   // The number of the rules' generation: whoever changes any rule of the namespace makes a new one.
   Result<uint32_t> Generation();

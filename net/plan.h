@@ -78,7 +78,7 @@ struct Neighbour {
 
 struct NetworkPlan {
   std::vector<std::string> delete_links;
-  std::string ruleset;                      // For `nft -f -`; one transaction.
+  std::string ruleset;                      // Commands of nft(8); one transaction.
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.

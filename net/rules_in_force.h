@@ -20,6 +20,7 @@ class RulesInForce {
   // Puts `ruleset`, commands of nft(8), in force, in one transaction; nothing is done when it is.
   // Errors are nft's, and the rules are the ones from before.
   Status Put(const std::string& ruleset);
+  Nft& nft() { return nft_; }
 
  private:
   Nft nft_;

@@ -1,4 +1,4 @@
-// The rules of a host's Vclusters as text for `nft -f -`. Pure.
+// The rules of a host's Vclusters as commands of nft(8). Pure.
 //
 // One nftables table per instance of Strata, always replaced as a whole in one transaction, so that
 // it cannot drift: no traffic between Vclusters, none from the outside into one (answers and

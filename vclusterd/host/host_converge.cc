@@ -268,6 +268,7 @@ Status HostNodes::RemoveNode(Job& job) {
   {
     const std::lock_guard lock(job.part->mutex);
     job.node->state = host::v1::REMOVING;
+    job.node->root.reset();  // Whatever becomes of its lease.
     job.node->problem.reset();
     job.node->stopping = true;
   }
@@ -290,7 +291,6 @@ Status HostNodes::RemoveNode(Job& job) {
     const std::lock_guard lock(job.part->mutex);
     ++job.part->changes;
     job.node->record.reset();
-    job.node->root.reset();
     job.node->stopping = false;
     job.record.reset();
     const NodeOrder* next = job.wanted.has_value() ? &*job.wanted : nullptr;

@@ -34,9 +34,11 @@ void HostNodes::PauseFenced() {
       const std::lock_guard lock(part->mutex);
       const auto found = part->nodes.find(index);
       if (found == part->nodes.end()) return Ok();
+      // What is about to be made or started looks at `held` itself.
+      if (!found->second->record.has_value()) return Ok();
       job = TakeJob(part, found->second, index);
     }
-    // A save holds it, or a start; the latter looks at `held` itself.
+    // A save may hold it.
     const std::unique_lock working(job.node->work, kPauseWait);
     {
       const std::lock_guard lock(part->mutex);

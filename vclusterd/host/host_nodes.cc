@@ -63,6 +63,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
                    OwnerIds::Load(config.state_dir + "/vclusterd/owners.json", config.id_first));
   std::unique_ptr<HostNodes> nodes(
       new HostNodes(std::move(config), std::move(owners), std::move(listener)));
+  RETURN_IF_ERROR(nodes->rules_.nft().Start(), "network");
   ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
   ASSIGN_OR_RETURN(nodes->tasks_,
                    NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
@@ -181,7 +182,11 @@ Status HostNodes::RemoveAll(bool force) {
     removal.set_revision(status.revision() + 1);
     removal.set_force_removal(force);
   }
-  RETURN_IF_ERROR(Apply(removals));
+  ASSIGN_OR_RETURN(const std::vector<PartStatus> statuses, Apply(removals));
+  for (const PartStatus& status : statuses) {
+    if (!status.problem().empty())
+      return Error(static_cast<Code>(status.problem_code()), status.problem());
+  }
   std::unique_lock lock(mutex_);
   while (!parts_.empty()) {
     for (const auto& [number, part] : parts_) {
@@ -392,7 +397,7 @@ Status HostNodes::MakeNetwork(bool at_start) {
   ASSIGN_OR_RETURN(const net::NetworkPlan plan,
                    net::MakePlan(desired, links, /*delete_veths=*/at_start));
   RETURN_IF_ERROR(net::ApplyPlan(plan, &rules_));
-  return desired.bridges.empty() ? net::RestoreForwarding(marker) : Ok();
+  return desired.bridges.empty() ? net::RestoreForwarding(marker, rules_.nft()) : Ok();
 }
 
 PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* output_left) {

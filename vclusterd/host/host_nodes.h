@@ -1,9 +1,9 @@
 // HostNodes: the nodes that this host has, made as the last orders say (vclusterd/api/host.proto).
 //
-// An order is durable when Apply returns; what it says is done behind it, and told to the listener.
-// A node that breaks down is started again by its own restart policy, so a host goes on without a
-// master. Whatever a crash leaves, the next Open finds the file of the part, takes away what is
-// half-made, and goes on.
+// An order is durable when Apply returns, unless that says a problem; what it says is done behind
+// it, and told to the listener. A node that breaks down is started again by its own restart policy,
+// so a host goes on without a master. Whatever a crash leaves, the next Open finds the file of the
+// part, takes away what is half-made, and goes on.
 //
 // Thread-safe. Work on one node is done by one thread at a time; a save holds its node as well.
 //
@@ -64,9 +64,10 @@ class HostNodes {
   // Waits for work that has begun; nodes run on.
   ~HostNodes();
 
-  // Answers the state of each part that there is then; one whose order could not be taken says why,
-  // and may be ordered the same again. kInvalidArgument for an order that cannot be meant; then
-  // none of them is taken. Another error: they are taken, but their network could not be made.
+  // Answers the state of each part that there is then; one whose order could not be taken says why
+  // (problem), and may be ordered the same again. kInvalidArgument for an order that cannot be
+  // meant; then none of them is taken. Another error: the network could not be made for those that
+  // were.
   Result<std::vector<host::v1::PartStatus>> Apply(const std::vector<host::v1::Part>& orders);
 
   // Removes everything and waits for that. `force`: even where imaged does not answer. The first

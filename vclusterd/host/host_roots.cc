@@ -84,7 +84,8 @@ Result<std::optional<imaged::AcquiredRoot>> HostNodes::TakeRoot(const Job& job) 
     acquired = std::exchange(job.node->root, std::nullopt);
   }
   if (!acquired.has_value()) return std::optional<imaged::AcquiredRoot>();
-  if (acquired->first == RootOf(job.order, *job.wanted)) return std::optional(acquired->second);
+  if (!job.wanted->has_arrival() && acquired->first == RootOf(job.order, *job.wanted))
+    return std::optional(acquired->second);
   RETURN_IF_ERROR(life_->Remove(job.id, job.local, /*force=*/false));
   return std::optional<imaged::AcquiredRoot>();
 }

@@ -160,7 +160,7 @@ Result<std::unique_ptr<PartSave>> HostNodes::StartSave(uint32_t number,
     LocalPartSave::Member& member = members.emplace_back();
     member.id = job.id;
     member.node = job.node;
-    // Others hold one node at a time, so waiting for the next while holding some ends.
+    // Others hold one node or wait for none, so waiting for the next while holding some ends.
     member.work = std::unique_lock(job.node->work);
     ASSIGN_OR_RETURN(job, JobOn(number, node.index));
     if (job.node != member.node) {

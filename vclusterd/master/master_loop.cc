@@ -93,13 +93,12 @@ void Master::HearAnswer(const Dispatch& dispatch,
   host->second->asked = false;
   std::map<uint32_t, Error> problems;
   if (answer.ok()) {
-    for (const host::v1::PartStatus& told : *answer) {
-      const auto status = Plausible(told);
-      if (!status.ok() || status->problem().empty()) continue;
-      const Error problem(static_cast<Code>(status->problem_code()), status->problem());
-      LOG_WARNING("host " + dispatch.host + ": Vcluster " + std::to_string(status->number()) +
-                  ": " + problem.message());
-      problems.emplace(status->number(), problem);
+    for (const host::v1::PartStatus& status : *answer) {
+      const auto problem = ProblemOf(status);
+      if (!problem.has_value()) continue;
+      LOG_WARNING("host " + dispatch.host + ": Vcluster " + std::to_string(status.number()) + ": " +
+                  problem->message());
+      problems.emplace(status.number(), *problem);
     }
   }
   for (const host::v1::Part& order : dispatch.orders) {
@@ -118,9 +117,7 @@ void Master::HearAnswer(const Dispatch& dispatch,
     }
     const auto problem = problems.find(order.number());
     if (answer.ok() && problem == problems.end()) continue;
-    told.error = answer.ok() ? problem->second : answer.error();
-    told.order.clear_number();  // So that it differs, and is told again at the next look.
-    told.is_current = false;
+    told.error = answer.ok() ? problem->second : answer.error();  // Told again at the next look.
   }
   if (answer.ok()) {
     for (const host::v1::PartStatus& status : *answer) Hear(dispatch.host, status);
@@ -343,10 +340,13 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
     if (!is_new) {
       const auto heard = entry.heard.find(host);
       // One that has nothing of it may have forgotten the last order.
-      const bool taken = heard != entry.heard.end() &&
+      const bool failed = told.error.has_value() && !told.under_way;
+      const bool taken = !failed && heard != entry.heard.end() &&
                          (heard->second.revision() >= told.order.revision() ||
                           (told.order.nodes().empty() && heard->second.nodes().empty()));
       if (!repeat || taken) continue;
+      // It may have been taken before it failed, and the same is not taken twice.
+      if (failed) told.order.set_revision(epoch_ << 32 | ++orders_);
     }
     told.under_way = true;
     Post(*link->second, told.order);

@@ -26,7 +26,6 @@ void Shorten(std::string* text, size_t bytes_max) {
   if (text->size() > bytes_max) *text = "(a text of " + std::to_string(text->size()) + " bytes)";
 }
 
-// Of a node, or of an order.
 template <typename Told>
 void CorrectProblem(Told* told) {
   if (told->problem_code() < 0 || told->problem_code() > static_cast<int>(Code::kInternal)) {
@@ -67,6 +66,15 @@ void Correct(NodeStatus* node) {
 
 }  // namespace
 
+std::optional<Error> ProblemOf(const host::v1::PartStatus& status) {
+  if (status.problem().empty()) return std::nullopt;
+  host::v1::PartStatus told;
+  told.set_problem(status.problem());
+  told.set_problem_code(status.problem_code());
+  CorrectProblem(&told);
+  return Error(static_cast<Code>(told.problem_code()), told.problem());
+}
+
 Result<host::v1::PartStatus> Plausible(const host::v1::PartStatus& status) {
   const std::string name = "Vcluster " + std::to_string(status.number());
   if (status.number() == 0) return Error(Code::kInvalidArgument, "a Vcluster without a number");
@@ -75,7 +83,6 @@ Result<host::v1::PartStatus> Plausible(const host::v1::PartStatus& status) {
                  name + " with " + std::to_string(status.nodes_size()) + " nodes");
   }
   host::v1::PartStatus plausible = status;
-  CorrectProblem(&plausible);
   std::set<uint32_t> seen;
   for (NodeStatus& node : *plausible.mutable_nodes()) {
     if (node.index() >= net::kNodesMaxPerCluster || !seen.insert(node.index()).second) {

@@ -1,6 +1,8 @@
 // What a host may say of its nodes, whatever it is that speaks there. Pure.
 #pragma once
 
+#include <optional>
+
 #include "common/result.h"
 #include "vclusterd/api/host.pb.h"
 
@@ -9,5 +11,8 @@ namespace strata::vcluster {
 // `status` without what cannot be used: figures that are none, texts without end, states and codes
 // that do not exist. kInvalidArgument: nothing of it can be used.
 Result<host::v1::PartStatus> Plausible(const host::v1::PartStatus& status);
+
+// Why its order was not taken; nullopt: it was.
+std::optional<Error> ProblemOf(const host::v1::PartStatus& status);
 
 }  // namespace strata::vcluster

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <iterator>
 
 #include "common/fd_passing.h"
 #include "common/file_io.h"
@@ -38,7 +39,9 @@ void SetTitle(const std::string& name, std::span<char> title) {
   if (!title.empty()) text.copy(title.data(), title.size() - 1);
 }
 
-Status Start(std::vector<UniqueFd> fds, std::span<char> title) {
+// After an error `fds` still has what tells vclusterd that the start is over: that must be later
+// than the words of the error.
+Status Start(std::vector<UniqueFd>& fds, std::span<char> title) {
   ASSIGN_OR_RETURN(const std::string bytes, ReadAll(fds[kRequest].get(), kRequestBytesMax));
   fds[kRequest].reset();  // It is not for the container.
   ASSIGN_OR_RETURN(const StartNodeRequest request, DecodeStart(bytes));
@@ -48,10 +51,9 @@ Status Start(std::vector<UniqueFd> fds, std::span<char> title) {
   // Its root must be seen by nobody else, nor keep the host's file systems busy.
   if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare the mount namespace");
   SetTitle(request.name, title);
-  UniqueFd root = std::move(fds[kRoot]);
-  UniqueFd started = std::move(fds[kStarted]);
-  fds.erase(fds.begin(), fds.begin() + kVolumes);
-  return StartNode(request, std::move(root), std::move(started), std::move(fds));
+  std::vector<UniqueFd> volumes(std::make_move_iterator(fds.begin() + kVolumes),
+                                std::make_move_iterator(fds.end()));
+  return StartNode(request, std::move(fds[kRoot]), &fds[kStarted], std::move(volumes));
 }
 
 // Until process 1 takes the node's /dev/null for them.
@@ -72,7 +74,7 @@ Status SetStandardStreams(int errors) {
   const UniqueFd errors = std::move(fds[kErrors]);
   Status ended =
       ::setsid() < 0 || ::chdir("/") != 0 ? Errno("a session") : SetStandardStreams(errors.get());
-  if (ended.ok()) ended = Start(std::move(fds), title);
+  if (ended.ok()) ended = Start(fds, title);
   if (!ended.ok()) ::dprintf(errors.get(), "%s\n", ended.error().message().c_str());
   ::_exit(ended.ok() ? 0 : 1);
 }

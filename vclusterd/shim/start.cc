@@ -1,11 +1,9 @@
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <lxc/lxccontainer.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,6 +12,7 @@
 #include "common/file_io.h"
 #include "common/idmapped_mount.h"
 #include "common/mount.h"
+#include "common/open_in_root.h"
 #include "vclusterd/shim/node_request.h"
 #include "vclusterd/shim/private_mounts.h"
 #include "vclusterd/shim/start_exec.h"
@@ -25,22 +24,14 @@ struct PutContainer {
   void operator()(lxc_container* container) const { lxc_container_put(container); }
 };
 
-// The root is an image's: its symbolic links must not lead out of it.
-UniqueFd OpenInRoot(int root, const std::string& path, uint64_t flags, uint64_t mode = 0) {
-  open_how how = {};
-  how.flags = flags | O_CLOEXEC;
-  how.mode = mode;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
-}
-
 bool IsDirectoryInRoot(int root, const std::string& path) {
-  return OpenInRoot(root, path, O_PATH | O_DIRECTORY).valid();
+  return OpenInRoot(root, path.c_str(), O_PATH | O_DIRECTORY).valid();
 }
 
 // Where this is impossible (no directory, a dangling link), liblxc says what it thinks of it.
 Status MakeMountPoint(int root, const std::string& path, uid_t owner) {
-  const UniqueFd made = OpenInRoot(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  const UniqueFd made =
+      OpenInRoot(root, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
   if (made.valid() && ::fchown(made.get(), owner, owner) != 0) return Errno("chown " + path);
   return Ok();
 }
@@ -69,15 +60,15 @@ Result<UniqueFd> MakeDirectoryInRoot(int root, const std::string& path, uid_t ow
     const size_t name = slash + 1;
     slash = path.find('/', name);
     const std::string prefix = path.substr(0, slash);
-    directory = OpenInRoot(root, prefix, O_PATH | O_DIRECTORY);
+    directory = OpenInRoot(root, prefix.c_str(), O_PATH | O_DIRECTORY);
     if (!directory.valid() && errno == ENOENT) {
-      const UniqueFd parent = OpenInRoot(root, path.substr(0, name), O_PATH | O_DIRECTORY);
+      const UniqueFd parent = OpenInRoot(root, path.substr(0, name).c_str(), O_PATH | O_DIRECTORY);
       if (!parent.valid()) return Errno(prefix);
       if (!MakeDirectoryAt(parent.get(), prefix.c_str() + name, owner)) {
         // A link that leads nowhere, too.
         return Errno("mkdir " + prefix);
       }
-      directory = OpenInRoot(root, prefix, O_PATH | O_DIRECTORY);
+      directory = OpenInRoot(root, prefix.c_str(), O_PATH | O_DIRECTORY);
     }
     if (!directory.valid()) return Errno(prefix);
   }
@@ -124,7 +115,7 @@ Status PassToInit(UniqueFd started, UniqueFd lock) {
 
 }  // namespace
 
-Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd started,
+Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd* started,
                  std::vector<UniqueFd> volumes) {
   ASSIGN_OR_RETURN(UniqueFd lock, Open(request.lock_path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Errno("lock " + request.lock_path);
@@ -152,7 +143,7 @@ Status StartNode(const StartNodeRequest& request, UniqueFd root, UniqueFd starte
   // liblxc would call newuidmap, which wants our ids in /etc/subuid; root may write the map itself,
   // and does so when it finds no newuidmap in PATH. Nothing else is looked for there.
   ::unsetenv("PATH");
-  RETURN_IF_ERROR(PassToInit(std::move(started), std::move(lock)));
+  RETURN_IF_ERROR(PassToInit(std::move(*started), std::move(lock)));
   std::vector<char*> argv;
   for (const std::string& argument : request.argv) {
     argv.push_back(const_cast<char*>(argument.c_str()));

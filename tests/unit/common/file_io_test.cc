@@ -7,8 +7,11 @@
 
 #include <filesystem>
 #include <set>
+#include <stop_token>
+#include <thread>
 
 #include "common/mount.h"
+#include "common/open_in_root.h"
 #include "common/remove_tree.h"
 #include "common/xattr.h"
 
@@ -87,6 +90,27 @@ TEST_F(FileIoTest, NoneOfSeveralIsReplacedWhenWhatComesFirstFails) {
   EXPECT_EQ(ReadFile(Path("a")).value_or(""), "old");
   EXPECT_EQ(Names(), (std::set<std::string>{"a"}));
   EXPECT_TRUE(WriteFilesDurably(directory_->path(), {}, 0640).empty());
+}
+
+TEST_F(FileIoTest, APathInARootIsFoundWhileThereAreRenamesElsewhere) {
+  ASSERT_TRUE(MakeDirectories(Path("root/a/b")).ok());
+  ASSERT_TRUE(MakeDirectories(Path("elsewhere")).ok());
+  ASSERT_EQ(::symlink("../../../../../a/b/../../a/b", Path("root/a/link").c_str()), 0);
+  ASSERT_EQ(::symlink("../../elsewhere", Path("root/out").c_str()), 0);
+  const std::string names[] = {Path("elsewhere/x"), Path("elsewhere/y")};
+  ASSERT_TRUE(WriteFileAtomically(names[0], "").ok());
+  std::jthread renames([&](const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); i ^= 1) {
+      ::rename(names[i].c_str(), names[i ^ 1].c_str());
+    }
+  });
+  const UniqueFd root = Open(Path("root"), O_PATH | O_DIRECTORY).value();
+  for (int i = 0; i < 20'000; ++i) {
+    ASSERT_TRUE(OpenInRoot(root.get(), "/a/link/..", O_PATH | O_DIRECTORY).valid())
+        << "at " << i << ": " << ::strerror(errno);
+  }
+  EXPECT_FALSE(OpenInRoot(root.get(), "out", O_PATH | O_DIRECTORY).valid());
+  EXPECT_EQ(errno, ENOENT) << "it led out of the root";
 }
 
 TEST_F(FileIoTest, ReadingBeyondTheLimitIsRefused) {

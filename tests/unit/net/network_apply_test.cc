@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/select.h>
 
 #include <algorithm>
 
@@ -85,6 +86,20 @@ TEST_F(NetworkApplyTest, ARunOfNftThatFailsSaysWhyAndChangesNothing) {
   EXPECT_EQ(nft.Run("list tables").value(), "table inet one\n");
 }
 
+TEST_F(NetworkApplyTest, WithoutADescriptorThatLibnftablesCanUseNothingIsDone) {
+  std::vector<UniqueFd> all;
+  while (all.empty() || all.back().get() < FD_SETSIZE - 1) {
+    all.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(all.back().valid()) << "this needs a limit of descriptors above " << FD_SETSIZE;
+  }
+  Nft nft;
+  const auto failed = nft.Run("list tables");
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().code(), Code::kResourceExhausted);
+  all.clear();
+  EXPECT_TRUE(nft.Run("list tables").ok());
+}
+
 TEST_F(NetworkApplyTest, ALostAddressAndALoweredBridgeAreRepaired) {
   Apply();
   const std::string name = desired_.bridges[0].name;
@@ -123,15 +138,15 @@ TEST_F(NetworkApplyTest, ForwardingIsTurnedOffAgainOnlyByWhoTurnedItOn) {
   EXPECT_EQ(value(), "1\n");
   const std::string second = dir->path() + "/second";
   ASSERT_TRUE(EnableForwarding(second).ok());
-  ASSERT_TRUE(RestoreForwarding(second).ok());
+  ASSERT_TRUE(RestoreForwarding(second, rules_.nft()).ok());
   EXPECT_EQ(value(), "1\n");
-  ASSERT_TRUE(RestoreForwarding(marker).ok());
+  ASSERT_TRUE(RestoreForwarding(marker, rules_.nft()).ok());
   EXPECT_EQ(value(), "0\n");
 
   // Another Strata still needs it.
   ASSERT_TRUE(EnableForwarding(marker).ok());
   ASSERT_TRUE(RunChecked({"nft", "add", "table", "inet", TableName("99999")}).ok());
-  ASSERT_TRUE(RestoreForwarding(marker).ok());
+  ASSERT_TRUE(RestoreForwarding(marker, rules_.nft()).ok());
   EXPECT_EQ(value(), "1\n");
 }
 

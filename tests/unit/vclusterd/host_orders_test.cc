@@ -73,15 +73,22 @@ class ShutNetwork {
     EXPECT_EQ(::mkfifo(gate_.c_str(), 0600), 0);
   }
   void Shut() { EXPECT_EQ(::mount(gate_.c_str(), kForwarding, nullptr, MS_BIND, nullptr), 0); }
+  // Somebody is held up.
+  void AwaitReader() {
+    while (!writer_.valid())
+      writer_.reset(::open(gate_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  }
   void Open() {
-    UniqueFd gate = strata::Open(gate_, O_WRONLY).value();  // When somebody waits at it.
+    AwaitReader();
     EXPECT_EQ(::umount2(kForwarding, MNT_DETACH), 0);
-    EXPECT_TRUE(WriteAll(gate.get(), "1\n").ok());
+    EXPECT_TRUE(WriteAll(writer_.get(), "1\n").ok());
+    writer_.reset();
   }
 
  private:
   static constexpr char kForwarding[] = "/proc/sys/net/ipv4/ip_forward";
   const std::string gate_;
+  UniqueFd writer_;
 };
 
 TEST_F(HostOrdersTest, NodesAreMadeWhileTheNetworkIsAndStartedAfterIt) {
@@ -133,6 +140,7 @@ TEST_F(HostOrdersTest, ARestartThatIsDueWhileAnOrderFailsIsNotForgotten) {
       const auto applied = (*nodes)->Apply(orders);
       EXPECT_TRUE(applied.ok() && !applied->at(0).problem().empty());
     });
+    network.AwaitReader();  // The order is taken.
     pid_t init = 0;
     {
       const std::lock_guard lock(mutex_);
@@ -204,6 +212,9 @@ TEST_F(HostOrdersTest, OneWhoseFileCannotBeWrittenHoldsNoOtherUpAndMayComeAgain)
   EXPECT_TRUE(AwaitState(5, host::v1::READY));
   EXPECT_TRUE(AwaitState(9, host::v1::READY));
   EXPECT_FALSE(PathExists(config_.host.NodeDir("7-0")));
+  const Status removed = (*nodes)->RemoveAll(false);
+  ASSERT_FALSE(removed.ok());
+  EXPECT_NE(removed.error().message().find("7.json"), std::string::npos);
   ASSERT_EQ(::rmdir(in_the_way.c_str()), 0);
   const auto again = (*nodes)->Apply(orders);
   ASSERT_TRUE(again.ok()) << again.error().message();

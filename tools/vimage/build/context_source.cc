@@ -1,14 +1,13 @@
 // The context of a build: a directory of the user's.
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "common/file_io.h"
+#include "common/open_in_root.h"
 #include "common/printable.h"
 #include "tools/vimage/build/copy_source.h"
 
@@ -83,11 +82,7 @@ class ContextTree : public CopySource {
  private:
   // Symbolic links stay within the context.
   UniqueFd OpenBelow(const std::string& path, uint64_t flags) const {
-    open_how how = {};
-    how.flags = flags | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    const char* name = path.empty() ? "." : path.c_str();
-    return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root_.get(), name, &how, sizeof(how))));
+    return OpenInRoot(root_.get(), path.empty() ? "." : path.c_str(), flags);
   }
 
   // `at`: what `path`, `relative` for the visitor, is.

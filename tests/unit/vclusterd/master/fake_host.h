@@ -62,6 +62,14 @@ class FakeHost final : public HostLink {
     if (refusal.has_value()) return *refusal;
     std::vector<host::v1::PartStatus> statuses;
     for (const host::v1::Part& order : orders) {
+      ++told_[order.number()];
+      if (const auto problem = problems.find(order.number()); problem != problems.end()) {
+        host::v1::PartStatus& status = statuses.emplace_back(StatusOf(order.number()));
+        status.set_number(order.number());
+        status.set_problem(problem->second.message());
+        status.set_problem_code(static_cast<int>(problem->second.code()));
+        continue;
+      }
       // Of what is not there a removal leaves nothing.
       if (parts_.contains(order.number()) || !order.nodes().empty()) {
         host::v1::Part& last = parts_[order.number()];
@@ -161,6 +169,11 @@ class FakeHost final : public HostLink {
     const auto found = parts_.find(number);
     return found == parts_.end() ? host::v1::Part() : found->second;
   }
+  // How often it was given an order for this Vcluster.
+  int told(uint32_t number) {
+    const std::lock_guard lock(mutex_);
+    return told_[number];
+  }
   // Its disk is another: it has nothing, and was told nothing.
   void Forget() {
     const std::lock_guard lock(mutex_);
@@ -225,6 +238,7 @@ class FakeHost final : public HostLink {
   }
 
   std::optional<Error> refusal;
+  std::map<uint32_t, Error> problems;  // Orders that it does not take.
   bool can_save = false;                                  // It says that it has.
   std::function<void(host::v1::ImagesChange)> on_images;  // Before it changes any, or looks.
   std::string name;
@@ -369,6 +383,7 @@ class FakeHost final : public HostLink {
   host::v1::Capacity capacity_;
   std::mutex mutex_;  // Guards what follows.
   std::map<uint32_t, host::v1::Part> parts_;
+  std::map<uint32_t, int> told_;
   std::map<uint32_t, std::map<uint32_t, uint32_t>> leaving_;  // Incarnations, by number, index.
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::set<std::string> running_;  // Roles of states_ whose nodes have a process 1.

@@ -147,6 +147,44 @@ TEST_F(LyingHostTest, AHostThatFollowsNothingForAMomentIsNoProblemYet) {
   EXPECT_TRUE(problem().has_value());
 }
 
+TEST_F(LyingHostTest, AnOrderThatIsNotTakenComesAgainWithTheNextLookAndIsNoOthersProblem) {
+  Definition definition = PlainDefinition("b", "tiny", 2, {});
+  definition.roles[0].placement.rank = Rank::kSpread;
+  Create(definition);
+  for (auto& [name, host] : master_.hosts) {
+    host->problems.emplace(1, Error(Code::kResourceExhausted, "no range of ids is left"));
+  }
+  const auto changed = master_.master->Change({1, 2}, [](master::v1::Vcluster* record) {
+    for (master::v1::Node& node : *record->mutable_nodes()) node.set_wanted(false);
+    return Ok();
+  });
+  ASSERT_TRUE(changed.ok());
+  const int before = master_.hosts["h1"]->told(1);
+  master_.For(seconds(5));
+  ASSERT_TRUE(master_.master->Find(1).problem.has_value());
+  EXPECT_EQ(master_.master->Find(1).problem->code(), Code::kResourceExhausted);
+  EXPECT_FALSE(master_.master->Find(2).problem.has_value());
+  EXPECT_TRUE(IsAsWanted(2));
+  EXPECT_LE(master_.hosts["h1"]->told(1) - before, 2) << "it is told without a pause";
+  master_.For(minutes(1));
+  EXPECT_GE(master_.hosts["h1"]->told(1) - before, 5);
+  EXPECT_LE(master_.hosts["h1"]->told(1) - before, 9);
+  for (auto& [name, host] : master_.hosts) host->problems.clear();
+  master_.For(minutes(1));
+  EXPECT_TRUE(IsAsWanted());
+  EXPECT_FALSE(master_.master->Find(1).problem.has_value());
+}
+
+TEST(ProblemOfTest, IsWithinBoundsWhateverAHostSays) {
+  host::v1::PartStatus status;
+  EXPECT_FALSE(ProblemOf(status).has_value());
+  status.set_problem(std::string(1 << 20, 'x'));
+  status.set_problem_code(4711);
+  ASSERT_TRUE(ProblemOf(status).has_value());
+  EXPECT_EQ(ProblemOf(status)->code(), Code::kInternal);
+  EXPECT_LT(ProblemOf(status)->message().size(), 10'000u);
+}
+
 TEST_F(LyingHostTest, AHostThatLeftAMomentAgoIsNotYetLostToWhoWaits) {
   master_.For(seconds(1));
   ASSERT_TRUE(AllRun(master_.master->Find(1), std::nullopt).has_value());
