@@ -64,11 +64,12 @@ void HostNodes::AcquireRoots(const RootKey& key, const std::vector<Place>& place
     ids.push_back(NodeId(place.part->order.number(), place.index));
   }
   // One alone asks by itself, and so does each when the call fails: what is wrong may be another's.
-  Result<imaged::AcquiredRoot> root = Error(Code::kUnavailable, "nobody was asked");
-  if (ids.size() > 1) root = life_->AcquireRoots(ids, key.first, key.second);
-  for (const Held& one : held) {
-    const std::lock_guard lock(one.part->mutex);
-    if (root.ok()) one.node->root.emplace(key, *root);
+  if (ids.size() > 1) {
+    const auto root = life_->AcquireRoots(ids, key.first, key.second);
+    for (const Held& one : held) {
+      const std::lock_guard lock(one.part->mutex);
+      if (root.ok()) one.node->root.emplace(key, *root);
+    }
   }
   for (const Place& place : places) {
     const std::lock_guard lock(place.part->mutex);

@@ -26,17 +26,15 @@ void Shorten(std::string* text, size_t bytes_max) {
   if (text->size() > bytes_max) *text = "(a text of " + std::to_string(text->size()) + " bytes)";
 }
 
-template <typename Told>
-void CorrectProblem(Told* told) {
-  if (told->problem_code() < 0 || told->problem_code() > static_cast<int>(Code::kInternal)) {
-    told->set_problem_code(static_cast<int>(Code::kInternal));
-  }
-  Shorten(told->mutable_problem(), kTextBytesMax);
+Code CodeOf(int told) {
+  const bool is_one = told >= 0 && told <= static_cast<int>(Code::kInternal);
+  return is_one ? static_cast<Code>(told) : Code::kInternal;
 }
 
 void Correct(NodeStatus* node) {
   if (!host::v1::NodeState_IsValid(node->state())) node->set_state(host::v1::UNKNOWN);
-  CorrectProblem(node);
+  node->set_problem_code(static_cast<int>(CodeOf(node->problem_code())));
+  Shorten(node->mutable_problem(), kTextBytesMax);
   for (std::string* name :
        {node->mutable_image(), node->mutable_image_digest(), node->mutable_driver(),
         node->mutable_volume(), node->mutable_departure()}) {
@@ -68,11 +66,9 @@ void Correct(NodeStatus* node) {
 
 std::optional<Error> ProblemOf(const host::v1::PartStatus& status) {
   if (status.problem().empty()) return std::nullopt;
-  host::v1::PartStatus told;
-  told.set_problem(status.problem());
-  told.set_problem_code(status.problem_code());
-  CorrectProblem(&told);
-  return Error(static_cast<Code>(told.problem_code()), told.problem());
+  std::string problem = status.problem();
+  Shorten(&problem, kTextBytesMax);
+  return Error(CodeOf(status.problem_code()), std::move(problem));
 }
 
 Result<host::v1::PartStatus> Plausible(const host::v1::PartStatus& status) {
