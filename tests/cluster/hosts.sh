@@ -40,6 +40,19 @@ where=$(node spread spread/keeper-1 host)
 on h1 vsave spread/keeper-1 kept >/dev/null
 on "$where" vimage ls kept | grep -q data || die "the image is not on $where"
 
+echo "== a file with exact images makes the same again, whatever their names mean by then"
+vc export spread --pin | sed 's/^name: .*/name: exact/' >"$root/exact.yaml"
+echo new >"$root/tiny/new"
+on h1 vimage import --replace "$root/tiny" tiny >/dev/null
+on h1 vimage prestage --replace root/tiny h2 h3 >/dev/null
+vc create -f "$root/exact.yaml" >/dev/null
+vc create newer -f "$root/spread.yaml" >/dev/null
+for i in 0 1 2; do
+  vc exec "exact/keeper-$i" -- test ! -e /new || die "exact/keeper-$i is of another version"
+  vc exec "newer/keeper-$i" -- test -e /new || die "newer/keeper-$i is of the old version"
+done
+vc delete exact newer >/dev/null
+
 echo "== a killed worker comes back and its nodes have not noticed"
 pids() { vc list spread --json | jq -r '[.clusters[0].nodes[].init_pid] | join(" ")'; }
 before=$(pids)

@@ -134,9 +134,7 @@ Result<int> Extend(Tool& tool, const std::string& name, const std::string& time)
   return kExitOk;
 }
 
-Result<int> Export(Tool& tool, const std::string& name) {
-  api::ExportRequest request;
-  request.set_name(name);
+Result<int> Export(Tool& tool, api::ExportRequest request) {
   request.set_json(tool.json());
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -200,6 +198,23 @@ void AddApply(Tool& tool) {
   diff->add_option("--name", compared->name, "Another name than the file's");
 }
 
+void AddExport(Tool& tool) {
+  auto name = std::make_shared<std::string>();
+  auto pin = std::make_shared<bool>(false);
+  CLI::App* exported = tool.AddCommand(
+      "export", "The file that makes this Vcluster again (--json: as JSON)",
+      "  vcluster export spark > spark.yaml\n  vcluster export spark --pin > as-it-is-now.yaml",
+      [&tool, name, pin] {
+        api::ExportRequest request;
+        request.set_name(*name);
+        request.set_pin(*pin);
+        return Export(tool, request);
+      });
+  exported->add_option("NAME", *name, "Which")->required();
+  exported->add_flag("--pin", *pin,
+                     "With the exact images of its nodes, whatever their names mean later");
+}
+
 }  // namespace
 
 Result<std::string> ReadDefinitionFile(const std::string& path) {
@@ -210,12 +225,8 @@ Result<std::string> ReadDefinitionFile(const std::string& path) {
 
 void AddDefinitionCommands(Tool& tool) {
   AddApply(tool);
+  AddExport(tool);
   auto name = std::make_shared<std::string>();
-  CLI::App* exported = tool.AddCommand(
-      "export", "The file that makes this Vcluster again (--json: as JSON)",
-      "  vcluster export spark > spark.yaml", [&tool, name] { return Export(tool, *name); });
-  exported->add_option("NAME", *name, "Which")->required();
-
   auto change = std::make_shared<std::string>();
   CLI::App* scale = tool.AddCommand("scale", "Change how many nodes a role has",
                                     "  vcluster scale spark worker=5\n  vcluster scale hpc 4",

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "common/printable.h"
+#include "vclusterd/master/pin_images.h"
 
 namespace strata::vcluster {
 namespace {
@@ -204,9 +205,10 @@ std::map<uint32_t, QuotaAmounts> Clusters::Used() {
   return used;
 }
 
-Result<Definition> Clusters::Export(const Caller& caller, const std::string& name) {
+Result<Definition> Clusters::Export(const Caller& caller, const std::string& name, bool pin) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterExport, name));
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterExport, found.target));
+  if (pin) return PinImages(*found.view.vcluster, found.view.states);
   return found.view.vcluster->definition;
 }
 

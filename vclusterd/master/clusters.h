@@ -203,8 +203,8 @@ class Clusters {
   // What the Vclusters of each owner demand; asks for no right.
   std::map<uint32_t, QuotaAmounts> Used();
 
-  // The definition as it is now.
-  Result<Definition> Export(const Caller& caller, const std::string& name);
+  // The definition as it is now; `pin`: with the exact images of its nodes (pin_images.h).
+  Result<Definition> Export(const Caller& caller, const std::string& name, bool pin);
 
   // For who tells others what has changed, and asks for their rights himself.
   Result<Master::Changes> AwaitChanges(const Master::Moment& since, std::chrono::milliseconds max) {

@@ -165,7 +165,7 @@ class VclusterServiceImpl final : public Base {
                       v1::ExportResponse* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const auto definition = (*clusters)->Export(caller_, request->name());
+    const auto definition = (*clusters)->Export(caller_, request->name(), request->pin());
     if (!definition.ok()) return rpc::ToGrpc(definition.error());
     response->set_definition(request->json() ? FormatDefinitionJson(*definition)
                                              : FormatDefinition(*definition));

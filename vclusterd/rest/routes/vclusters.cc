@@ -116,8 +116,9 @@ Result<Reply> Extend(Exchange& exchange) {
 
 Result<Reply> Export(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
-  ASSIGN_OR_RETURN(const Definition definition,
-                   clusters->Export(exchange.caller, VclusterIn(exchange)));
+  ASSIGN_OR_RETURN(
+      const Definition definition,
+      clusters->Export(exchange.caller, VclusterIn(exchange), exchange.Asked("pin", false)));
   Reply reply;
   const bool yaml = exchange.Asked<std::string>("format", "json") == "yaml";
   reply.text = yaml ? FormatDefinition(definition) : FormatDefinitionJson(definition);
@@ -170,7 +171,8 @@ void AddReads(RouteTable* table) {
        200,
        "Definition",
        Export,
-       {{"format", Word("Of the file (json).", {"json", "yaml"})}}},
+       {{"format", Word("Of the file (json).", {"json", "yaml"})},
+        {"pin", Flag("With the exact images of its nodes, NAME@DIGEST.")}}},
       {"GET", "/{vcluster}/why", "explainVcluster", Operation::kVclusterList,
        "Why its nodes are where they are", "", 200, "Explanation", Why},
   };

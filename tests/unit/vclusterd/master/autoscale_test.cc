@@ -97,7 +97,7 @@ TEST_F(RulesTest, ARoleGrowsWhenItsNodesAreBusy) {
   Use(1.0);
   EXPECT_TRUE(Await([&] { return View().nodes.size() == 2; }));
   EXPECT_NE(View().notice.find("1 -> 2 nodes"), std::string::npos) << View().notice;
-  EXPECT_EQ(clusters_->Export(kAlice, "c")->roles[0].count, 2u);
+  EXPECT_EQ(clusters_->Export(kAlice, "c", /*pin=*/false)->roles[0].count, 2u);
 }
 
 TEST_F(RulesTest, ARoleFollowsWhatACommandInItsFirstNodeSays) {

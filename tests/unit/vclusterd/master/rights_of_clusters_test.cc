@@ -47,7 +47,7 @@ class RightsOfClustersTest : public ::testing::Test {
   }
   // Of the first node of this Vcluster, which may scale it from then on.
   Caller WithNodeToken(const std::string& vcluster) {
-    Definition definition = clusters_->Export(owner_, vcluster).value();
+    Definition definition = clusters_->Export(owner_, vcluster, /*pin=*/false).value();
     definition.roles[0].scale_from_nodes.emplace();
     EXPECT_TRUE(clusters_->Apply(owner_, definition, false, false, Ignore, CancelToken()).ok());
     host::v1::NodeTokenRequest request;
@@ -103,7 +103,7 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
          return CodeOf(clusters_->Stop(c, name, std::chrono::milliseconds(1)));
        },
        true},
-      {"export", [&](const Caller& c) { return CodeOf(clusters_->Export(c, name)); }, true},
+      {"export", [&](const Caller& c) { return CodeOf(clusters_->Export(c, name, false)); }, true},
       {"exec",
        [&](const Caller& c) {
          return CodeOf(clusters_->FindNode(c, Operation::kVclusterExec, name + "/0"));

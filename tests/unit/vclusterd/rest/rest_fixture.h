@@ -136,7 +136,7 @@ class TestRest {
   }
   // Of the first node of alice's Vcluster, which may scale it from then on.
   std::string NodeToken() {
-    Definition lab = clusters_->Export(Of("alice"), "lab").value();
+    Definition lab = clusters_->Export(Of("alice"), "lab", /*pin=*/false).value();
     lab.roles[0].scale_from_nodes.emplace();
     const auto applied = clusters_->Apply(
         Of("alice"), lab, /*dry_run=*/false, /*recreate=*/false,
