@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstring>
 #include <unordered_set>
 
 #include "common/file_io.h"
@@ -61,7 +62,7 @@ StartRecorder::~StartRecorder() {
 }
 
 bool StartRecorder::Collect(Clock::time_point end, std::vector<std::string>* paths) {
-  alignas(fanotify_event_metadata) char buffer[kEventBytes];
+  char buffer[kEventBytes];
   std::unordered_set<std::string> seen;
   while (paths->size() < kPathsMax) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
@@ -69,11 +70,13 @@ bool StartRecorder::Collect(Clock::time_point end, std::vector<std::string>* pat
     pollfd fds[] = {{group_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     if (::poll(fds, 2, static_cast<int>(left.count())) < 0 && errno != EINTR) return true;
     if (fds[1].revents != 0) return false;
-    ssize_t size = ::read(group_.get(), buffer, sizeof(buffer));
-    auto* event = reinterpret_cast<fanotify_event_metadata*>(buffer);
-    for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-      if (event->vers != FANOTIFY_METADATA_VERSION || event->fd < 0) continue;  // An overflow.
-      const UniqueFd fd(event->fd);
+    const ssize_t size = ::read(group_.get(), buffer, sizeof(buffer));
+    fanotify_event_metadata event;
+    for (ssize_t at = 0; size - at >= static_cast<ssize_t>(sizeof(event)); at += event.event_len) {
+      std::memcpy(&event, buffer + at, sizeof(event));
+      if (event.event_len < sizeof(event)) break;
+      if (event.vers != FANOTIFY_METADATA_VERSION || event.fd < 0) continue;  // An overflow.
+      const UniqueFd fd(event.fd);
       std::string path = PathOf(fd.get());
       if (!mountpoint_.empty() && path.starts_with(mountpoint_ + "/")) {
         path.erase(0, mountpoint_.size());

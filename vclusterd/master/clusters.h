@@ -263,8 +263,8 @@ class Clusters {
 
   Master& master_;
   Users& users_;
-  std::mutex resizing_mutex_;    // Guards resizing_.
-  std::set<uint32_t> resizing_;  // Numbers of Vclusters.
+  std::mutex resizing_mutex_;                      // Guards resizing_.
+  std::set<uint32_t> resizing_;                    // Numbers of Vclusters.
   std::mutex mutex_;                               // Guards what follows; a leaf.
   RecentMap<RateBucket> asked_{kAskingVclusters};  // Changes that nodes ask for, by number.
 };

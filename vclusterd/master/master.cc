@@ -26,7 +26,13 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
   std::unique_ptr<Master> master(new Master(std::move(options), store));
   {
     const std::lock_guard lock(master->mutex_);
-    RETURN_IF_ERROR(master->TakeLead());
+    Lead::Terms terms;
+    terms.host = master->options_.name;
+    terms.takes_over_from = master->options_.takes_over_from;
+    terms.last_beat_seen = master->options_.last_beat_seen;
+    terms.lasts = master->options_.lead_lasts;
+    terms.now = master->options_.steady_now;
+    ASSIGN_OR_RETURN(master->lead_, Lead::Take(std::move(terms), store));
     RETURN_IF_ERROR(master->ClaimShared());
     RETURN_IF_ERROR(master->Load());
   }
@@ -51,57 +57,11 @@ Master::~Master() {
   for (const std::string& name : names) RemoveHost(name);
 }
 
-Status Master::TakeLead() {
-  ASSIGN_OR_RETURN(const auto before, store_.Get(kLeaderTable, kLeaderKey));
-  if (options_.takes_over_from.has_value() && before != *options_.takes_over_from) {
-    return Error(Code::kFailedPrecondition, "another master has taken the lead");
-  }
-  master::v1::Leader leader;
-  if (before.has_value() && !leader.ParseFromString(*before)) {
-    return Error(Code::kCorrupt, "the record of the leader cannot be read");
-  }
-  epoch_ = leader.epoch() + 1;
-  leader.set_host(options_.name);
-  leader.set_epoch(epoch_);
-  leader_record_ = leader.SerializeAsString();
-  lead_begun_ = options_.steady_now();
-  std::vector<records::RecordExpectation> expected = {{kLeaderTable, kLeaderKey, before}};
-  if (options_.last_beat_seen.has_value()) {
-    expected.push_back({kLeaderTable, kBeatKey, *options_.last_beat_seen});
-  }
-  return store_.Commit(
-      expected, {{kLeaderTable, kLeaderKey, leader_record_}, {kLeaderTable, kBeatKey, NextBeat()}});
-}
-
-std::string Master::NextBeat() { return std::to_string(epoch_) + "." + std::to_string(++beats_); }
-
 Status Master::Beat() {
-  std::string beat;
-  const Clock::time_point begun = options_.steady_now();
-  {
-    const std::lock_guard lock(mutex_);
-    beat = NextBeat();
-  }
-  RETURN_IF_ERROR(store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
-                                {{kLeaderTable, kBeatKey, beat}}));
+  RETURN_IF_ERROR(lead_->Beat());
   const std::lock_guard lock(mutex_);
-  lead_begun_ = begun;
   WakeAll();
   return Ok();
-}
-
-bool Master::MayLead() const {
-  return !options_.lead_lasts || options_.steady_now() - lead_begun_ < *options_.lead_lasts;
-}
-
-bool Master::Leads() {
-  const std::lock_guard lock(mutex_);
-  return MayLead();
-}
-
-Status Master::GiveUp() {
-  return store_.Commit({{kLeaderTable, kLeaderKey, leader_record_}},
-                       {{kLeaderTable, kBeatKey, std::nullopt}});
 }
 
 Status Master::Load() {
@@ -114,11 +74,12 @@ Status Master::Load() {
   all_numbers_given_ = read.all_given();
   RETURN_IF_ERROR(
       store_.Scan(kHostsTable, "", [&](const std::string& key, const std::string& value) -> Status {
-        master::v1::Host& record = host_records_[key];
+        master::v1::Host record;
         if (!record.ParseFromString(value)) {
           return Error(Code::kCorrupt, "record of host " + key + " cannot be read");
         }
-        if (!record.address().empty()) addresses_[key] = record.address();
+        if (!record.address().empty()) known_hosts_.SetAddress(key, record.address());
+        known_hosts_.Put(key, std::move(record));
         return Ok();
       }));
   RETURN_IF_ERROR(store_.Scan(kVclustersTable, "",
@@ -142,11 +103,8 @@ Status Master::Load() {
   return Store(std::move(half_made));
 }
 
-Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
-                      std::vector<records::RecordChange> changes) {
-  std::vector<records::RecordExpectation> all = expected;
-  all.push_back({kLeaderTable, kLeaderKey, leader_record_});
-  Status made = store_.Commit(all, changes);
+Status Master::Commit(std::vector<records::RecordChange> changes) {
+  Status made = lead_->Commit(changes);
   if (made.ok() || made.error().code() != Code::kUnavailable) return made;
   for (const records::RecordChange& change : changes) {
     if (change.table == kVclustersTable) uncertain_.insert(NumberOf(change.key));
@@ -158,7 +116,7 @@ Status Master::Commit(const std::vector<records::RecordExpectation>& expected,
 
 Status Master::CommitRecords(std::vector<records::RecordChange> changes) {
   const std::lock_guard lock(mutex_);
-  return Commit({}, std::move(changes));
+  return Commit(std::move(changes));
 }
 
 bool Master::AwaitChange(std::chrono::steady_clock::time_point until) {
@@ -186,7 +144,7 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
       }
       changes.push_back({kVclustersTable, VclusterKey(record.number()), FormatVcluster(record)});
     }
-    RETURN_IF_ERROR(Commit({}, std::move(changes)));
+    RETURN_IF_ERROR(Commit(std::move(changes)));
     for (size_t i = first; i < end; ++i) {
       Hold(read[i]);
       Touch(read[i]->record.number());
@@ -198,8 +156,7 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
 void Master::Hold(VclusterPtr vcluster) {
   const uint32_t number = vcluster->record.number();
   placer_.Sync(*vcluster);
-  named_[vcluster->record.name()][vcluster->record.owner_uid()] = number;
-  owned_[vcluster->record.owner_uid()][vcluster->record.name()] = number;
+  index_.Put(vcluster->record);
   entries_[number].vcluster = std::move(vcluster);
 }
 
@@ -209,12 +166,7 @@ void Master::Forget(uint32_t number) {
   placer_.Forget(number);
   changed_at_[number] = ++changes_;
   entries_.erase(found);
-  const auto named = named_.find(gone->record.name());
-  named->second.erase(gone->record.owner_uid());
-  if (named->second.empty()) named_.erase(named);
-  const auto owned = owned_.find(gone->record.owner_uid());
-  owned->second.erase(gone->record.name());
-  if (owned->second.empty()) owned_.erase(owned);
+  index_.Remove(gone->record);
   WakeJobsOf(number);
   if (options_.retired) options_.retired(gone->record);
 }
@@ -239,18 +191,7 @@ void Master::Hear(const std::string& host, const host::v1::PartStatus& told) {
   const host::v1::PartStatus& status = *plausible;
   const auto found = entries_.find(status.number());
   if (found == entries_.end()) {
-    // A number that was never given away is not ours to remove: our records may be the wrong ones.
-    std::map<uint32_t, uint64_t>& orphans = orphans_[host];
-    const auto known = orphans.find(status.number());
-    if (known != orphans.end() && status.sequence() <= known->second) return;
-    if (status.nodes().empty()) {
-      orphans.erase(status.number());
-    } else if (status.number() <= last_number_ || all_numbers_given_) {
-      orphans[status.number()] = status.sequence();
-    } else {
-      LOG_WARNING("host " + host + " has nodes of a Vcluster " + std::to_string(status.number()) +
-                  " that is not known here; they are left alone");
-    }
+    orphans_.Hear(host, status, status.number() <= last_number_ || all_numbers_given_);
     return;
   }
   const auto heard = found->second.heard.find(host);
@@ -262,8 +203,7 @@ void Master::Hear(const std::string& host, const host::v1::PartStatus& told) {
 Status Master::CheckNames(const std::vector<master::v1::Vcluster>& records) {
   std::set<std::pair<uint32_t, std::string>> taken;
   for (const master::v1::Vcluster& record : records) {
-    const auto named = named_.find(record.name());
-    const bool is_free = named == named_.end() || !named->second.contains(record.owner_uid());
+    const bool is_free = !index_.Find(record.owner_uid(), record.name()).has_value();
     if (is_free && taken.emplace(record.owner_uid(), record.name()).second) continue;
     return Error(Code::kAlreadyExists,
                  "you already have a Vcluster called '" + record.name() + "'");
@@ -387,8 +327,7 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (node.host().empty() || hosts_.contains(node.host())) continue;
     view.lost[node.index()] = node.host();
-    const auto absent = absent_since_.find(node.host());
-    if (MayPass(absent == absent_since_.end() ? opened_ : absent->second)) {
+    if (MayPass(known_hosts_.AwaySince(node.host()).value_or(opened_))) {
       view.may_return.insert(node.index());
     }
   }
@@ -418,11 +357,11 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
 
 Result<Master::Changes> Master::AwaitChanges(const Moment& since, std::chrono::milliseconds max) {
   std::unique_lock lock(mutex_);
-  const uint64_t seen = since.epoch == epoch_ ? since.count : 0;
+  const uint64_t seen = since.epoch == epoch() ? since.count : 0;
   changed_.wait_for(lock, max, [&] { return stop_ || changes_ > seen; });
   if (stop_) return Error(Code::kUnavailable, "vclusterd ends");
   Changes changes;
-  changes.until = {epoch_, changes_};
+  changes.until = {epoch(), changes_};
   for (const auto& [number, at] : changed_at_) {
     if (at > seen) changes.numbers.push_back(number);
   }

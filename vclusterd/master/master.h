@@ -36,12 +36,16 @@
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/jobs/engine.h"
 #include "vclusterd/master/autoscale.h"
+#include "vclusterd/master/host_book.h"
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/job_book.h"
+#include "vclusterd/master/lead.h"
 #include "vclusterd/master/orders.h"
+#include "vclusterd/master/orphans.h"
 #include "vclusterd/master/placer.h"
 #include "vclusterd/master/quota_demand.h"
 #include "vclusterd/master/vcluster.h"
+#include "vclusterd/master/vcluster_index.h"
 #include "vclusterd/master/volume_keeper.h"
 
 namespace strata::vcluster {
@@ -150,11 +154,11 @@ class Master {
   // The lead is kept (leadership.h). kFailedPrecondition: another has it.
   Status Beat();
   // Whether no other can have the lead (MasterOptions::lead_lasts).
-  bool Leads();
+  bool Leads() const { return lead_->Holds(); }
   // Nobody has to wait for the end of our beats.
-  Status GiveUp();
+  Status GiveUp() { return lead_->GiveUp(); }
 
-  uint64_t epoch() const { return epoch_; }
+  uint64_t epoch() const { return lead_->epoch(); }
   // For how long: hosts have had so much time to come.
   std::chrono::milliseconds LedFor() const {
     return std::chrono::duration_cast<std::chrono::milliseconds>(options_.steady_now() - opened_);
@@ -308,7 +312,7 @@ class Master {
     std::set<std::string> may_start;
     std::vector<JobPtr> jobs;
     std::string owner_name;
-    uint64_t addresses = 0;  // addresses_version_
+    uint64_t addresses = 0;  // HostBook::addresses_version
     bool operator==(const OrderBasis&) const = default;
   };
   struct Entry {
@@ -340,7 +344,6 @@ class Master {
         store_(store),
         placer_(options_.placer),
         next_look_(options_.steady_now() + options_.every) {}
-  Status TakeLead();
   Status Load();
   // master_threads.cc
   void Work();
@@ -350,7 +353,6 @@ class Master {
   void WakeAll();
   void Round();
   Clock::time_point NextRound() const;
-  bool MayLead() const;
   bool IsUncertain() const {
     return !uncertain_.empty() || !uncertain_hosts_.empty() || !uncertain_jobs_.empty();
   }
@@ -365,9 +367,7 @@ class Master {
   void DeleteAbandoned();
   // Notes in the record that a host has been told to fence a node that may be made anew elsewhere.
   void NoteFenced(Entry& entry);
-  std::string NextBeat();
-  Status Commit(const std::vector<records::RecordExpectation>& expected,
-                std::vector<records::RecordChange> changes);
+  Status Commit(std::vector<records::RecordChange> changes);
   // `also`: changes that go with the first of them.
   Status Store(std::vector<master::v1::Vcluster> records,
                std::vector<records::RecordChange> also = {});
@@ -429,8 +429,6 @@ class Master {
   void MakeOrders(Entry& entry, bool repeat);
   OrderBasis BasisOf(const Entry& entry) const;
   void NoteAddress(const std::string& host, const std::string& address);
-  // Another may have it.
-  void ForgetAddress(const std::string& host);
   // master_volumes.cc
   Status ClaimShared();
   bool DiscardVolumes(uint32_t number, Entry& entry);
@@ -448,30 +446,22 @@ class Master {
   const MasterOptions options_;
   const Clock::time_point opened_ = options_.steady_now();
   records::RecordStore& store_;
-  uint64_t epoch_ = 0;                     // Of this lead; set by Open.
-  std::string leader_record_;              // As it was written; set by Open.
-  std::unique_ptr<VolumeKeeper> volumes_;  // Set by Open.
+  std::unique_ptr<Lead> lead_;             // Set by Open, as…
+  std::unique_ptr<VolumeKeeper> volumes_;  // …this.
   mutable std::mutex mutex_;               // Guards what follows.
   std::condition_variable work_;           // For the loop.
   std::condition_variable changed_;        // For those who wait.
   uint32_t last_number_ = 0;
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
-  std::map<std::string, std::map<uint32_t, uint32_t>> named_;  // Numbers by name and owner…
-  std::map<uint32_t, std::map<std::string, uint32_t>> owned_;  // …and by owner and name.
+  VclusterIndex index_;  // Of those in entries_.
   JobBook jobs_;
   uint32_t last_job_ = 0;
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
-  // Where hosts were reached last; one that is lost may come back there.
-  std::map<std::string, std::string> addresses_;
-  uint64_t addresses_version_ = 0;
-  std::map<std::string, master::v1::Host> host_records_;
-  // Since when a host with nodes is not there.
-  std::map<std::string, Clock::time_point> absent_since_;
+  HostBook known_hosts_;
   Clock::time_point next_look_;              // At everything.
   Clock::time_point next_try_;               // To read what is uncertain.
-  Clock::time_point lead_begun_;             // The last beat that was made.
   std::set<uint32_t> touched_;               // To be looked at by the loop.
   std::map<uint32_t, uint64_t> changed_at_;  // When the loop has looked, of changes_.
   uint64_t changes_ = 0;
@@ -493,10 +483,8 @@ class Master {
   bool waits_for_room_ = false;
   Rents rents_;
   std::set<std::string> forgotten_;  // Hosts that are still there.
-  // Of deleted Vclusters what hosts have: by host and number, the last status that says so.
-  std::map<std::string, std::map<uint32_t, uint64_t>> orphans_;
-  uint32_t orders_ = 0;  // Of this epoch, given so far…
-  uint64_t beats_ = 0;   // …and beats.
+  Orphans orphans_;
+  uint32_t orders_ = 0;  // Of this epoch, given so far.
   bool stop_ = false;
   std::atomic<bool> ended_ = false;  // As stop_, for who asks without the lock.
   std::thread thread_;

@@ -15,16 +15,15 @@ void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
   NoteAddress(name, host->link->UnderlayAddress());
   if (!options_.pause) host->sender = std::thread([this, host] { Send(host); });
   hosts_[name] = host;
-  absent_since_.erase(name);
-  placer_.PutHost(
-      name, host->link->Capacity(),
-      host_records_[name].draining() ? HostCondition::kDraining : HostCondition::kReady);
+  known_hosts_.Came(name);
+  placer_.PutHost(name, host->link->Capacity(),
+                  known_hosts_.IsDraining(name) ? HostCondition::kDraining : HostCondition::kReady);
   for (auto& [number, entry] : entries_) {
     entry.told.erase(name);  // It may have lost what it was told.
     entry.heard.erase(name);
     touched_.insert(number);
   }
-  orphans_.erase(name);
+  orphans_.Forget(name);
   for (const host::v1::PartStatus& status : statuses) Hear(name, status);
   drain_due_ = true;
   work_.notify_one();
@@ -41,11 +40,11 @@ void Master::RemoveHost(const std::string& name, const HostLink* link) {
     host.wake.notify_all();
     sender = std::move(host.sender);
     hosts_.erase(found);
-    absent_since_[name] = options_.steady_now();
+    known_hosts_.Left(name, options_.steady_now());
     placer_.SetCondition(name, HostCondition::kLost);
     if (forgotten_.erase(name) != 0) {
       placer_.RemoveHost(name);
-      ForgetAddress(name);
+      known_hosts_.Forget(name);
     }
     for (auto& [number, entry] : entries_) {
       if (entry.told.erase(name) != 0) touched_.insert(number);
@@ -62,39 +61,32 @@ std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
 }
 
 void Master::NoteAddress(const std::string& host, const std::string& address) {
-  if (addresses_[host] != address) {
-    addresses_[host] = address;
-    ++addresses_version_;
-  }
-  master::v1::Host record = host_records_[host];
+  known_hosts_.SetAddress(host, address);
+  master::v1::Host record = known_hosts_.RecordOf(host);
   if (record.address() == address || uncertain_hosts_.contains(host)) return;
   record.set_name(host);
   record.set_address(address);
-  if (Status noted = Commit({}, {{kHostsTable, host, record.SerializeAsString()}}); noted.ok()) {
-    host_records_[host] = record;
+  if (Status noted = Commit({{kHostsTable, host, record.SerializeAsString()}}); noted.ok()) {
+    known_hosts_.Put(host, std::move(record));
   } else {
     LOG_WARNING("where host " + host + " is reached is not recorded: " + noted.error().message());
   }
 }
 
-void Master::ForgetAddress(const std::string& host) {
-  addresses_version_ += addresses_.erase(host);
-}
-
 Status Master::Drain(const std::string& name, bool drain) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(ReadUncertain());
-  const bool known = hosts_.contains(name) || host_records_.contains(name);
+  const bool known = hosts_.contains(name) || known_hosts_.Has(name);
   if (!known) return Error(Code::kNotFound, "there is no host '" + name + "'");
   return SetDraining(name, drain);
 }
 
 Status Master::SetDraining(const std::string& name, bool drain) {
-  master::v1::Host record = host_records_[name];
+  master::v1::Host record = known_hosts_.RecordOf(name);
   record.set_name(name);
   record.set_draining(drain);
-  RETURN_IF_ERROR(Commit({}, {{kHostsTable, name, record.SerializeAsString()}}));
-  host_records_[name] = record;
+  RETURN_IF_ERROR(Commit({{kHostsTable, name, record.SerializeAsString()}}));
+  known_hosts_.Put(name, std::move(record));
   staying_.erase(name);
   drain_due_ = true;
   if (hosts_.contains(name)) {
@@ -108,9 +100,9 @@ Status Master::SetDraining(const std::string& name, bool drain) {
 std::vector<Master::HostView> Master::Hosts() {
   const std::lock_guard lock(mutex_);
   std::map<std::string, HostView> views;
-  for (const auto& [name, record] : host_records_) {
+  for (const auto& [name, record] : known_hosts_.records()) {
     // A host that is gone for good is not shown for ever.
-    if (record.draining() || absent_since_.contains(name)) {
+    if (record.draining() || known_hosts_.AwaySince(name)) {
       views[name].draining = record.draining();
     }
   }

@@ -109,7 +109,7 @@ Result<JobPtr> Master::AddJob(jobs::v1::Job job, std::optional<master::v1::Vclus
       return Error(Code::kResourceExhausted,
                    "the jobs of this Vcluster that are not done are too large: wait for some");
     }
-    if (Status stored = Commit({}, records()); !stored.ok()) {
+    if (Status stored = Commit(records()); !stored.ok()) {
       AbandonJob(number);
       return stored.error();
     }
@@ -137,7 +137,7 @@ Status Master::CancelJob(uint32_t number) {
   jobs::v1::Job next = *job;
   next.set_cancel(true);
   next.set_revision(next.revision() + 1);
-  RETURN_IF_ERROR(Commit({}, {{kJobsTable, JobKey(number), next.SerializeAsString()}}));
+  RETURN_IF_ERROR(Commit({{kJobsTable, JobKey(number), next.SerializeAsString()}}));
   jobs_.Put(std::move(next));
   jobs_.SetDue(number, 0);
   work_.notify_one();
@@ -171,11 +171,11 @@ Status Master::EraseJob(uint32_t number) {
       if (run.kept_bytes() == 0) continue;
       changes.push_back({kJobOutputsTable, OutputKey(number, static_cast<uint32_t>(t), run.node()),
                          std::nullopt});
-      if (changes.size() == kDeletionsMax) RETURN_IF_ERROR(Commit({}, std::exchange(changes, {})));
+      if (changes.size() == kDeletionsMax) RETURN_IF_ERROR(Commit(std::exchange(changes, {})));
     }
   }
   changes.push_back({kJobsTable, JobKey(number), std::nullopt});
-  RETURN_IF_ERROR(Commit({}, std::move(changes)));
+  RETURN_IF_ERROR(Commit(std::move(changes)));
   jobs_.Remove(number);
   return Ok();
 }
@@ -280,7 +280,7 @@ Status Master::StoreStep(JobStep* step, std::map<uint32_t, Entry>::iterator vclu
     record.set_phase(master::v1::DELETING);
     RETURN_IF_ERROR(Store({std::move(record)}, std::move(changes)));
   } else {
-    RETURN_IF_ERROR(Commit({}, std::move(changes)));
+    RETURN_IF_ERROR(Commit(std::move(changes)));
   }
   jobs_.Put(std::move(step->job));
   return Ok();

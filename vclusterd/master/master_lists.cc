@@ -29,20 +29,13 @@ void Master::EachNode(
 
 VclusterView Master::Find(uint32_t owner_uid, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  const auto named = named_.find(name);
-  if (named == named_.end()) return {};
-  const auto owned = named->second.find(owner_uid);
-  if (owned == named->second.end()) return {};
-  return ViewOf(owned->second, entries_.at(owned->second));
+  const auto number = index_.Find(owner_uid, name);
+  return number.has_value() ? ViewOf(*number, entries_.at(*number)) : VclusterView();
 }
 
 std::vector<uint32_t> Master::OwnersOf(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  std::vector<uint32_t> owners;
-  if (const auto named = named_.find(name); named != named_.end()) {
-    for (const auto& [owner, number] : named->second) owners.push_back(owner);
-  }
-  return owners;
+  return index_.OwnersOf(name);
 }
 
 VclusterView Master::Find(uint32_t number) {
@@ -53,10 +46,7 @@ VclusterView Master::Find(uint32_t number) {
 
 std::vector<uint32_t> Master::Owners() {
   const std::lock_guard lock(mutex_);
-  std::vector<uint32_t> owners;
-  owners.reserve(owned_.size());
-  for (const auto& [owner, numbers] : owned_) owners.push_back(owner);
-  return owners;
+  return index_.Owners();
 }
 
 std::vector<VclusterView> Master::Page(
@@ -64,10 +54,9 @@ std::vector<VclusterView> Master::Page(
     const std::function<bool(const master::v1::Vcluster&)>& wanted) {
   const std::lock_guard lock(mutex_);
   std::vector<VclusterView> page;
-  const auto owned = owned_.find(owner_uid);
-  if (owned == owned_.end()) return page;
-  auto next = after.empty() ? owned->second.begin() : owned->second.upper_bound(after);
-  for (; next != owned->second.end() && page.size() < max; ++next) {
+  const std::map<std::string, uint32_t>& owned = index_.Of(owner_uid);
+  auto next = after.empty() ? owned.begin() : owned.upper_bound(after);
+  for (; next != owned.end() && page.size() < max; ++next) {
     const Entry& entry = entries_.at(next->second);
     if (!wanted || wanted(entry.vcluster->record)) page.push_back(ViewOf(next->second, entry));
   }

@@ -13,7 +13,7 @@ namespace strata::vcluster {
 
 void Master::Step() {
   const std::lock_guard lock(mutex_);
-  if (!stop_ && MayLead() && options_.steady_now() >= NextRound()) Round();
+  if (!stop_ && lead_->Holds() && options_.steady_now() >= NextRound()) Round();
 }
 
 Master::Clock::time_point Master::NextRound() const {
@@ -73,7 +73,7 @@ Master::Dispatch Master::TakeFrom(Host& host) {
 std::vector<Master::Dispatch> Master::TakeOrders() {
   const std::lock_guard lock(mutex_);
   std::vector<Dispatch> dispatches;
-  if (!MayLead()) return dispatches;
+  if (!lead_->Holds()) return dispatches;
   for (const auto& [name, host] : hosts_) {
     if (!host->asked && !host->outbox.empty()) dispatches.push_back(TakeFrom(*host));
   }
@@ -143,7 +143,7 @@ void Master::MoveOff(Entry& entry) {
   for (master::v1::Node& node : *record.mutable_nodes()) {
     if (node.host().empty() || node.leaving() || hosts_.contains(node.host())) continue;
     if (IsArriving(node)) continue;  // Its data are on its old host: AdvanceMoves gives it back.
-    const auto since = absent_since_.emplace(node.host(), now).first->second;
+    const auto since = known_hosts_.NoteAway(node.host(), now);
     const Role* role = entry.vcluster->RoleOf(node);
     if (now - since < options_.recreate_after || role->host_loss != HostLoss::kRecreate) continue;
     if (!node.fenced()) continue;  // Its host does not know that it must not run on alone.
@@ -280,8 +280,7 @@ bool Master::Retire(uint32_t number, Entry& entry) {
     }
   }
   if (!DiscardVolumes(number, entry)) return false;
-  if (Status gone = Commit({}, {{kVclustersTable, VclusterKey(number), std::nullopt}});
-      !gone.ok()) {
+  if (Status gone = Commit({{kVclustersTable, VclusterKey(number), std::nullopt}}); !gone.ok()) {
     entry.problem = gone.error();
     return false;
   }
@@ -299,7 +298,7 @@ Master::OrderBasis Master::BasisOf(const Entry& entry) const {
   basis.may_start = RolesThatMayStart(*entry.vcluster, any_waits ? StatesOf(entry) : NodeStates());
   basis.jobs = jobs_.ActiveOf(record.number());
   basis.owner_name = options_.user_name(record.owner_uid());
-  basis.addresses = addresses_version_;
+  basis.addresses = known_hosts_.addresses_version();
   return basis;
 }
 
@@ -325,14 +324,14 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
     if (!told.is_current) {
       if (!context.has_value()) {
         context.emplace(OrderContext{entry.basis.may_start, entry.basis.owner_name, volumes_->id(),
-                                     addresses_});
+                                     known_hosts_.addresses()});
       }
       host::v1::Part order = OrderFor(*entry.vcluster, host, *context);
       for (const JobPtr& job : entry.basis.jobs) AddTaskOrders(*job, &order);
       order.set_revision(told.order.revision());
       is_new = order.SerializeAsString() != told.order.SerializeAsString();
       if (is_new) {
-        order.set_revision(epoch_ << 32 | ++orders_);
+        order.set_revision(epoch() << 32 | ++orders_);
         told.order = std::move(order);
       }
       told.is_current = true;
@@ -346,7 +345,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
                           (told.order.nodes().empty() && heard->second.nodes().empty()));
       if (!repeat || taken) continue;
       // It may have been taken before it failed, and the same is not taken twice.
-      if (failed) told.order.set_revision(epoch_ << 32 | ++orders_);
+      if (failed) told.order.set_revision(epoch() << 32 | ++orders_);
     }
     told.under_way = true;
     Post(*link->second, told.order);
@@ -355,7 +354,7 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
 
 // What hosts have of Vclusters that were deleted.
 void Master::RemoveOrphans() {
-  for (const auto& [host, numbers] : orphans_) {
+  for (const auto& [host, numbers] : orphans_.by_host()) {
     const auto link = hosts_.find(host);
     if (link == hosts_.end()) continue;
     for (const auto& [number, sequence] : numbers) {
@@ -364,7 +363,7 @@ void Master::RemoveOrphans() {
                std::to_string(number));
       host::v1::Part order;
       order.set_number(number);
-      order.set_revision(epoch_ << 32 | ++orders_);
+      order.set_revision(epoch() << 32 | ++orders_);
       Post(*link->second, std::move(order));
     }
   }

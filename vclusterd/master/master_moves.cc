@@ -73,12 +73,8 @@ std::optional<std::string> Master::WhyGiveUp(const Entry& entry, const NodeState
   if (IsAbsentForLong(to)) return "host " + to + " is lost";
   if (!IsArriving(node)) {
     // Once the data are on the way it is quicker to let them arrive.
-    const auto target = host_records_.find(to);
-    if (target != host_records_.end() && target->second.draining()) {
-      return "host " + to + " is drained, too";
-    }
-    const auto host = host_records_.find(node.host());
-    if (node.move().drain() && (host == host_records_.end() || !host->second.draining())) {
+    if (known_hosts_.IsDraining(to)) return "host " + to + " is drained, too";
+    if (node.move().drain() && !known_hosts_.IsDraining(node.host())) {
       return "its host is used again";
     }
   }
@@ -91,13 +87,13 @@ std::optional<std::string> Master::WhyGiveUp(const Entry& entry, const NodeState
 bool Master::IsAbsentForLong(const std::string& host) {
   if (hosts_.contains(host)) return false;
   const auto now = options_.steady_now();
-  return now - absent_since_.emplace(host, now).first->second >= options_.recreate_after;
+  return now - known_hosts_.NoteAway(host, now) >= options_.recreate_after;
 }
 
 void Master::BeginDrains() {
   drain_due_ = false;
   std::vector<std::string> drained;
-  for (const auto& [name, record] : host_records_) {
+  for (const auto& [name, record] : known_hosts_.records()) {
     // Data of a host that is not there cannot be moved.
     if (record.draining() && hosts_.contains(name)) drained.push_back(name);
   }

@@ -66,18 +66,17 @@ Status Master::DrainComing(const std::string& host, bool drain) {
 
 Status Master::ForgetHost(const std::string& host) {
   const std::lock_guard lock(mutex_);
-  if (host_records_.contains(host)) {
-    RETURN_IF_ERROR(Commit({}, {{kHostsTable, host, std::nullopt}}));
-    host_records_.erase(host);
+  if (known_hosts_.Has(host)) {
+    RETURN_IF_ERROR(Commit({{kHostsTable, host, std::nullopt}}));
+    known_hosts_.EraseRecord(host);
   }
   staying_.erase(host);
   if (hosts_.contains(host)) {
     forgotten_.insert(host);  // It gets nothing more, and goes when it is gone.
     placer_.SetCondition(host, HostCondition::kDraining);
   } else {
-    absent_since_.erase(host);
+    known_hosts_.Forget(host);
     placer_.RemoveHost(host);
-    ForgetAddress(host);
   }
   return Ok();
 }
@@ -90,7 +89,7 @@ void Master::ShowRents(Rents rents) {
 Status Master::StoreRecord(records::Table table, const std::string& key,
                            const std::optional<std::string>& value) {
   const std::lock_guard lock(mutex_);
-  return Commit({}, {{table, key, value}});
+  return Commit({{table, key, value}});
 }
 
 }  // namespace strata::vcluster

@@ -11,7 +11,7 @@ void Master::WakeAll() {
 void Master::Work() {
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    if (!MayLead()) {
+    if (!lead_->Holds()) {
       work_.wait(lock);  // For a beat.
       continue;
     }
@@ -27,7 +27,7 @@ void Master::Work() {
 void Master::Send(const std::shared_ptr<Host>& host) {
   std::unique_lock lock(mutex_);
   while (!host->removed) {
-    if (host->outbox.empty() || !MayLead()) {
+    if (host->outbox.empty() || !lead_->Holds()) {
       host->wake.wait(lock);
       continue;
     }

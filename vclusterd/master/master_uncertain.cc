@@ -14,7 +14,7 @@ Status Master::ReadUncertain() {
   if (!IsUncertain()) return Ok();
   next_try_ = options_.steady_now() + kTryPause;
   // What is read after a commit is at least as new as that.
-  RETURN_IF_ERROR(Commit({}, {{kLeaderTable, kBeatKey, NextBeat()}}));
+  RETURN_IF_ERROR(lead_->Pass());
   while (!uncertain_.empty()) {
     RETURN_IF_ERROR(ReadAgain(*uncertain_.begin()));
     uncertain_.erase(uncertain_.begin());
@@ -48,10 +48,10 @@ Status Master::ReadHostAgain(const std::string& name) {
   if (value.has_value() && !record.ParseFromString(*value)) {
     return Error(Code::kCorrupt, "record of host " + name + " cannot be read");
   }
-  host_records_[name] = record;
+  known_hosts_.Put(name, std::move(record));
   if (hosts_.contains(name)) {
-    placer_.SetCondition(name,
-                         record.draining() ? HostCondition::kDraining : HostCondition::kReady);
+    placer_.SetCondition(
+        name, known_hosts_.IsDraining(name) ? HostCondition::kDraining : HostCondition::kReady);
   }
   return Ok();
 }
@@ -61,7 +61,7 @@ void Master::DeleteAbandoned() {
   // Those that were not stored are not among them any more.
   while (!abandoned_jobs_.empty()) {
     const uint32_t number = *abandoned_jobs_.begin();
-    if (Status gone = Commit({}, {{kJobsTable, JobKey(number), std::nullopt}}); !gone.ok()) {
+    if (Status gone = Commit({{kJobsTable, JobKey(number), std::nullopt}}); !gone.ok()) {
       LOG_WARNING("job " + std::to_string(number) + " is deleted later: " + gone.error().message());
       return;
     }

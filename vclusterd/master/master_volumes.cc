@@ -27,7 +27,7 @@ Status Master::ClaimShared() {
       LOG_ERROR(problem->message() + " (then restart vclusterd)");
     } else if (*claimed != record.id()) {
       record.set_id(*claimed);
-      RETURN_IF_ERROR(Commit({}, {{kLeaderTable, kSharedKey, record.SerializeAsString()}}));
+      RETURN_IF_ERROR(Commit({{kLeaderTable, kSharedKey, record.SerializeAsString()}}));
     }
   }
   volumes_ = std::make_unique<VolumeKeeper>(options_.shared, record.id(), std::move(problem));
