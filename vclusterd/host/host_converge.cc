@@ -400,6 +400,8 @@ Status HostNodes::StartNode(Job& job) {
     sets_link = !node.limits.empty() || HasLinkSettings(*job.part);
     node.record = record;
     node.problem.reset();
+    if (!node.local.started()) ++job.part->changes;
+    node.local.set_started(true);
     node.started_at = Clock::now();
     node.start_ms = Milliseconds(node.started_at - start);
     node.peers = PeersOf(job.order);
@@ -440,8 +442,9 @@ Status HostNodes::StopNode(Job& job, milliseconds grace) {
   node.problem.reset();
   node.undone = false;
   node.unproved = false;
-  if (node.local.recovering()) ++job.part->changes;
+  if (node.local.recovering() || node.local.started()) ++job.part->changes;
   node.local.set_recovering(false);
+  node.local.set_started(false);
   node.attempt = job.wanted->attempt();
   node.pause = milliseconds(0);
   if (used_bytes != 0) node.upper_bytes = used_bytes;

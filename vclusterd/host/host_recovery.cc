@@ -73,6 +73,7 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
   if (job.wanted.has_value()) node->attempt = job.wanted->attempt();
   node->held = config_.begins_silent && job.wanted.has_value() && job.wanted->fenced();
   if (!node->record.has_value()) {
+    const bool started = job.local.started() || life_->runtime().HasRecord(job.id);
     RETURN_IF_ERROR(life_->Stop(job.id, job.local, std::nullopt, std::chrono::seconds(0)));
     if (!node->local.volumes().empty()) ++part->changes;
     node->local.clear_volumes();
@@ -80,6 +81,7 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
       node->state = host::v1::STOPPED;
       return Ok();
     }
+    if (!started) return Ok();  // That comes now: nothing has ended.
     node->state = host::v1::BREAKDOWN;
     node->problem = Error(Code::kFailedPrecondition,
                           "it ended while vclusterd did not run, or the host was restarted");

@@ -173,6 +173,10 @@ Result<std::optional<NodeRecord>> NodeRuntime::Find(const std::string& id) const
   return std::optional<NodeRecord>(record);
 }
 
+bool NodeRuntime::HasRecord(const std::string& id) const {
+  return ::access((host_.NodeDir(id) + "/record").c_str(), F_OK) == 0;
+}
+
 Status NodeRuntime::Stop(const std::string& id, const std::optional<NodeRecord>& record,
                          milliseconds grace) const {
   if (record.has_value()) {

@@ -46,6 +46,9 @@ class NodeRuntime {
   // vclusterd began.
   Result<std::optional<NodeRecord>> Find(const std::string& id) const;
 
+  // Whether it was started since it was cleared up last, on a host that is up since then.
+  bool HasRecord(const std::string& id) const;
+
   static bool IsRunning(const NodeRecord& record);
 
   // The node's files anew, after what they say has changed.

@@ -63,6 +63,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
       return Error(Code::kUnavailable, "imaged went away");
     }
     leases_.erase(lease);
+    if (on_release) on_release(lease);
     return Ok();
   }
   Status RecordStart(const std::string& lease, const std::vector<std::string>& paths) override {
@@ -106,6 +107,7 @@ class FakeHostImageClient final : public imaged::HostImageClient {
   }
 
   std::function<void()> on_acquire;
+  std::function<void(const std::string& lease)> on_release;
   std::function<void()> in_second_round;
   bool second_round_fails = false;
   int releases_to_fail = 0;  // So many from now on.

@@ -1,10 +1,12 @@
 // What a host does with several orders at once, without a master.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -15,6 +17,8 @@ namespace strata::vcluster {
 namespace {
 
 using host::v1::Part;
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
 
 class HostOrdersTest : public ClustersTest {
  protected:
@@ -175,6 +179,66 @@ TEST_F(HostOrdersTest, NodesOfTheSameImageGetTheirRootsTogether) {
   EXPECT_EQ(images_->asked().size() - before, 2u);
   EXPECT_TRUE(sizes.contains(2)) << "5 and 9 asked one by one";
   EXPECT_EQ(images_->leases().size(), 3u);
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  EXPECT_TRUE(images_->leases().empty());
+  nodes->reset();
+  Open();
+}
+
+TEST_F(HostOrdersTest, MoreNodesThanOneCallIsForGetTheirRootsBySeveral) {
+  constexpr int kNodes = imaged::HostImageClient::kLeasesMax + 2;
+  Close();
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  auto orders = Orders({5});
+  orders[0].mutable_nodes(0)->set_intent(host::v1::HOLD);
+  for (int i = 1; i < kNodes; ++i) {
+    host::v1::NodeOrder& node = *orders[0].add_nodes();
+    node = orders[0].nodes(0);
+    node.set_index(i);
+    node.set_hostname("c5-" + std::to_string(i));
+    node.set_address("10.214.5." + std::to_string(2 + i));
+  }
+  ASSERT_TRUE((*nodes)->Apply(orders).ok());
+  {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, seconds(60), [&] {
+      const auto& made = told_[5].nodes();
+      return std::count_if(made.begin(), made.end(), [](const host::v1::NodeStatus& node) {
+               return node.state() == host::v1::STOPPED;
+             }) == kNodes;
+    }));
+  }
+  EXPECT_THAT(images_->asked(), ElementsAre(SizeIs(kNodes - 2), SizeIs(2)));
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  EXPECT_TRUE(images_->leases().empty());
+  nodes->reset();
+  Open();
+}
+
+TEST_F(HostOrdersTest, RootsOfAnImageThatIsNotWantedAnyMoreAreGivenBack) {
+  Close();
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  auto orders = Orders({5, 7});
+  auto changed = orders;
+  for (Part& part : changed) {
+    part.set_revision(2);
+    part.mutable_nodes(0)->set_image("root/tiny:latest");
+  }
+  std::set<std::string> released;
+  images_->on_release = [&](const std::string& lease) { released.insert(lease); };
+  bool first = true;
+  images_->on_acquire = [&] {
+    if (!std::exchange(first, false)) return;
+    EXPECT_TRUE((*nodes)->Apply(changed).ok());
+  };
+  ASSERT_TRUE((*nodes)->Apply(orders).ok());
+  for (const uint32_t number : {5, 7}) EXPECT_TRUE(AwaitState(number, host::v1::READY));
+  EXPECT_EQ(released, (std::set<std::string>{"node/5-0", "node/7-0"}));
+  EXPECT_EQ(images_->leases().size(), 2u);
+  images_->on_release = nullptr;
+  images_->on_acquire = nullptr;
   ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
   EXPECT_TRUE(images_->leases().empty());
   nodes->reset();

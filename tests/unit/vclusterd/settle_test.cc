@@ -91,6 +91,46 @@ TEST_F(SettleTest, ARemovalThatFailedIsDoneAgainWhateverTheRestartPolicy) {
   EXPECT_EQ(images_->releases_to_fail, 0);
 }
 
+TEST_F(SettleTest, AStartThatDidNotComeAboutComesAfterARestartOfTheDaemonWhateverThePolicy) {
+  Definition definition = PlainDefinition("once", "tiny", 1, {});
+  definition.roles[0].restart = RestartPolicy::kNever;
+  definition.roles[0].hooks.on_recovery = Hook{{"/bin/true"}};
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  ASSERT_TRUE(clusters_->Stop(kAlice, "once", seconds(5)).ok());
+  const std::string starter = std::exchange(config_.host.node_binary, "/bin/false");
+  Open();
+  ASSERT_FALSE(clusters_->Start(kAlice, "once").ok());
+  config_.host.node_binary = starter;
+  Open();
+  EXPECT_TRUE(Await([&] { return ViewOf("once").ready; })) << ViewOf("once").problem;
+  EXPECT_TRUE(ViewOf("once").hooks.empty()) << "it has recovered from nothing";
+  EXPECT_EQ(ViewOf("once").restarts, 0u);
+}
+
+TEST_F(SettleTest, WhatHasEndedForGoodIsNotStartedByARestartOfTheDaemon) {
+  Definition definition = PlainDefinition("once", "tiny", 1, {});
+  definition.roles[0].restart = RestartPolicy::kNever;
+  ASSERT_TRUE(clusters_->Create(kAlice, definition, "", Ignore, {}).ok());
+  const auto has_ended = [&] {
+    return StatusOf(1).revision() != 0 && StatusOf(1).state() == host::v1::BREAKDOWN &&
+           StatusOf(1).init_pid() == 0;
+  };
+  KillInit("once");
+  ASSERT_TRUE(Await(has_ended));
+  Open();
+  ASSERT_TRUE(Await([&] { return StatusOf(1).revision() != 0; }));
+  EXPECT_TRUE(has_ended());
+  // And where nobody has seen the end.
+  ASSERT_TRUE(clusters_->Start(kAlice, "once").ok());
+  const pid_t init = ViewOf("once").init_pid;
+  Close();
+  const UniqueFd fd = OpenProcess(IdentifyProcess(init).value()).value();
+  ASSERT_EQ(::kill(init, SIGKILL), 0);
+  Open();
+  ASSERT_TRUE(Await([&] { return StatusOf(1).revision() != 0; }));
+  EXPECT_TRUE(has_ended());
+}
+
 TEST_F(SettleTest, APauseDuringAHookNeitherRunsItTwiceNorMakesTheNodeReady) {
   config_.restart_pause = milliseconds(10);
   Open();
