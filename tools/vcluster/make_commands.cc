@@ -132,6 +132,11 @@ void AddMakeCommands(Tool& tool) {
       ->add_option("--driver", *made.request.mutable_driver(),
                    "kernel or fuse; the host's best when not given")
       ->check(CLI::IsMember({"kernel", "fuse"}));
+  create
+      ->add_flag_callback(
+          "--preempt", [create_arguments] { create_arguments->request.set_preempts(true); },
+          "Nodes of lower priority stop where there is no room otherwise (admins)")
+      ->excludes(from);
 
   auto clone_arguments = std::make_shared<CloneArguments>();
   CLI::App* clone =

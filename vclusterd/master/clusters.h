@@ -107,10 +107,10 @@ class Clusters {
   Users& users() { return users_; }
 
   // After an error, and when `cancel` was set, nothing new is left. `driver`: of all nodes; empty:
-  // each host's best.
+  // each host's best. `preempts`: as Preempt, from the start.
   Result<ClusterView> Create(const Caller& caller, const Definition& definition,
                              const std::string& driver, const ProgressFn& progress,
-                             const CancelToken& cancel);
+                             const CancelToken& cancel, bool preempts = false);
   Result<std::vector<ClusterView>> Clone(const Caller& caller, const CloneParameters& parameters,
                                          const ProgressFn& progress, const CancelToken& cancel);
 
@@ -197,6 +197,12 @@ class Clusters {
   Result<std::vector<Master::MoveView>> Rebalance(const Caller& caller, bool dry_run);
   // Whether the caller may see what is rented.
   Status AuthorizeRentals(const Caller& caller);
+  // Whether nodes of lower priority stop wherever the Vcluster finds no room otherwise, from now on
+  // or not any more; an admin's to say. With `dry_run` nothing changes. Answers the nodes that
+  // would stop now; none: it has room for all, or nothing would help (kResourceExhausted, with
+  // `dry_run`).
+  Result<std::vector<Master::VictimView>> Preempt(const Caller& caller, const std::string& name,
+                                                  bool preempts, bool dry_run);
   // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
   Result<std::string> Why(const Caller& caller, const std::string& node);
 

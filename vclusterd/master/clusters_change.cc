@@ -22,15 +22,18 @@ std::vector<uint32_t> NumbersOf(const std::vector<VclusterPtr>& vclusters) {
 
 Result<ClusterView> Clusters::Create(const Caller& caller, const Definition& definition,
                                      const std::string& driver, const ProgressFn& progress,
-                                     const CancelToken& cancel) {
+                                     const CancelToken& cancel, bool preempts) {
   RETURN_IF_ERROR(CheckDefinition(definition));
   const Target target = TargetOf(caller.uid, definition.name);
+  if (preempts) RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, target));
   return users_.Perform(
-      caller, Operation::kVclusterCreate, target, "", [&]() -> Result<ClusterView> {
+      caller, Operation::kVclusterCreate, target, preempts ? "may preempt others" : "",
+      [&]() -> Result<ClusterView> {
         RETURN_IF_ERROR(master_.CheckVolumes(definition));
         ASSIGN_OR_RETURN(master::v1::Vcluster record,
                          NewVcluster(definition, caller.uid, master_.NowUnixMs()));
         for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
+        record.set_preempts(preempts);
         ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, Launch({record}, progress, cancel));
         return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
       });

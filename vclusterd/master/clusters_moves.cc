@@ -50,6 +50,30 @@ Result<std::vector<Master::MoveView>> Clusters::Rebalance(const Caller& caller, 
   return move();
 }
 
+Result<std::vector<Master::VictimView>> Clusters::Preempt(const Caller& caller,
+                                                          const std::string& name, bool preempts,
+                                                          bool dry_run) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterPreempt, name));
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, found.target));
+  auto victims = master_.Victims(found.number());
+  const bool has_room = !victims.ok() && victims.error().code() == Code::kFailedPrecondition;
+  if (has_room) victims = std::vector<Master::VictimView>();
+  if (dry_run) return victims;
+  std::string what = preempts ? "nodes of lower priority stop for it" : "no others stop for it";
+  for (const Master::VictimView& victim : victims.value_or({})) what += ", " + victim.node;
+  return users_.Perform(caller, Operation::kVclusterPreempt, found.target, what,
+                        [&]() -> Result<std::vector<Master::VictimView>> {
+                          RETURN_IF_ERROR(master_.Change(
+                              {found.number()}, [&](master::v1::Vcluster* record) -> Status {
+                                RETURN_IF_ERROR(CheckLive(*record));
+                                record->set_preempts(preempts);
+                                return Ok();
+                              }));
+                          return preempts ? victims.value_or({})
+                                          : std::vector<Master::VictimView>();
+                        });
+}
+
 Status Clusters::AuthorizeRentals(const Caller& caller) {
   return users_.Authorize(caller, Operation::kHostJoin, {});
 }

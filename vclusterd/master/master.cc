@@ -129,6 +129,7 @@ Status Master::Store(std::vector<master::v1::Vcluster> records,
                      std::vector<records::RecordChange> also) {
   std::vector<VclusterPtr> read;
   for (master::v1::Vcluster& record : records) {
+    RETURN_IF_ERROR(ReturnPreempted(&record));
     ASSIGN_OR_RETURN(VclusterPtr vcluster, ReadVcluster(std::move(record)));
     read.push_back(std::move(vcluster));
   }

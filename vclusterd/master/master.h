@@ -219,6 +219,15 @@ class Master {
   // unless `dry_run`; each stops its node for a while.
   Result<std::vector<MoveView>> Rebalance(bool dry_run);
 
+  struct VictimView {
+    std::string node;  // "alice/hpc/0"
+    std::string host;
+    int32_t priority = 0;
+  };
+  // Nodes of lower priority that would stop if the Vcluster might preempt them. See
+  // Placer::VictimsFor.
+  Result<std::vector<VictimView>> Victims(uint32_t number);
+
   // Somebody may bring more hosts: a Vcluster that finds no room waits until AnswerRoom says that
   // none comes.
   void WaitForRoom();
@@ -423,6 +432,11 @@ class Master {
   // Every `rebalance_every`.
   void BalanceLoad();
   Result<std::vector<MoveView>> MoveForBalance(bool dry_run);
+  // master_preempt.cc
+  // kResourceExhausted, kFailedPrecondition: see Placer::VictimsFor.
+  Status Preempt(const Vcluster& vcluster);
+  // Nodes that were stopped to make room, and are to run again. kResourceExhausted.
+  Status ReturnPreempted(master::v1::Vcluster* record) const;
   // master_room.cc
   void SetNoRoom(Entry& entry, const Error& error) const;
   bool Retire(uint32_t number, Entry& entry);

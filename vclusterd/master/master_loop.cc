@@ -154,6 +154,7 @@ void Master::MoveOff(Entry& entry) {
     node.set_incarnation(record.incarnations());
     node.clear_host();
     node.clear_fenced();
+    node.clear_preempted();
     node.clear_move();
     moved = true;
   }
@@ -181,9 +182,14 @@ void Master::Place(const std::set<uint32_t>& numbers) {
   }
   if (vclusters.empty()) return;
   std::vector<master::v1::Vcluster> changed;
+  std::vector<uint32_t> preempting;
   for (auto& [number, placed] : placer_.Place(vclusters)) {
     Entry& entry = entries_.at(number);
     if (placed.error.has_value()) {
+      if (entry.vcluster->record.preempts() && !hosts_.empty() && Preempt(*entry.vcluster).ok()) {
+        preempting.push_back(number);
+        continue;
+      }
       SetNoRoom(entry,
                 hosts_.empty() ? Error(Code::kUnavailable, "no host is there yet") : *placed.error);
       continue;
@@ -205,6 +211,7 @@ void Master::Place(const std::set<uint32_t>& numbers) {
     }
   }
   for (const master::v1::Vcluster& record : records) touched_.erase(record.number());
+  for (const uint32_t number : preempting) Touch(number);  // There is room for it now.
 }
 
 // A role may have become one whose nodes may be made anew elsewhere.

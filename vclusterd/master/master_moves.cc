@@ -251,7 +251,11 @@ void Master::ReportLoad() {
       unsettled.insert(node.move().to());
     }
   }
-  placer_.ReportHosts(unsettled);
+  std::map<std::string, host::v1::HostLoad> loads;
+  for (const auto& [name, host] : hosts_) {
+    if (auto load = host->link->Load()) loads[name] = std::move(*load);
+  }
+  placer_.ReportHosts(loads, unsettled);
 }
 
 }  // namespace strata::vcluster

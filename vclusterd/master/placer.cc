@@ -1,9 +1,12 @@
 #include "vclusterd/master/placer.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "common/log.h"
 #include "vclusterd/master/moves.h"
+#include "vclusterd/scheduler/admission.h"
 #include "vclusterd/scheduler/load_class.h"
 
 namespace strata::vcluster {
@@ -12,6 +15,13 @@ namespace {
 // What a node without a limit counts as: little, because most of them idle.
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
+// What one that was stopped to make room counts as, besides its disk.
+constexpr double kStoppedCpus = 0.001;
+constexpr uint64_t kStoppedMemoryBytes = 1;
+// Who might be preempted is looked for, for an error's text, for so many Vclusters at most.
+constexpr size_t kProposalsMax = 16;
+// Of nodes whose stop would give no room, or come in between.
+constexpr int32_t kNeverPreempted = std::numeric_limits<int32_t>::max();
 // Beyond all indices: the room that a node which moves leaves is kept for it under this and its
 // own.
 constexpr uint32_t kOldPlaces = 1'000'000;
@@ -62,6 +72,23 @@ NodeDemand DemandOf(const Vcluster& vcluster, const master::v1::Node& node) {
   return demand;
 }
 
+bool IsImportant(const VclusterDemand& demand) {
+  return std::any_of(demand.nodes.begin(), demand.nodes.end(),
+                     [](const NodeDemand& node) { return node.priority > 0; });
+}
+
+// "if 3 nodes of lower priority on h1, h2 stopped, there would be room (vcluster preempt …)"
+std::string ProposalText(const PreemptionProposal& proposal) {
+  std::set<std::string> hosts;
+  for (const Victim& victim : proposal.victims) hosts.insert(victim.host);
+  std::string on;
+  for (const std::string& host : hosts) on += (on.empty() ? "" : ", ") + host;
+  const size_t count = proposal.victims.size();
+  return "if " + std::to_string(count) + (count == 1 ? " node" : " nodes") +
+         " of lower priority on " + on +
+         " stopped, there would be room (admins: vcluster preempt, or create --preempt)";
+}
+
 VclusterDemand UnplacedOf(const Vcluster& vcluster) {
   VclusterDemand demand;
   demand.number = vcluster.record.number();
@@ -81,6 +108,9 @@ std::string LoadText(LoadClass load) {
   }
   return text.empty() ? text : text + ", as measured\n";
 }
+
+// Foreign figures: what cannot be counts as nothing.
+double PressureOf(double told) { return told >= 0 && told <= 1 ? told : 0.0; }
 
 HostOffer OfferOf(const std::string& name, const host::v1::Capacity& capacity,
                   HostCondition condition, const PlacerOptions& options) {
@@ -140,6 +170,13 @@ void Placer::Sync(const Vcluster& vcluster) {
     PlacedNode placed;
     placed.demand = DemandOf(vcluster, node);
     placed.host = host;
+    if (node.preempted()) {
+      placed.demand.request.cpus = kStoppedCpus;
+      placed.demand.request.memory_bytes = kStoppedMemoryBytes;
+    }
+    const bool stays = node.preempted() || node.has_move() || node.leaving() ||
+                       vcluster.record.phase() != master::v1::LIVE;
+    if (stays) placed.demand.priority = kNeverPreempted;
     placed.movable = !WhyNotMovable(vcluster, node).has_value();
     if (const auto measured = measured_.find(placed.demand.key); measured != measured_.end()) {
       placed.demand.load = measured->second.load;
@@ -172,6 +209,7 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
   PlacementState state = state_;
   PlacementRequest request;
   size_t nodes = 0;
+  size_t proposals = 0;
   const auto place = [&] {
     const auto placed = vcluster::Place(&state, request);
     for (const VclusterDemand& demand : request.vclusters) {
@@ -181,6 +219,10 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
          placed.ok() ? *placed : std::vector<VclusterPlacement>()) {
       Placed& out = result[placement.number];
       out.error = placement.error;
+      if (placement.error.has_value() && placement.preemption.has_value()) {
+        out.error = Error(placement.error->code(),
+                          placement.error->message() + "; " + ProposalText(*placement.preemption));
+      }
       for (const NodePlacement& node : placement.nodes) out.host[node.key.node] = node.host;
     }
     request.vclusters.clear();
@@ -192,10 +234,55 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
     // As many as the scheduler takes at once.
     if (nodes + demand.nodes.size() > kRequestedNodesMax) place();
     nodes += demand.nodes.size();
+    demand.propose_preemption = IsImportant(demand) && proposals++ < kProposalsMax;
     request.vclusters.push_back(std::move(demand));
   }
   if (!request.vclusters.empty()) place();
   return result;
+}
+
+Result<std::vector<Victim>> Placer::VictimsFor(const Vcluster& vcluster) const {
+  VclusterDemand demand = UnplacedOf(vcluster);
+  if (demand.nodes.empty()) {
+    return Error(Code::kFailedPrecondition,
+                 "all nodes of Vcluster " + demand.name + " have their places");
+  }
+  demand.propose_preemption = true;
+  PlacementState state = state_;
+  ASSIGN_OR_RETURN(const auto placed, vcluster::Place(&state, {{demand}, {}}));
+  const VclusterPlacement& placement = placed.at(0);
+  if (!placement.error.has_value()) {
+    return Error(Code::kFailedPrecondition,
+                 "there is room for Vcluster " + demand.name + " without that");
+  }
+  if (!placement.preemption.has_value()) {
+    return Error(Code::kResourceExhausted,
+                 "stopping nodes of lower priority gives no room: " + placement.error->message());
+  }
+  return placement.preemption->victims;
+}
+
+Status Placer::CheckReturn(const Vcluster& vcluster, const std::vector<uint32_t>& nodes) const {
+  PlacementState state = state_;
+  for (const uint32_t index : nodes) {
+    const master::v1::Node* node = vcluster.FindNode(index);
+    const NodeKey key{vcluster.record.number(), index};
+    const NodeEntry* entry = state.FindNode(key);
+    if (node == nullptr || entry == nullptr || vcluster.RoleOf(*node) == nullptr) continue;
+    const HostSlot slot = entry->slot;
+    state.Take(key);
+    auto demand = std::make_shared<const NodeDemand>(DemandOf(vcluster, *node));
+    const std::vector<Refusal> refusals = Admission(state, *demand).Refusals(slot);
+    if (std::any_of(refusals.begin(), refusals.end(),
+                    [](const Refusal& refusal) { return IsRoom(refusal.kind); })) {
+      return Error(Code::kResourceExhausted,
+                   "node " + demand->name + " was stopped to make room for others, and its host " +
+                       state.host(slot).offer.name + " has none for it now: it " +
+                       ReasonsText(refusals) + ". Try again when others have ended, or delete it");
+    }
+    state.Insert(std::move(demand), slot);
+  }
+  return Ok();
 }
 
 Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const {
@@ -206,6 +293,7 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
   }
   PlacementRequest request;
   request.vclusters.push_back(UnplacedOf(vcluster));
+  request.vclusters[0].propose_preemption = true;
   PlacementState state = state_;
   ASSIGN_OR_RETURN(const auto placed, vcluster::Place(&state, request, /*explain=*/true));
   std::string text;
@@ -214,6 +302,9 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
       if (explanation.key == key) text += ExplanationText(explanation);
     }
     if (placement.error.has_value()) text += placement.error->message() + "\n";
+    if (placement.preemption.has_value()) {
+      text += ProposalText(*placement.preemption) + "\n";
+    }
   }
   return text;
 }
@@ -234,7 +325,8 @@ void Placer::Measure(NodeKey key, const host::v1::Usage& usage) {
   }
 }
 
-void Placer::ReportHosts(const std::set<std::string>& unsettled) {
+void Placer::ReportHosts(const std::map<std::string, host::v1::HostLoad>& loads,
+                         const std::set<std::string>& unsettled) {
   std::map<std::string, NodeUsage> used;
   for (const auto& [key, measured] : measured_) {
     const NodeEntry* entry = state_.FindNode(key);
@@ -245,12 +337,21 @@ void Placer::ReportHosts(const std::set<std::string>& unsettled) {
   for (const HostSlot slot : state_.order()) {
     const HostOffer& offer = state_.host(slot).offer;
     const auto share = [](double part, double whole) {
-      return whole > 0 ? std::min(1.0, part / whole) : 0.0;
+      return whole > 0 && part > 0 ? std::min(1.0, part / whole) : 0.0;
     };
     HostReport report;
     report.usage.cpu = share(used[offer.name].cpus, offer.cpus);
     report.usage.memory = share(static_cast<double>(used[offer.name].memory_bytes),
                                 static_cast<double>(offer.memory_bytes));
+    if (const auto load = loads.find(offer.name); load != loads.end()) {
+      // With what it does besides its nodes.
+      const host::v1::Usage& usage = load->second.usage();
+      report.usage.cpu = share(usage.cpus(), offer.cpus);
+      report.usage.memory =
+          share(static_cast<double>(usage.memory_bytes()), static_cast<double>(offer.memory_bytes));
+      report.pressure = {PressureOf(usage.cpu_pressure()), PressureOf(usage.memory_pressure()),
+                         PressureOf(usage.io_pressure())};
+    }
     report.settled = !unsettled.contains(offer.name);
     const Status updated = state_.UpdateReport(std::string(offer.name), report);
     CHECK(updated.ok());

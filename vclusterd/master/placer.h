@@ -44,12 +44,15 @@ class Placer {
 
   // What a node uses where it is, as its host says; its class of load follows from it.
   void Measure(NodeKey key, const host::v1::Usage& usage);
-  // Takes the figures of nodes together to those of hosts. `unsettled`: hosts that a node has left
-  // or come to since they were measured.
-  void ReportHosts(const std::set<std::string>& unsettled);
+  // What hosts are like: as they say (`loads`, by name), and where they say nothing, as their nodes
+  // are together. `unsettled`: hosts that a node has left or come to since they were measured.
+  void ReportHosts(const std::map<std::string, host::v1::HostLoad>& loads,
+                   const std::set<std::string>& unsettled);
 
   struct Placed {
-    std::optional<Error> error;            // Then nothing of it was placed.
+    // Then nothing of it was placed. For the most important it says whether nodes of lower priority
+    // stand in the way.
+    std::optional<Error> error;
     std::map<uint32_t, std::string> host;  // By node.
   };
   // Hosts for the nodes that have none; all of a Vcluster or none. By number. They count as placed
@@ -60,6 +63,13 @@ class Placer {
   VclusterDemand Unplaced(const Vcluster& vcluster) const;
   const PlacementState& state() const { return state_; }
   const PlacerOptions& options() const { return options_; }
+
+  // Which nodes of lower priority would have to stop so that those of it that have no place get
+  // one. kFailedPrecondition: it has them all, or room without that. kResourceExhausted: nothing
+  // of the kind would help, and why it has no room.
+  Result<std::vector<Victim>> VictimsFor(const Vcluster& vcluster) const;
+  // Whether the host has room again for nodes that were stopped to make room. kResourceExhausted.
+  Status CheckReturn(const Vcluster& vcluster, const std::vector<uint32_t>& nodes) const;
 
   // Why the node is where it is, or nowhere: text for people.
   Result<std::string> Why(const Vcluster& vcluster, uint32_t index) const;

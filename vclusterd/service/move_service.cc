@@ -49,6 +49,22 @@ class MoveServiceImpl final : public v1::MoveService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Preempt(grpc::ServerContext*, const v1::PreemptRequest* request,
+                       v1::PreemptResponse* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const auto victims =
+        (*clusters)->Preempt(caller_, request->vcluster(), !request->off(), request->dry_run());
+    if (!victims.ok()) return rpc::ToGrpc(victims.error());
+    for (const Master::VictimView& victim : *victims) {
+      v1::PreemptedNode* out = response->add_nodes();
+      out->set_node(victim.node);
+      out->set_host(victim.host);
+      out->set_priority(victim.priority);
+    }
+    return grpc::Status::OK;
+  }
+
  private:
   const ClustersSource source_;
   const Caller caller_;

@@ -59,8 +59,9 @@ class VclusterServiceImpl final : public Base {
     }
     const CancelWatch watch(context, &(*clusters)->master());
     std::mutex mutex;
-    const auto view = (*clusters)->Create(caller_, *definition, request->driver(),
-                                          SendProgress(writer, &mutex), watch.token());
+    const auto view =
+        (*clusters)->Create(caller_, *definition, request->driver(), SendProgress(writer, &mutex),
+                            watch.token(), request->preempts());
     if (!view.ok()) return rpc::ToGrpc(view.error());
     v1::ClustersEvent event;
     ToProto(*view, event.mutable_result()->add_clusters());

@@ -32,6 +32,7 @@ constexpr std::array<Row, kOperations> kRows = {{
     {kVclusterApply, "vcluster.apply", kUser, kAdmin, kAdmin},
     {kVclusterExport, "vcluster.export", kUser, kTeacher, kAdmin},
     {kVclusterMigrate, "vcluster.migrate", kAdmin, kAdmin, kAdmin},
+    {kVclusterPreempt, "vcluster.preempt", kAdmin, kAdmin, kAdmin},
     {kImageList, "image.list", kUser, kAdmin, kAdmin},
     {kImageImport, "image.import", kUser, kAdmin, kAdmin},
     {kImageEdit, "image.edit", kUser, kAdmin, kAdmin},

@@ -32,6 +32,7 @@ enum class Operation : uint8_t {
   kVclusterApply,
   kVclusterExport,
   kVclusterMigrate,
+  kVclusterPreempt,
   kImageList,
   kImageImport,
   kImageEdit,

@@ -58,9 +58,9 @@ TEST(Rights, UsersTouchNothingOfOthersAndTeachersOnlyWhatTheyTeach) {
 
 TEST(Rights, WhatMakesAnAdminIsForAdmins) {
   using enum Operation;
-  for (const Operation operation :
-       {kUserCreate, kUserApprove, kUserLock, kUserUnlock, kUserRole, kUserDelete, kQuotaSet,
-        kCreditGrant, kHostJoin, kHostDrain, kHostRemove, kGroupEnrol, kVclusterMigrate}) {
+  for (const Operation operation : {kUserCreate, kUserApprove, kUserLock, kUserUnlock, kUserRole,
+                                    kUserDelete, kQuotaSet, kCreditGrant, kHostJoin, kHostDrain,
+                                    kHostRemove, kGroupEnrol, kVclusterMigrate, kVclusterPreempt}) {
     for (const Relation relation : kRelations) {
       EXPECT_FALSE(MayDo(TEACHER, operation, relation)) << NameOf(operation);
       EXPECT_TRUE(MayDo(ADMIN, operation, relation)) << NameOf(operation);
