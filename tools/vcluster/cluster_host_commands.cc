@@ -3,7 +3,6 @@
 #include <sstream>
 
 #include "common/byte_size.h"
-#include "common/printable.h"
 #include "tools/cli/call.h"
 #include "tools/cli/exit_code.h"
 #include "tools/cli/json.h"
@@ -142,32 +141,6 @@ Result<int> Rebalance(Tool& tool, bool dry_run) {
   return kExitOk;
 }
 
-Result<int> Preempt(Tool& tool, const api::PreemptRequest& request) {
-  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
-  Call call;
-  api::PreemptResponse response;
-  const grpc::Status status =
-      api::MoveService::NewStub(channel)->Preempt(call.context(), request, &response);
-  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
-  if (tool.json()) {
-    RETURN_IF_ERROR(PrintJson(response, tool.console().out));
-    return kExitOk;
-  }
-  const std::string name = Printable(request.vcluster());
-  if (request.off()) {
-    tool.console().out << "from now on nobody stops for " << name << '\n';
-  } else if (response.nodes().empty()) {
-    tool.console().out << "nobody has to stop for " << name << " now\n";
-  } else {
-    Table table({"NODE", "HOST", "PRIORITY"});
-    for (const api::PreemptedNode& node : response.nodes()) {
-      table.Add({node.node(), node.host(), std::to_string(node.priority())});
-    }
-    table.Print(tool.console().out);
-  }
-  return kExitOk;
-}
-
 Result<int> Why(Tool& tool, const std::string& node) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -214,22 +187,6 @@ void AddClusterHostCommands(Tool& tool) {
       "Move nodes that disturb each other to other hosts (root). Each is stopped for its move.",
       "  vcluster rebalance --dry-run", [&tool, dry_run] { return Rebalance(tool, *dry_run); });
   rebalance->add_flag("--dry-run", *dry_run, "Only say what would be moved");
-
-  auto preempts = std::make_shared<api::PreemptRequest>();
-  CLI::App* preempt = tool.AddCommand(
-      "preempt",
-      "Let nodes of lower priority stop wherever a Vcluster finds no room (admins); shows which",
-      "  vcluster preempt exam --dry-run\n  vcluster preempt alice/exam\n"
-      "  vcluster preempt exam --off",
-      [&tool, preempts] { return Preempt(tool, *preempts); });
-  preempt
-      ->add_option_function<std::string>(
-          "NAME", [preempts](const std::string& text) { preempts->set_vcluster(text); }, "Which")
-      ->required();
-  preempt->add_flag_callback(
-      "--dry-run", [preempts] { preempts->set_dry_run(true); }, "Only say who would stop");
-  preempt->add_flag_callback(
-      "--off", [preempts] { preempts->set_off(true); }, "From now on nobody stops for it");
 
   CLI::App* why = tool.AddCommand("why", "Why a node is where it is, or has no place",
                                   "  vcluster why spark/worker-1\n  vcluster why spark",

@@ -17,6 +17,7 @@ int VclusterMain(int argc, const char* const* argv, Console& console) {
   AddClusterHostCommands(tool);
   AddTemplateCommands(tool);
   AddProviderCommands(tool);
+  AddRoomCommands(tool);
   AddExecCommand(tool);
   AddUserCommands(tool);
   AddGroupCommands(tool);

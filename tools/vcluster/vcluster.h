@@ -15,6 +15,7 @@ void AddStateCommands(Tool& tool);        // list, start, stop, delete
 void AddDefinitionCommands(Tool& tool);   // apply, diff, export, scale, extend, hooks, schema
 void AddClusterHostCommands(Tool& tool);  // host list, host drain, host resume, rebalance, why
 void AddProviderCommands(Tool& tool);     // provider list, provider offers
+void AddRoomCommands(Tool& tool);         // preempt; reservation add, list, delete
 void AddExecCommand(Tool& tool);
 void AddTemplateCommands(Tool& tool);  // save; template list, show, share, delete
 

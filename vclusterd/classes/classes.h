@@ -153,6 +153,7 @@ class Classes {
   // class_work.cc
   void Work();
   std::chrono::steady_clock::time_point Look();
+  std::vector<Reservation> RoomToKeep() const;  // REQUIRES: mutex_ is held.
   void CleanUp();
   void LookAt(const std::string& key, const Found& found, int64_t* next_ms);
   void Do(const std::string& key, const Class& record, const std::vector<Step>& steps,

@@ -197,6 +197,17 @@ class Clusters {
   Result<std::vector<Master::MoveView>> Rebalance(const Caller& caller, bool dry_run);
   // Whether the caller may see what is rented.
   Status AuthorizeRentals(const Caller& caller);
+  // Room that is kept; an admin's to say. `record.owner` or `vcluster` are given as names: a user,
+  // or [OWNER/]NAME.
+  Status Reserve(const Caller& caller, master::v1::Reservation record, const std::string& user,
+                 const std::string& vcluster);
+  Status Unreserve(const Caller& caller, const std::string& name);
+  struct ReservationView {
+    master::v1::Reservation record;
+    std::string holder;  // "user alice", "Vcluster alice/hpc".
+    bool holds = false;  // Now.
+  };
+  Result<std::vector<ReservationView>> Reservations(const Caller& caller);
   // Whether nodes of lower priority stop wherever the Vcluster finds no room otherwise, from now on
   // or not any more; an admin's to say. With `dry_run` nothing changes. Answers the nodes that
   // would stop now; none: it has room for all, or nothing would help (kResourceExhausted, with

@@ -1,4 +1,4 @@
-// Moves of nodes between hosts, as root asks for them.
+// What admins see to: moves of nodes between hosts, room that is kept, and room that is made.
 #include <tuple>
 
 #include "vclusterd/master/clusters.h"
@@ -48,6 +48,51 @@ Result<std::vector<Master::MoveView>> Clusters::Rebalance(const Caller& caller, 
   if (!dry_run) return users_.Perform(caller, Operation::kHostDrain, hosts, "rebalance", move);
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kHostDrain, hosts));
   return move();
+}
+
+Status Clusters::Reserve(const Caller& caller, master::v1::Reservation record,
+                         const std::string& user, const std::string& vcluster) {
+  const Target target{std::nullopt, "reservation " + record.name(), ""};
+  return users_.Perform(caller, Operation::kHostReserve, target, "", [&]() -> Status {
+    if (user.empty() == vcluster.empty()) {
+      return Error(Code::kInvalidArgument, "room is kept for a user or for a Vcluster");
+    }
+    if (!user.empty()) {
+      ASSIGN_OR_RETURN(const uint32_t uid, users_.UidOf(user));
+      record.set_owner_uid(uid);
+    } else {
+      ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kHostReserve, vcluster));
+      record.set_vcluster(found.number());
+    }
+    record.set_created_unix_ms(master_.NowUnixMs());
+    return master_.Reserve(std::move(record));
+  });
+}
+
+Status Clusters::Unreserve(const Caller& caller, const std::string& name) {
+  const Target target{std::nullopt, "reservation " + name, ""};
+  return users_.Perform(caller, Operation::kHostReserve, target, "delete",
+                        [&] { return master_.Unreserve(name); });
+}
+
+Result<std::vector<Clusters::ReservationView>> Clusters::Reservations(const Caller& caller) {
+  RETURN_IF_ERROR(
+      users_.Authorize(caller, Operation::kHostReserve, {std::nullopt, "reservations", ""}));
+  const int64_t now_s = master_.NowUnixMs() / 1000;
+  std::vector<ReservationView> views;
+  for (master::v1::Reservation& record : master_.Reservations()) {
+    ReservationView& view = views.emplace_back();
+    if (record.vcluster() == 0) {
+      view.holder = "user " + users_.NameOf(record.owner_uid());
+    } else if (const VclusterView of = master_.Find(record.vcluster()); of.vcluster != nullptr) {
+      view.holder = "Vcluster " + users_.NameOf(of.vcluster->record.owner_uid()) + "/" +
+                    of.vcluster->record.name();
+    }
+    view.holds = record.from_unix_s() <= now_s &&
+                 (record.until_unix_s() == 0 || now_s < record.until_unix_s());
+    view.record = std::move(record);
+  }
+  return views;
 }
 
 Result<std::vector<Master::VictimView>> Clusters::Preempt(const Caller& caller,

@@ -92,6 +92,7 @@ Status Master::Load() {
                                 return Ok();
                               }));
   RETURN_IF_ERROR(LoadJobs());
+  RETURN_IF_ERROR(LoadReservations());
   std::vector<master::v1::Vcluster> half_made;
   for (const auto& [number, entry] : entries_) {
     if (entry.vcluster->record.phase() != master::v1::CREATING) continue;

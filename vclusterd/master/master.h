@@ -44,6 +44,7 @@
 #include "vclusterd/master/orphans.h"
 #include "vclusterd/master/placer.h"
 #include "vclusterd/master/quota_demand.h"
+#include "vclusterd/master/reservations.h"
 #include "vclusterd/master/vcluster.h"
 #include "vclusterd/master/vcluster_index.h"
 #include "vclusterd/master/volume_keeper.h"
@@ -218,6 +219,13 @@ class Master {
   // Moves that would make nodes disturb each other less (scheduler/rebalance.h). They are begun
   // unless `dry_run`; each stops its node for a while.
   Result<std::vector<MoveView>> Rebalance(bool dry_run);
+
+  // Room is kept for somebody (reservations.h). Durable. kAlreadyExists, kResourceExhausted.
+  Status Reserve(master::v1::Reservation record);
+  Status Unreserve(const std::string& name);  // kNotFound.
+  std::vector<master::v1::Reservation> Reservations() const;
+  // For classes that begin soon; instead of what was kept for classes before.
+  void KeepRoomForClasses(std::vector<Reservation> classes);
 
   struct VictimView {
     std::string node;  // "alice/hpc/0"
@@ -432,6 +440,10 @@ class Master {
   // Every `rebalance_every`.
   void BalanceLoad();
   Result<std::vector<MoveView>> MoveForBalance(bool dry_run);
+  // master_reservations.cc
+  Status LoadReservations();
+  void FollowReservations();
+  void DropReservations();
   // master_preempt.cc
   // kResourceExhausted, kFailedPrecondition: see Placer::VictimsFor.
   Status Preempt(const Vcluster& vcluster);
@@ -471,6 +483,7 @@ class Master {
   VclusterIndex index_;  // Of those in entries_.
   JobBook jobs_;
   uint32_t last_job_ = 0;
+  ReservationTable reservations_;
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   HostBook known_hosts_;

@@ -36,6 +36,8 @@ void Master::Round() {
     next_look_ = options_.steady_now() + options_.every;
     RemoveOrphans();
     RemoveOldJobs();
+    DropReservations();
+    FollowReservations();
   }
   const std::set<uint32_t> touched = std::exchange(touched_, {});
   for (const uint32_t number : touched) {

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "vclusterd/master/moves.h"
+#include "vclusterd/master/reservations.h"
 #include "vclusterd/scheduler/admission.h"
 #include "vclusterd/scheduler/load_class.h"
 
@@ -53,6 +54,9 @@ NodeDemand DemandOf(const Vcluster& vcluster, const master::v1::Node& node) {
   demand.key = {vcluster.record.number(), node.index()};
   demand.name = vcluster.record.name() + "/" + vcluster.NodeName(node);
   demand.owner_uid = vcluster.record.owner_uid();
+  if (!vcluster.record.class_key().empty()) {
+    demand.group = GroupOfClass(vcluster.record.class_key());
+  }
   demand.role = node.role();
   demand.request = {role.limits.cpus, role.limits.memory_bytes,
                     node.has_disk_bytes() ? node.disk_bytes() : role.limits.disk_bytes.value_or(0)};

@@ -49,6 +49,11 @@ class Placer {
   void ReportHosts(const std::map<std::string, host::v1::HostLoad>& loads,
                    const std::set<std::string>& unsettled);
 
+  // All that hold now, instead of those before.
+  Status SetReservations(std::vector<Reservation> reservations) {
+    return state_.SetReservations(std::move(reservations));
+  }
+
   struct Placed {
     // Then nothing of it was placed. For the most important it says whether nodes of lower priority
     // stand in the way.

@@ -18,7 +18,8 @@ inline constexpr records::Table kStudentsTable{"students"};    // UID/NAME/USER
 inline constexpr records::Table kJobsTable{"jobs"};            // By number, ten digits.
 // What runs of jobs wrote, by "JOB/TASK/NODE": ten, three and three digits.
 inline constexpr records::Table kJobOutputsTable{"job_outputs"};
-inline constexpr records::Table kMachinesTable{"machines"};  // That are rented, by tag.
+inline constexpr records::Table kMachinesTable{"machines"};          // That are rented, by tag.
+inline constexpr records::Table kReservationsTable{"reservations"};  // By name.
 
 // Records of the leader's table.
 inline constexpr char kLeaderKey[] = "leader";      // Leader
@@ -30,9 +31,9 @@ inline constexpr char kSharedKey[] = "shared";    // Shared
 
 // With those of the users (vclusterd/users/tables.h), which share its store.
 inline std::vector<records::Table> DesiredTables() {
-  std::vector<records::Table> tables = {kVclustersTable, kHostsTable,      kLeaderTable,
-                                        kTemplatesTable, kClassesTable,    kStudentsTable,
-                                        kJobsTable,      kJobOutputsTable, kMachinesTable};
+  std::vector<records::Table> tables = {
+      kVclustersTable, kHostsTable, kLeaderTable,     kTemplatesTable, kClassesTable,
+      kStudentsTable,  kJobsTable,  kJobOutputsTable, kMachinesTable,  kReservationsTable};
   for (const records::Table table : UserTables()) tables.push_back(table);
   return tables;
 }

@@ -65,6 +65,56 @@ class MoveServiceImpl final : public v1::MoveService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Reserve(grpc::ServerContext*, const v1::ReservationInfo* request,
+                       v1::ReserveResponse*) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    if (!(request->cpus() >= 0) || request->cpus() > kSchedulerCpusMax) {
+      return rpc::ToGrpc(Error(Code::kInvalidArgument, "no host has so many CPUs"));
+    }
+    master::v1::Reservation record;
+    record.set_name(request->name());
+    record.mutable_piece()->set_cpus_milli(static_cast<uint64_t>(request->cpus() * 1000 + 0.5));
+    record.mutable_piece()->set_memory_bytes(request->memory_bytes());
+    record.mutable_piece()->set_disk_bytes(request->disk_bytes());
+    record.set_pieces(request->pieces());
+    *record.mutable_hosts() = request->hosts();
+    record.set_from_unix_s(request->from_unix_s());
+    record.set_until_unix_s(request->until_unix_s());
+    return rpc::ToGrpc(
+        (*clusters)->Reserve(caller_, std::move(record), request->user(), request->vcluster()));
+  }
+
+  grpc::Status Unreserve(grpc::ServerContext*, const v1::UnreserveRequest* request,
+                         v1::UnreserveResponse*) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    return rpc::ToGrpc((*clusters)->Unreserve(caller_, request->name()));
+  }
+
+  grpc::Status ListReservations(grpc::ServerContext*, const v1::ListReservationsRequest*,
+                                v1::Reservations* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const auto views = (*clusters)->Reservations(caller_);
+    if (!views.ok()) return rpc::ToGrpc(views.error());
+    for (const Clusters::ReservationView& view : *views) {
+      const master::v1::Reservation& record = view.record;
+      v1::ReservationInfo* out = response->add_reservations();
+      out->set_name(record.name());
+      out->set_cpus(static_cast<double>(record.piece().cpus_milli()) / 1000);
+      out->set_memory_bytes(record.piece().memory_bytes());
+      out->set_disk_bytes(record.piece().disk_bytes());
+      out->set_pieces(record.pieces());
+      *out->mutable_hosts() = record.hosts();
+      out->set_from_unix_s(record.from_unix_s());
+      out->set_until_unix_s(record.until_unix_s());
+      out->set_holder(view.holder);
+      out->set_holds(view.holds);
+    }
+    return grpc::Status::OK;
+  }
+
  private:
   const ClustersSource source_;
   const Caller caller_;

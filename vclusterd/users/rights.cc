@@ -48,6 +48,7 @@ constexpr std::array<Row, kOperations> kRows = {{
     {kHostList, "host.list", kAdmin, kAdmin, kAdmin},
     {kHostJoin, "host.join", kAdmin, kAdmin, kAdmin},
     {kHostDrain, "host.drain", kAdmin, kAdmin, kAdmin},
+    {kHostReserve, "host.reserve", kAdmin, kAdmin, kAdmin},
     {kHostRemove, "host.remove", kAdmin, kAdmin, kAdmin},
     {kUserList, "user.list", kUser, kTeacher, kAdmin},
     {kUserCreate, "user.create", kAdmin, kAdmin, kAdmin},

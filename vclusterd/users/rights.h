@@ -48,6 +48,7 @@ enum class Operation : uint8_t {
   kHostList,
   kHostJoin,
   kHostDrain,
+  kHostReserve,
   kHostRemove,
   kUserList,
   kUserCreate,
