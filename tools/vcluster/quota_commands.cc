@@ -59,7 +59,6 @@ const ResourceWord kResources[] = {
      &Limits::set_memory_bytes, &Limits::has_memory_bytes, &Limits::memory_bytes},
     {"disk", [](const std::string& text) { return ParseBytes(text); }, HumanBytes,
      &Limits::set_disk_bytes, &Limits::has_disk_bytes, &Limits::disk_bytes},
-    {"images", ParseCount, CountText, &Limits::set_images, &Limits::has_images, &Limits::images},
     {"ports", ParseCount, CountText, &Limits::set_ports, &Limits::has_ports, &Limits::ports},
     {"bandwidth", [](const std::string& text) { return vcluster::ParseBitRate(text); },
      vcluster::BitRateText, &Limits::set_bandwidth_bits_per_s, &Limits::has_bandwidth_bits_per_s,
@@ -70,9 +69,13 @@ Result<const ResourceWord*> FindResource(const std::string& name) {
   for (const ResourceWord& resource : kResources) {
     if (name == resource.name) return &resource;
   }
-  return Error(Code::kInvalidArgument,
-               "'" + Printable(name, 40) +
-                   "' is no resource: nodes, cpus, memory, disk, images, ports, bandwidth");
+  if (name == "images") {
+    return Error(Code::kInvalidArgument,
+                 "what images take is limited where they are kept: vimage quota user:NAME 20G");
+  }
+  return Error(
+      Code::kInvalidArgument,
+      "'" + Printable(name, 40) + "' is no resource: nodes, cpus, memory, disk, ports, bandwidth");
 }
 
 std::string AmountText(const std::string& resource, uint64_t amount) {
@@ -173,7 +176,7 @@ void AddQuotaCommands(Tool& tool) {
       "  vcluster quota set --default nodes=4",
       Set);
   set->add_option("RESOURCE=AMOUNT", set_arguments->words,
-                  "nodes, cpus, memory, disk, images, ports, bandwidth")
+                  "nodes, cpus, memory, disk, ports, bandwidth")
       ->required();
   const auto [unset, unset_arguments] =
       command("unset", "Take limits away: those named, or all (admins)",

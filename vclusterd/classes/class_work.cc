@@ -144,7 +144,7 @@ std::vector<Reservation> Classes::RoomToKeep() const {
     const int64_t starts_ms =
         record.starts_unix_s() == 0 ? record.created_unix_ms() : record.starts_unix_s() * 1000;
     const bool is_time = now_ms >= starts_ms - kRoomAheadMs && now_ms < starts_ms + kRoomAfterMs;
-    if (!is_time || !record.ready() || record.deleting() || record.ended() || record.stopped() ||
+    if (!record.keep_room() || !is_time || !record.ready() || record.deleting() || record.ended() || record.stopped() ||
         entry.students.empty()) {
       continue;
     }

@@ -42,6 +42,9 @@ struct CreateClassParameters {
   uint32_t parallel = 0;  // 0: the default.
   std::string description;
   bool prestage = true;
+  // Others get none of the room that its Vclusters need, from 15 minutes before its start to 15
+  // after it.
+  bool keep_room = false;
   bool keep_secrets = false;
 };
 

@@ -75,7 +75,7 @@ void UserCalls::ShowEffective(uint32_t uid, LimitsView* view) const {
     shown.set_resource(std::string(vcluster::NameOf(resource)));
     if (effective.limit) shown.set_limit(*effective.limit);
     shown.set_whose(effective.whose);
-    if (!used || resource == Resource::kImages) continue;  // The master does not count images.
+    if (!used) continue;
     shown.set_used(effective.limit ? effective.used : usage.own[resource]);
   }
 }

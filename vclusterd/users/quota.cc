@@ -51,7 +51,7 @@ std::string InWords(Resource resource, uint64_t amount) {
 
 std::string_view NameOf(Resource resource) {
   static constexpr std::array<std::string_view, kResources> kNames = {
-      "nodes", "cpus", "memory", "disk", "images", "ports", "bandwidth"};
+      "nodes", "cpus", "memory", "disk", "ports", "bandwidth"};
   return kNames.at(static_cast<size_t>(resource));
 }
 
@@ -61,7 +61,6 @@ LimitSet LimitsOf(const users::v1::Limits& record) {
   if (record.has_cpus_milli()) limits[Resource::kCpus] = record.cpus_milli();
   if (record.has_memory_bytes()) limits[Resource::kMemory] = record.memory_bytes();
   if (record.has_disk_bytes()) limits[Resource::kDisk] = record.disk_bytes();
-  if (record.has_images()) limits[Resource::kImages] = record.images();
   if (record.has_ports()) limits[Resource::kPorts] = record.ports();
   if (record.has_bandwidth_bits_per_s()) {
     limits[Resource::kBandwidth] = record.bandwidth_bits_per_s();
@@ -77,7 +76,6 @@ void SetLimits(const LimitSet& limits, users::v1::Limits* record) {
   if (const auto limit = limits[Resource::kCpus]) record->set_cpus_milli(*limit);
   if (const auto limit = limits[Resource::kMemory]) record->set_memory_bytes(*limit);
   if (const auto limit = limits[Resource::kDisk]) record->set_disk_bytes(*limit);
-  if (const auto limit = limits[Resource::kImages]) record->set_images(*limit);
   if (const auto limit = limits[Resource::kPorts]) record->set_ports(*limit);
   if (const auto limit = limits[Resource::kBandwidth]) record->set_bandwidth_bits_per_s(*limit);
 }

@@ -22,8 +22,7 @@ enum class Resource : uint8_t {
   kNodes,
   kCpus,    // Thousandths of a core.
   kMemory,  // Bytes.
-  kDisk,    // Bytes that nobody else has (unique).
-  kImages,
+  kDisk,    // Bytes that nodes may fill. What images take, imaged limits (vimage quota).
   kPorts,
   kBandwidth,  // Bits per second.
   kCount,

@@ -18,7 +18,6 @@ constexpr ResourceKey kKeys[] = {
     {Resource::kCpus, "cpus_milli", "Thousandths of a core."},
     {Resource::kMemory, "memory_bytes", "Memory."},
     {Resource::kDisk, "disk_bytes", "Disk."},
-    {Resource::kImages, "images", "Images."},
     {Resource::kPorts, "ports", "Ports of hosts."},
     {Resource::kBandwidth, "bandwidth_bits_per_s", "Bits per second."},
 };

@@ -369,6 +369,34 @@ TEST_F(ClassesTest, AtItsTimeItStartsAndEnds) {
   EXPECT_EQ(Count(Watch(), StudentState::kStopped), 2u);
 }
 
+TEST_F(ClassesTest, ItsRoomIsKeptFromSoonBeforeItsStartUntilItsVclustersAreThere) {
+  ASSERT_TRUE(Save().ok());
+  CreateClassParameters parameters;
+  parameters.keep_room = true;
+  // More than half of all that both hosts may promise.
+  parameters.quota.set_cpus(4000);
+  parameters.starts_unix_s = now_ms_ / 1000 + 3600;
+  ASSERT_TRUE(CreateClass(2, parameters).ok());
+  Definition large = PlainDefinition("large", "tiny", 2, {});
+  large.roles[0].limits.cpus = 8000;
+  const auto create = [&] {
+    const auto made = clusters_->Create(other_, large, "", Ignore, CancelToken());
+    return made.ok() ? std::string() : made.error().message();
+  };
+  EXPECT_EQ(create(), "");
+  ASSERT_TRUE(clusters_->Delete(other_, "large").ok());
+  now_ms_ += 3000'000;
+  std::string refused;
+  ASSERT_TRUE(Await([&] {
+    refused = create();
+    if (refused.empty()) EXPECT_TRUE(clusters_->Delete(other_, "large").ok());
+    return !refused.empty();
+  }));
+  EXPECT_NE(refused.find("class "), std::string::npos) << refused;
+  now_ms_ += 601'000;
+  EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 2; }));
+}
+
 TEST_F(ClassesTest, TimesThatNoClockCountsAreRefused) {
   ASSERT_TRUE(Save().ok());
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();

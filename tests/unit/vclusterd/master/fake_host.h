@@ -94,6 +94,14 @@ class FakeHost final : public HostLink {
   }
   host::v1::Capacity Capacity() override { return capacity_; }
   std::string UnderlayAddress() override { return underlay_address; }
+  std::optional<host::v1::HostLoad> Load() override {
+    const std::lock_guard lock(mutex_);
+    return load_;
+  }
+  void SetLoad(host::v1::HostLoad load) override {
+    const std::lock_guard lock(mutex_);
+    load_ = std::move(load);
+  }
   Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
     return host::v1::UsageHistory();
   }
@@ -238,7 +246,7 @@ class FakeHost final : public HostLink {
   }
 
   std::optional<Error> refusal;
-  std::map<uint32_t, Error> problems;  // Orders that it does not take.
+  std::map<uint32_t, Error> problems;                     // Orders that it does not take.
   bool can_save = false;                                  // It says that it has.
   std::function<void(host::v1::ImagesChange)> on_images;  // Before it changes any, or looks.
   std::string name;
@@ -388,6 +396,7 @@ class FakeHost final : public HostLink {
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::set<std::string> running_;  // Roles of states_ whose nodes have a process 1.
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
+  std::optional<host::v1::HostLoad> load_;
   std::optional<double> cpus_;
   std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
   std::optional<host::v1::Measured> measured_;

@@ -404,6 +404,32 @@ TEST_F(MovesTest, TwoMemoryHeavyNodesEndUpApartWhenSomebodyAsks) {
   EXPECT_TRUE(clusters_->Rebalance(kRoot, /*dry_run=*/true).value().empty());
 }
 
+TEST_F(MovesTest, AHostThatIsUnderPressureItselfGetsNothingMoreAndGives) {
+  Definition first = PlainDefinition("first", "tiny", 2, {});  // Packed.
+  Create(first);
+  const std::string pressed = NodeAt(1, 0).host();
+  ASSERT_EQ(NodeAt(1, 1).host(), pressed);
+  host::v1::HostLoad idle;
+  idle.mutable_usage()->set_cpus(1);
+  host::v1::HostLoad busy = idle;
+  busy.mutable_usage()->set_cpus(64);
+  busy.mutable_usage()->set_cpu_pressure(0.8);
+  for (const auto& [name, fake] : hosts_) {
+    fake->SetCpus(20);
+    fake->SetLoad(name == pressed ? busy : idle);
+    fake->TellAgain(*master_);
+  }
+  std::vector<Master::MoveView> moves;
+  ASSERT_TRUE(Await([&] {
+    moves = clusters_->Rebalance(kRoot, /*dry_run=*/true).value();
+    return !moves.empty();
+  }));
+  EXPECT_EQ(moves[0].from, pressed);
+  EXPECT_NE(moves[0].reason.find("pressure"), std::string::npos) << moves[0].reason;
+  Create(PlainDefinition("second", "tiny", 1, {}));
+  EXPECT_NE(NodeAt(2, 0).host(), pressed);
+}
+
 TEST_F(MovesTest, NodesThatMustNotMoveAreNotMovedForTheBalanceEither) {
   Definition definition = PlainDefinition("heavy", "tiny", 2, {});
   definition.roles[0].migration = MigrationPolicy::kNever;
