@@ -144,8 +144,8 @@ std::vector<Reservation> Classes::RoomToKeep() const {
     const int64_t starts_ms =
         record.starts_unix_s() == 0 ? record.created_unix_ms() : record.starts_unix_s() * 1000;
     const bool is_time = now_ms >= starts_ms - kRoomAheadMs && now_ms < starts_ms + kRoomAfterMs;
-    if (!record.keep_room() || !is_time || !record.ready() || record.deleting() || record.ended() || record.stopped() ||
-        entry.students.empty()) {
+    if (!record.keep_room() || !is_time || !record.ready() || record.deleting() || record.ended() ||
+        record.stopped() || entry.students.empty()) {
       continue;
     }
     const auto definition = ParseDefinitionJson(record.definition());

@@ -2,6 +2,11 @@
 #include "vclusterd/master/master.h"
 
 namespace strata::vcluster {
+namespace {
+
+constexpr std::chrono::milliseconds kBetweenRounds(1);
+
+}  // namespace
 
 void Master::WakeAll() {
   work_.notify_all();
@@ -20,6 +25,8 @@ void Master::Work() {
       continue;
     }
     Round();
+    // A mutex is not fair: with always something to do nobody else would get it.
+    work_.wait_for(lock, kBetweenRounds);
   }
 }
 
