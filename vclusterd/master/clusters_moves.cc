@@ -100,22 +100,24 @@ Result<std::vector<Master::VictimView>> Clusters::Preempt(const Caller& caller,
                                                           bool dry_run) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterPreempt, name));
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, found.target));
-  auto victims = master_.Victims(found.number());
-  const bool has_room = !victims.ok() && victims.error().code() == Code::kFailedPrecondition;
-  if (has_room) victims = std::vector<Master::VictimView>();
+  const auto asked = master_.Victims(found.number());
+  const bool has_room = !asked.ok() && asked.error().code() == Code::kFailedPrecondition;
+  if (dry_run && !asked.ok() && !has_room) return asked.error();
+  std::vector<Master::VictimView> victims;
+  if (asked.ok()) victims = *asked;
   if (dry_run) return victims;
+  if (!preempts) victims.clear();
   std::string what = preempts ? "nodes of lower priority stop for it" : "no others stop for it";
-  for (const Master::VictimView& victim : victims.value_or({})) what += ", " + victim.node;
+  for (const Master::VictimView& victim : victims) what += ", " + victim.node;
+  const auto set = [&](master::v1::Vcluster* record) -> Status {
+    RETURN_IF_ERROR(CheckLive(*record));
+    record->set_preempts(preempts);
+    return Ok();
+  };
   return users_.Perform(caller, Operation::kVclusterPreempt, found.target, what,
                         [&]() -> Result<std::vector<Master::VictimView>> {
-                          RETURN_IF_ERROR(master_.Change(
-                              {found.number()}, [&](master::v1::Vcluster* record) -> Status {
-                                RETURN_IF_ERROR(CheckLive(*record));
-                                record->set_preempts(preempts);
-                                return Ok();
-                              }));
-                          return preempts ? victims.value_or({})
-                                          : std::vector<Master::VictimView>();
+                          RETURN_IF_ERROR(master_.Change({found.number()}, set));
+                          return victims;
                         });
 }
 
