@@ -73,7 +73,7 @@ masters() {
 start_master() {
   start_daemon "$1-master" "$1" 'listens for workers' vclusterd master --state-dir "$root/$1" \
     --run-dir "$root/$1-run" --listen "$(address "$1"):7445" --subnet-pool 10.78.128.0/17 \
-    "${master_flags[@]}"
+    "${master_flags[@]}" "${@:2}"
 }
 start_worker() {
   start_daemon "$1-worker" "$1" 'listens for masters' vclusterd worker --state-dir "$root/$1" \

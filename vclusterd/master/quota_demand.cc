@@ -6,6 +6,8 @@ namespace strata::vcluster {
 namespace {
 
 constexpr double kMilli = 1000;
+// 2.007 cores are 2007 thousandths, though the product is a little more.
+constexpr double kRoundingError = 1e-6;
 
 // What a role of a file calls it; empty: it always has an amount.
 std::string LimitKey(Resource resource) {
@@ -58,7 +60,8 @@ uint32_t StartsIn(const Vcluster* before, const Vcluster& after) {
 
 master::v1::Amounts AmountsOf(const Role& role, const master::v1::Node& node) {
   master::v1::Amounts amounts;
-  amounts.set_cpus_milli(static_cast<uint64_t>(std::ceil(role.limits.cpus * kMilli)));
+  amounts.set_cpus_milli(
+      static_cast<uint64_t>(std::ceil(role.limits.cpus * kMilli - kRoundingError)));
   amounts.set_memory_bytes(role.limits.memory_bytes);
   amounts.set_disk_bytes(node.has_disk_bytes() ? node.disk_bytes()
                                                : role.limits.disk_bytes.value_or(0));

@@ -8,7 +8,8 @@
 namespace strata::vcluster {
 namespace {
 
-// Nodes of the role that stay, those that go first at the end.
+// Nodes of the role that stay, those that go first at the end. A record has its nodes as they were
+// added; their ordinals say nothing of that, because what was given back is given again.
 std::vector<master::v1::Node*> ByStaying(const Role& role, const ReshapeOptions& options,
                                          master::v1::Vcluster* record) {
   std::vector<master::v1::Node*> nodes;
@@ -19,11 +20,11 @@ std::vector<master::v1::Node*> ByStaying(const Role& role, const ReshapeOptions&
     const auto found = options.cpu_use.find(node->index());
     return found == options.cpu_use.end() ? 0.0 : found->second;
   };
-  std::stable_sort(nodes.begin(), nodes.end(), [&](const auto* a, const auto* b) {
-    if (role.scale_in == ScaleIn::kIdlest && use(a) != use(b)) return use(a) > use(b);
-    const bool oldest_goes = role.scale_in == ScaleIn::kOldest;
-    return oldest_goes ? a->ordinal() > b->ordinal() : a->ordinal() < b->ordinal();
-  });
+  if (role.scale_in == ScaleIn::kOldest) std::reverse(nodes.begin(), nodes.end());
+  if (role.scale_in == ScaleIn::kIdlest) {
+    std::stable_sort(nodes.begin(), nodes.end(),
+                     [&](const auto* a, const auto* b) { return use(a) > use(b); });
+  }
   return nodes;
 }
 

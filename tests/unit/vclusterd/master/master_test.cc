@@ -227,6 +227,48 @@ TEST_F(MasterTest, ScalingAddsNodesAndTakesTheNewestAway) {
   EXPECT_NE(none.error().message().find("it has: node"), std::string::npos);
 }
 
+TEST_F(MasterTest, ARoleShrinksByTheNodesThatItsFileSays) {
+  const auto create = [&](const std::string& name, ScaleIn scale_in) {
+    Definition definition = Spread(name, 4);
+    definition.roles[0].scale_in = scale_in;
+    return Create(definition).ok();
+  };
+  const auto scaled = [&](const std::string& name, uint32_t count) {
+    std::set<std::string> nodes;
+    const auto applied = clusters_->Scale(kAlice, name, "node", count, Ignore, {});
+    EXPECT_TRUE(applied.ok()) << applied.error().message();
+    if (!applied.ok()) return nodes;
+    for (const NodeView& node : applied->view->nodes) nodes.insert(node.name);
+    return nodes;
+  };
+  using Names = std::set<std::string>;
+  ASSERT_TRUE(create("new", ScaleIn::kNewest));
+  EXPECT_EQ(scaled("new", 2), (Names{"new/0", "new/1"}));
+  ASSERT_TRUE(create("old", ScaleIn::kOldest));
+  EXPECT_EQ(scaled("old", 2), (Names{"old/2", "old/3"}));
+  // Those that take the free names are younger than those that stayed.
+  EXPECT_EQ(scaled("old", 3), (Names{"old/0", "old/2", "old/3"}));
+  EXPECT_EQ(scaled("old", 2), (Names{"old/0", "old/3"}));
+  EXPECT_EQ(scaled("old", 1), (Names{"old/0"}));
+
+  ASSERT_TRUE(create("idle", ScaleIn::kIdlest));
+  Names busy;
+  const auto idle = clusters_->List(kAlice, "idle");
+  for (const NodeView& node : idle->at(0).nodes) {
+    if (node.host == "h2") busy.insert(node.name);
+  }
+  ASSERT_EQ(busy.size(), 2u);
+  // So that neither the newest nor the oldest are all on one host.
+  ASSERT_NE(busy, (Names{"idle/0", "idle/1"}));
+  ASSERT_NE(busy, (Names{"idle/2", "idle/3"}));
+  for (const auto& [name, host] : hosts_) {
+    host->SetCpus(name == "h2" ? 0.9 : 0.1);
+    master_->Report(name, host->SaysOf(3));
+  }
+  EXPECT_EQ(scaled("idle", 2), busy);
+  EXPECT_EQ(scaled("idle", 1), (Names{*busy.begin()})) << "of those that do as much, the newest";
+}
+
 TEST_F(MasterTest, AnotherImageMakesNodesAnewOnlyWhenThatIsSaid) {
   Definition definition = Spread("i", 2);
   ASSERT_TRUE(Create(definition).ok());

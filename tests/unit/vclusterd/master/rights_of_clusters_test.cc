@@ -379,6 +379,84 @@ TEST_F(RightsOfClustersTest, WhatHadNoLimitDoesNotGrowWithoutOne) {
             Code::kInvalidArgument);
 }
 
+// Of what a definition says itself, two nodes' worth is the limit of one, and three nodes' of a
+// group's members together.
+TEST_F(RightsOfClustersTest, CpusPortsAndBandwidthAreTakenUpToTheLimitAndNotBeyond) {
+  GroupEdit enrol;
+  enrol.enrol = {stranger_.uid};
+  const auto group = (*users_)->groups().FindByName("os");
+  ASSERT_TRUE((*users_)->EditGroup(kRoot, group->number(), enrol).ok());
+  ASSERT_TRUE(clusters_->Delete(owner_, "lab").ok());  // It has no limits.
+  struct Counted {
+    Resource resource;
+    uint64_t of_one;
+    std::string unsaid;  // What a role has to say where there is a limit; empty: nothing.
+    std::function<void(Role*)> say;
+  };
+  const std::vector<Counted> all = {
+      // The product of 2.007 and 1000 is more than 2007, as computers have it.
+      {Resource::kCpus, 2007, "roles.node.limits.cpus",
+       [](Role* role) { role->limits.cpus = 2.007; }},
+      {Resource::kPorts, 2, "",
+       [](Role* role) {
+         role->ports = {{.node_port = 80}, {.node_port = 53, .protocol = Protocol::kUdp}};
+       }},
+      {Resource::kBandwidth, 100'000'000, "roles.node.limits.network",
+       [](Role* role) { role->limits.network_bits_per_s = 100'000'000; }},
+  };
+  using Kind = LimitHolder::Kind;
+  for (const Counted& counted : all) {
+    SCOPED_TRACE(NameOf(counted.resource));
+    const auto create = [&](const Caller& caller, const std::string& name, uint32_t nodes) {
+      Definition definition = PlainDefinition(name, "tiny", nodes, {});
+      counted.say(&definition.roles[0]);
+      const auto made = clusters_->Create(caller, definition, "", Ignore, CancelToken());
+      return made.ok() ? std::string() : made.error().message();
+    };
+    const auto limit = [&](Kind kind, uint32_t number, std::optional<uint64_t> amount) {
+      LimitSet limits;
+      limits[counted.resource] = amount;
+      ASSERT_TRUE((*users_)->SetLimits(kRoot, {kind, number}, limits, std::nullopt).ok());
+    };
+    const auto scaled = [&](uint32_t nodes) {
+      return CodeOf(clusters_->Scale(owner_, "a", "node", nodes, Ignore, CancelToken()));
+    };
+    const std::string what = std::string(NameOf(counted.resource)) + ": ";
+    for (const auto& [kind, number] :
+         {std::pair(Kind::kUser, owner_.uid), std::pair(Kind::kGroupEach, group->number())}) {
+      limit(kind, number, 2 * counted.of_one);
+      EXPECT_TRUE(create(owner_, "a", 3).starts_with(what)) << create(owner_, "a", 3);
+      EXPECT_EQ(create(owner_, "a", 1), "");
+      EXPECT_EQ(scaled(3), Code::kResourceExhausted);
+      EXPECT_EQ(scaled(2), kDone);
+      EXPECT_EQ(clusters_->Used()[owner_.uid][counted.resource], 2 * counted.of_one);
+      EXPECT_TRUE(create(owner_, "b", 1).starts_with(what)) << create(owner_, "b", 1);
+      const Status unsaid = Create(owner_, "c");
+      if (counted.unsaid.empty()) {
+        EXPECT_EQ(CodeOf(unsaid), kDone);
+        EXPECT_TRUE(clusters_->Delete(owner_, "c").ok());
+      } else {
+        EXPECT_TRUE(!unsaid.ok() && unsaid.error().message().starts_with(counted.unsaid));
+      }
+      limit(kind, number, 2 * counted.of_one - 1);
+      EXPECT_EQ(scaled(1), kDone);
+      EXPECT_EQ(scaled(2), Code::kResourceExhausted) << "a thousandth, a port, a bit too much";
+      ASSERT_TRUE(clusters_->Delete(owner_, "a").ok());
+      limit(kind, number, std::nullopt);
+    }
+    limit(Kind::kGroupAll, group->number(), 3 * counted.of_one);
+    EXPECT_EQ(create(owner_, "a", 2), "");
+    EXPECT_TRUE(create(stranger_, "a", 2).starts_with(what)) << create(stranger_, "a", 2);
+    EXPECT_EQ(create(stranger_, "a", 1), "");
+    EXPECT_TRUE(create(stranger_, "b", 1).starts_with(what)) << create(stranger_, "b", 1);
+    EXPECT_EQ(create(admin_, "a", 1), "") << "who is no member";
+    for (const Caller& caller : {owner_, stranger_, admin_}) {
+      ASSERT_TRUE(clusters_->Delete(caller, "a").ok());
+    }
+    limit(Kind::kGroupAll, group->number(), std::nullopt);
+  }
+}
+
 TEST_F(RightsOfClustersTest, ALimitOfAGroupCountsWhatIsMadeTogether) {
   const auto group = (*users_)->groups().FindByName("os");
   GroupEdit enrol;
