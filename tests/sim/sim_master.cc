@@ -24,6 +24,7 @@ class SimLink final : public HostLink {
   Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
     return host::v1::UsageHistory();
   }
+  Result<host::v1::UsageHistory> HostHistory() override { return host::v1::UsageHistory(); }
   Result<std::vector<host::v1::PartStatus>> Apply(const std::vector<host::v1::Part>&) override {
     return NotHere();
   }

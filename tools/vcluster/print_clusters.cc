@@ -1,6 +1,7 @@
 #include "tools/vcluster/print_clusters.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ostream>
 
@@ -38,6 +39,34 @@ std::string Cpus(double cpus) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.2f", cpus);
   return text;
+}
+
+// Pressure: "12.5%".
+std::string Share(double share) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f%%", share * 100);
+  return text;
+}
+
+// Of usage that stands in the same order in every table.
+constexpr std::array kRateHeaders = {">READ/S",  ">WRITTEN/S", ">RECEIVED/S", ">SENT/S",
+                                     ">CPU PSI", ">MEM PSI",   ">IO PSI"};
+
+void AddRates(const api::Usage& usage, std::vector<std::string>* row) {
+  for (const uint64_t bytes : {usage.read_bytes_per_s(), usage.written_bytes_per_s(),
+                               usage.received_bytes_per_s(), usage.sent_bytes_per_s()}) {
+    row->push_back(HumanBytes(bytes));
+  }
+  for (const double share : {usage.cpu_pressure(), usage.memory_pressure(), usage.io_pressure()}) {
+    row->push_back(Share(share));
+  }
+}
+
+// `first`, what is said of every usage, and `last`.
+Table UsageTable(std::vector<std::string> first, const std::vector<std::string>& last) {
+  first.insert(first.end(), kRateHeaders.begin(), kRateHeaders.end());
+  first.insert(first.end(), last.begin(), last.end());
+  return Table(std::move(first));
 }
 
 std::string Milliseconds(double ms) {
@@ -130,29 +159,59 @@ void PrintUsageTable(const api::Clusters& clusters, std::ostream& out) {
   std::stable_sort(nodes.begin(), nodes.end(), [](const auto* a, const auto* b) {
     return a->usage().cpus() > b->usage().cpus();
   });
-  Table table({"NODE", "HOST", ">CPUS", ">OF", ">MEMORY", ">OF", ">READ/S", ">WRITTEN/S",
-               ">RECEIVED/S", ">SENT/S", ">DISK"});
+  Table table = UsageTable({"NODE", "HOST", ">CPUS", ">OF", ">MEMORY", ">OF"}, {">DISK"});
   for (const api::NodeInfo* node : nodes) {
     const api::Usage& usage = node->usage();
     const api::Limits& limits = node->limits();
-    table.Add({node->name(), node->host(), Cpus(usage.cpus()),
-               limits.cpus() > 0 ? Cpus(limits.cpus()) : "-", HumanBytes(usage.memory_bytes()),
-               limits.memory_bytes() > 0 ? HumanBytes(limits.memory_bytes()) : "-",
-               HumanBytes(usage.read_bytes_per_s()), HumanBytes(usage.written_bytes_per_s()),
-               HumanBytes(usage.received_bytes_per_s()), HumanBytes(usage.sent_bytes_per_s()),
-               DiskText(*node)});
+    std::vector<std::string> row = {
+        node->name(),
+        node->host(),
+        Cpus(usage.cpus()),
+        limits.cpus() > 0 ? Cpus(limits.cpus()) : "-",
+        HumanBytes(usage.memory_bytes()),
+        limits.memory_bytes() > 0 ? HumanBytes(limits.memory_bytes()) : "-"};
+    AddRates(usage, &row);
+    row.push_back(DiskText(*node));
+    table.Add(std::move(row));
+  }
+  table.Print(out);
+}
+
+void PrintHostUsageTable(const api::Hosts& hosts, std::ostream& out) {
+  std::vector<const api::HostInfo*> measured;
+  for (const api::HostInfo& host : hosts.hosts()) {
+    if (host.has_usage()) measured.push_back(&host);
+  }
+  std::stable_sort(measured.begin(), measured.end(), [](const auto* a, const auto* b) {
+    return a->usage().cpus() > b->usage().cpus();
+  });
+  Table table = UsageTable({"HOST", ">NODES", ">CPUS", ">OF", ">MEMORY", ">OF"}, {">DISK FREE"});
+  for (const api::HostInfo* host : measured) {
+    const api::Usage& usage = host->usage();
+    std::vector<std::string> row = {
+        host->name(),       std::to_string(host->nodes()),    Cpus(usage.cpus()),
+        Cpus(host->cpus()), HumanBytes(usage.memory_bytes()), HumanBytes(host->memory_bytes())};
+    AddRates(usage, &row);
+    row.push_back(HumanBytes(host->disk_free_bytes()));
+    table.Add(std::move(row));
   }
   table.Print(out);
 }
 
 void PrintHistoryTable(const api::UsageHistory& history, std::ostream& out) {
-  Table table({"TIME", ">CPUS", ">MEMORY", ">READ/S", ">WRITTEN/S", ">RECEIVED/S", ">SENT/S"});
+  const bool is_of_host =
+      std::any_of(history.points().begin(), history.points().end(),
+                  [](const api::UsagePoint& point) { return point.disk_free_bytes() > 0; });
+  std::vector<std::string> last;
+  if (is_of_host) last.push_back(">DISK FREE");
+  Table table = UsageTable({"TIME", ">CPUS", ">MEMORY"}, last);
   for (const api::UsagePoint& point : history.points()) {
     const api::Usage& usage = point.usage();
-    table.Add({LocalTime(point.unix_s() * 1000), Cpus(usage.cpus()),
-               HumanBytes(usage.memory_bytes()), HumanBytes(usage.read_bytes_per_s()),
-               HumanBytes(usage.written_bytes_per_s()), HumanBytes(usage.received_bytes_per_s()),
-               HumanBytes(usage.sent_bytes_per_s())});
+    std::vector<std::string> row = {LocalTime(point.unix_s() * 1000), Cpus(usage.cpus()),
+                                    HumanBytes(usage.memory_bytes())};
+    AddRates(usage, &row);
+    if (is_of_host) row.push_back(HumanBytes(point.disk_free_bytes()));
+    table.Add(std::move(row));
   }
   table.Print(out);
 }

@@ -37,6 +37,16 @@ Result<int> List(Tool& tool, const std::string& name, Shown shown) {
   return kExitOk;
 }
 
+Result<int> ShowHistory(Tool& tool, const grpc::Status& status, const api::UsageHistory& history) {
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  if (tool.json()) {
+    RETURN_IF_ERROR(PrintJson(history, tool.console().out));
+  } else {
+    PrintHistoryTable(history, tool.console().out);
+  }
+  return kExitOk;
+}
+
 Result<int> History(Tool& tool, const std::string& node) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -45,11 +55,41 @@ Result<int> History(Tool& tool, const std::string& node) {
   api::UsageHistory history;
   const grpc::Status status =
       api::VclusterService::NewStub(channel)->History(call.context(), request, &history);
+  return ShowHistory(tool, status, history);
+}
+
+Result<int> HostHistory(Tool& tool, const std::string& host) {
+  if (host.empty())
+    return Error(Code::kInvalidArgument, "say which host: vcluster top HOST --hosts --history");
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::HostHistoryRequest request;
+  request.set_host(host);
+  api::UsageHistory history;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->HostHistory(call.context(), request, &history);
+  return ShowHistory(tool, status, history);
+}
+
+// `name`: only this one; empty: all.
+Result<int> HostUsage(Tool& tool, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::Hosts all;
+  const grpc::Status status =
+      api::VclusterService::NewStub(channel)->ListHosts(call.context(), api::HostsRequest(), &all);
   if (!status.ok()) return CallError(status, Daemon::kVclusterd);
+  api::Hosts hosts;
+  for (const api::HostInfo& host : all.hosts()) {
+    if (name.empty() || host.name() == name) *hosts.add_hosts() = host;
+  }
+  if (!name.empty() && hosts.hosts().empty()) {
+    return Error(Code::kNotFound, "there is no host '" + name + "' (vcluster host list)");
+  }
   if (tool.json()) {
-    RETURN_IF_ERROR(PrintJson(history, tool.console().out));
+    RETURN_IF_ERROR(PrintJson(hosts, tool.console().out));
   } else {
-    PrintHistoryTable(history, tool.console().out);
+    PrintHostUsageTable(hosts, tool.console().out);
   }
   return kExitOk;
 }
@@ -128,15 +168,22 @@ void AddStateCommands(Tool& tool) {
   list->add_flag("-l,--long", *by_node, "A line for each node: state, address, limits, disk");
 
   auto history = std::make_shared<bool>(false);
-  CLI::App* top =
-      tool.AddCommand("top", "What running nodes use, the busiest first (measured every 10 s)",
-                      "  vcluster top\n  vcluster top hpc\n  watch vcluster top\n"
-                      "  vcluster top hpc/0 --history",
-                      [&tool, name, history] {
-                        return *history ? History(tool, *name) : List(tool, *name, Shown::kUsage);
-                      });
-  top->add_option("NAME", *name, "Only this Vcluster");
-  top->add_flag("--history", *history, "Of a node: means of each minute of the last six hours");
+  auto hosts = std::make_shared<bool>(false);
+  CLI::App* top = tool.AddCommand(
+      "top",
+      "What running nodes or hosts use, the busiest first (measured every 10 s). PSI: the share of "
+      "the last ten seconds in which a process waited for it (pressure)",
+      "  vcluster top\n  vcluster top hpc\n  watch vcluster top\n"
+      "  vcluster top hpc/0 --history\n  vcluster top --hosts\n"
+      "  vcluster top lab-1 --hosts --history",
+      [&tool, name, history, hosts] {
+        if (*hosts) return *history ? HostHistory(tool, *name) : HostUsage(tool, *name);
+        return *history ? History(tool, *name) : List(tool, *name, Shown::kUsage);
+      });
+  top->add_option("NAME", *name, "Only this Vcluster, node or host");
+  top->add_flag("--hosts", *hosts, "Whole hosts, not nodes (admins)");
+  top->add_flag("--history", *history,
+                "Of a node or host: means of each minute of the last six hours");
 
   auto target = std::make_shared<std::string>();
   CLI::App* start = tool.AddCommand("start", "Start a Vcluster, or one node of it",

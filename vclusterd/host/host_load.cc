@@ -33,10 +33,6 @@ double HostPressure(const char* resource) {
   return text.ok() ? PressureOf(*text) : 0;  // A kernel without PSI.
 }
 
-uint64_t PerSecond(uint64_t before, uint64_t after, double seconds) {
-  return after > before ? static_cast<uint64_t>(static_cast<double>(after - before) / seconds) : 0;
-}
-
 }  // namespace
 
 Result<double> BusySecondsOf(std::string_view proc_stat) {
@@ -92,11 +88,15 @@ Result<std::optional<host::v1::HostLoad>> HostLoadMeter::Measure() {
   Sample now;
   now.at = Clock::now();
   ASSIGN_OR_RETURN(const std::string stat, ReadFile("/proc/stat"));
-  ASSIGN_OR_RETURN(now.busy_s, BusySecondsOf(stat));
-  if (const auto disks = ReadFile("/proc/diskstats"); disks.ok()) now.disks = DiskBytesOf(*disks);
+  ASSIGN_OR_RETURN(now.totals.cpu_s, BusySecondsOf(stat));
+  if (const auto text = ReadFile("/proc/diskstats"); text.ok()) {
+    const DiskBytes disks = DiskBytesOf(*text);
+    now.totals.read_bytes = disks.read;
+    now.totals.written_bytes = disks.written;
+  }
   ASSIGN_OR_RETURN(const NetworkUsage network, NetworkUsageOf(::getpid()));
-  now.received_bytes = network.received_bytes;
-  now.sent_bytes = network.sent_bytes;
+  now.totals.received_bytes = network.received_bytes;
+  now.totals.sent_bytes = network.sent_bytes;
   const auto before = std::exchange(last_, now);
   if (!before.has_value()) return std::optional<host::v1::HostLoad>();
   const double seconds = std::chrono::duration<double>(now.at - before->at).count();
@@ -107,14 +107,9 @@ Result<std::optional<host::v1::HostLoad>> HostLoadMeter::Measure() {
   if (::statvfs(state_dir_.c_str(), &disk) != 0) return Errno(state_dir_);
   host::v1::HostLoad load;
   load.set_disk_free_bytes(uint64_t{disk.f_bavail} * disk.f_frsize);
+  *load.mutable_usage() = UsageBetween(before->totals, now.totals, seconds);
   host::v1::Usage* usage = load.mutable_usage();
-  usage->set_seconds(seconds);
-  usage->set_cpus(std::max(0.0, now.busy_s - before->busy_s) / seconds);
   usage->set_memory_bytes(memory_bytes);
-  usage->set_read_bytes_per_s(PerSecond(before->disks.read, now.disks.read, seconds));
-  usage->set_written_bytes_per_s(PerSecond(before->disks.written, now.disks.written, seconds));
-  usage->set_received_bytes_per_s(PerSecond(before->received_bytes, now.received_bytes, seconds));
-  usage->set_sent_bytes_per_s(PerSecond(before->sent_bytes, now.sent_bytes, seconds));
   usage->set_cpu_pressure(HostPressure("cpu"));
   usage->set_memory_pressure(HostPressure("memory"));
   usage->set_io_pressure(HostPressure("io"));

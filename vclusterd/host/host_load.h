@@ -13,6 +13,7 @@
 
 #include "common/result.h"
 #include "vclusterd/api/worker.pb.h"
+#include "vclusterd/host/usage_totals.h"
 
 namespace strata::vcluster {
 
@@ -34,14 +35,15 @@ class HostLoadMeter {
   explicit HostLoadMeter(std::string state_dir) : state_dir_(std::move(state_dir)) {}
   // Since the last call; nullopt at the first.
   Result<std::optional<host::v1::HostLoad>> Measure();
+  // Since the host started, as of the last call of Measure that succeeded.
+  std::optional<UsageTotals> totals() const {
+    return last_.has_value() ? std::optional(last_->totals) : std::nullopt;
+  }
 
  private:
   struct Sample {
     std::chrono::steady_clock::time_point at;
-    double busy_s = 0;
-    DiskBytes disks;
-    uint64_t received_bytes = 0;
-    uint64_t sent_bytes = 0;
+    UsageTotals totals;
   };
   const std::string state_dir_;
   std::optional<Sample> last_;

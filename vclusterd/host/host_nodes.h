@@ -46,6 +46,7 @@
 #include "vclusterd/host/part_save.h"
 #include "vclusterd/host/part_store.h"
 #include "vclusterd/host/usage_history.h"
+#include "vclusterd/host/usage_totals.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/network_usage.h"
 
@@ -88,6 +89,12 @@ class HostNodes {
   std::optional<host::v1::HostLoad> Load();
   // What a node used in the last hours, since this process runs. kNotFound.
   Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index);
+  // The same of the whole host; without points: it was not measured yet.
+  host::v1::UsageHistory HostHistory();
+  // Of the whole host since it started; nullopt: it was not measured yet.
+  std::optional<UsageTotals> Totals();
+  // Of the nodes that run, by number and index.
+  std::vector<NodeFigures> Figures();
 
   // Another limit of disk for a node that may run. kFailedPrecondition: more is in use, or it was
   // made without a limit. The next order has to say the same.
@@ -114,8 +121,7 @@ class HostNodes {
   using RootKey = std::pair<std::string, uint32_t>;  // An image, and on whose behalf.
   struct Sample {
     ProcessId init;
-    CgroupUsage usage;
-    NetworkUsage network;
+    UsageTotals totals;
     std::chrono::steady_clock::time_point at;
   };
   struct Node {
@@ -326,13 +332,15 @@ class HostNodes {
   std::mutex network_mutex_;          // Held around observe, plan and apply; guards rules_.
   net::RulesInForce rules_;
   std::atomic<bool> network_is_broken_ = false;  // The last work on it failed.
-  std::mutex mutex_;                             // Guards parts_, removed_ and load_.
-  std::condition_variable changed_;              // A part was told.
-  std::map<uint32_t, PartPtr> parts_;            // By number of the Vcluster.
+  std::mutex mutex_;                   // Guards parts_, removed_, load_, totals_, history_.
+  std::condition_variable changed_;    // A part was told.
+  std::map<uint32_t, PartPtr> parts_;  // By number of the Vcluster.
   // Of parts that are gone, their last orders' revisions: an older order that comes late is not
   // followed. Forgotten with this process: a master's link to the next one is another.
   std::map<uint32_t, uint64_t> removed_;
   std::optional<host::v1::HostLoad> load_;
+  std::optional<UsageTotals> totals_;
+  UsageHistory history_;  // Of load_.
   CancelToken closing_;
   std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.

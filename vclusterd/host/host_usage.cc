@@ -9,8 +9,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-uint64_t PerSecond(uint64_t before, uint64_t after, double seconds) {
-  return after > before ? static_cast<uint64_t>(static_cast<double>(after - before) / seconds) : 0;
+UsageTotals TotalsOf(const CgroupUsage& usage, const NetworkUsage& network) {
+  return {std::chrono::duration<double>(usage.cpu).count(), usage.read_bytes, usage.written_bytes,
+          network.received_bytes, network.sent_bytes};
 }
 
 }  // namespace
@@ -39,13 +40,51 @@ Result<host::v1::UsageHistory> HostNodes::History(uint32_t number, uint32_t inde
   return Error(Code::kNotFound, "node " + NodeId(number, index) + " is not on this host");
 }
 
+host::v1::UsageHistory HostNodes::HostHistory() {
+  const std::lock_guard lock(mutex_);
+  return history_.Points();
+}
+
+std::optional<UsageTotals> HostNodes::Totals() {
+  const std::lock_guard lock(mutex_);
+  return totals_;
+}
+
+std::vector<NodeFigures> HostNodes::Figures() {
+  std::vector<PartPtr> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, part] : parts_) parts.push_back(part);
+  }
+  std::vector<NodeFigures> figures;
+  for (const PartPtr& part : parts) {
+    const std::lock_guard lock(part->mutex);
+    std::map<uint32_t, std::string> names;  // Of those that are not to be removed.
+    for (const host::v1::NodeOrder& order : part->order.nodes()) {
+      names[order.index()] = order.name();
+    }
+    for (const auto& [index, node] : part->nodes) {
+      const auto name = names.find(index);
+      const bool runs = node->record.has_value() && node->usage.has_value();
+      if (name == names.end() || !runs || !node->sample.has_value()) continue;
+      figures.push_back({part->order.owner(), part->order.cluster(), name->second,
+                         node->sample->totals, *node->usage});
+    }
+  }
+  return figures;
+}
+
 void HostNodes::SampleAll() {
   auto load = load_meter_.Measure();
   if (!load.ok()) LOG_DEBUG("what this host uses: " + load.error().message());
   std::vector<PartPtr> parts;
   {
     const std::lock_guard lock(mutex_);
-    if (load.ok() && load->has_value()) load_ = std::move(*load);
+    totals_ = load_meter_.totals();
+    if (load.ok() && load->has_value()) {
+      history_.Add(**load, std::time(nullptr));
+      load_ = std::move(*load);
+    }
     for (const auto& [number, part] : parts_) parts.push_back(part);
   }
   for (const PartPtr& part : parts) {
@@ -84,23 +123,16 @@ bool HostNodes::SampleNode(const PartPtr& part, uint32_t index, const NodePtr& n
     return false;
   }
   const std::lock_guard lock(part->mutex);
-  node->sample = Sample{record->init, *usage, *network, now};
+  const UsageTotals totals = TotalsOf(*usage, *network);
+  node->sample = Sample{record->init, totals, now};
   if (!before.has_value() || before->init != record->init) {
     node->usage.reset();
     return false;
   }
   const double seconds = std::chrono::duration<double>(now - before->at).count();
   if (seconds <= 0) return false;
-  host::v1::Usage& out = node->usage.emplace();
-  out.set_seconds(seconds);
-  out.set_cpus(std::chrono::duration<double>(usage->cpu - before->usage.cpu).count() / seconds);
+  host::v1::Usage& out = node->usage.emplace(UsageBetween(before->totals, totals, seconds));
   out.set_memory_bytes(usage->memory_bytes);
-  out.set_received_bytes_per_s(
-      PerSecond(before->network.received_bytes, network->received_bytes, seconds));
-  out.set_sent_bytes_per_s(PerSecond(before->network.sent_bytes, network->sent_bytes, seconds));
-  out.set_read_bytes_per_s(PerSecond(before->usage.read_bytes, usage->read_bytes, seconds));
-  out.set_written_bytes_per_s(
-      PerSecond(before->usage.written_bytes, usage->written_bytes, seconds));
   out.set_cpu_pressure(usage->cpu_pressure);
   out.set_memory_pressure(usage->memory_pressure);
   out.set_io_pressure(usage->io_pressure);

@@ -5,7 +5,8 @@
 
 namespace strata::vcluster {
 
-std::array<double, UsageHistory::kValues> UsageHistory::ValuesOf(const host::v1::Usage& usage) {
+std::array<double, UsageHistory::kValues> UsageHistory::ValuesOf(const host::v1::HostLoad& load) {
+  const host::v1::Usage& usage = load.usage();
   return {usage.cpus(),
           static_cast<double>(usage.memory_bytes()),
           static_cast<double>(usage.read_bytes_per_s()),
@@ -14,10 +15,17 @@ std::array<double, UsageHistory::kValues> UsageHistory::ValuesOf(const host::v1:
           static_cast<double>(usage.sent_bytes_per_s()),
           usage.cpu_pressure(),
           usage.memory_pressure(),
-          usage.io_pressure()};
+          usage.io_pressure(),
+          static_cast<double>(load.disk_free_bytes())};
 }
 
 void UsageHistory::Add(const host::v1::Usage& usage, int64_t now_unix_s) {
+  host::v1::HostLoad load;
+  *load.mutable_usage() = usage;
+  Add(load, now_unix_s);
+}
+
+void UsageHistory::Add(const host::v1::HostLoad& load, int64_t now_unix_s) {
   const int64_t minute = now_unix_s / kStepSeconds;
   if (points_.empty() || points_.back().minute < minute) {
     points_.push_back({minute, 0, {}});
@@ -25,7 +33,7 @@ void UsageHistory::Add(const host::v1::Usage& usage, int64_t now_unix_s) {
   }
   Point& point = points_.back();
   ++point.measured;
-  const auto values = ValuesOf(usage);
+  const auto values = ValuesOf(load);
   for (size_t i = 0; i < kValues; ++i) {
     point.means[i] +=
         (static_cast<float>(values[i]) - point.means[i]) / static_cast<float>(point.measured);
@@ -49,6 +57,7 @@ host::v1::UsageHistory UsageHistory::Points() const {
     usage->set_cpu_pressure(point.means[6]);
     usage->set_memory_pressure(point.means[7]);
     usage->set_io_pressure(point.means[8]);
+    out->set_disk_free_bytes(whole(point.means[9]));
   }
   return history;
 }

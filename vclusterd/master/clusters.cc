@@ -6,6 +6,7 @@
 
 #include "common/printable.h"
 #include "vclusterd/master/pin_images.h"
+#include "vclusterd/master/plausible.h"
 
 namespace strata::vcluster {
 namespace {
@@ -162,6 +163,26 @@ Result<NodePlace> Clusters::FindNode(const Caller& caller, Operation operation,
                                          "', which is not there (vcluster host list)");
   }
   return place;
+}
+
+Result<host::v1::UsageHistory> Clusters::History(const Caller& caller, const std::string& node) {
+  ASSIGN_OR_RETURN(const NodePlace place, FindNode(caller, Operation::kVclusterList, node));
+  ASSIGN_OR_RETURN(const auto history, place.link->History(place.number, place.index));
+  return Plausible(history);
+}
+
+Result<host::v1::UsageHistory> Clusters::HostHistory(const Caller& caller,
+                                                     const std::string& host) {
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kHostList, {}));
+  if (const auto link = master_.LinkTo(host)) {
+    ASSIGN_OR_RETURN(const auto history, link->HostHistory());
+    return Plausible(history);
+  }
+  for (const Master::HostView& known : master_.Hosts()) {
+    if (known.name != host) continue;
+    return Error(Code::kUnavailable, "host '" + host + "' is lost (vcluster host list)");
+  }
+  return Error(Code::kNotFound, "there is no host '" + host + "'");
 }
 
 Result<std::vector<Master::HostView>> Clusters::Hosts(const Caller& caller) {

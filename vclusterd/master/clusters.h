@@ -186,7 +186,11 @@ class Clusters {
   // For what `operation` does to it. kInvalidArgument unless `node` names one node; kUnavailable:
   // its host is not there.
   Result<NodePlace> FindNode(const Caller& caller, Operation operation, const std::string& node);
+  // What a node used in the last hours, as its host has measured it. Errors as of FindNode.
+  Result<host::v1::UsageHistory> History(const Caller& caller, const std::string& node);
   Result<std::vector<Master::HostView>> Hosts(const Caller& caller);
+  // What a whole host used, likewise, for who may list hosts. kUnavailable: it is lost.
+  Result<host::v1::UsageHistory> HostHistory(const Caller& caller, const std::string& host);
   Status Drain(const Caller& caller, const std::string& host, bool drain);
   // Tells of the host that is drained, at every change, until nothing on it will move any more; its
   // last view is answered. kUnavailable: it is lost.

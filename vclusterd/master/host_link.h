@@ -37,6 +37,8 @@ class HostLink {
   virtual void SetLoad(host::v1::HostLoad) {}
   // What a node used in the last hours. kNotFound.
   virtual Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) = 0;
+  // The same of the whole host.
+  virtual Result<host::v1::UsageHistory> HostHistory() = 0;
   // A status with the figures that cost a look.
   virtual Result<host::v1::PartStatus> Look(uint32_t number) = 0;
   // Cancelled before it is published, a save leaves nothing. `progress` from any thread.

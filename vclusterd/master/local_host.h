@@ -32,6 +32,7 @@ class LocalHost final : public HostLink, public std::enable_shared_from_this<Loc
   Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override {
     return nodes_->History(number, index);
   }
+  Result<host::v1::UsageHistory> HostHistory() override { return nodes_->HostHistory(); }
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,

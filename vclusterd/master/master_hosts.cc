@@ -1,6 +1,7 @@
 // The hosts of a master: which are there, and where.
 #include "common/log.h"
 #include "vclusterd/master/master.h"
+#include "vclusterd/master/plausible.h"
 #include "vclusterd/master/tables.h"
 
 namespace strata::vcluster {
@@ -109,7 +110,8 @@ std::vector<Master::HostView> Master::Hosts() {
   for (const auto& [name, host] : hosts_) {
     views[name].present = true;
     views[name].capacity = host->link->Capacity();
-    views[name].load = host->link->Load();
+    const auto load = host->link->Load();
+    if (load.has_value() && IsPlausible(load->usage())) views[name].load = load;
   }
   for (const auto& [number, entry] : entries_) {
     for (const master::v1::Node& node : entry.vcluster->record.nodes()) {

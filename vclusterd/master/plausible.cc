@@ -17,6 +17,7 @@ constexpr int kForwardsMax = 1024;
 constexpr double kCpusMax = 1e5;
 constexpr double kSecondsMax = 1e9;
 constexpr double kMeasuredMax = 1e15;
+constexpr int64_t kUnixSecondsMax = 1'000'000'000'000;  // In milliseconds it is a number still.
 
 bool IsFigure(double value, double most) {
   return std::isfinite(value) && value >= 0 && value <= most;
@@ -41,13 +42,7 @@ void Correct(NodeStatus* node) {
     Shorten(name, kNameBytesMax);
   }
   if (!IsFigure(node->start_ms(), kSecondsMax * 1000)) node->clear_start_ms();
-  if (node->has_usage() && (!IsFigure(node->usage().cpus(), kCpusMax) ||
-                            !IsFigure(node->usage().seconds(), kSecondsMax) ||
-                            !IsFigure(node->usage().cpu_pressure(), 1) ||
-                            !IsFigure(node->usage().memory_pressure(), 1) ||
-                            !IsFigure(node->usage().io_pressure(), 1))) {
-    node->clear_usage();
-  }
+  if (node->has_usage() && !IsPlausible(node->usage())) node->clear_usage();
   if (node->has_measured()) {
     Shorten(node->mutable_measured()->mutable_problem(), kTextBytesMax);
     if (!IsFigure(node->measured().value(), kMeasuredMax)) node->clear_measured();
@@ -63,6 +58,21 @@ void Correct(NodeStatus* node) {
 }
 
 }  // namespace
+
+bool IsPlausible(const host::v1::Usage& usage) {
+  return IsFigure(usage.cpus(), kCpusMax) && IsFigure(usage.seconds(), kSecondsMax) &&
+         IsFigure(usage.cpu_pressure(), 1) && IsFigure(usage.memory_pressure(), 1) &&
+         IsFigure(usage.io_pressure(), 1);
+}
+
+host::v1::UsageHistory Plausible(const host::v1::UsageHistory& history) {
+  host::v1::UsageHistory plausible;
+  for (const host::v1::UsagePoint& point : history.points()) {
+    const bool is_time = point.unix_s() >= 0 && point.unix_s() <= kUnixSecondsMax;
+    if (is_time && IsPlausible(point.usage())) *plausible.add_points() = point;
+  }
+  return plausible;
+}
 
 std::optional<Error> ProblemOf(const host::v1::PartStatus& status) {
   if (status.problem().empty()) return std::nullopt;

@@ -86,6 +86,16 @@ Result<host::v1::UsageHistory> RemoteHost::History(uint32_t number, uint32_t ind
   return response;
 }
 
+Result<host::v1::UsageHistory> RemoteHost::HostHistory() {
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  host::v1::UsageHistory response;
+  const grpc::Status status =
+      stub_->HostHistory(&context, host::v1::HostHistoryRequest(), &response);
+  if (!status.ok()) return rpc::FromGrpc(status).Wrap("host " + name_);
+  return response;
+}
+
 Result<host::v1::PartStatus> RemoteHost::Look(uint32_t number) {
   grpc::ClientContext context;
   SetDeadline(&context);

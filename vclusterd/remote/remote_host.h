@@ -31,6 +31,7 @@ class RemoteHost final : public HostLink {
   std::optional<host::v1::HostLoad> Load() override;
   void SetLoad(host::v1::HostLoad load) override;
   Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override;
+  Result<host::v1::UsageHistory> HostHistory() override;
   Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) override;
   Result<host::v1::PartStatus> Look(uint32_t number) override;
   Result<SaveNodeResult> Save(uint32_t number, uint32_t index, const SaveNodeParameters& parameters,

@@ -59,6 +59,14 @@ class WorkerServiceImpl final : public Base {
     });
   }
 
+  grpc::Status HostHistory(grpc::ServerContext* context, const host::v1::HostHistoryRequest*,
+                           host::v1::UsageHistory* response) override {
+    return ForMaster(context, "look at this host", [&]() -> Status {
+      *response = nodes_.HostHistory();
+      return Ok();
+    });
+  }
+
   grpc::Status Resize(grpc::ServerContext* context, const host::v1::ResizeRequest* request,
                       host::v1::ResizeResponse*) override {
     return ForHost(membership_, context, "resize", [&](const std::string& host) -> Status {

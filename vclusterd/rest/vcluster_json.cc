@@ -28,16 +28,55 @@ Json UsageJson(const host::v1::Usage& usage) {
           {"memory_bytes", usage.memory_bytes()},
           {"read_bytes_per_s", usage.read_bytes_per_s()},
           {"written_bytes_per_s", usage.written_bytes_per_s()},
+          {"received_bytes_per_s", usage.received_bytes_per_s()},
+          {"sent_bytes_per_s", usage.sent_bytes_per_s()},
+          {"cpu_pressure", usage.cpu_pressure()},
+          {"memory_pressure", usage.memory_pressure()},
+          {"io_pressure", usage.io_pressure()},
           {"seconds", usage.seconds()}};
 }
 
 Json UsageSchema() {
-  return Members("What it used over the last seconds.")
+  const auto pressure = [](const std::string& waited_for) {
+    return Real("The share of ten seconds in which processes of it waited for " + waited_for +
+                    " (PSI); 0 where the kernel does not tell.",
+                0, 1);
+  };
+  return Members("What a node or a host used over some seconds.")
       .Must("cpus", Real("Mean; 1.5 is one and a half cores.", 0, kCpusMax))
       .Must("memory_bytes", Whole("Memory."))
       .Must("read_bytes_per_s", Whole("From block devices."))
       .Must("written_bytes_per_s", Whole("To block devices."))
+      .Must("received_bytes_per_s", Whole("From the network."))
+      .Must("sent_bytes_per_s", Whole("To the network."))
+      .Must("cpu_pressure", pressure("a CPU"))
+      .Must("memory_pressure", pressure("memory"))
+      .Must("io_pressure", pressure("block devices"))
       .Must("seconds", Real("That it is of.", 0, 1e9));
+}
+
+Json HistorySchema() {
+  return Members("What it used in the last six hours, as long as its host's daemon runs.")
+      .Must("points",
+            ListOf(Members("Means of a minute; minutes without a measurement are left out.")
+                       .Must("unix_ms", Whole("Where the minute begins."))
+                       .Must("usage", Ref("Usage"))
+                       .May("disk_free_bytes", Whole("Of a host: for what its nodes write.")),
+                   "The oldest first; the last is the running minute."));
+}
+
+Json HostSchema() {
+  return Members("A host.")
+      .Must("name", Text("Its name."))
+      .Must("present", Flag("It is heard."))
+      .Must("draining", Flag("It gets no nodes."))
+      .Must("cpus", Real("Cores.", 0, kCpusMax))
+      .Must("memory_bytes", Whole("Memory."))
+      .Must("disk_bytes", Whole("Disk."))
+      .Must("labels", ListOf(Text("A label."), "Its labels."))
+      .Must("nodes", Whole("That are on it."))
+      .May("usage", Ref("Usage"))
+      .May("disk_free_bytes", Whole("For what its nodes write; with usage."));
 }
 
 Json NodeSchema() {
@@ -75,7 +114,7 @@ Json NodeSchema() {
                                .May("problem", Text("Why it failed.", 10'000))
                                .Must("output", Text("The end of what it said.", 400'000)),
                            "Hooks that ran."))
-      .May("usage", UsageSchema());
+      .May("usage", Ref("Usage"));
 }
 
 Json VclusterSchemaOf(bool is_summary) {
@@ -222,16 +261,31 @@ Json ToJson(const std::vector<Master::HostView>& hosts) {
   for (const Master::HostView& host : hosts) {
     Json labels = Json::array();
     for (const std::string& label : host.capacity.labels()) labels.push_back(label);
-    list.push_back({{"name", host.name},
-                    {"present", host.present},
-                    {"draining", host.draining},
-                    {"cpus", host.capacity.cpus()},
-                    {"memory_bytes", host.capacity.memory_bytes()},
-                    {"disk_bytes", host.capacity.disk_bytes()},
-                    {"labels", std::move(labels)},
-                    {"nodes", host.nodes}});
+    Json json = {{"name", host.name},
+                 {"present", host.present},
+                 {"draining", host.draining},
+                 {"cpus", host.capacity.cpus()},
+                 {"memory_bytes", host.capacity.memory_bytes()},
+                 {"disk_bytes", host.capacity.disk_bytes()},
+                 {"labels", std::move(labels)},
+                 {"nodes", host.nodes}};
+    if (host.load.has_value()) {
+      json["usage"] = UsageJson(host.load->usage());
+      json["disk_free_bytes"] = host.load->disk_free_bytes();
+    }
+    list.push_back(std::move(json));
   }
   return {{"hosts", std::move(list)}};
+}
+
+Json ToJson(const host::v1::UsageHistory& history) {
+  Json points = Json::array();
+  for (const host::v1::UsagePoint& point : history.points()) {
+    Json json = {{"unix_ms", point.unix_s() * 1000}, {"usage", UsageJson(point.usage())}};
+    if (point.disk_free_bytes() != 0) json["disk_free_bytes"] = point.disk_free_bytes();
+    points.push_back(std::move(json));
+  }
+  return {{"points", std::move(points)}};
 }
 
 Json ToJson(const SaveNodeResult& saved) {
@@ -257,6 +311,8 @@ Json ToJson(const SaveNodeResult& saved) {
 }
 
 void AddVclusterSchemas(RouteTable* table) {
+  table->AddSchema("Usage", UsageSchema());
+  table->AddSchema("UsageHistory", HistorySchema());
   table->AddSchema("Node", NodeSchema());
   table->AddSchema("Vcluster", VclusterSchemaOf(/*is_summary=*/false));
   table->AddSchema("VclusterSummary", VclusterSchemaOf(/*is_summary=*/true));
@@ -273,19 +329,8 @@ void AddVclusterSchemas(RouteTable* table) {
   table->AddSchema("Changes", Members("What a definition would change.")
                                   .Must("changes", ListOf(change, "Key by key."))
                                   .Must("created", Flag("There is no such Vcluster yet.")));
-  table->AddSchema(
-      "HostList",
-      Members("The hosts.")
-          .Must("hosts", ListOf(Members("A host.")
-                                    .Must("name", Text("Its name."))
-                                    .Must("present", Flag("It is heard."))
-                                    .Must("draining", Flag("It gets no nodes."))
-                                    .Must("cpus", Real("Cores.", 0, kCpusMax))
-                                    .Must("memory_bytes", Whole("Memory."))
-                                    .Must("disk_bytes", Whole("Disk."))
-                                    .Must("labels", ListOf(Text("A label."), "Its labels."))
-                                    .Must("nodes", Whole("That are on it.")),
-                                "By name.")));
+  table->AddSchema("HostList",
+                   Members("The hosts.").Must("hosts", ListOf(HostSchema(), "By name.")));
 }
 
 }  // namespace strata::vcluster::rest

@@ -15,6 +15,7 @@ Json SummaryJson(const ClusterView& view);
 Json ToJson(const std::vector<DefinitionChange>& changes);
 Json ToJson(const Clusters::Applied& applied);
 Json ToJson(const std::vector<Master::HostView>& hosts);
+Json ToJson(const host::v1::UsageHistory& history);
 Json ToJson(const SaveNodeResult& saved);
 std::string_view NameOf(NodeCondition condition);
 

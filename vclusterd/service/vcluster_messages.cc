@@ -91,6 +91,7 @@ void ToProto(const host::v1::UsageHistory& history, v1::UsageHistory* message) {
     v1::UsagePoint* out = message->add_points();
     out->set_unix_s(point.unix_s());
     ToProto(point.usage(), out->mutable_usage());
+    out->set_disk_free_bytes(point.disk_free_bytes());
   }
 }
 

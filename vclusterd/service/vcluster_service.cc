@@ -203,12 +203,14 @@ class VclusterServiceImpl final : public Base {
                        v1::UsageHistory* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const auto place = (*clusters)->FindNode(caller_, Operation::kVclusterList, request->node());
-    if (!place.ok()) return rpc::ToGrpc(place.error());
-    const auto history = place->link->History(place->number, place->index);
-    if (!history.ok()) return rpc::ToGrpc(history.error());
-    ToProto(*history, response);
-    return grpc::Status::OK;
+    return Answer((*clusters)->History(caller_, request->node()), response);
+  }
+
+  grpc::Status HostHistory(grpc::ServerContext*, const v1::HostHistoryRequest* request,
+                           v1::UsageHistory* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    return Answer((*clusters)->HostHistory(caller_, request->host()), response);
   }
 
   grpc::Status Save(grpc::ServerContext* context, const v1::SaveRequest* request,
@@ -254,6 +256,13 @@ class VclusterServiceImpl final : public Base {
                              v1::Hosts* response) {
     if (!hosts.ok()) return rpc::ToGrpc(hosts.error());
     ToProto(*hosts, response);
+    return grpc::Status::OK;
+  }
+
+  static grpc::Status Answer(const Result<host::v1::UsageHistory>& history,
+                             v1::UsageHistory* response) {
+    if (!history.ok()) return rpc::ToGrpc(history.error());
+    ToProto(*history, response);
     return grpc::Status::OK;
   }
 

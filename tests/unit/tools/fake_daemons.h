@@ -64,7 +64,33 @@ class FakeVclusterService : public vapi::VclusterService::Service {
   std::function<grpc::Status(grpc::ServerContext*, ExecStream*)> on_exec;
   std::function<grpc::Status(const vapi::SaveRequest&, grpc::ServerWriter<vapi::SaveEvent>*)>
       on_save;
+  vapi::Clusters clusters;     // What there is…
+  vapi::Hosts hosts;           // …on these hosts.
+  vapi::UsageHistory history;  // Of every node and host.
+  std::string history_of;      // Of which it was asked for last: "node hpc/0", "host lab-1".
 
+  grpc::Status List(grpc::ServerContext*, const vapi::ListRequest*,
+                    vapi::Clusters* response) override {
+    *response = clusters;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListHosts(grpc::ServerContext*, const vapi::HostsRequest*,
+                         vapi::Hosts* response) override {
+    *response = hosts;
+    return grpc::Status::OK;
+  }
+  grpc::Status History(grpc::ServerContext*, const vapi::HistoryRequest* request,
+                       vapi::UsageHistory* response) override {
+    history_of = "node " + request->node();
+    *response = history;
+    return grpc::Status::OK;
+  }
+  grpc::Status HostHistory(grpc::ServerContext*, const vapi::HostHistoryRequest* request,
+                           vapi::UsageHistory* response) override {
+    history_of = "host " + request->host();
+    *response = history;
+    return grpc::Status::OK;
+  }
   grpc::Status Create(grpc::ServerContext*, const vapi::CreateRequest* request,
                       grpc::ServerWriter<vapi::ClustersEvent>* writer) override {
     return on_create(*request, writer);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
+#include <sstream>
 
 #include "common/subprocess.h"
 #include "common/version.h"
@@ -67,6 +69,96 @@ TEST_F(VclusterTest, ExecRelaysOutputErrorsAndTheExitCode) {
   EXPECT_EQ(start_.uid(), 1000u);
   EXPECT_EQ(start_.gid(), 100u);
   EXPECT_FALSE(start_.terminal());
+}
+
+vapi::Usage Using(double cpus) {
+  vapi::Usage usage;
+  usage.set_cpus(cpus);
+  usage.set_memory_bytes(3u << 20);
+  usage.set_sent_bytes_per_s(2048);
+  usage.set_cpu_pressure(0.125);
+  usage.set_memory_pressure(0.01);
+  usage.set_io_pressure(0.5);
+  return usage;
+}
+
+// The columns of the line that begins with `first`, without their spaces.
+std::vector<std::string> LineOf(const std::string& table, const std::string& first) {
+  std::istringstream lines(table);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(first)) continue;
+    std::istringstream words(line);
+    return {std::istream_iterator<std::string>(words), {}};
+  }
+  return {};
+}
+
+bool Has(const std::vector<std::string>& line, const std::string& word) {
+  return std::find(line.begin(), line.end(), word) != line.end();
+}
+
+TEST_F(VclusterTest, TopShowsThePressureOfNodes) {
+  for (const double cpus : {0.25, 1.5}) {
+    vapi::NodeInfo* node = service_.clusters.add_clusters()->add_nodes();
+    node->set_name(cpus > 1 ? "busy/0" : "idle/0");
+    *node->mutable_usage() = Using(cpus);
+  }
+  Serve(service_);
+  const ToolRun run = Vcluster({"top"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_LT(run.out.find("busy/0"), run.out.find("idle/0")) << run.out;
+  EXPECT_NE(run.out.find("CPU PSI  MEM PSI  IO PSI"), std::string::npos) << run.out;
+  const auto line = LineOf(run.out, "busy/0");
+  for (const char* word : {"1.50", "12.5%", "1.0%", "50.0%"}) EXPECT_TRUE(Has(line, word)) << word;
+}
+
+TEST_F(VclusterTest, TopShowsHostsAsWell) {
+  for (const char* name : {"lab-1", "lab-2", "lost"}) {
+    vapi::HostInfo* host = service_.hosts.add_hosts();
+    host->set_name(name);
+    if (host->name() == "lost") continue;
+    host->set_cpus(8);
+    host->set_disk_free_bytes(7u << 20);
+    *host->mutable_usage() = Using(host->name() == "lab-1" ? 1 : 4);
+  }
+  Serve(service_);
+  const ToolRun run = Vcluster({"top", "--hosts"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_LT(run.out.find("lab-2"), run.out.find("lab-1")) << run.out;
+  EXPECT_EQ(run.out.find("lost"), std::string::npos) << run.out;
+  const auto line = LineOf(run.out, "lab-2");
+  for (const char* word : {"4.00", "8.00", "12.5%", "1.0%", "50.0%"}) {
+    EXPECT_TRUE(Has(line, word)) << word << ": " << run.out;
+  }
+  const ToolRun one = Vcluster({"top", "lab-1", "--hosts", "--json"});
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  EXPECT_NE(one.out.find("io_pressure"), std::string::npos) << one.out;
+  EXPECT_EQ(one.out.find("lab-2"), std::string::npos) << one.out;
+  EXPECT_EQ(Vcluster({"top", "nowhere", "--hosts"}).exit_code, 3);
+}
+
+TEST_F(VclusterTest, TheHistoryOfNodesAndHostsHasTheirPressure) {
+  vapi::UsagePoint* point = service_.history.add_points();
+  point->set_unix_s(1'700'000'040);
+  *point->mutable_usage() = Using(1.5);
+  Serve(service_);
+  const ToolRun node = Vcluster({"top", "hpc/0", "--history"});
+  ASSERT_EQ(node.exit_code, 0) << node.err;
+  EXPECT_EQ(service_.history_of, "node hpc/0");
+  EXPECT_TRUE(Has(LineOf(node.out, "2023-11-1"), "12.5%")) << node.out;
+  EXPECT_EQ(node.out.find("DISK FREE"), std::string::npos) << node.out;
+
+  point->set_disk_free_bytes(7u << 20);
+  const ToolRun host = Vcluster({"top", "lab-1", "--hosts", "--history"});
+  ASSERT_EQ(host.exit_code, 0) << host.err;
+  EXPECT_EQ(service_.history_of, "host lab-1");
+  EXPECT_TRUE(Has(LineOf(host.out, "2023-11-1"), "50.0%")) << host.out;
+  EXPECT_NE(host.out.find("DISK FREE"), std::string::npos) << host.out;
+  const ToolRun json = Vcluster({"top", "lab-1", "--hosts", "--history", "--json"});
+  for (const char* member : {"cpu_pressure", "memory_pressure", "io_pressure", "disk_free_bytes"}) {
+    EXPECT_NE(json.out.find(member), std::string::npos) << json.out;
+  }
+  EXPECT_EQ(Vcluster({"top", "--hosts", "--history"}).exit_code, 2) << "of which?";
 }
 
 TEST_F(VclusterTest, ItSaysItsVersionWithoutADaemon) {

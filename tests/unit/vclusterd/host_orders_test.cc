@@ -38,6 +38,14 @@ class HostOrdersTest : public ClustersTest {
              found->second.nodes(0).state() == state;
     });
   }
+  bool AwaitUsage(uint32_t number) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, seconds(20), [&] {
+      const auto found = told_.find(number);
+      return found != told_.end() && found->second.nodes_size() == 1 &&
+             found->second.nodes(0).has_usage();
+    });
+  }
   // To run one node each.
   std::vector<Part> Orders(const std::vector<uint32_t>& numbers) {
     std::vector<Part> orders;
@@ -162,6 +170,40 @@ TEST_F(HostOrdersTest, ARestartThatIsDueWhileAnOrderFailsIsNotForgotten) {
     ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
   }).join();
   config_.restart_pause = pause;
+  Open();
+}
+
+TEST_F(HostOrdersTest, TheHostAndItsNodesAreMeasuredAndThatIsKept) {
+  Close();
+  const auto every = std::exchange(config_.usage_every, milliseconds(20));
+  auto nodes = OpenNodes();
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  auto orders = Orders({5});
+  orders[0].set_owner("alice");
+  orders[0].mutable_nodes(0)->set_name("worker-1");
+  ASSERT_TRUE((*nodes)->Apply(orders).ok());
+  ASSERT_TRUE(AwaitState(5, host::v1::READY));
+  ASSERT_TRUE(AwaitUsage(5));
+  const auto figures = (*nodes)->Figures();
+  ASSERT_THAT(figures, SizeIs(1));
+  EXPECT_EQ(figures[0].owner + "/" + figures[0].vcluster + "/" + figures[0].node,
+            "alice/c5/worker-1");
+  EXPECT_GT(figures[0].totals.cpu_s, 0);
+  EXPECT_GT(figures[0].usage.memory_bytes(), 0u);
+  const auto of_node = (*nodes)->History(5, 0);
+  ASSERT_TRUE(of_node.ok() && of_node->points_size() >= 1);
+  EXPECT_GT(of_node->points(0).usage().memory_bytes(), 0u);
+  const auto of_host = (*nodes)->HostHistory();
+  ASSERT_GE(of_host.points_size(), 1);
+  EXPECT_GT(of_host.points(0).disk_free_bytes(), 0u);
+  EXPECT_GT(of_host.points(0).usage().memory_bytes(), of_node->points(0).usage().memory_bytes());
+  ASSERT_TRUE((*nodes)->Totals().has_value());
+  EXPECT_GT((*nodes)->Totals()->cpu_s, figures[0].totals.cpu_s);
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  EXPECT_THAT((*nodes)->Figures(), SizeIs(0));
+  EXPECT_EQ((*nodes)->History(5, 0).error().code(), Code::kNotFound);
+  nodes->reset();
+  config_.usage_every = every;
   Open();
 }
 

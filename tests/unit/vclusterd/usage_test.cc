@@ -4,6 +4,7 @@
 
 #include "vclusterd/host/host_load.h"
 #include "vclusterd/host/usage_history.h"
+#include "vclusterd/host/usage_totals.h"
 #include "vclusterd/runtime/network_usage.h"
 
 namespace strata::vcluster {
@@ -57,15 +58,40 @@ TEST(HostLoadTest, DisksCountOnceWithoutTheirPartitionsAndWhatLiesOnThem) {
 
 TEST(HostLoadTest, TheSecondLookTellsWhatHappenedSinceTheFirst) {
   HostLoadMeter meter("/");
+  EXPECT_FALSE(meter.totals().has_value());
   const auto first = meter.Measure();
   ASSERT_TRUE(first.ok()) << first.error().message();
   EXPECT_FALSE(first->has_value());
+  ASSERT_TRUE(meter.totals().has_value());
+  const UsageTotals before = *meter.totals();
+  EXPECT_GT(before.cpu_s, 0);
   const auto second = meter.Measure();
   ASSERT_TRUE(second.ok()) << second.error().message();
   ASSERT_TRUE(second->has_value());
   EXPECT_GT((*second)->usage().memory_bytes(), 0u);
   EXPECT_GT((*second)->disk_free_bytes(), 0u);
   EXPECT_GE((*second)->usage().cpus(), 0.0);
+  EXPECT_GE(meter.totals()->cpu_s, before.cpu_s);
+}
+
+TEST(UsageTotalsTest, WhatWasUsedInBetweenIsToldBySecond) {
+  const UsageTotals before{10, 100, 200, 300, 400};
+  const UsageTotals after{13, 1100, 2200, 3300, 4400};
+  const host::v1::Usage usage = UsageBetween(before, after, 2);
+  EXPECT_DOUBLE_EQ(usage.seconds(), 2);
+  EXPECT_DOUBLE_EQ(usage.cpus(), 1.5);
+  EXPECT_EQ(usage.read_bytes_per_s(), 500u);
+  EXPECT_EQ(usage.written_bytes_per_s(), 1000u);
+  EXPECT_EQ(usage.received_bytes_per_s(), 1500u);
+  EXPECT_EQ(usage.sent_bytes_per_s(), 2000u);
+}
+
+TEST(UsageTotalsTest, CountersThatWentBackHaveNotMoved) {
+  const host::v1::Usage usage = UsageBetween({10, 100, 200, 300, 400}, {}, 2);
+  EXPECT_EQ(usage.cpus(), 0);
+  EXPECT_EQ(usage.read_bytes_per_s() + usage.written_bytes_per_s() + usage.received_bytes_per_s() +
+                usage.sent_bytes_per_s(),
+            0u);
 }
 
 host::v1::Usage Using(double cpus, uint64_t memory_bytes) {
@@ -88,6 +114,39 @@ TEST(UsageHistoryTest, KeepsAMeanForEachMinute) {
   EXPECT_EQ(points.points(0).usage().memory_bytes(), 200u);
   EXPECT_EQ(points.points(1).unix_s(), 720);
   EXPECT_DOUBLE_EQ(points.points(1).usage().cpus(), 5);
+}
+
+TEST(UsageHistoryTest, KeepsEveryFigureOfAHost) {
+  UsageHistory history;
+  for (const uint64_t times : {1, 3}) {
+    host::v1::HostLoad load;
+    load.set_disk_free_bytes(times * 1000);
+    host::v1::Usage* usage = load.mutable_usage();
+    usage->set_cpus(static_cast<double>(times));
+    usage->set_memory_bytes(times * 10);
+    usage->set_read_bytes_per_s(times * 20);
+    usage->set_written_bytes_per_s(times * 30);
+    usage->set_received_bytes_per_s(times * 40);
+    usage->set_sent_bytes_per_s(times * 50);
+    usage->set_cpu_pressure(0.125 * static_cast<double>(times));
+    usage->set_memory_pressure(0.0625 * static_cast<double>(times));
+    usage->set_io_pressure(0.25 * static_cast<double>(times));
+    history.Add(load, 600);
+  }
+  const auto points = history.Points();
+  ASSERT_EQ(points.points_size(), 1);
+  EXPECT_EQ(points.points(0).disk_free_bytes(), 2000u);
+  const host::v1::Usage& mean = points.points(0).usage();
+  EXPECT_DOUBLE_EQ(mean.cpus(), 2);
+  EXPECT_EQ(mean.memory_bytes(), 20u);
+  EXPECT_EQ(mean.read_bytes_per_s(), 40u);
+  EXPECT_EQ(mean.written_bytes_per_s(), 60u);
+  EXPECT_EQ(mean.received_bytes_per_s(), 80u);
+  EXPECT_EQ(mean.sent_bytes_per_s(), 100u);
+  EXPECT_DOUBLE_EQ(mean.cpu_pressure(), 0.25);
+  EXPECT_DOUBLE_EQ(mean.memory_pressure(), 0.125);
+  EXPECT_DOUBLE_EQ(mean.io_pressure(), 0.5);
+  EXPECT_DOUBLE_EQ(mean.seconds(), 60);
 }
 
 TEST(UsageHistoryTest, ForgetsWhatIsOlderThanItsLastHours) {

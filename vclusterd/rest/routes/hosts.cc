@@ -12,6 +12,13 @@ Result<Reply> List(Exchange& exchange) {
   return Answer(ToJson(hosts));
 }
 
+Result<Reply> History(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(const auto history,
+                   clusters->HostHistory(exchange.caller, exchange.path.at("host")));
+  return Answer(ToJson(history));
+}
+
 Result<Reply> Drain(Exchange& exchange, bool drain) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
   RETURN_IF_ERROR(clusters->Drain(exchange.caller, exchange.path.at("host"), drain));
@@ -26,6 +33,12 @@ void AddHostRoutes(RouteTable* table) {
   list.answers = {{200, "HostList"}};
   list.handle = List;
   table->Add(std::move(list));
+  Route history{"GET", "/v1/hosts/{host}/history", "getHostHistory", "hosts",
+                "What it used in the last six hours, by minutes"};
+  history.operation = Operation::kHostList;
+  history.answers = {{200, "UsageHistory"}};
+  history.handle = History;
+  table->Add(std::move(history));
   for (const bool drain : {true, false}) {
     Route route{"POST", std::string("/v1/hosts/{host}/") + (drain ? "drain" : "resume"),
                 drain ? "drainHost" : "resumeHost", "hosts",

@@ -53,6 +53,12 @@ Result<Reply> Why(Exchange& exchange) {
   return Answer({{"text", std::move(text)}});
 }
 
+Result<Reply> History(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(const auto history, clusters->History(exchange.caller, NamedIn(exchange)));
+  return Answer(ToJson(history));
+}
+
 }  // namespace
 
 void AddNodeRoutes(RouteTable* table) {
@@ -81,6 +87,8 @@ void AddNodeRoutes(RouteTable* table) {
        "What it changed becomes an image of the caller's", "Save", 202, "", Save},
       {"GET", "/{node}/why", "explainNode", Operation::kVclusterList, "Why it is where it is", "",
        200, "Explanation", Why},
+      {"GET", "/{node}/history", "getNodeHistory", Operation::kVclusterList,
+       "What it used in the last six hours, by minutes", "", 200, "UsageHistory", History},
   };
   AddRows(rows, "/v1/vclusters/{vcluster}/nodes", "nodes", table);
 }

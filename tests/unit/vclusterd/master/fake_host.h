@@ -103,7 +103,12 @@ class FakeHost final : public HostLink {
     load_ = std::move(load);
   }
   Result<host::v1::UsageHistory> History(uint32_t, uint32_t) override {
-    return host::v1::UsageHistory();
+    const std::lock_guard lock(mutex_);
+    return node_history_;
+  }
+  Result<host::v1::UsageHistory> HostHistory() override {
+    const std::lock_guard lock(mutex_);
+    return host_history_;
   }
   Status Resize(uint32_t, uint32_t index, uint64_t disk_bytes) override {
     return on_resize ? on_resize(index, disk_bytes) : Ok();
@@ -189,8 +194,19 @@ class FakeHost final : public HostLink {
   }
   // What every node uses from now on.
   void SetCpus(double cpus) {
+    host::v1::Usage usage;
+    usage.set_cpus(cpus);
+    SetUsage(usage);
+  }
+  void SetUsage(const host::v1::Usage& usage) {
     const std::lock_guard lock(mutex_);
-    cpus_ = cpus;
+    usage_ = usage;
+  }
+  // What it has measured of every node, and of itself.
+  void SetHistories(const host::v1::UsageHistory& of_nodes, const host::v1::UsageHistory& of_host) {
+    const std::lock_guard lock(mutex_);
+    node_history_ = of_nodes;
+    host_history_ = of_host;
   }
   // As if its nodes of this Vcluster had been started anew with their last order.
   void Restarted(uint32_t number) {
@@ -310,7 +326,7 @@ class FakeHost final : public HostLink {
       node->set_revision(part.revision());
       node->set_state(host::v1::REMOVING);
       node->set_init_pid(1);
-      if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+      if (usage_.has_value()) *node->mutable_usage() = *usage_;
     }
   }
 
@@ -365,7 +381,7 @@ class FakeHost final : public HostLink {
         node->set_problem(special->second.second);
         if (running_.contains(order.role())) {
           node->set_init_pid(kInitPid);
-          if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+          if (usage_.has_value()) *node->mutable_usage() = *usage_;
         }
       } else {
         node->set_state(host::v1::READY);
@@ -376,7 +392,7 @@ class FakeHost final : public HostLink {
           if (started) mounted->second.push_back(volume.directory());
         }
         for (const std::string& directory : mounted->second) node->add_volumes(directory);
-        if (cpus_.has_value()) node->mutable_usage()->set_cpus(*cpus_);
+        if (usage_.has_value()) *node->mutable_usage() = *usage_;
         if (const auto used = memory_.find(order.role()); used != memory_.end()) {
           node->mutable_usage()->set_memory_bytes(used->second);
         }
@@ -396,8 +412,10 @@ class FakeHost final : public HostLink {
   std::map<std::string, std::pair<host::v1::NodeState, std::string>> states_;
   std::set<std::string> running_;  // Roles of states_ whose nodes have a process 1.
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
+  std::optional<host::v1::Usage> usage_;
   std::optional<host::v1::HostLoad> load_;
-  std::optional<double> cpus_;
+  host::v1::UsageHistory node_history_;
+  host::v1::UsageHistory host_history_;
   std::map<uint32_t, std::map<uint32_t, std::vector<std::string>>> mounted_;  // By number, index.
   std::optional<host::v1::Measured> measured_;
   std::set<std::string> images_;

@@ -223,6 +223,25 @@ TEST_F(LyingHostTest, FiguresThatAreNoneDoNotScaleARole) {
   }
 }
 
+TEST_F(LyingHostTest, FiguresThatAreNoneAreShownToNobody) {
+  host::v1::UsageHistory history;
+  for (const double figure : {0.5, std::numeric_limits<double>::quiet_NaN(), -1.0, 2.0}) {
+    history.add_points()->mutable_usage()->set_io_pressure(figure);
+  }
+  history.add_points()->set_unix_s(std::numeric_limits<int64_t>::max());
+  master_.hosts["h1"]->SetHistories(history, history);
+  const auto shown = master_.clusters->HostHistory(kRoot, "h1");
+  ASSERT_TRUE(shown.ok() && shown->points_size() == 1);
+  EXPECT_EQ(shown->points(0).usage().io_pressure(), 0.5);
+
+  host::v1::HostLoad load;
+  master_.hosts["h1"]->SetLoad(load);
+  EXPECT_TRUE(master_.master->Hosts().at(0).load.has_value());
+  load.mutable_usage()->set_cpu_pressure(7);
+  master_.hosts["h1"]->SetLoad(load);
+  EXPECT_FALSE(master_.master->Hosts().at(0).load.has_value());
+}
+
 TEST_F(LyingHostTest, AMessageWithoutEndIsNotKept) {
   host::v1::PartStatus lie = Truth("h2");
   host::v1::NodeStatus* node = lie.mutable_nodes(0);

@@ -96,6 +96,8 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
   };
   const std::vector<Tried> tried = {
       {"list", [&](const Caller& c) { return CodeOf(clusters_->List(c, name)); }, true},
+      {"history", [&](const Caller& c) { return CodeOf(clusters_->History(c, name + "/0")); },
+       true},
       {"why", [&](const Caller& c) { return CodeOf(clusters_->Why(c, name)); }, true},
       {"start", [&](const Caller& c) { return CodeOf(clusters_->Start(c, name)); }, true},
       {"stop",
@@ -155,9 +157,25 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
   }
   for (const Caller& caller : {owner_, stranger_, teacher_}) {
     EXPECT_EQ(CodeOf(clusters_->Hosts(caller)), Code::kPermissionDenied);
+    // Also of one that there is not: who may not list hosts learns nothing of their names.
+    EXPECT_EQ(CodeOf(clusters_->HostHistory(caller, "h1")), Code::kPermissionDenied);
+    EXPECT_EQ(CodeOf(clusters_->HostHistory(caller, "nowhere")), Code::kPermissionDenied);
     EXPECT_EQ(CodeOf(clusters_->Drain(caller, "h1", true)), Code::kPermissionDenied);
   }
   EXPECT_EQ(CodeOf(clusters_->Hosts(admin_)), kDone);
+  EXPECT_EQ(CodeOf(clusters_->HostHistory(admin_, "h1")), kDone);
+}
+
+TEST_F(RightsOfClustersTest, TheHistoryOfAHostIsItsOwnAsLongAsItIsThere) {
+  host::v1::UsageHistory history;
+  history.add_points()->set_unix_s(60);
+  host_->SetHistories({}, history);
+  EXPECT_EQ(clusters_->HostHistory(admin_, "h1")->points_size(), 1);
+  EXPECT_EQ(clusters_->History(owner_, "lab/0")->points_size(), 0);
+  EXPECT_EQ(CodeOf(clusters_->HostHistory(admin_, "nowhere")), Code::kNotFound);
+  master_->RemoveHost("h1");
+  EXPECT_EQ(CodeOf(clusters_->HostHistory(admin_, "h1")), Code::kUnavailable);
+  EXPECT_EQ(CodeOf(clusters_->History(owner_, "lab/0")), Code::kUnavailable);
 }
 
 TEST_F(RightsOfClustersTest, ALockedAccountSeesNothingNotEvenItsOwn) {

@@ -148,6 +148,42 @@ class TestRest {
   }
   Caller Of(const std::string& name) { return CallerWith(uids.at(name)); }
 
+  // The host has measured itself, alice's nodes, and both before.
+  void Measure() {
+    host::v1::HostLoad load;
+    load.set_disk_free_bytes(5000);
+    *load.mutable_usage() = Using(2);
+    host_->SetLoad(load);
+    host::v1::UsageHistory of_nodes;
+    host::v1::UsageHistory of_host;
+    for (const int64_t minute : {28'000'000, 28'000'002}) {
+      host::v1::UsagePoint* point = of_nodes.add_points();
+      point->set_unix_s(minute * 60);
+      *point->mutable_usage() = Using(1);
+      *of_host.add_points() = *point;
+    }
+    of_host.mutable_points(1)->set_disk_free_bytes(6000);
+    *of_host.mutable_points(1)->mutable_usage() = Using(2);
+    host_->SetHistories(of_nodes, of_host);
+    host_->SetUsage(Using(1));
+    host_->name = "h1";
+    host_->TellAgain(*master_);
+  }
+  static host::v1::Usage Using(uint64_t times) {
+    host::v1::Usage usage;
+    usage.set_seconds(10);
+    usage.set_cpus(0.5 * static_cast<double>(times));
+    usage.set_memory_bytes(times * 10);
+    usage.set_read_bytes_per_s(times * 20);
+    usage.set_written_bytes_per_s(times * 30);
+    usage.set_received_bytes_per_s(times * 40);
+    usage.set_sent_bytes_per_s(times * 50);
+    usage.set_cpu_pressure(0.125 * static_cast<double>(times));
+    usage.set_memory_pressure(0.25 * static_cast<double>(times));
+    usage.set_io_pressure(0.375 * static_cast<double>(times));
+    return usage;
+  }
+
   // Job 1 of alice's on her "lab", which is done and has written something.
   void RunAJob() {
     host_->EndTask("1.0.0.1", host::v1::TASK_ENDED, 0, "hello\n");

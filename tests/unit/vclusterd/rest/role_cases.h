@@ -100,6 +100,7 @@ inline const std::map<std::string, RoleCase> kRoleCases = {
     {"resizeNode",        {kShapesVcluster, R"({"disk_bytes": 1073741824})"}},
     {"saveNode",          {kActsOnVcluster, R"({"reference": "kept"})"}},
     {"explainNode",       {kReadsVcluster}},
+    {"getNodeHistory",    {kReadsVcluster}},
 
     // Job 1 is the owner's, and done.
     {"submitJob",         {{401, 201, 404, 201, 404, 201, 403, 404},
@@ -137,6 +138,7 @@ inline const std::map<std::string, RoleCase> kRoleCases = {
     {"cancelOperation",   {{401, 409, 404, 404, 404, 409, 404, 404}}},
     {"listen",            {kFiltered}},
     {"listHosts",         {kAdminAlone}},
+    {"getHostHistory",    {kAdminAlone}},
     {"drainHost",         {kAdminAlone204}},
     {"resumeHost",        {kAdminAlone204}},
 

@@ -34,6 +34,7 @@ class Stage {
     tokens_[kAdmin] = rest_.SignIn("admin");
     tokens_[kScoped] = rest_.Scoped({Operation::kVclusterList});
     tokens_[kNode] = rest_.NodeToken();
+    rest_.Measure();
     spare_ = rest_.users().CallerOf(rest_.SignIn("alice"), "test", "").value().token->id;
     const Answered started =
         rest_.Post(tokens_[kOwner], "/v1/vclusters/lab/start", Json(), "wait=10s");
