@@ -6,10 +6,19 @@
 namespace strata::vcluster::file {
 namespace {
 
-// As the examples' start-spark (docs/examples/spark) and Spark's own scripts read them.
+// What the images have in their PATH (docs/examples/spark), and the variables that it and Spark's
+// own scripts read.
+constexpr char kStart[] = "start-spark";
 constexpr char kMasterHost[] = "SPARK_MASTER_HOST";
 constexpr char kWorkerCores[] = "SPARK_WORKER_CORES";
+constexpr char kWorkerMemory[] = "SPARK_WORKER_MEMORY";
 constexpr char kFirstMaster[] = "master-0";
+// Spark's defaults: where a master takes workers and jobs, and a worker's page, which is there as
+// soon as the worker is.
+constexpr uint16_t kMasterPort = 7077;
+constexpr uint16_t kWorkerPort = 8081;
+// A Java on a busy host takes its time.
+constexpr std::chrono::minutes kStartMax(5);
 
 // One of the three parts: {"cpu": 2, "memory": "4G"}, and for workers {"number": 6}.
 void ReadPart(FieldReader& in, const Field& field, Role* role) {
@@ -49,6 +58,14 @@ void ReadPart(FieldReader& in, const Field& field, Role* role) {
   }
 }
 
+// Nodes do not run what a Dockerfile's CMD says, so the role does.
+void StartSpark(uint16_t port, Role* role) {
+  role->command = {kStart, role->name};
+  role->ready = ReadyCheck();
+  role->ready->tcp_port = port;
+  role->ready->timeout = kStartMax;
+}
+
 Role MakeRole(const std::string& name, Rank rank) {
   Role role;
   role.name = name;
@@ -57,6 +74,13 @@ Role MakeRole(const std::string& name, Rank rank) {
   role.env[kMasterHost] = kFirstMaster;
   if (name != "master") role.after = {"master"};
   return role;
+}
+
+// What a worker may give to jobs: without it Spark takes its host's memory for its own. As Spark
+// does of a machine's, a GiB is kept for everything else, but not more than half.
+std::string MemoryForJobs(uint64_t node_bytes) {
+  const uint64_t mib = node_bytes >> 20;
+  return std::to_string(mib - std::min<uint64_t>(mib / 2, 1024)) + "m";
 }
 
 }  // namespace
@@ -75,6 +99,9 @@ Definition ReadDcspark(FieldReader& in) {
   Role master = MakeRole("master", Rank::kLeastRequested);
   Role driver = MakeRole("driver", Rank::kLeastRequested);
   Role worker = MakeRole("worker", Rank::kPack);
+  // Nothing runs in the driver until somebody submits a job there.
+  StartSpark(kMasterPort, &master);
+  StartSpark(kWorkerPort, &worker);
   const Field root = in.root();
   // The image for all comes first, wherever it stands: a part's own is stronger.
   if (const Value* image = root.value->Find("image"); image != nullptr) {
@@ -97,6 +124,9 @@ Definition ReadDcspark(FieldReader& in) {
   }
   const double cores = std::clamp(std::floor(worker.limits.cpus), 1.0, 4096.0);
   worker.env[kWorkerCores] = std::to_string(static_cast<int>(cores));
+  if (worker.limits.memory_bytes > 0) {
+    worker.env[kWorkerMemory] = MemoryForJobs(worker.limits.memory_bytes);
+  }
   definition.roles = {std::move(master), std::move(driver), std::move(worker)};
   return definition;
 }

@@ -377,8 +377,8 @@ TEST_F(ClassesTest, ItsRoomIsKeptFromSoonBeforeItsStartUntilItsVclustersAreThere
   parameters.quota.set_cpus(4000);
   parameters.starts_unix_s = now_ms_ / 1000 + 3600;
   ASSERT_TRUE(CreateClass(2, parameters).ok());
-  Definition large = PlainDefinition("large", "tiny", 2, {});
-  large.roles[0].limits.cpus = 8000;
+  Definition large = PlainDefinition("large", "tiny", 4, {});
+  large.roles[0].limits.cpus = 4000;
   const auto create = [&] {
     const auto made = clusters_->Create(other_, large, "", Ignore, CancelToken());
     return made.ok() ? std::string() : made.error().message();

@@ -215,7 +215,11 @@ TEST(ParseFileTest, TheJsonOfDcsparkBecomesItsThreeRoles) {
   EXPECT_EQ(master.image, "alice/spark:3.5");
   EXPECT_EQ(master.limits.memory_bytes, 1u << 30);
   EXPECT_EQ(master.placement.rank, Rank::kLeastRequested);
+  EXPECT_THAT(master.command, ElementsAre("start-spark", "master"));
+  EXPECT_EQ(master.ready, (ReadyCheck{{}, 7077, milliseconds(1000), seconds(300)}));
   EXPECT_EQ(driver.name, "driver");
+  EXPECT_TRUE(driver.command.empty());
+  EXPECT_FALSE(driver.ready.has_value());
   EXPECT_EQ(driver.image, "alice/driver");
   EXPECT_EQ(driver.placement.rank, Rank::kLeastRequested);
   EXPECT_EQ(worker.name, "worker");
@@ -223,8 +227,20 @@ TEST(ParseFileTest, TheJsonOfDcsparkBecomesItsThreeRoles) {
   EXPECT_EQ(worker.limits.cpus, 2.5);
   EXPECT_EQ(worker.placement.rank, Rank::kPack);
   EXPECT_THAT(worker.after, ElementsAre("master"));
+  EXPECT_THAT(worker.command, ElementsAre("start-spark", "worker"));
+  EXPECT_EQ(worker.ready, (ReadyCheck{{}, 8081, milliseconds(1000), seconds(300)}));
   EXPECT_EQ(worker.env.at("SPARK_MASTER_HOST"), "master-0");
   EXPECT_EQ(worker.env.at("SPARK_WORKER_CORES"), "2");
+  EXPECT_EQ(worker.env.at("SPARK_WORKER_MEMORY"), "3072m");
+}
+
+TEST(ParseFileTest, SmallWorkersOfDcsparkJsonGiveHalfOfTheirMemoryToJobs) {
+  const std::string start =
+      R"({"master": {"cpu": 1, "memory": "1G"}, "driver": {"cpu": 1, "memory": "1G"},
+          "worker": {"cpu": 1, "number": 1, "memory": )";
+  EXPECT_EQ(Parse(start + R"("1G"}})").roles[2].env.at("SPARK_WORKER_MEMORY"), "512m");
+  // No limit: Spark looks what there is.
+  EXPECT_EQ(Parse(start + "0}}").roles[2].env.count("SPARK_WORKER_MEMORY"), 0u);
 }
 
 TEST(ParseFileTest, DcsparkJsonWithoutImagesUsesThoseThatThePaperNames) {
