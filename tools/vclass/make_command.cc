@@ -93,9 +93,6 @@ void AddClassMakeCommand(Tool& tool) {
       "--no-prestage", [arguments] { arguments->request.set_no_prestage(true); },
       "Do not send the images to all hosts beforehand");
   create->add_flag_callback(
-      "--keep-room", [arguments] { arguments->request.set_keep_room(true); },
-      "Nobody else gets the room that it needs, from 15 minutes before its start to 15 after it");
-  create->add_flag_callback(
       "--keep-secrets", [arguments] { arguments->request.set_keep_secrets(true); },
       "Also when the template's images hold secrets");
   create->add_flag("--no-wait", made.no_wait, "Do not wait until the Vclusters run");

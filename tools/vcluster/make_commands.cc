@@ -135,7 +135,7 @@ void AddMakeCommands(Tool& tool) {
   create
       ->add_flag_callback(
           "--preempt", [create_arguments] { create_arguments->request.set_preempts(true); },
-          "Nodes of lower priority stop where there is no room otherwise (admins)")
+          "Nodes of lower priority stop if it finds no room otherwise (admins)")
       ->excludes(from);
 
   auto clone_arguments = std::make_shared<CloneArguments>();

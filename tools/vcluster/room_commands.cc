@@ -29,11 +29,8 @@ Result<int> Preempt(Tool& tool, const api::PreemptRequest& request) {
     RETURN_IF_ERROR(PrintJson(response, tool.console().out));
     return kExitOk;
   }
-  const std::string name = Printable(request.vcluster());
-  if (request.off()) {
-    tool.console().out << "from now on nobody stops for " << name << '\n';
-  } else if (response.nodes().empty()) {
-    tool.console().out << "nobody has to stop for " << name << " now\n";
+  if (response.nodes().empty()) {
+    tool.console().out << "nobody has to stop for " << Printable(request.vcluster()) << '\n';
   } else {
     Table table({"NODE", "HOST", "PRIORITY"});
     for (const api::PreemptedNode& node : response.nodes()) {
@@ -48,6 +45,7 @@ struct ReserveArguments {
   std::string name;
   std::string user;
   std::string vcluster;
+  std::string class_name;
   uint32_t pieces = 1;
   double cpus = 0;
   std::string memory;
@@ -62,6 +60,7 @@ Result<api::ReservationInfo> MessageOf(const ReserveArguments& arguments) {
   info.set_name(arguments.name);
   info.set_user(arguments.user);
   info.set_vcluster(arguments.vcluster);
+  info.set_class_name(arguments.class_name);
   info.set_pieces(arguments.pieces);
   info.set_cpus(arguments.cpus);
   info.mutable_hosts()->Assign(arguments.hosts.begin(), arguments.hosts.end());
@@ -154,14 +153,19 @@ void AddReservations(Tool& tool) {
   auto arguments = std::make_shared<ReserveArguments>();
   CLI::App* add = tool.AddCommand(
       "add", "Keep room: PIECES times what a piece is, on each HOST, or anywhere",
-      "  vcluster reservation add exam --for-user alice --pieces 30 --cpus 1 --memory 512M"
+      "  vcluster reservation add exam --for-class eve/os --pieces 90 --cpus 1 --memory 512M"
       " --from 09:00 --until 4h\n"
       "  vcluster reservation add ml --for-vcluster bob/train --cpus 8 --memory 32G --on lab-2",
       [&tool, arguments] { return Reserve(tool, *arguments); }, group);
   add->add_option("NAME", arguments->name, "What it is called")->required();
   CLI::Option* user = add->add_option("--for-user", arguments->user, "Whose nodes may have it");
-  add->add_option("--for-vcluster", arguments->vcluster, "[OWNER/]NAME whose nodes may have it")
-      ->excludes(user);
+  CLI::Option* vcluster =
+      add->add_option("--for-vcluster", arguments->vcluster, "[OWNER/]NAME whose nodes may have it")
+          ->excludes(user);
+  add->add_option("--for-class", arguments->class_name,
+                  "TEACHER/NAME whose students' nodes may have it; it need not be there yet")
+      ->excludes(user)
+      ->excludes(vcluster);
   add->add_option("--pieces", arguments->pieces, "How many")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -191,9 +195,8 @@ void AddRoomCommands(Tool& tool) {
   auto preempts = std::make_shared<api::PreemptRequest>();
   CLI::App* preempt = tool.AddCommand(
       "preempt",
-      "Let nodes of lower priority stop wherever a Vcluster finds no room (admins); shows which",
-      "  vcluster preempt exam --dry-run\n  vcluster preempt alice/exam\n"
-      "  vcluster preempt exam --off",
+      "Stop nodes of lower priority, so that a Vcluster which has no room gets it (admins)",
+      "  vcluster preempt exam --dry-run\n  vcluster preempt alice/exam",
       [&tool, preempts] { return Preempt(tool, *preempts); });
   preempt
       ->add_option_function<std::string>(
@@ -201,8 +204,9 @@ void AddRoomCommands(Tool& tool) {
       ->required();
   preempt->add_flag_callback(
       "--dry-run", [preempts] { preempts->set_dry_run(true); }, "Only say who would stop");
-  preempt->add_flag_callback(
-      "--off", [preempts] { preempts->set_off(true); }, "From now on nobody stops for it");
+  preempt->add_option_function<int>(
+      "--below", [preempts](int priority) { preempts->set_below(priority); },
+      "Whose priority is lower than this (than that of its own nodes)");
 
   AddReservations(tool);
 }

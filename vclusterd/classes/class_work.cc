@@ -25,9 +25,6 @@ std::set<std::string> PresentHosts(Master& master) {
 
 using Clock = std::chrono::steady_clock;
 
-// Room is kept for a class for so long before its start, and after it, when its Vclusters are made.
-constexpr int64_t kRoomAheadMs = 15 * 60 * 1000;
-constexpr int64_t kRoomAfterMs = 15 * 60 * 1000;
 constexpr std::chrono::milliseconds kLookEvery(1'000);
 // What could not be removed is tried again.
 constexpr std::chrono::seconds kCleanUpEvery(15);
@@ -135,30 +132,9 @@ void Classes::Work() {
   changed_.notify_all();
 }
 
-// Of classes that begin soon, or are just beginning.
-std::vector<Reservation> Classes::RoomToKeep() const {
-  const int64_t now_ms = master_.NowUnixMs();
-  std::vector<Reservation> rooms;
-  for (const auto& [key, entry] : classes_) {
-    const Class& record = entry.record;
-    const int64_t starts_ms =
-        record.starts_unix_s() == 0 ? record.created_unix_ms() : record.starts_unix_s() * 1000;
-    const bool is_time = now_ms >= starts_ms - kRoomAheadMs && now_ms < starts_ms + kRoomAfterMs;
-    if (!record.keep_room() || !is_time || !record.ready() || record.deleting() || record.ended() ||
-        record.stopped() || entry.students.empty()) {
-      continue;
-    }
-    const auto definition = ParseDefinitionJson(record.definition());
-    if (!definition.ok() || definition->NodeCount() == 0) continue;
-    rooms.push_back(RoomForClass(key, *definition, static_cast<uint32_t>(entry.students.size())));
-  }
-  return rooms;
-}
-
 std::chrono::steady_clock::time_point Classes::Look() {
   const auto latest = Clock::now() + kLookEvery;
   std::vector<std::string> keys;
-  std::vector<Reservation> rooms;
   {
     const std::lock_guard lock(mutex_);
     if (Status read = ReadUnsure(); !read.ok()) {
@@ -166,9 +142,7 @@ std::chrono::steady_clock::time_point Classes::Look() {
       return latest;
     }
     for (const auto& [key, entry] : classes_) keys.push_back(key);
-    rooms = RoomToKeep();
   }
-  master_.KeepRoomForClasses(std::move(rooms));
   if (keys.empty()) return latest;
   std::map<std::string, std::map<uint32_t, VclusterView>> by_class;  // Then by uid.
   const auto of_a_class = [](const master::v1::Vcluster& record) {

@@ -294,7 +294,6 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
   record.set_parallel(parameters.parallel == 0 ? kParallelDefault : parameters.parallel);
   record.set_description(parameters.description);
   record.set_prestage(parameters.prestage);
-  record.set_keep_room(parameters.keep_room);
   return record;
 }
 

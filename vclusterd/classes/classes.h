@@ -42,9 +42,6 @@ struct CreateClassParameters {
   uint32_t parallel = 0;  // 0: the default.
   std::string description;
   bool prestage = true;
-  // Others get none of the room that its Vclusters need, from 15 minutes before its start to 15
-  // after it.
-  bool keep_room = false;
   bool keep_secrets = false;
 };
 
@@ -156,7 +153,6 @@ class Classes {
   // class_work.cc
   void Work();
   std::chrono::steady_clock::time_point Look();
-  std::vector<Reservation> RoomToKeep() const;  // REQUIRES: mutex_ is held.
   void CleanUp();
   void LookAt(const std::string& key, const Found& found, int64_t* next_ms);
   void Do(const std::string& key, const Class& record, const std::vector<Step>& steps,

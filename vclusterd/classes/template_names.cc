@@ -54,8 +54,6 @@ std::string TemplateKey(uint32_t uid, const std::string& name, const std::string
   return Uid(uid) + "/" + name + ":" + tag;
 }
 
-std::string ClassKey(uint32_t uid, const std::string& name) { return Uid(uid) + "/" + name; }
-
 std::string StudentKey(const std::string& class_key, const std::string& user) {
   return class_key + "/" + user;
 }

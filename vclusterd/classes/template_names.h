@@ -23,7 +23,6 @@ Result<TemplateName> ParseTemplateName(std::string_view text);
 
 // "UID/NAME:TAG", "UID/NAME" and "UID/NAME/USER", the uid with ten digits.
 std::string TemplateKey(uint32_t uid, const std::string& name, const std::string& tag);
-std::string ClassKey(uint32_t uid, const std::string& name);
 std::string StudentKey(const std::string& class_key, const std::string& user);
 
 // Of the image of one node. `mark` differs for every save, so that no name is ever used twice and

@@ -94,9 +94,9 @@ class RentalOffice {
 };
 
 // What there is while this master leads.
-class Lead {
+class LeaderRole {
  public:
-  Lead(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
+  LeaderRole(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
        Users& users, RentalOffice* office)
       : options_(options), membership_(membership), store_(store), users_(users), office_(office) {}
 
@@ -209,7 +209,7 @@ Status RunMaster(const Settings& settings) {
   if (!settings.providers.empty()) {
     ASSIGN_OR_RETURN(office, RentalOffice::Open(settings, *membership, *store));
   }
-  Lead lead(sessions, *membership, *store, host_users->users(), office.get());
+  LeaderRole lead(sessions, *membership, *store, host_users->users(), office.get());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
   if (!settings.shared_dir.empty()) {

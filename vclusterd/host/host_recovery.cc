@@ -79,6 +79,8 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
     node->local.clear_volumes();
     if (!job.wanted.has_value() || job.wanted->intent() != host::v1::RUN) {
       node->state = host::v1::STOPPED;
+      if (node->local.started()) ++part->changes;
+      node->local.set_started(false);  // That it is stopped is as ordered.
       return Ok();
     }
     if (!started) return Ok();  // That comes now: nothing has ended.
@@ -93,6 +95,8 @@ Status HostNodes::RecoverNode(const PartPtr& part, const NodePtr& node, uint32_t
   // A save that died may have left it frozen.
   if (!node->held) RETURN_IF_ERROR(life_->runtime().Thaw(*node->record));
   node->started_at = std::chrono::steady_clock::now();
+  if (!node->local.started()) ++part->changes;
+  node->local.set_started(true);
   // What its hooks and checks have said is on disk; what they were about to say is not known.
   node->unproved = job.wanted.has_value() && job.local.proved() != ProvedText(*node->record) &&
                    MustSettle(*job.wanted, job.local.created(), job.local.recovering());

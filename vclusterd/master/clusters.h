@@ -107,7 +107,7 @@ class Clusters {
   Users& users() { return users_; }
 
   // After an error, and when `cancel` was set, nothing new is left. `driver`: of all nodes; empty:
-  // each host's best. `preempts`: as Preempt, from the start.
+  // each host's best. `preempts`: nodes of lower priority stop if there is no room otherwise.
   Result<ClusterView> Create(const Caller& caller, const Definition& definition,
                              const std::string& driver, const ProgressFn& progress,
                              const CancelToken& cancel, bool preempts = false);
@@ -201,10 +201,14 @@ class Clusters {
   Result<std::vector<Master::MoveView>> Rebalance(const Caller& caller, bool dry_run);
   // Whether the caller may see what is rented.
   Status AuthorizeRentals(const Caller& caller);
-  // Room that is kept; an admin's to say. `record.owner` or `vcluster` are given as names: a user,
-  // or [OWNER/]NAME.
-  Status Reserve(const Caller& caller, master::v1::Reservation record, const std::string& user,
-                 const std::string& vcluster);
+  // For whom room is kept: one of them.
+  struct RoomHolder {
+    std::string user;
+    std::string vcluster;    // [OWNER/]NAME
+    std::string class_name;  // TEACHER/NAME; it need not be there yet.
+  };
+  // Room that is kept; an admin's to say.
+  Status Reserve(const Caller& caller, master::v1::Reservation record, const RoomHolder& holder);
   Status Unreserve(const Caller& caller, const std::string& name);
   struct ReservationView {
     master::v1::Reservation record;
@@ -212,12 +216,9 @@ class Clusters {
     bool holds = false;  // Now.
   };
   Result<std::vector<ReservationView>> Reservations(const Caller& caller);
-  // Whether nodes of lower priority stop wherever the Vcluster finds no room otherwise, from now on
-  // or not any more; an admin's to say. With `dry_run` nothing changes. Answers the nodes that
-  // would stop now; none: it has room for all, or nothing would help (kResourceExhausted, with
-  // `dry_run`).
+  // See Master; an admin's to say. Answers the nodes that stop, or would: none where it has room.
   Result<std::vector<Master::VictimView>> Preempt(const Caller& caller, const std::string& name,
-                                                  bool preempts, bool dry_run);
+                                                  std::optional<int32_t> below, bool dry_run);
   // Why a node is where it is: text for people. Of the reasons, names of hosts are shown to all.
   Result<std::string> Why(const Caller& caller, const std::string& node);
 
@@ -246,6 +247,8 @@ class Clusters {
     uint32_t number() const { return view.vcluster->record.number(); }
   };
 
+  Status CheckReturned(const Found& found);
+  Status SetHolder(const Caller& caller, const RoomHolder& holder, master::v1::Reservation* record);
   // What `text` names, of what the caller sees; whether he may do that to it is not asked yet.
   Result<Found> Find(const Caller& caller, Operation operation, const std::string& text);
   Result<Found> FindOne(const Caller& caller, Operation operation, const std::string& owner,
@@ -254,7 +257,8 @@ class Clusters {
   Result<std::vector<ClusterView>> Look(const Caller& caller, const std::string& name,
                                         bool with_usage);
   Result<std::vector<VclusterPtr>> Launch(std::vector<master::v1::Vcluster> records,
-                                          const ProgressFn& progress, const CancelToken& cancel);
+                                          const ProgressFn& progress, const CancelToken& cancel,
+                                          bool preempts = false);
   Result<std::vector<ClusterView>> CloneFound(uint32_t owner_uid, const Vcluster& pattern,
                                               const CloneParameters& parameters,
                                               const ProgressFn& progress,

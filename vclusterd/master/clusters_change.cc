@@ -26,17 +26,18 @@ Result<ClusterView> Clusters::Create(const Caller& caller, const Definition& def
   RETURN_IF_ERROR(CheckDefinition(definition));
   const Target target = TargetOf(caller.uid, definition.name);
   if (preempts) RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, target));
-  return users_.Perform(
-      caller, Operation::kVclusterCreate, target, preempts ? "may preempt others" : "",
-      [&]() -> Result<ClusterView> {
-        RETURN_IF_ERROR(master_.CheckVolumes(definition));
-        ASSIGN_OR_RETURN(master::v1::Vcluster record,
-                         NewVcluster(definition, caller.uid, master_.NowUnixMs()));
-        for (master::v1::Node& node : *record.mutable_nodes()) node.set_driver(driver);
-        record.set_preempts(preempts);
-        ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, Launch({record}, progress, cancel));
-        return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
-      });
+  return users_.Perform(caller, Operation::kVclusterCreate, target,
+                        preempts ? "others stop for it" : "", [&]() -> Result<ClusterView> {
+                          RETURN_IF_ERROR(master_.CheckVolumes(definition));
+                          ASSIGN_OR_RETURN(
+                              master::v1::Vcluster record,
+                              NewVcluster(definition, caller.uid, master_.NowUnixMs()));
+                          for (master::v1::Node& node : *record.mutable_nodes())
+                            node.set_driver(driver);
+                          ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made,
+                                           Launch({record}, progress, cancel, preempts));
+                          return View(master_.Find(made[0]->record.number()), /*with_usage=*/false);
+                        });
 }
 
 Result<std::vector<ClusterView>> Clusters::Clone(const Caller& caller,
@@ -109,7 +110,7 @@ Result<std::vector<ClusterView>> Clusters::LaunchAndView(std::vector<master::v1:
 
 Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vcluster> records,
                                                   const ProgressFn& progress,
-                                                  const CancelToken& cancel) {
+                                                  const CancelToken& cancel, bool preempts) {
   uint32_t total = 0;
   for (const master::v1::Vcluster& record : records) {
     total += static_cast<uint32_t>(record.nodes_size());
@@ -117,6 +118,9 @@ Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vclust
   progress("network", 0, total);
   ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, master_.Add(std::move(records)));
   const std::vector<uint32_t> numbers = NumbersOf(made);
+  if (preempts) {
+    for (const uint32_t number : numbers) (void)master_.Preempt(number, std::nullopt, false);
+  }
   Status launched = master_.Await(
       numbers, AsWanted,
       [&] {
@@ -169,6 +173,17 @@ Status Clusters::DeleteAll(bool force) {
   return Remove(numbers, force, CancelToken());
 }
 
+// Those that were meant and that their hosts have no room for; the others start.
+Status Clusters::CheckReturned(const Found& found) {
+  const VclusterView now = master_.Find(found.number());
+  if (now.vcluster == nullptr) return Ok();
+  for (const master::v1::Node& node : now.vcluster->record.nodes()) {
+    if (!node.preempted() || (found.index.has_value() && node.index() != *found.index)) continue;
+    return Error(Code::kResourceExhausted, now.vcluster->record.last_problem());
+  }
+  return Ok();
+}
+
 Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& text,
                                     const CancelToken& cancel) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterStart, text));
@@ -193,6 +208,7 @@ Result<ClusterView> Clusters::Start(const Caller& caller, const std::string& tex
   return users_.Perform(caller, Operation::kVclusterStart, found.target, "",
                         [&]() -> Result<ClusterView> {
                           RETURN_IF_ERROR(master_.Change({found.number()}, want));
+                          RETURN_IF_ERROR(CheckReturned(found));
                           RETURN_IF_ERROR(master_.Await({found.number()}, started, {}, cancel));
                           return View(master_.Find(found.number()), /*with_usage=*/false);
                         });

@@ -50,20 +50,36 @@ Result<std::vector<Master::MoveView>> Clusters::Rebalance(const Caller& caller, 
   return move();
 }
 
+Status Clusters::SetHolder(const Caller& caller, const RoomHolder& holder,
+                           master::v1::Reservation* record) {
+  if (int{!holder.user.empty()} + int{!holder.vcluster.empty()} + int{!holder.class_name.empty()} !=
+      1) {
+    return Error(Code::kInvalidArgument, "room is kept for a user, a Vcluster or a class");
+  }
+  if (!holder.user.empty()) {
+    ASSIGN_OR_RETURN(const uint32_t uid, users_.UidOf(holder.user));
+    record->set_owner_uid(uid);
+  } else if (!holder.vcluster.empty()) {
+    ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kHostReserve, holder.vcluster));
+    record->set_vcluster(found.number());
+  } else {
+    const size_t slash = holder.class_name.find('/');
+    if (slash == std::string::npos) {
+      return Error(Code::kInvalidArgument, "a class is named TEACHER/NAME");
+    }
+    const std::string name = holder.class_name.substr(slash + 1);
+    RETURN_IF_ERROR(CheckClusterName(name), "a class's name");
+    ASSIGN_OR_RETURN(const uint32_t uid, users_.UidOf(holder.class_name.substr(0, slash)));
+    record->set_class_key(ClassKey(uid, name));
+  }
+  return Ok();
+}
+
 Status Clusters::Reserve(const Caller& caller, master::v1::Reservation record,
-                         const std::string& user, const std::string& vcluster) {
+                         const RoomHolder& holder) {
   const Target target{std::nullopt, "reservation " + record.name(), ""};
   return users_.Perform(caller, Operation::kHostReserve, target, "", [&]() -> Status {
-    if (user.empty() == vcluster.empty()) {
-      return Error(Code::kInvalidArgument, "room is kept for a user or for a Vcluster");
-    }
-    if (!user.empty()) {
-      ASSIGN_OR_RETURN(const uint32_t uid, users_.UidOf(user));
-      record.set_owner_uid(uid);
-    } else {
-      ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kHostReserve, vcluster));
-      record.set_vcluster(found.number());
-    }
+    RETURN_IF_ERROR(SetHolder(caller, holder, &record));
     record.set_created_unix_ms(master_.NowUnixMs());
     return master_.Reserve(std::move(record));
   });
@@ -82,7 +98,11 @@ Result<std::vector<Clusters::ReservationView>> Clusters::Reservations(const Call
   std::vector<ReservationView> views;
   for (master::v1::Reservation& record : master_.Reservations()) {
     ReservationView& view = views.emplace_back();
-    if (record.vcluster() == 0) {
+    if (!record.class_key().empty()) {
+      const size_t slash = record.class_key().find('/');
+      view.holder = "class " + users_.NameOf(NumberOf(record.class_key().substr(0, slash))) +
+                    record.class_key().substr(slash);
+    } else if (record.vcluster() == 0) {
       view.holder = "user " + users_.NameOf(record.owner_uid());
     } else if (const VclusterView of = master_.Find(record.vcluster()); of.vcluster != nullptr) {
       view.holder = "Vcluster " + users_.NameOf(of.vcluster->record.owner_uid()) + "/" +
@@ -96,29 +116,21 @@ Result<std::vector<Clusters::ReservationView>> Clusters::Reservations(const Call
 }
 
 Result<std::vector<Master::VictimView>> Clusters::Preempt(const Caller& caller,
-                                                          const std::string& name, bool preempts,
+                                                          const std::string& name,
+                                                          std::optional<int32_t> below,
                                                           bool dry_run) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterPreempt, name));
-  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, found.target));
-  const auto asked = master_.Victims(found.number());
-  const bool has_room = !asked.ok() && asked.error().code() == Code::kFailedPrecondition;
-  if (dry_run && !asked.ok() && !has_room) return asked.error();
-  std::vector<Master::VictimView> victims;
-  if (asked.ok()) victims = *asked;
-  if (dry_run) return victims;
-  if (!preempts) victims.clear();
-  std::string what = preempts ? "nodes of lower priority stop for it" : "no others stop for it";
-  for (const Master::VictimView& victim : victims) what += ", " + victim.node;
-  const auto set = [&](master::v1::Vcluster* record) -> Status {
-    RETURN_IF_ERROR(CheckLive(*record));
-    record->set_preempts(preempts);
-    return Ok();
+  const auto preempt = [&]() -> Result<std::vector<Master::VictimView>> {
+    auto victims = master_.Preempt(found.number(), below, dry_run);
+    const bool has_room = !victims.ok() && victims.error().code() == Code::kFailedPrecondition;
+    if (has_room) return std::vector<Master::VictimView>();
+    return victims;
   };
-  return users_.Perform(caller, Operation::kVclusterPreempt, found.target, what,
-                        [&]() -> Result<std::vector<Master::VictimView>> {
-                          RETURN_IF_ERROR(master_.Change({found.number()}, set));
-                          return victims;
-                        });
+  if (!dry_run) {
+    return users_.Perform(caller, Operation::kVclusterPreempt, found.target, "", preempt);
+  }
+  RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterPreempt, found.target));
+  return preempt();
 }
 
 Status Clusters::AuthorizeRentals(const Caller& caller) {

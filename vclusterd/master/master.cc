@@ -111,6 +111,7 @@ Status Master::Commit(std::vector<records::RecordChange> changes) {
     if (change.table == kVclustersTable) uncertain_.insert(NumberOf(change.key));
     if (change.table == kHostsTable) uncertain_hosts_.insert(change.key);
     if (change.table == kJobsTable) uncertain_jobs_.insert(NumberOf(change.key));
+    uncertain_reservations_ |= change.table == kReservationsTable;
   }
   return made;
 }

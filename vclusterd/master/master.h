@@ -224,17 +224,17 @@ class Master {
   Status Reserve(master::v1::Reservation record);
   Status Unreserve(const std::string& name);  // kNotFound.
   std::vector<master::v1::Reservation> Reservations() const;
-  // For classes that begin soon; instead of what was kept for classes before.
-  void KeepRoomForClasses(std::vector<Reservation> classes);
 
   struct VictimView {
     std::string node;  // "alice/hpc/0"
     std::string host;
     int32_t priority = 0;
   };
-  // Nodes of lower priority that would stop if the Vcluster might preempt them. See
-  // Placer::VictimsFor.
-  Result<std::vector<VictimView>> Victims(uint32_t number);
+  // Nodes of lower priority stop, so that those of the Vcluster that have no place get one; see
+  // Placer::VictimsFor. They give their room up at once: their hosts stop them meanwhile. Their
+  // owners see for whom, and it is in the log. With `dry_run` nothing is done.
+  Result<std::vector<VictimView>> Preempt(uint32_t number, std::optional<int32_t> below,
+                                          bool dry_run);
 
   // Somebody may bring more hosts: a Vcluster that finds no room waits until AnswerRoom says that
   // none comes.
@@ -371,7 +371,8 @@ class Master {
   void Round();
   Clock::time_point NextRound() const;
   bool IsUncertain() const {
-    return !uncertain_.empty() || !uncertain_hosts_.empty() || !uncertain_jobs_.empty();
+    return !uncertain_.empty() || !uncertain_hosts_.empty() || !uncertain_jobs_.empty() ||
+           uncertain_reservations_;
   }
   static Dispatch TakeFrom(Host& host);
   void HearAnswer(const Dispatch& dispatch,
@@ -445,9 +446,7 @@ class Master {
   void FollowReservations();
   void DropReservations();
   // master_preempt.cc
-  // kResourceExhausted, kFailedPrecondition: see Placer::VictimsFor.
-  Status Preempt(const Vcluster& vcluster);
-  // Nodes that were stopped to make room, and are to run again. kResourceExhausted.
+  // Nodes that were stopped to make room and are to run again do, as far as there is room.
   Status ReturnPreempted(master::v1::Vcluster* record) const;
   // master_room.cc
   void SetNoRoom(Entry& entry, const Error& error) const;
@@ -495,6 +494,7 @@ class Master {
   std::set<uint32_t> uncertain_;  // Whose record may be another than in entries_.
   std::set<std::string> uncertain_hosts_;
   std::set<uint32_t> uncertain_jobs_;
+  bool uncertain_reservations_ = false;
   std::set<uint32_t> abandoned_;       // To be deleted.
   std::set<uint32_t> abandoned_jobs_;  // Not in jobs_, whether they were stored or not.
   // Nodes whose move has failed, why, and before when it is not tried again.

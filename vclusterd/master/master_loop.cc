@@ -144,6 +144,7 @@ void Master::MoveOff(Entry& entry) {
   bool moved = false;
   for (master::v1::Node& node : *record.mutable_nodes()) {
     if (node.host().empty() || node.leaving() || hosts_.contains(node.host())) continue;
+    if (node.preempted()) continue;  // Until somebody wants it again.
     if (IsArriving(node)) continue;  // Its data are on its old host: AdvanceMoves gives it back.
     const auto since = known_hosts_.NoteAway(node.host(), now);
     const Role* role = entry.vcluster->RoleOf(node);
@@ -156,7 +157,6 @@ void Master::MoveOff(Entry& entry) {
     node.set_incarnation(record.incarnations());
     node.clear_host();
     node.clear_fenced();
-    node.clear_preempted();
     node.clear_move();
     moved = true;
   }
@@ -184,14 +184,9 @@ void Master::Place(const std::set<uint32_t>& numbers) {
   }
   if (vclusters.empty()) return;
   std::vector<master::v1::Vcluster> changed;
-  std::vector<uint32_t> preempting;
   for (auto& [number, placed] : placer_.Place(vclusters)) {
     Entry& entry = entries_.at(number);
     if (placed.error.has_value()) {
-      if (entry.vcluster->record.preempts() && !hosts_.empty() && Preempt(*entry.vcluster).ok()) {
-        preempting.push_back(number);
-        continue;
-      }
       SetNoRoom(entry,
                 hosts_.empty() ? Error(Code::kUnavailable, "no host is there yet") : *placed.error);
       continue;
@@ -213,7 +208,6 @@ void Master::Place(const std::set<uint32_t>& numbers) {
     }
   }
   for (const master::v1::Vcluster& record : records) touched_.erase(record.number());
-  for (const uint32_t number : preempting) Touch(number);  // There is room for it now.
 }
 
 // A role may have become one whose nodes may be made anew elsewhere.

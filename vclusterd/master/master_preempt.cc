@@ -1,5 +1,7 @@
-// Nodes of lower priority that stop so that a Vcluster gets the room that an admin wants it to
-// have. Never silent: their owners see who it was for, and it is in the log.
+// Nodes of lower priority that an admin stops, so that a Vcluster gets the room that it lacks.
+// Never silent: their owners see who it was for, and it is in the log.
+#include <algorithm>
+
 #include "common/log.h"
 #include "vclusterd/master/master.h"
 
@@ -10,28 +12,25 @@ constexpr uint32_t kGraceMs = 10'000;  // Between SIGTERM and SIGKILL.
 
 }  // namespace
 
-Result<std::vector<Master::VictimView>> Master::Victims(uint32_t number) {
+Result<std::vector<Master::VictimView>> Master::Preempt(uint32_t number,
+                                                        std::optional<int32_t> below,
+                                                        bool dry_run) {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   const auto found = entries_.find(number);
   if (found == entries_.end()) return Error(Code::kNotFound, "the Vcluster was just deleted");
-  ASSIGN_OR_RETURN(const std::vector<Victim> victims, placer_.VictimsFor(*found->second.vcluster));
+  const Vcluster& vcluster = *found->second.vcluster;
+  ASSIGN_OR_RETURN(const std::vector<Victim> victims, placer_.VictimsFor(vcluster, below));
   std::vector<VictimView> views;
   for (const Victim& victim : victims) {
     views.push_back({FullName(victim.key), victim.host, victim.priority});
   }
-  return views;
-}
-
-// They give their room up at once: their hosts stop them meanwhile.
-Status Master::Preempt(const Vcluster& vcluster) {
-  ASSIGN_OR_RETURN(const std::vector<Victim> victims, placer_.VictimsFor(vcluster));
+  if (dry_run) return views;
   const std::string whom =
       options_.user_name(vcluster.record.owner_uid()) + "/" + vcluster.record.name();
   std::map<uint32_t, master::v1::Vcluster> records;
   for (const Victim& victim : victims) {
-    const auto found = entries_.find(victim.key.vcluster);
-    if (found == entries_.end()) continue;
-    const Vcluster& other = *found->second.vcluster;
+    const Vcluster& other = *entries_.at(victim.key.vcluster).vcluster;
     master::v1::Vcluster& record =
         records.try_emplace(victim.key.vcluster, other.record).first->second;
     for (master::v1::Node& node : *record.mutable_nodes()) {
@@ -46,20 +45,30 @@ Status Master::Preempt(const Vcluster& vcluster) {
     }
   }
   std::vector<master::v1::Vcluster> changed;
-  for (auto& [number, record] : records) changed.push_back(std::move(record));
-  return Store(std::move(changed));
+  for (auto& [of, record] : records) changed.push_back(std::move(record));
+  RETURN_IF_ERROR(Store(std::move(changed)));
+  Touch(number);
+  return views;
 }
 
 Status Master::ReturnPreempted(master::v1::Vcluster* record) const {
-  std::vector<uint32_t> returning;
+  const bool returns =
+      std::any_of(record->nodes().begin(), record->nodes().end(),
+                  [](const master::v1::Node& node) { return node.preempted() && node.wanted(); });
+  if (!returns) return Ok();
+  ASSIGN_OR_RETURN(const VclusterPtr vcluster, ReadVcluster(*record));
+  PlacementState state = placer_.state();
   for (master::v1::Node& node : *record->mutable_nodes()) {
     if (!node.preempted() || !node.wanted()) continue;
-    node.clear_preempted();
-    returning.push_back(node.index());
+    if (Status room = Placer::CheckReturn(*vcluster, node.index(), &state); room.ok()) {
+      node.clear_preempted();
+    } else {
+      // The others are none the worse for it.
+      node.set_wanted(false);
+      record->set_last_problem(room.error().message());
+    }
   }
-  if (returning.empty()) return Ok();
-  ASSIGN_OR_RETURN(const VclusterPtr vcluster, ReadVcluster(*record));
-  return placer_.CheckReturn(*vcluster, returning);
+  return Ok();
 }
 
 }  // namespace strata::vcluster

@@ -8,18 +8,22 @@
 namespace strata::vcluster {
 
 Status Master::LoadReservations() {
-  return store_.Scan(kReservationsTable, "",
-                     [&](const std::string& key, const std::string& value) -> Status {
-                       ASSIGN_OR_RETURN(master::v1::Reservation record, ParseReservation(value),
-                                        "reservation " + key);
-                       reservations_.Put(std::move(record));
-                       return Ok();
-                     });
+  reservations_.Clear();
+  RETURN_IF_ERROR(store_.Scan(kReservationsTable, "",
+                              [&](const std::string& key, const std::string& value) -> Status {
+                                ASSIGN_OR_RETURN(master::v1::Reservation record,
+                                                 ParseReservation(value), "reservation " + key);
+                                reservations_.Put(std::move(record));
+                                return Ok();
+                              }));
+  FollowReservations();
+  return Ok();
 }
 
 Status Master::Reserve(master::v1::Reservation record) {
   RETURN_IF_ERROR(CheckReservation(record));
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   const std::string name = record.name();
   if (reservations_.records().contains(name)) {
     return Error(Code::kAlreadyExists, "there is a reservation '" + name + "' already");
@@ -42,6 +46,7 @@ Status Master::Reserve(master::v1::Reservation record) {
 
 Status Master::Unreserve(const std::string& name) {
   const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(ReadUncertain());
   if (!reservations_.records().contains(name)) {
     return Error(Code::kNotFound, "there is no reservation '" + name + "'");
   }
@@ -56,12 +61,6 @@ std::vector<master::v1::Reservation> Master::Reservations() const {
   std::vector<master::v1::Reservation> records;
   for (const auto& [name, record] : reservations_.records()) records.push_back(record);
   return records;
-}
-
-void Master::KeepRoomForClasses(std::vector<Reservation> classes) {
-  const std::lock_guard lock(mutex_);
-  reservations_.SetClasses(std::move(classes));
-  FollowReservations();
 }
 
 // Whoever found no room because of one that is over is looked at again.

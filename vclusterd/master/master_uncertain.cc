@@ -27,6 +27,8 @@ Status Master::ReadUncertain() {
     RETURN_IF_ERROR(ReadJobAgain(*uncertain_jobs_.begin()));
     uncertain_jobs_.erase(uncertain_jobs_.begin());
   }
+  if (uncertain_reservations_) RETURN_IF_ERROR(LoadReservations());
+  uncertain_reservations_ = false;
   return Ok();
 }
 

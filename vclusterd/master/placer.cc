@@ -16,11 +16,8 @@ namespace {
 // What a node without a limit counts as: little, because most of them idle.
 constexpr double kDefaultCpus = 0.05;
 constexpr uint64_t kDefaultMemoryBytes = 16u << 20;
-// What one that was stopped to make room counts as, besides its disk.
-constexpr double kStoppedCpus = 0.001;
-constexpr uint64_t kStoppedMemoryBytes = 1;
-// Who might be preempted is looked for, for an error's text, for so many Vclusters at most.
-constexpr size_t kProposalsMax = 16;
+// Anybody may ask why: who might be preempted is looked for up to so many nodes times hosts.
+constexpr size_t kProposalWorkMax = 500;
 // Of nodes whose stop would give no room, or come in between.
 constexpr int32_t kNeverPreempted = std::numeric_limits<int32_t>::max();
 // Beyond all indices: the room that a node which moves leaves is kept for it under this and its
@@ -76,11 +73,6 @@ NodeDemand DemandOf(const Vcluster& vcluster, const master::v1::Node& node) {
   return demand;
 }
 
-bool IsImportant(const VclusterDemand& demand) {
-  return std::any_of(demand.nodes.begin(), demand.nodes.end(),
-                     [](const NodeDemand& node) { return node.priority > 0; });
-}
-
 // "if 3 nodes of lower priority on h1, h2 stopped, there would be room (vcluster preempt …)"
 std::string ProposalText(const PreemptionProposal& proposal) {
   std::set<std::string> hosts;
@@ -90,7 +82,16 @@ std::string ProposalText(const PreemptionProposal& proposal) {
   const size_t count = proposal.victims.size();
   return "if " + std::to_string(count) + (count == 1 ? " node" : " nodes") +
          " of lower priority on " + on +
-         " stopped, there would be room (admins: vcluster preempt, or create --preempt)";
+         " stopped, there might be room (admins: vcluster preempt, or create --preempt)";
+}
+
+// What is left of a node that was stopped to make room: its disk.
+void GiveUpRoom(NodeKey key, PlacementState* state) {
+  if (state->FindNode(key) == nullptr) return;
+  NodeEntry entry = state->Take(key);
+  entry.amounts.milli_cpus = 0;
+  entry.amounts.memory_bytes = 0;
+  state->Insert(key, std::move(entry));
 }
 
 VclusterDemand UnplacedOf(const Vcluster& vcluster) {
@@ -98,7 +99,7 @@ VclusterDemand UnplacedOf(const Vcluster& vcluster) {
   demand.number = vcluster.record.number();
   demand.name = vcluster.record.name();
   for (const master::v1::Node& node : vcluster.record.nodes()) {
-    if (!node.host().empty() || node.leaving()) continue;
+    if (!node.host().empty() || node.leaving() || node.preempted()) continue;
     demand.nodes.push_back(DemandOf(vcluster, node));
   }
   return demand;
@@ -174,10 +175,6 @@ void Placer::Sync(const Vcluster& vcluster) {
     PlacedNode placed;
     placed.demand = DemandOf(vcluster, node);
     placed.host = host;
-    if (node.preempted()) {
-      placed.demand.request.cpus = kStoppedCpus;
-      placed.demand.request.memory_bytes = kStoppedMemoryBytes;
-    }
     const bool stays = node.preempted() || node.has_move() || node.leaving() ||
                        vcluster.record.phase() != master::v1::LIVE;
     if (stays) placed.demand.priority = kNeverPreempted;
@@ -187,6 +184,7 @@ void Placer::Sync(const Vcluster& vcluster) {
       if (measured->second.host == host) placed.usage = measured->second.usage;
     }
     Add(placed);
+    if (node.preempted()) GiveUpRoom(placed.demand.key, &state_);
     if (!node.has_move() || OldHostOf(node) == host || !state_.FindHost(OldHostOf(node))) continue;
     // It may have to go back.
     placed.demand.key.node += kOldPlaces;
@@ -213,7 +211,6 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
   PlacementState state = state_;
   PlacementRequest request;
   size_t nodes = 0;
-  size_t proposals = 0;
   const auto place = [&] {
     const auto placed = vcluster::Place(&state, request);
     for (const VclusterDemand& demand : request.vclusters) {
@@ -223,10 +220,6 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
          placed.ok() ? *placed : std::vector<VclusterPlacement>()) {
       Placed& out = result[placement.number];
       out.error = placement.error;
-      if (placement.error.has_value() && placement.preemption.has_value()) {
-        out.error = Error(placement.error->code(),
-                          placement.error->message() + "; " + ProposalText(*placement.preemption));
-      }
       for (const NodePlacement& node : placement.nodes) out.host[node.key.node] = node.host;
     }
     request.vclusters.clear();
@@ -238,19 +231,20 @@ std::map<uint32_t, Placer::Placed> Placer::Place(
     // As many as the scheduler takes at once.
     if (nodes + demand.nodes.size() > kRequestedNodesMax) place();
     nodes += demand.nodes.size();
-    demand.propose_preemption = IsImportant(demand) && proposals++ < kProposalsMax;
     request.vclusters.push_back(std::move(demand));
   }
   if (!request.vclusters.empty()) place();
   return result;
 }
 
-Result<std::vector<Victim>> Placer::VictimsFor(const Vcluster& vcluster) const {
+Result<std::vector<Victim>> Placer::VictimsFor(const Vcluster& vcluster,
+                                               std::optional<int32_t> below) const {
   VclusterDemand demand = UnplacedOf(vcluster);
   if (demand.nodes.empty()) {
     return Error(Code::kFailedPrecondition,
                  "all nodes of Vcluster " + demand.name + " have their places");
   }
+  for (NodeDemand& node : demand.nodes) node.priority = below.value_or(node.priority);
   demand.propose_preemption = true;
   PlacementState state = state_;
   ASSIGN_OR_RETURN(const auto placed, vcluster::Place(&state, {{demand}, {}}));
@@ -259,33 +253,36 @@ Result<std::vector<Victim>> Placer::VictimsFor(const Vcluster& vcluster) const {
     return Error(Code::kFailedPrecondition,
                  "there is room for Vcluster " + demand.name + " without that");
   }
-  if (!placement.preemption.has_value()) {
-    return Error(Code::kResourceExhausted,
-                 "stopping nodes of lower priority gives no room: " + placement.error->message());
+  if (placement.preemption.has_value()) {
+    for (const Victim& victim : placement.preemption->victims) GiveUpRoom(victim.key, &state);
+    demand.propose_preemption = false;
+    ASSIGN_OR_RETURN(const auto then, vcluster::Place(&state, {{std::move(demand)}, {}}));
+    if (!then.at(0).error.has_value()) return placement.preemption->victims;
   }
-  return placement.preemption->victims;
+  return Error(Code::kResourceExhausted,
+               "stopping nodes of lower priority, which keep their disk, gives no room: " +
+                   placement.error->message());
 }
 
-Status Placer::CheckReturn(const Vcluster& vcluster, const std::vector<uint32_t>& nodes) const {
-  PlacementState state = state_;
-  for (const uint32_t index : nodes) {
-    const master::v1::Node* node = vcluster.FindNode(index);
-    const NodeKey key{vcluster.record.number(), index};
-    const NodeEntry* entry = state.FindNode(key);
-    if (node == nullptr || entry == nullptr || vcluster.RoleOf(*node) == nullptr) continue;
-    const HostSlot slot = entry->slot;
-    state.Take(key);
-    auto demand = std::make_shared<const NodeDemand>(DemandOf(vcluster, *node));
-    const std::vector<Refusal> refusals = Admission(state, *demand).Refusals(slot);
-    if (std::any_of(refusals.begin(), refusals.end(),
-                    [](const Refusal& refusal) { return IsRoom(refusal.kind); })) {
-      return Error(Code::kResourceExhausted,
-                   "node " + demand->name + " was stopped to make room for others, and its host " +
-                       state.host(slot).offer.name + " has none for it now: it " +
-                       ReasonsText(refusals) + ". Try again when others have ended, or delete it");
-    }
-    state.Insert(std::move(demand), slot);
+Status Placer::CheckReturn(const Vcluster& vcluster, uint32_t index, PlacementState* state) {
+  const master::v1::Node* node = vcluster.FindNode(index);
+  const NodeKey key{vcluster.record.number(), index};
+  const NodeEntry* entry = state->FindNode(key);
+  if (node == nullptr || entry == nullptr || vcluster.RoleOf(*node) == nullptr) return Ok();
+  const HostSlot slot = entry->slot;
+  NodeEntry stopped = state->Take(key);
+  auto demand = std::make_shared<const NodeDemand>(DemandOf(vcluster, *node));
+  const std::vector<Refusal> refusals = Admission(*state, *demand).Refusals(slot);
+  if (std::any_of(refusals.begin(), refusals.end(), [](const Refusal& refusal) {
+        return IsRoom(refusal.kind) || refusal.kind == RefusalKind::kReserved;
+      })) {
+    state->Insert(key, std::move(stopped));
+    return Error(Code::kResourceExhausted,
+                 "node " + demand->name + " was stopped to make room for others, and its host " +
+                     state->host(slot).offer.name + " has none for it now: it " +
+                     ReasonsText(refusals) + ". Try again when others have ended, or delete it");
   }
+  state->Insert(std::move(demand), slot);
   return Ok();
 }
 
@@ -297,7 +294,8 @@ Result<std::string> Placer::Why(const Vcluster& vcluster, uint32_t index) const 
   }
   PlacementRequest request;
   request.vclusters.push_back(UnplacedOf(vcluster));
-  request.vclusters[0].propose_preemption = true;
+  request.vclusters[0].propose_preemption =
+      request.vclusters[0].nodes.size() * state_.order().size() <= kProposalWorkMax;
   PlacementState state = state_;
   ASSIGN_OR_RETURN(const auto placed, vcluster::Place(&state, request, /*explain=*/true));
   std::string text;

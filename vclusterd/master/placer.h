@@ -55,9 +55,7 @@ class Placer {
   }
 
   struct Placed {
-    // Then nothing of it was placed. For the most important it says whether nodes of lower priority
-    // stand in the way.
-    std::optional<Error> error;
+    std::optional<Error> error;            // Then nothing of it was placed.
     std::map<uint32_t, std::string> host;  // By node.
   };
   // Hosts for the nodes that have none; all of a Vcluster or none. By number. They count as placed
@@ -69,12 +67,14 @@ class Placer {
   const PlacementState& state() const { return state_; }
   const PlacerOptions& options() const { return options_; }
 
-  // Which nodes of lower priority would have to stop so that those of it that have no place get
-  // one. kFailedPrecondition: it has them all, or room without that. kResourceExhausted: nothing
-  // of the kind would help, and why it has no room.
-  Result<std::vector<Victim>> VictimsFor(const Vcluster& vcluster) const;
-  // Whether the host has room again for nodes that were stopped to make room. kResourceExhausted.
-  Status CheckReturn(const Vcluster& vcluster, const std::vector<uint32_t>& nodes) const;
+  // Which nodes of lower priority (than its own; or below that one) would have to stop so that
+  // those of it that have no place get one. kFailedPrecondition: it has them all, or room without
+  // that. kResourceExhausted: nothing of the kind would help, and why it has no room.
+  Result<std::vector<Victim>> VictimsFor(const Vcluster& vcluster,
+                                         std::optional<int32_t> below) const;
+  // A node that was stopped to make room is to run again. It has its room in `state` then.
+  // kResourceExhausted: its host has none.
+  static Status CheckReturn(const Vcluster& vcluster, uint32_t index, PlacementState* state);
 
   // Why the node is where it is, or nowhere: text for people.
   Result<std::string> Why(const Vcluster& vcluster, uint32_t index) const;

@@ -40,6 +40,10 @@ net::Ipv4 Vcluster::AddressOf(const master::v1::Node& node) const {
   return prefix.Host(net::kFirstNodeHost + node.index());
 }
 
+std::string ClassKey(uint32_t uid, const std::string& name) {
+  return VclusterKey(uid) + "/" + name;  // Ten digits, too.
+}
+
 std::string VclusterKey(uint32_t number) {
   char text[16];
   std::snprintf(text, sizeof(text), "%010u", number);

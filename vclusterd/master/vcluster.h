@@ -33,6 +33,8 @@ struct Vcluster {
 using VclusterPtr = std::shared_ptr<const Vcluster>;
 
 std::string VclusterKey(uint32_t number);
+// Of a class, which records of its Vclusters name: "UID/NAME", the uid with ten digits.
+std::string ClassKey(uint32_t uid, const std::string& name);
 // REQUIRES: `key` is of VclusterKey.
 uint32_t NumberOf(const std::string& key);
 std::string FormatVcluster(const master::v1::Vcluster& record);

@@ -109,7 +109,6 @@ Result<CreateClassParameters> FromProto(const v1::CreateClassRequest& request) {
   parameters.parallel = request.parallel();
   parameters.description = request.description();
   parameters.prestage = !request.no_prestage();
-  parameters.keep_room = request.keep_room();
   parameters.keep_secrets = request.keep_secrets();
   return parameters;
 }

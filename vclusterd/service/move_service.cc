@@ -53,8 +53,9 @@ class MoveServiceImpl final : public v1::MoveService::Service {
                        v1::PreemptResponse* response) override {
     const auto clusters = source_();
     if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
-    const auto victims =
-        (*clusters)->Preempt(caller_, request->vcluster(), !request->off(), request->dry_run());
+    const auto victims = (*clusters)->Preempt(
+        caller_, request->vcluster(),
+        request->has_below() ? std::optional(request->below()) : std::nullopt, request->dry_run());
     if (!victims.ok()) return rpc::ToGrpc(victims.error());
     for (const Master::VictimView& victim : *victims) {
       v1::PreemptedNode* out = response->add_nodes();
@@ -81,8 +82,8 @@ class MoveServiceImpl final : public v1::MoveService::Service {
     *record.mutable_hosts() = request->hosts();
     record.set_from_unix_s(request->from_unix_s());
     record.set_until_unix_s(request->until_unix_s());
-    return rpc::ToGrpc(
-        (*clusters)->Reserve(caller_, std::move(record), request->user(), request->vcluster()));
+    return rpc::ToGrpc((*clusters)->Reserve(
+        caller_, std::move(record), {request->user(), request->vcluster(), request->class_name()}));
   }
 
   grpc::Status Unreserve(grpc::ServerContext*, const v1::UnreserveRequest* request,

@@ -59,7 +59,6 @@ CreateClassParameters ParametersIn(const Exchange& exchange) {
   parameters.parallel = exchange.Given<uint32_t>("parallel", 0);
   parameters.description = exchange.Given<std::string>("description", "");
   parameters.prestage = exchange.Given("prestage", true);
-  parameters.keep_room = exchange.Given("keep_room", false);
   parameters.keep_secrets = exchange.Given("keep_secrets", false);
   const Json quota = exchange.Given<Json>("quota", Json::object());
   parameters.quota.set_nodes(quota.value("nodes", 0u));
@@ -149,8 +148,6 @@ void AddClassRoutes(RouteTable* table) {
           .May("parallel", Whole("Vclusters that start at a time (64).", 1, 1000))
           .May("description", Text("For people.", 2000))
           .May("prestage", Flag("Images go to the hosts ahead of the start (true)."))
-          .May("keep_room", Flag("Others get none of the room that it needs, from 15 minutes "
-                                 "before its start to 15 after it (false)."))
           .May("keep_secrets", Flag("Also when the template's images hold secrets "
                                     "(false).")));
   table->AddSchema("ClassEnd", Members("The new end.").Must("ends_unix_s", ends));

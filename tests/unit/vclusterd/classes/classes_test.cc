@@ -369,31 +369,24 @@ TEST_F(ClassesTest, AtItsTimeItStartsAndEnds) {
   EXPECT_EQ(Count(Watch(), StudentState::kStopped), 2u);
 }
 
-TEST_F(ClassesTest, ItsRoomIsKeptFromSoonBeforeItsStartUntilItsVclustersAreThere) {
+TEST_F(ClassesTest, RoomThatIsKeptForAClassIsItsVclusters) {
   ASSERT_TRUE(Save().ok());
-  CreateClassParameters parameters;
-  parameters.keep_room = true;
-  // More than half of all that both hosts may promise.
-  parameters.quota.set_cpus(4000);
-  parameters.starts_unix_s = now_ms_ / 1000 + 3600;
-  ASSERT_TRUE(CreateClass(2, parameters).ok());
+  master::v1::Reservation room;
+  room.set_name("lesson");
+  room.mutable_piece()->set_cpus_milli(4'000'000);
+  room.set_pieces(6);
+  ASSERT_TRUE(clusters_->Reserve(kRoot, room, {.class_name = "teacher/os-lab"}).ok());
   Definition large = PlainDefinition("large", "tiny", 4, {});
   large.roles[0].limits.cpus = 4000;
-  const auto create = [&] {
-    const auto made = clusters_->Create(other_, large, "", Ignore, CancelToken());
-    return made.ok() ? std::string() : made.error().message();
-  };
-  EXPECT_EQ(create(), "");
-  ASSERT_TRUE(clusters_->Delete(other_, "large").ok());
-  now_ms_ += 3000'000;
-  std::string refused;
-  ASSERT_TRUE(Await([&] {
-    refused = create();
-    return !refused.empty() || !clusters_->Delete(other_, "large").ok();
-  }));
-  EXPECT_NE(refused.find("class "), std::string::npos) << refused;
-  now_ms_ += 601'000;
+  const auto refused = clusters_->Create(other_, large, "", Ignore, CancelToken());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message().find("others-1"), std::string::npos)
+      << refused.error().message();
+  CreateClassParameters parameters;
+  parameters.quota.set_cpus(4000);
+  ASSERT_TRUE(CreateClass(2, parameters).ok());
   EXPECT_TRUE(Await([&] { return Count(Watch(), StudentState::kReady) == 2; }));
+  ASSERT_TRUE(clusters_->Unreserve(kRoot, "lesson").ok());
 }
 
 TEST_F(ClassesTest, TimesThatNoClockCountsAreRefused) {

@@ -43,14 +43,19 @@ class PreemptTest : public ::testing::Test {
   Caller alice_;
 };
 
-TEST_F(PreemptTest, NobodyStopsUnaskedAndTheErrorSaysWhatWouldHelp) {
+TEST_F(PreemptTest, NobodyStopsUnaskedAndWhySaysWhatWouldHelp) {
   ASSERT_EQ(Text(Create(alice_, Large("low", 0))), "");
-  const auto made = Create(kRoot, Large("high", 10));
-  EXPECT_THAT(Text(made), HasSubstr("no host has room"));
-  EXPECT_THAT(Text(made), HasSubstr("if 1 node of lower priority on h1 stopped"));
-  EXPECT_THAT(Text(made), Not(HasSubstr("alice"))) << "others are nobody's business";
+  EXPECT_THAT(Text(Create(kRoot, Large("high", 10))), HasSubstr("no host has room"));
   EXPECT_EQ(ViewOf("low").nodes[0].condition, NodeCondition::kRunning);
-  EXPECT_THAT(Text(Create(kRoot, Large("equal", 0))), Not(HasSubstr("lower priority")));
+
+  steps_.AddHost("h2");
+  ASSERT_EQ(Text(Create(kRoot, Large("high", 10))), "");
+  (void)steps_.clusters->Apply(kRoot, Large("high", 10, 2), false, false, Ignore, CancelToken());
+  const std::string why = steps_.clusters->Why(kRoot, "high").value();
+  EXPECT_THAT(why, HasSubstr("if 1 node of lower priority on h1 stopped"));
+  EXPECT_THAT(why, Not(HasSubstr("low/"))) << "who they are is for admins";
+  steps_.For(std::chrono::seconds(30));
+  EXPECT_EQ(ViewOf("low").nodes[0].condition, NodeCondition::kRunning);
 }
 
 TEST_F(PreemptTest, WhoStopsIsToldForWhomAndReturnsWhenThereIsRoom) {
@@ -83,27 +88,77 @@ TEST_F(PreemptTest, AVclusterThatIsThereGetsRoomOnceAnAdminSaysSo) {
       steps_.clusters->Apply(kRoot, Large("high", 10, 2), false, false, Ignore, CancelToken());
   EXPECT_THAT(Text(grown), HasSubstr("no host has room"));
 
-  EXPECT_EQ(steps_.clusters->Preempt(alice_, "low", true, true).error().code(),
+  EXPECT_EQ(steps_.clusters->Preempt(alice_, "low", std::nullopt, true).error().code(),
             Code::kPermissionDenied);
-  const auto would = steps_.clusters->Preempt(kRoot, "high", true, /*dry_run=*/true);
+  const auto would = steps_.clusters->Preempt(kRoot, "high", std::nullopt, /*dry_run=*/true);
   ASSERT_EQ(Text(would), "");
   ASSERT_EQ(would->size(), 1u);
   EXPECT_THAT(would->at(0).node, HasSubstr("/low/0"));
   steps_.For(std::chrono::seconds(30));
   EXPECT_EQ(ViewOf("low").nodes[0].condition, NodeCondition::kRunning) << "it was a dry run";
 
-  ASSERT_EQ(Text(steps_.clusters->Preempt(kRoot, "high", true, /*dry_run=*/false)), "");
+  ASSERT_EQ(Text(steps_.clusters->Preempt(kRoot, "high", std::nullopt, /*dry_run=*/false)), "");
   steps_.For(std::chrono::seconds(1));
   EXPECT_EQ(ViewOf("low").nodes[0].condition, NodeCondition::kStopped);
   EXPECT_EQ(ViewOf("high").nodes[1].condition, NodeCondition::kRunning);
-  EXPECT_THAT(steps_.clusters->Preempt(kRoot, "high", true, true).value(), IsEmpty());
+  EXPECT_THAT(steps_.clusters->Preempt(kRoot, "high", std::nullopt, true).value(), IsEmpty());
 }
 
 TEST_F(PreemptTest, WhatWouldNotHelpIsNotDone) {
   ASSERT_EQ(Text(Create(alice_, Large("equal", 10))), "");
-  const auto made = Create(kRoot, Large("high", 10), /*preempts=*/true);
-  EXPECT_THAT(Text(made), HasSubstr("no host has room"));
+  EXPECT_THAT(Text(Create(kRoot, Large("high", 10), /*preempts=*/true)),
+              HasSubstr("no host has room"));
   EXPECT_EQ(ViewOf("equal").nodes[0].condition, NodeCondition::kRunning);
+}
+
+TEST_F(PreemptTest, NodesKeepTheirDiskSoNobodyStopsForThat) {
+  const auto full = [](const std::string& name, int priority) {
+    Definition definition = Large(name, priority);
+    definition.roles[0].limits.cpus = 1;
+    definition.roles[0].limits.disk_bytes = uint64_t{600} << 30;
+    return definition;
+  };
+  ASSERT_EQ(Text(Create(alice_, full("low", 0))), "");
+  EXPECT_NE(Text(Create(kRoot, full("high", 10), /*preempts=*/true)), "");
+  EXPECT_EQ(ViewOf("low").nodes[0].condition, NodeCondition::kRunning);
+}
+
+TEST_F(PreemptTest, OneThatStopsLeavesAllItsRoom) {
+  Definition low = Large("low", 0);
+  low.roles[0].limits.cpus = 1024;  // All that a host may promise.
+  Definition high = Large("high", 10);
+  high.roles[0].limits.cpus = 1024;
+  ASSERT_EQ(Text(Create(alice_, low)), "");
+  ASSERT_EQ(Text(Create(kRoot, high, /*preempts=*/true)), "");
+}
+
+TEST_F(PreemptTest, OfOneVclusterThoseThatHaveRoomReturn) {
+  steps_.AddHost("h2");
+  Definition low = Large("low", 0, 2);
+  low.roles[0].placement.rank = Rank::kSpread;
+  ASSERT_EQ(Text(Create(alice_, low)), "");
+  ASSERT_EQ(Text(Create(kRoot, Large("high", 10), /*preempts=*/true)), "");
+  ASSERT_TRUE(steps_.clusters->Stop(alice_, "low", std::chrono::seconds(1)).ok());
+  const auto started = steps_.clusters->Start(alice_, "low");
+  EXPECT_THAT(Text(started), HasSubstr("was stopped to make room"));
+  steps_.For(std::chrono::seconds(1));
+  int running = 0;
+  for (const NodeView& node : ViewOf("low").nodes) {
+    running += int{node.condition == NodeCondition::kRunning};
+  }
+  EXPECT_EQ(running, 1) << "the other one's host has room";
+}
+
+TEST_F(PreemptTest, AnAdminMayLetItComeBeforeThoseWhoCallThemselvesImportant) {
+  steps_.AddHost("h2");
+  ASSERT_EQ(Text(Create(alice_, Large("vain", 100))), "");
+  ASSERT_EQ(Text(Create(kRoot, Large("high", 10))), "");
+  (void)steps_.clusters->Apply(kRoot, Large("high", 10, 2), false, false, Ignore, CancelToken());
+  EXPECT_FALSE(steps_.clusters->Preempt(kRoot, "high", std::nullopt, false).ok());
+  ASSERT_EQ(Text(steps_.clusters->Preempt(kRoot, "high", 101, false)), "");
+  steps_.For(std::chrono::seconds(1));
+  EXPECT_EQ(ViewOf("vain").nodes[0].condition, NodeCondition::kStopped);
+  EXPECT_EQ(ViewOf("high").nodes[1].condition, NodeCondition::kRunning);
 }
 
 }  // namespace

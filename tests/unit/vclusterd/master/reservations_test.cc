@@ -50,10 +50,10 @@ class ReservationsTest : public ::testing::Test {
 };
 
 TEST_F(ReservationsTest, KeptRoomIsForItsHolderAlone) {
-  EXPECT_EQ(steps_.clusters->Reserve(alice_, Room("exam", 2), "alice", "").error().code(),
+  EXPECT_EQ(steps_.clusters->Reserve(alice_, Room("exam", 2), {.user = "alice"}).error().code(),
             Code::kPermissionDenied);
-  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("exam", 2), "alice", "")), "");
-  EXPECT_THAT(Text(Create(bob_, "others")), HasSubstr("exam"));
+  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("exam", 2), {.user = "alice"})), "");
+  EXPECT_THAT(Text(Create(bob_, "others")), HasSubstr("others-1"));
   EXPECT_EQ(Text(Create(alice_, "hers")), "");
   const auto views = steps_.clusters->Reservations(kRoot).value();
   ASSERT_THAT(views, SizeIs(1));
@@ -68,11 +68,11 @@ TEST_F(ReservationsTest, ItHoldsFromItsTimeToItsTimeAndThenItIsGone) {
   master::v1::Reservation room = Room("later", 2);
   room.set_from_unix_s(NowUnixS() + 60);
   room.set_until_unix_s(NowUnixS() + 120);
-  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, room, "alice", "")), "");
+  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, room, {.user = "alice"})), "");
   EXPECT_EQ(Text(Create(bob_, "before")), "");
   ASSERT_TRUE(steps_.clusters->Delete(bob_, "before").ok());
   steps_.For(std::chrono::seconds(80));
-  EXPECT_THAT(Text(Create(bob_, "within")), HasSubstr("later"));
+  EXPECT_THAT(Text(Create(bob_, "within")), HasSubstr("others-1"));
   steps_.For(std::chrono::seconds(60));
   EXPECT_EQ(Text(Create(bob_, "after")), "");
   EXPECT_THAT(steps_.clusters->Reservations(kRoot).value(), IsEmpty());
@@ -80,50 +80,48 @@ TEST_F(ReservationsTest, ItHoldsFromItsTimeToItsTimeAndThenItIsGone) {
 
 TEST_F(ReservationsTest, OneOfAVclusterEndsWithIt) {
   ASSERT_EQ(Text(Create(alice_, "hers")), "");
-  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("grow", 2), "", "alice/hers")), "");
-  EXPECT_THAT(Text(Create(bob_, "others")), HasSubstr("grow"));
+  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("grow", 2), {.vcluster = "alice/hers"})), "");
+  EXPECT_THAT(Text(Create(bob_, "others")), HasSubstr("others-1"));
   ASSERT_TRUE(steps_.clusters->Delete(alice_, "hers").ok());
   steps_.For(std::chrono::seconds(30));
   EXPECT_THAT(steps_.clusters->Reservations(kRoot).value(), IsEmpty());
   EXPECT_EQ(Text(Create(bob_, "others")), "");
 }
 
-TEST_F(ReservationsTest, AnotherMasterKeepsThem) {
-  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("exam", 2), "alice", "")), "");
+TEST_F(ReservationsTest, AnotherMasterKeepsThemFromItsFirstMoment) {
+  ASSERT_EQ(Text(steps_.clusters->Reserve(kRoot, Room("exam", 2), {.user = "alice"})), "");
   SteppedMaster next(*store_);
-  EXPECT_THAT(next.master->Reservations(), SizeIs(1));
+  next.AddHost("h1");
+  Definition definition = PlainDefinition("others", "tiny", 1, {});
+  definition.roles[0].limits.cpus = kHalf;
+  const auto made = next.clusters->Create(bob_, definition, "", Ignore, CancelToken());
+  EXPECT_THAT(Text(made), HasSubstr("others-1"));
 }
 
 TEST_F(ReservationsTest, WhatCannotBeMeantIsRefused) {
   const auto refused = [&](const master::v1::Reservation& record, const std::string& user) {
-    return Text(steps_.clusters->Reserve(kRoot, record, user, ""));
+    return Text(steps_.clusters->Reserve(kRoot, record, {.user = user}));
   };
   EXPECT_THAT(refused(Room("exam", 0), "alice"), HasSubstr("pieces"));
   EXPECT_THAT(refused(Room("Not a name", 1), "alice"), HasSubstr("name"));
   EXPECT_THAT(refused(Room("exam", 1), "nobody-of-that-name"), HasSubstr("nobody-of-that-name"));
-  EXPECT_THAT(refused(Room("exam", 1), ""), HasSubstr("a user or for a Vcluster"));
+  EXPECT_THAT(refused(Room("exam", 1), ""), HasSubstr("a user, a Vcluster or a class"));
   master::v1::Reservation nothing = Room("exam", 1);
   nothing.clear_piece();
   EXPECT_THAT(refused(nothing, "alice"), HasSubstr("nothing would be kept"));
+  master::v1::Reservation twice = Room("exam", 1);
+  twice.add_hosts("h1");
+  twice.add_hosts("h1");
+  EXPECT_NE(refused(twice, "alice"), "");
+  master::v1::Reservation much = Room("exam", 10'000);
+  much.mutable_piece()->set_memory_bytes(uint64_t{1} << 49);
+  EXPECT_NE(refused(much, "alice"), "") << "the scheduler could not count it";
   master::v1::Reservation over = Room("exam", 1);
   over.set_from_unix_s(NowUnixS() - 100);
   over.set_until_unix_s(NowUnixS() - 50);
   EXPECT_THAT(refused(over, "alice"), HasSubstr("over already"));
   ASSERT_EQ(refused(Room("exam", 1), "alice"), "");
   EXPECT_THAT(refused(Room("exam", 1), "alice"), HasSubstr("already"));
-}
-
-TEST(RoomForClass, APieceForEveryNodeAsLargeAsTheLargest) {
-  Definition definition = PlainDefinition("lab", "tiny", 2, {});
-  definition.roles.push_back(definition.roles[0]);
-  definition.roles[1].name = "big";
-  definition.roles[1].count = 1;
-  definition.roles[1].limits.memory_bytes = uint64_t{4} << 30;
-  const Reservation room = RoomForClass("k", definition, 30);
-  EXPECT_EQ(room.pieces, 90u);
-  EXPECT_EQ(room.piece.memory_bytes, uint64_t{4} << 30);
-  EXPECT_GT(room.piece.cpus, 0);
-  EXPECT_EQ(room.group, GroupOfClass("k"));
 }
 
 }  // namespace
