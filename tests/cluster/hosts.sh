@@ -53,6 +53,23 @@ for i in 0 1 2; do
 done
 vc delete exact newer >/dev/null
 
+echo "== hosts say what they use, and have used"
+measured() {
+  [ "$(vc top --hosts --json | jq '[.hosts[] | select((.usage.memory_bytes // "0") | tonumber > 0)] | length')" = 3 ]
+}
+await measured || die "a host says nothing: $(vc top --hosts --json)"
+remembered() { vc top h2 --hosts --history --json | jq -e '.points | length > 0' >/dev/null; }
+await remembered || die "h2 has no history: $(vc top h2 --hosts --history --json)"
+vc top h2 --hosts --history | grep -q PSI || die "no pressure is shown"
+
+echo "== room is kept by who may, until he says so"
+vc reservation add exam --for-class root/lab --pieces 2 --cpus 0.5 --memory 64M --until 1h
+vc reservation list | grep 'class root/lab' | grep -q '2 x 0.5 CPUs, 64.0 MiB memory' ||
+  die "$(vc reservation list)"
+vc preempt spread --dry-run | grep -q 'nobody has to stop' || die "$(vc preempt spread --dry-run)"
+vc reservation delete exam
+[ "$(vc reservation list --json | jq '.reservations | length')" = 0 ] || die "$(vc reservation list)"
+
 echo "== a killed worker comes back and its nodes have not noticed"
 pids() { vc list spread --json | jq -r '[.clusters[0].nodes[].init_pid] | join(" ")'; }
 before=$(pids)
