@@ -114,6 +114,15 @@ TEST_F(SharedDirTest, AnotherDirectoryIsKnownByItsId) {
   EXPECT_FALSE(shared_->Check(id_).ok());
 }
 
+// As NFS is; there is no server of it on a machine of tests.
+TEST(SharedDirRefusalTest, AFileSystemWithoutIdmappedMountsIsRefusedWithTheReason) {
+  const auto opened = SharedDir::Open("/sys/kernel");
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code(), Code::kUnsupported);
+  EXPECT_NE(opened.error().message().find("NFS does not"), std::string::npos)
+      << opened.error().message();
+}
+
 TEST(VolumeDirectoryTest, OnlyWhatAMasterSaysIsOne) {
   EXPECT_TRUE(
       IsVolumeDirectory(VolumeDirectory(VolumesDirectory(12, 1'800'000'000'000), "a-1", 3)));
