@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A Vcluster over three hosts: hosts.sh BIN. Its nodes are spread, used from the master, saved where
-# they are, and live on when workers and the master are killed; a host that is lost gives its nodes
-# up and does not have them twice when it comes back.
+# A Vcluster over three hosts, each a site behind a router: hosts.sh BIN. Its nodes are spread, used
+# from the master, saved where they are, and live on when workers and the master are killed; a host
+# that is lost gives its nodes up and does not have them twice when it comes back.
 program=hosts
+routed=1
 PATH=$(realpath "$1"):$PATH
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,8 @@
 # vclusterd worker of its own; masters run on the first ones. Sourced, with `program` set (its name
 # in messages) and PATH leading to our programs.
 #
-#   make_hosts 3           namespaces behind one bridge, 10.78.0.1 … .3, enrolled with each other
+#   make_hosts 3           namespaces behind one bridge, 10.78.0.1 … .3, enrolled with each other; with
+#                          `routed=1` each is a site of its own, behind a router
 #   start_worker h1 …      start_master h1 [FLAG…]       stop_daemon h1-worker
 #   on h1 COMMAND…         a command of ours with the sockets of that host
 #   cut h2; mend h2        its link
@@ -16,6 +17,7 @@ set -euo pipefail
 root=$(mktemp -d "/var/tmp/strata-$program.XXXXXX")
 chmod 755 "$root"  # Containers have to pass it.
 bridge=strata-$program-bridge-$$
+router=169.254.78.1  # Of every site.
 declare -A daemon=() holder=()
 hosts=()
 master_hosts=(h1)
@@ -102,10 +104,17 @@ make_machine() {  # HOST
   hosts+=("$host")
   ip netns add "$(namespace "$host")"
   ip -n "$(namespace "$host")" link add eth0 type veth peer name "$host" netns "$bridge"
-  ip -n "$(namespace "$host")" address add "$(address "$host")/24" dev eth0
   ip -n "$(namespace "$host")" link set lo up
   ip -n "$(namespace "$host")" link set eth0 up
-  ip -n "$bridge" link set "$host" master br0 up
+  if [ "${routed:-0}" = 1 ]; then
+    ip -n "$bridge" address add "$router/32" dev "$host"
+    mend "$host"
+    ip -n "$(namespace "$host")" address add "$(address "$host")/32" dev eth0
+    ip -n "$(namespace "$host")" route add default via "$router" dev eth0 onlink
+  else
+    ip -n "$(namespace "$host")" address add "$(address "$host")/24" dev eth0
+    ip -n "$bridge" link set "$host" master br0 up
+  fi
   hold_mounts "$host"
 }
 
@@ -114,6 +123,7 @@ make_hosts() {
   ip netns add "$bridge"
   ip -n "$bridge" link add br0 type bridge
   ip -n "$bridge" link set br0 up
+  nsenter --net="/run/netns/$bridge" sysctl -qw net.ipv4.ip_forward=1
   for i in $(seq "$1"); do
     host=h$i
     make_machine "$host"
@@ -124,7 +134,11 @@ make_hosts() {
   done
 }
 cut() { ip -n "$bridge" link set "$1" down; }
-mend() { ip -n "$bridge" link set "$1" up; }
+mend() {
+  ip -n "$bridge" link set "$1" up
+  # A route goes with its link.
+  [ "${routed:-0}" = 0 ] || ip -n "$bridge" route replace "$(address "$1")/32" dev "$1"
+}
 
 # An image of a shell, on every host.
 make_tiny_image() {
