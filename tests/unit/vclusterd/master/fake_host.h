@@ -59,7 +59,7 @@ class FakeHost final : public HostLink {
   Result<std::vector<host::v1::PartStatus>> Apply(
       const std::vector<host::v1::Part>& orders) override {
     const std::lock_guard lock(mutex_);
-    if (refusal.has_value()) return *refusal;
+    if (refusal_.has_value()) return *refusal_;
     std::vector<host::v1::PartStatus> statuses;
     for (const host::v1::Part& order : orders) {
       ++told_[order.number()];
@@ -144,6 +144,12 @@ class FakeHost final : public HostLink {
   Result<std::unique_ptr<RunningCommand>> Exec(uint32_t, uint32_t, const ExecParameters&,
                                                TerminalSize, ExecListener&) override {
     return Error(Code::kUnsupported, "a fake");
+  }
+
+  // What it answers to all orders from now on; nullopt: it follows them.
+  void Refuse(std::optional<Error> error) {
+    const std::lock_guard lock(mutex_);
+    refusal_ = std::move(error);
   }
 
   // Images that were saved here and are still there.
@@ -261,7 +267,6 @@ class FakeHost final : public HostLink {
     return StatusOf(number);
   }
 
-  std::optional<Error> refusal;
   std::map<uint32_t, Error> problems;                     // Orders that it does not take.
   bool can_save = false;                                  // It says that it has.
   std::function<void(host::v1::ImagesChange)> on_images;  // Before it changes any, or looks.
@@ -413,6 +418,7 @@ class FakeHost final : public HostLink {
   std::set<std::string> running_;  // Roles of states_ whose nodes have a process 1.
   std::map<std::string, host::v1::TaskRun> task_ends_;  // By id.
   std::optional<host::v1::Usage> usage_;
+  std::optional<Error> refusal_;
   std::optional<host::v1::HostLoad> load_;
   host::v1::UsageHistory node_history_;
   host::v1::UsageHistory host_history_;

@@ -172,14 +172,14 @@ TEST_F(JobsTest, TheDeletionOfAVclusterSurvivesMasters) {
   ASSERT_TRUE(Submit("name: own\ncreate: {image: tiny}\ntasks: {a: x}\n").ok());
   Open();
   ASSERT_TRUE(AwaitOrdered("1.0.0.1"));
-  host_->refusal = Error(Code::kUnavailable, "not now");
+  host_->Refuse(Error(Code::kUnavailable, "not now"));
   host_->EndTask("1.0.0.1", host::v1::TASK_ENDED, 3);
   master_->Report("h1", host_->SaysOf(1));
   ASSERT_TRUE(AwaitPhase("own", jobs::v1::CLEARING)) << "its host does not answer";
   Open();
   EXPECT_EQ(Get("own")->phase(), jobs::v1::CLEARING);
   EXPECT_EQ(Get("own")->exit_code(), 3);
-  host_->refusal.reset();
+  host_->Refuse(std::nullopt);
   ASSERT_TRUE(AwaitPhase("own", jobs::v1::DONE));
   EXPECT_EQ(clusters_->List(kAlice, "")->size(), 0u);
 }

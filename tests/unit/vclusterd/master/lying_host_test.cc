@@ -100,7 +100,7 @@ TEST_F(LyingHostTest, NumbersThatWereNeverGivenAreLeftAlone) {
 }
 
 TEST_F(LyingHostTest, AStatusWithoutASequenceDoesNotSayThatNothingIsThere) {
-  master_.hosts["h2"]->refusal = Error(Code::kUnavailable, "h2 does not answer");
+  master_.hosts["h2"]->Refuse(Error(Code::kUnavailable, "h2 does not answer"));
   host::v1::PartStatus none;
   none.set_number(1);
   master_.master->RemoveHost("h2");
@@ -114,7 +114,7 @@ TEST_F(LyingHostTest, AStatusWithoutASequenceDoesNotSayThatNothingIsThere) {
                   .ok());
   master_.For(minutes(1));
   EXPECT_NE(master_.master->Find(1).vcluster, nullptr);
-  master_.hosts["h2"]->refusal.reset();
+  master_.hosts["h2"]->Refuse(std::nullopt);
   master_.For(minutes(1));
   EXPECT_EQ(master_.master->Find(1).vcluster, nullptr);
   EXPECT_TRUE(master_.hosts["h2"]->Order(1).nodes().empty());
@@ -129,7 +129,7 @@ TEST_F(LyingHostTest, AHostThatFollowsNothingForAMomentIsNoProblemYet) {
     });
     ASSERT_TRUE(changed.ok());
   };
-  for (auto& [name, host] : master_.hosts) host->refusal = Error(Code::kUnavailable, "not yet");
+  for (auto& [name, host] : master_.hosts) host->Refuse(Error(Code::kUnavailable, "not yet"));
   want(false);
   master_.For(seconds(1));
   EXPECT_FALSE(problem().has_value()) << problem()->message();
@@ -137,11 +137,11 @@ TEST_F(LyingHostTest, AHostThatFollowsNothingForAMomentIsNoProblemYet) {
   master_.For(minutes(1));
   ASSERT_TRUE(problem().has_value());
   EXPECT_EQ(problem()->message(), "not yet");
-  for (auto& [name, host] : master_.hosts) host->refusal.reset();
+  for (auto& [name, host] : master_.hosts) host->Refuse(std::nullopt);
   master_.For(minutes(1));
   EXPECT_FALSE(problem().has_value());
   // Any other refusal is told at once.
-  for (auto& [name, host] : master_.hosts) host->refusal = Error(Code::kInvalidArgument, "no");
+  for (auto& [name, host] : master_.hosts) host->Refuse(Error(Code::kInvalidArgument, "no"));
   want(true);
   master_.For(seconds(1));
   EXPECT_TRUE(problem().has_value());

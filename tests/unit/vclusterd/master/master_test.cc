@@ -419,11 +419,11 @@ TEST_F(MasterTest, AHostThatIsDrainedBeforeItComesGetsNoNodesWhoeverLeadsThen) {
 }
 
 TEST_F(MasterTest, AHostThatRefusesItsOrdersIsNamed) {
-  hosts_["h1"]->refusal = Error(Code::kResourceExhausted, "h1: the disk is full");
+  hosts_["h1"]->Refuse(Error(Code::kResourceExhausted, "h1: the disk is full"));
   const auto made = Create(Spread("x", 2));
   ASSERT_FALSE(made.ok());
   EXPECT_NE(made.error().message().find("the disk is full"), std::string::npos);
-  hosts_["h1"]->refusal.reset();
+  hosts_["h1"]->Refuse(std::nullopt);
   EXPECT_TRUE(Await([&] { return clusters_->List(kAlice, "").value().empty(); }));
 }
 

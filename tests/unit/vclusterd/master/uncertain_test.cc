@@ -104,7 +104,7 @@ TEST_F(UncertainTest, AJobThatWasStoredThoughItsUserWasToldThatItFailedDoesNotRu
 }
 
 TEST_F(UncertainTest, WhatCouldNotBeRemovedAtOnceIsRemovedLater) {
-  master_.hosts["h1"]->refusal = Error(Code::kResourceExhausted, "h1: the disk is full");
+  master_.hosts["h1"]->Refuse(Error(Code::kResourceExhausted, "h1: the disk is full"));
   const auto made = master_.clusters->Create(
       kAlice, Spread("a", 2), "",
       [&](const std::string& stage, uint32_t, uint32_t) {
@@ -113,7 +113,7 @@ TEST_F(UncertainTest, WhatCouldNotBeRemovedAtOnceIsRemovedLater) {
       CancelToken());
   ASSERT_FALSE(made.ok());
   fate_ = CommitFate::kMade;
-  master_.hosts["h1"]->refusal.reset();
+  master_.hosts["h1"]->Refuse(std::nullopt);
   master_.For(minutes(1));
   EXPECT_EQ(Stored(1).name(), "");
   EXPECT_TRUE(master_.hosts["h2"]->Order(1).nodes().empty());
@@ -123,10 +123,10 @@ TEST_F(UncertainTest, ANodeThatItsHostNeverHadIsDroppedWhenItLeaves) {
   Create(Spread("a", 1));
   ASSERT_TRUE(master_.clusters->Drain(kRoot, Held(1).nodes(0).host(), true).ok());
   const std::string other = Held(1).nodes(0).host() == "h1" ? "h2" : "h1";
-  master_.hosts[other]->refusal = Error(Code::kResourceExhausted, "the disk is full");
+  master_.hosts[other]->Refuse(Error(Code::kResourceExhausted, "the disk is full"));
   ASSERT_FALSE(master_.clusters->Scale(kAlice, "a", "node", 2, Ignore, CancelToken()).ok());
   ASSERT_EQ(Held(1).nodes_size(), 2);
-  master_.hosts[other]->refusal.reset();
+  master_.hosts[other]->Refuse(std::nullopt);
   master_.hosts[other]->Forget();
   const auto shrunk = master_.clusters->Scale(kAlice, "a", "node", 1, Ignore, CancelToken());
   EXPECT_TRUE(shrunk.ok()) << shrunk.error().message();
