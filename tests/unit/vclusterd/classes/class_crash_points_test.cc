@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "tests/sim/commit_crash.h"
 #include "tests/unit/vclusterd/classes/classes_fixture.h"
 
 namespace strata::vcluster {
@@ -16,23 +17,22 @@ constexpr int kPointsMax = 200;
 class CrashedClass : public ClassesTest {
  public:
   // It ends at the commit of this number from Operate on, before that is made or after it.
-  CrashedClass(int point, bool is_made) : point_(point), is_made_(is_made) { SetUp(); }
+  CrashedClass(int point, bool is_made) : point_(point), is_made_(is_made), crash_(point, is_made) {
+    SetUp();
+  }
   ~CrashedClass() override { TearDown(); }
   void TestBody() override {}
 
   using Operation = std::function<Status(CrashedClass&)>;
   // Whether it came to the commit.
   bool Operate(const Operation& operation) {
-    SetFate([this](const auto&) {
-      if (dead_) return sim::CommitFate::kNotMade;
-      if (++commits_ != point_) return sim::CommitFate::kMade;
-      dead_ = true;
-      return is_made_ ? sim::CommitFate::kAnswerLost : sim::CommitFate::kNotMade;
-    });
+    SetFate([this](const auto&) { return crash_.Meet(); });
+    crash_.Arm();
     auto done = std::async(std::launch::async, [&] { return operation(*this); });
-    while (!dead_ && done.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    while (!crash_.dead() &&
+           done.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
     }
-    const bool crashed = dead_;
+    const bool crashed = crash_.dead();
     // Who dies says nothing any more.
     if (crashed) master_->EndWaits();
     const Status said = done.get();
@@ -80,8 +80,7 @@ class CrashedClass : public ClassesTest {
 
   const int point_;
   const bool is_made_;
-  std::atomic<int> commits_ = 0;
-  std::atomic<bool> dead_ = false;
+  sim::CommitCrash crash_;
   bool told_ = false;
 };
 
