@@ -30,6 +30,7 @@ constexpr uint64_t kCpuQuotaMinUs = 1'000;  // The kernel's own least quota.
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
 constexpr std::chrono::seconds kFreezeTimeout(10);
+constexpr std::chrono::milliseconds kFreezeAgain(200);
 constexpr std::chrono::seconds kKillTimeout(10);
 // cgroup v1 has no event for "frozen" nor for "empty": these states are looked at again.
 constexpr std::chrono::microseconds kPollPause(200);
@@ -54,9 +55,19 @@ Status WaitFrozenUnified(const std::string& directory) {
   }
 }
 
+// While processes keep coming the kernel may never be done (runc,
+// libcontainer/cgroups/fs/freezer.go, has found the same): it is told again, after a thaw that lets
+// them pass.
 Status WaitFrozenV1(const std::string& directory) {
   const auto deadline = Clock::now() + kFreezeTimeout;
+  auto again = Clock::now() + kFreezeAgain;
   while (true) {
+    if (Clock::now() >= again) {
+      RETURN_IF_ERROR(WriteControl(directory + "/freezer.state", "THAWED"));
+      std::this_thread::sleep_for(kPollPause);
+      RETURN_IF_ERROR(WriteControl(directory + "/freezer.state", "FROZEN"));
+      again = Clock::now() + kFreezeAgain;
+    }
     // Reading makes the kernel look again whether all tasks have stopped.
     ASSIGN_OR_RETURN(const std::string state, ReadFile(directory + "/freezer.state", 64));
     if (state.starts_with("FROZEN")) return Ok();
