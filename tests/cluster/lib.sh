@@ -123,7 +123,7 @@ make_hosts() {
   ip netns add "$bridge"
   ip -n "$bridge" link add br0 type bridge
   ip -n "$bridge" link set br0 up
-  nsenter --net="/run/netns/$bridge" sysctl -qw net.ipv4.ip_forward=1
+  nsenter --net="/run/netns/$bridge" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
   for i in $(seq "$1"); do
     host=h$i
     make_machine "$host"

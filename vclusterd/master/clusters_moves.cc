@@ -80,6 +80,7 @@ Status Clusters::Reserve(const Caller& caller, master::v1::Reservation record,
   const Target target{std::nullopt, "reservation " + record.name(), ""};
   return users_.Perform(caller, Operation::kHostReserve, target, "", [&]() -> Status {
     RETURN_IF_ERROR(SetHolder(caller, holder, &record));
+    record.set_version(1);
     record.set_created_unix_ms(master_.NowUnixMs());
     return master_.Reserve(std::move(record));
   });

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/sim/commit_crash.h"
+#include "tests/unit/vclusterd/await.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/jobs.h"
@@ -82,16 +83,6 @@ class CrashedJob {
   }
   Status Delete() { return jobs_->Delete(kAlice, "own"); }
 
-  template <typename Condition>
-  static bool Await(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-
  private:
   sim::CommitCrash crash_;
   std::unique_ptr<records::RecordStore> store_ = records::MakeMemoryRecordStore(DesiredTables());
@@ -115,8 +106,8 @@ TEST(JobCrashPoints, AJobThatWasTakenIsDoneOnceAndLeavesNothing) {
       crashed = world.Run();
       if (!crashed) break;
       const bool was_deleted = world.Job() == nullptr;
-      EXPECT_TRUE(CrashedJob::Await(
-          [&] { return world.IsClear() && (world.Job() == nullptr || world.IsDone()); }));
+      EXPECT_TRUE(
+          Await([&] { return world.IsClear() && (world.Job() == nullptr || world.IsDone()); }));
       if (const JobPtr job = world.Job()) {
         EXPECT_EQ(job->outcome(), jobs::v1::SUCCEEDED);
         EXPECT_EQ(world.Outputs(), 3u);

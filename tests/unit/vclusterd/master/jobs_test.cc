@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/unit/vclusterd/await.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/tables.h"
@@ -60,15 +61,6 @@ class JobsTest : public ::testing::Test {
                uint32_t vcluster = 1) {
     host_->EndTask(id, host::v1::TASK_ENDED, exit_code, output);
     master_->Report("h1", host_->SaysOf(vcluster));
-  }
-  template <typename Condition>
-  static bool Await(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
   bool AwaitPhase(const std::string& job, jobs::v1::Phase phase) {
     return Await([&] { return Get(job)->phase() == phase; });

@@ -5,6 +5,7 @@
 
 #include "common/file_io.h"
 #include "common/subprocess.h"
+#include "tests/unit/vclusterd/await.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
@@ -69,15 +70,6 @@ class MasterTest : public ::testing::Test {
   bool IsAsWanted(uint32_t number) {
     const auto verdict = AsWanted(master_->Find(number));
     return verdict.has_value() && verdict->ok();
-  }
-  template <typename Condition>
-  static bool Await(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
 
   std::unique_ptr<records::RecordStore> store_;

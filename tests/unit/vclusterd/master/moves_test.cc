@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/vclusterd/await.h"
 #include "tests/unit/vclusterd/master/fake_host.h"
 #include "tests/unit/vclusterd/test_users.h"
 #include "vclusterd/master/clusters.h"
@@ -88,15 +89,6 @@ class MovesTest : public ::testing::Test {
   bool IsEmpty(const std::string& host) {
     for (const host::v1::PartStatus& status : hosts_[host]->Statuses()) {
       if (!status.nodes().empty()) return false;
-    }
-    return true;
-  }
-  template <typename Condition>
-  static bool Await(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
     }
     return true;
   }
