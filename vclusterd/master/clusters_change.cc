@@ -119,6 +119,7 @@ Result<std::vector<VclusterPtr>> Clusters::Launch(std::vector<master::v1::Vclust
   ASSIGN_OR_RETURN(const std::vector<VclusterPtr> made, master_.Add(std::move(records)));
   const std::vector<uint32_t> numbers = NumbersOf(made);
   if (preempts) {
+    // Where that is not needed, or does not help, the wait says how it ends.
     for (const uint32_t number : numbers) (void)master_.Preempt(number, std::nullopt, false);
   }
   Status launched = master_.Await(
