@@ -19,12 +19,12 @@ Status WriteForwarding(std::string_view value) {
 
 }  // namespace
 
-Status ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
+Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> owned, OpenNetlink());
   nl_sock* const socket = owned.get();
   RETURN_IF_ERROR(RemoveLinks(socket, plan.delete_links));
   // The rules name bridges by pattern, so they hold from the moment a bridge appears.
-  RETURN_IF_ERROR(rules->Put(plan.ruleset));
+  ASSIGN_OR_RETURN(const bool new_rules, rules->Put(plan.ruleset));
   for (const auto& bridge : plan.create_bridges) RETURN_IF_ERROR(AddBridge(socket, bridge));
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));
@@ -36,7 +36,7 @@ Status ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   for (const auto& one : plan.set_neighbours) RETURN_IF_ERROR(SetNeighbour(socket, one));
   for (const auto& settings : plan.set_ports) RETURN_IF_ERROR(SetPort(socket, settings));
   for (const auto& veth : plan.set_rates) RETURN_IF_ERROR(SetRate(socket, veth));
-  return Ok();
+  return new_rules;
 }
 
 Status DeleteLink(const std::string& name) {

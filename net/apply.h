@@ -17,8 +17,9 @@ Result<std::vector<ObservedLink>> ObserveLinks();
 
 // Carries out the plan. Repeating it after an error is fine. The rules change in one transaction;
 // what follows them is one request each, and a plan made after an error in between says what is
-// left to do. `rules` is what earlier plans of this network namespace were given.
-Status ApplyPlan(const NetworkPlan& plan, RulesInForce* rules);
+// left to do. `rules` is what earlier plans of this network namespace were given. True: the rules
+// were put anew.
+Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules);
 
 // Missing is Ok.
 Status DeleteLink(const std::string& name);

@@ -127,6 +127,15 @@ std::string_view ProtocolName(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : "udp";
 }
 
+Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix) {
+  return {BridgeName(instance, number), prefix, {}, std::nullopt, number};
+}
+
+Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
+              uint64_t bits_per_s_max) {
+  return {VethName(instance, network, index), bits_per_s_max, network, index};
+}
+
 Mac Bridge::mac() const { return overlay ? MacForGateway(overlay->vni) : MacFor(name); }
 
 Status CheckDesired(const DesiredNetwork& desired) {

@@ -59,6 +59,7 @@ struct Bridge {
   Ipv4Prefix prefix;
   std::vector<Forward> forwards;   // To nodes behind this bridge.
   std::optional<Overlay> overlay;  // None: all nodes are on this host.
+  uint32_t number = 0;             // The Vcluster's.
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   Mac mac() const;
@@ -72,7 +73,14 @@ struct Bridge {
 struct Veth {
   std::string name;
   uint64_t bits_per_s_max = 0;  // In each direction, headers included. 0: no limit.
+  uint32_t network = 0;         // The number of its Vcluster, and…
+  uint32_t index = 0;           // …its own.
 };
+
+// With the names that they have on a host.
+Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix);
+Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
+              uint64_t bits_per_s_max);
 
 inline constexpr uint64_t kBitsPerSecondMin = 8'000;
 inline constexpr uint64_t kBitsPerSecondMax = 1'000'000'000'000;
@@ -81,7 +89,9 @@ struct DesiredNetwork {
   std::string instance;
   Ipv4Prefix pool;
   std::vector<Bridge> bridges;
-  std::vector<Veth> veths;  // Of running nodes.
+  std::vector<Veth> veths;  // Of nodes; each is there while its node runs.
+  // Veths of ours that are not among these stay: it is not known whether they are wanted.
+  bool keep_unknown_veths = false;
 };
 
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an

@@ -34,7 +34,7 @@ bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
 }
 
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                   const LinksByName& links, bool delete_veths, NetworkPlan* plan) {
+                   const LinksByName& links, NetworkPlan* plan) {
   std::set<std::string> wanted;
   for (const Bridge& bridge : desired.bridges) {
     wanted.insert(bridge.name);
@@ -50,7 +50,8 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
     const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
                            IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
                            IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
-                           (delete_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
+                           (!desired.keep_unknown_veths &&
+                            IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
 }
@@ -144,11 +145,11 @@ void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkP
 }  // namespace
 
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed, bool delete_veths) {
+                             const std::vector<ObservedLink>& observed) {
   RETURN_IF_ERROR(CheckDesired(desired));
   NetworkPlan plan;
   const LinksByName links = ByName(observed);
-  PlanDeletions(desired, observed, links, delete_veths, &plan);
+  PlanDeletions(desired, observed, links, &plan);
   plan.ruleset = MakeRuleset(desired);
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);

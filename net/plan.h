@@ -92,11 +92,10 @@ struct NetworkPlan {
   std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
 };
 
-// `observed`: all links of the host; only ours are looked at. Veths that are not wanted are deleted
-// only with `delete_veths` (at start, when nobody is just making one). Veths that are wanted but
-// not there are left out: their nodes are just starting, or just ended. Errors are CheckDesired's.
+// `observed`: all links of the host; only ours are looked at. Veths that are wanted but not there
+// are left out: their nodes do not run. Errors are CheckDesired's.
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed, bool delete_veths);
+                             const std::vector<ObservedLink>& observed);
 
 // The lowest prefix of the pool (its first is left out) that overlaps neither `taken` nor an
 // address of the host. kResourceExhausted names the remedy.

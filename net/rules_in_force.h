@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "net/nft.h"
@@ -17,9 +18,19 @@ namespace strata::net {
 
 class RulesInForce {
  public:
-  // Puts `ruleset`, commands of nft(8), in force, in one transaction; nothing is done when it is.
-  // Errors are nft's, and the rules are the ones from before.
-  Status Put(const std::string& ruleset);
+  struct Transaction {
+    uint32_t generation = 0;  // That it made.
+    bool touched = false;     // It changed our table.
+  };
+
+  // Puts `ruleset`, commands of nft(8), in force, in one transaction; false: it is, and nothing was
+  // done. Errors are nft's, and the rules are the ones from before.
+  Result<bool> Put(const std::string& ruleset);
+  // Whether it is known to be in force.
+  bool Has(const std::string& ruleset);
+  // What has become known of others' transactions, so that one which left our table alone is no
+  // reason to put the same rules again. Ours may be among them.
+  void Heard(const std::vector<Transaction>& transactions);
   Nft& nft() { return nft_; }
 
  private:

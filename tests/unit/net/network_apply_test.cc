@@ -24,7 +24,7 @@ class NetworkApplyTest : public ::testing::Test {
   void Apply() {
     const auto links = ObserveLinks();
     ASSERT_TRUE(links.ok()) << links.error().message();
-    const auto plan = MakePlan(desired_, *links, true);
+    const auto plan = MakePlan(desired_, *links);
     ASSERT_TRUE(plan.ok()) << plan.error().message();
     Status applied = ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
@@ -46,7 +46,7 @@ class NetworkApplyTest : public ::testing::Test {
 TEST_F(NetworkApplyTest, AfterAnApplyNothingIsLeftToDo) {
   Apply();
   const auto links = ObserveLinks();
-  const NetworkPlan plan = MakePlan(desired_, *links, true).value();
+  const NetworkPlan plan = MakePlan(desired_, *links).value();
   EXPECT_TRUE(plan.create_bridges.empty());
   EXPECT_TRUE(plan.address_bridges.empty());
   EXPECT_TRUE(plan.set_bridges.empty());

@@ -36,7 +36,7 @@ TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
 }
 
 TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {
-  const NetworkPlan all = MakePlan(Two(), {}, true).value();
+  const NetworkPlan all = MakePlan(Two(), {}).value();
   EXPECT_EQ(all.create_bridges.size(), 2u);
   EXPECT_EQ(all.set_bridges.size(), 2u);
   EXPECT_EQ(all.address_bridges.size(), 2u);
@@ -46,7 +46,7 @@ TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {
                                               AsItShouldBe(Two().bridges[0]),
                                               AsItShouldBe(Two().bridges[1]),
                                               {"s1a2b3v74", true, {}}};
-  const NetworkPlan none = MakePlan(Two(), complete, true).value();
+  const NetworkPlan none = MakePlan(Two(), complete).value();
   EXPECT_TRUE(none.create_bridges.empty());
   EXPECT_TRUE(none.address_bridges.empty());
   EXPECT_TRUE(none.set_bridges.empty());
@@ -59,7 +59,7 @@ TEST(NetworkPlan, RepairsABridgeThatIsNotAsItShouldBe) {
     std::vector<ObservedLink> links = {AsItShouldBe(desired.bridges[0]),
                                        AsItShouldBe(desired.bridges[1])};
     spoil(&links[1]);
-    const NetworkPlan plan = MakePlan(desired, links, false).value();
+    const NetworkPlan plan = MakePlan(desired, links).value();
     EXPECT_TRUE(plan.create_bridges.empty());
     std::string text;
     for (const BridgeSettings& settings : plan.set_bridges) text += "set " + settings.name;
@@ -76,9 +76,11 @@ TEST(NetworkPlan, RepairsABridgeThatIsNotAsItShouldBe) {
 TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
   const std::vector<ObservedLink> links = {
       {"s1a2b3b9", true, {}}, {"s1a2b3v99", true, {}}, {"sfffffb9", true, {}}, {"eth0", true, {}}};
-  EXPECT_EQ(MakePlan(Two(), links, true)->delete_links,
+  EXPECT_EQ(MakePlan(Two(), links)->delete_links,
             (std::vector<std::string>{"s1a2b3b9", "s1a2b3v99"}));
-  EXPECT_EQ(MakePlan(Two(), links, false)->delete_links, std::vector<std::string>{"s1a2b3b9"});
+  DesiredNetwork unsure = Two();
+  unsure.keep_unknown_veths = true;
+  EXPECT_EQ(MakePlan(unsure, links)->delete_links, std::vector<std::string>{"s1a2b3b9"});
 }
 
 TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
@@ -105,9 +107,9 @@ TEST(Forwards, TwoOnOnePortOfTheHostAreRefusedAndBothAreNamed) {
   DesiredNetwork desired = Two();
   desired.bridges[0].forwards = {{Protocol::kTcp, 20000, P("10.90.1.2/32").base, 80}};
   desired.bridges[1].forwards = {{Protocol::kUdp, 20000, P("10.90.2.2/32").base, 53}};
-  EXPECT_TRUE(MakePlan(desired, {}, true).ok()) << "another protocol is another port";
+  EXPECT_TRUE(MakePlan(desired, {}).ok()) << "another protocol is another port";
   desired.bridges[1].forwards.push_back({Protocol::kTcp, 20000, P("10.90.2.9/32").base, 8080});
-  const auto plan = MakePlan(desired, {}, true);
+  const auto plan = MakePlan(desired, {});
   ASSERT_FALSE(plan.ok());
   EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
   for (const char* part : {"20000/tcp", "10.90.1.2:80", "10.90.2.9:8080"}) {
@@ -120,7 +122,7 @@ TEST(Forwards, LeadOnlyToWhereANodeCanBe) {
     DesiredNetwork desired = Two();
     desired.bridges[0].forwards = {
         {Protocol::kTcp, host_port, Ipv4::Parse(address).value(), node_port}};
-    const auto plan = MakePlan(desired, {}, true);
+    const auto plan = MakePlan(desired, {});
     return plan.ok() ? "fine" : CodeName(plan.error().code());
   };
   const auto refused = CodeName(Code::kInvalidArgument);
@@ -140,7 +142,7 @@ TEST(Forwards, ChangeTheBridgeAndThePortsOfItsNodesOnly) {
                                      AsItShouldBe(desired.bridges[1]),
                                      {.name = desired.veths[0].name, .master = "s1a2b3b1"},
                                      {.name = desired.veths[1].name, .master = "s1a2b3b2"}};
-  const NetworkPlan plan = MakePlan(desired, links, true).value();
+  const NetworkPlan plan = MakePlan(desired, links).value();
   ASSERT_EQ(plan.set_bridges.size(), 1u);
   EXPECT_EQ(plan.set_bridges[0].name, "s1a2b3b1");
   EXPECT_TRUE(plan.set_bridges[0].route_localnet);
@@ -149,7 +151,7 @@ TEST(Forwards, ChangeTheBridgeAndThePortsOfItsNodesOnly) {
   EXPECT_TRUE(plan.set_ports[0].hairpin);
   links[0].route_localnet = true;
   links[2].hairpin = true;
-  const NetworkPlan done = MakePlan(desired, links, true).value();
+  const NetworkPlan done = MakePlan(desired, links).value();
   EXPECT_TRUE(done.set_bridges.empty());
   EXPECT_TRUE(done.set_ports.empty());
 }
@@ -159,14 +161,14 @@ TEST(Rates, ArePlannedForLinksThatAreThereAndAreNotAsTheyShouldBe) {
   desired.bridges.clear();
   desired.veths[0].bits_per_s_max = 8'004;
   const std::string veth = desired.veths[0].name;
-  EXPECT_TRUE(MakePlan(desired, {}, true)->set_rates.empty()) << "its node is starting";
+  EXPECT_TRUE(MakePlan(desired, {})->set_rates.empty()) << "its node is starting";
   const ObservedLink limited = {
       .name = veth, .up = true, .sends_bits_per_s_max = 8'000, .has_ingress = true};
   const ObservedLink shaper = {.name = "s1a2b3i74", .up = true, .sends_bits_per_s_max = 8'000};
-  EXPECT_TRUE(MakePlan(desired, {limited, shaper}, true)->set_rates.empty()) << "whole bytes";
+  EXPECT_TRUE(MakePlan(desired, {limited, shaper})->set_rates.empty()) << "whole bytes";
 
   const auto planned = [&](ObservedLink link, ObservedLink its_shaper) {
-    const NetworkPlan plan = MakePlan(desired, {link, its_shaper}, true).value();
+    const NetworkPlan plan = MakePlan(desired, {link, its_shaper}).value();
     return plan.delete_links.empty() && plan.set_rates.size() == 1;
   };
   ObservedLink other = limited;
@@ -181,17 +183,17 @@ TEST(Rates, ArePlannedForLinksThatAreThereAndAreNotAsTheyShouldBe) {
   other = shaper;
   other.up = false;
   EXPECT_TRUE(planned(limited, other));
-  EXPECT_EQ(MakePlan(desired, {limited}, true)->set_rates.size(), 1u);
+  EXPECT_EQ(MakePlan(desired, {limited})->set_rates.size(), 1u);
   desired.veths[0].bits_per_s_max = 0;
   EXPECT_TRUE(planned(limited, shaper));
-  EXPECT_TRUE(MakePlan(desired, {{veth, true}}, true)->set_rates.empty());
+  EXPECT_TRUE(MakePlan(desired, {{veth, true}})->set_rates.empty());
 }
 
 TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
   DesiredNetwork desired = Two();
   for (const uint64_t rate : {kBitsPerSecondMin - 1, kBitsPerSecondMax + 1}) {
     desired.veths[0].bits_per_s_max = rate;
-    const auto plan = MakePlan(desired, {}, true);
+    const auto plan = MakePlan(desired, {});
     ASSERT_FALSE(plan.ok());
     EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
     EXPECT_NE(plan.error().message().find("between 8000 and"), std::string::npos);

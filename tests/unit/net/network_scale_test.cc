@@ -42,7 +42,7 @@ class NetworkScaleTest : public ::testing::Test {
     Status applied;
     host_.space.In([&] {
       const double observe = Timed([&] { links = ObserveLinks(); });
-      const double decide = Timed([&] { plan = MakePlan(host_.desired, *links, true); });
+      const double decide = Timed([&] { plan = MakePlan(host_.desired, *links); });
       const double rules = Timed([&] {
         NetworkPlan only_rules;
         only_rules.ruleset = plan->ruleset;

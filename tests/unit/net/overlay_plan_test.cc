@@ -67,7 +67,7 @@ std::string Words(const NetworkPlan& plan) {
 }
 
 std::string Plan(const DesiredNetwork& desired, const std::vector<ObservedLink>& links) {
-  return Words(MakePlan(desired, links, true).value());
+  return Words(MakePlan(desired, links).value());
 }
 
 TEST(OverlayPlan, OfWhatIsThereAlreadyIsEmpty) {
@@ -75,7 +75,7 @@ TEST(OverlayPlan, OfWhatIsThereAlreadyIsEmpty) {
 }
 
 TEST(OverlayPlan, MakesATunnelWithAllItsEntries) {
-  const NetworkPlan plan = MakePlan(One(), {}, true).value();
+  const NetworkPlan plan = MakePlan(One(), {}).value();
   EXPECT_EQ(plan.create_tunnels.size(), 1u);
   EXPECT_EQ(plan.set_tunnels.size(), 1u);
   EXPECT_EQ(plan.set_fdb.size(), 2u);
@@ -141,7 +141,7 @@ TEST(OverlayPlan, OfABridgeWithoutOverlayTakesTunnelAndNeighboursAway) {
 TEST(OverlayPlan, SetsAllNeighboursOfABridgeThatGetsItsMac) {
   std::vector<ObservedLink> links = AsTheyShouldBe(One().bridges[0]);
   links[0].mac = MacForGateway(8);
-  const NetworkPlan plan = MakePlan(One(), links, true).value();
+  const NetworkPlan plan = MakePlan(One(), links).value();
   ASSERT_EQ(plan.set_bridges.size(), 1u);
   EXPECT_EQ(plan.set_bridges[0].mac, MacForGateway(7));
   EXPECT_EQ(plan.set_neighbours.size(), 2u);
@@ -159,7 +159,7 @@ TEST(OverlayPlan, RefusesWhatNoNetworkCanBe) {
   const auto refused = [](const std::function<void(DesiredNetwork*, Overlay*)>& spoil) {
     DesiredNetwork desired = One();
     spoil(&desired, &*desired.bridges[0].overlay);
-    const auto plan = MakePlan(desired, {}, true);
+    const auto plan = MakePlan(desired, {});
     return !plan.ok() && plan.error().code() == Code::kInvalidArgument;
   };
   EXPECT_FALSE(refused([](DesiredNetwork*, Overlay*) {}));

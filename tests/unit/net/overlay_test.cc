@@ -396,7 +396,7 @@ TEST_F(OverlayTest, TwoStratasOnOneHostNeedTwoPorts) {
   RulesInForce rules;
   const auto apply = [&] {
     return host.space.In(
-        [&] { return ApplyPlan(MakePlan(other, ObserveLinks().value(), true).value(), &rules); });
+        [&] { return ApplyPlan(MakePlan(other, ObserveLinks().value()).value(), &rules); });
   };
   const Status same_port = apply();
   ASSERT_FALSE(same_port.ok());

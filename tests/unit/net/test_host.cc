@@ -46,7 +46,7 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
 NetworkPlan TestHost::Plan() const {
   const auto plan = space.In([&]() -> Result<NetworkPlan> {
     ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
-    return MakePlan(desired, links, true);
+    return MakePlan(desired, links);
   });
   EXPECT_TRUE(plan.ok()) << plan.error().message();
   return plan.value_or(NetworkPlan());

@@ -87,7 +87,7 @@ class NodeRuntimeTest : public ::testing::Test {
   }
 
   void ApplyNetwork() {
-    const auto plan = net::MakePlan(network_, net::ObserveLinks().value(), true);
+    const auto plan = net::MakePlan(network_, net::ObserveLinks().value());
     ASSERT_TRUE(plan.ok()) << plan.error().message();
     Status applied = net::ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();

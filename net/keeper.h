@@ -1,0 +1,97 @@
+// NetworkKeeper: has the networks of one host as they should be, and keeps them so: after a change
+// of any that is ours, whoever made it, and every ten seconds anyway, it compares what is there with
+// what should be (net/plan.h) and mends the difference.
+//
+// Of the network namespace of the threads that use it. Thread-safe: one plan is carried out at a
+// time.
+//
+// Durability: what was Put is kept in the run directory, so that a keeper which takes over has the
+// same; a reboot forgets it, as it does everything that it is about.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/result.h"
+#include "net/apply.h"
+#include "net/network_watch.h"
+
+namespace strata::net {
+
+class NetworkKeeper {
+ public:
+  // A change that was made, or that could not be.
+  struct Event {
+    int64_t unix_ms = 0;
+    bool repair = false;  // Of what somebody else had changed; otherwise it was asked for.
+    std::vector<std::string> changes;
+    std::string problem;
+  };
+  struct Options {
+    std::string instance;  // Of what it keeps; nothing else is touched.
+    std::string run_dir;
+    // Says how networks should be, instead of Put; read again when it has changed.
+    std::string file;
+    std::chrono::milliseconds every{10'000};
+    // After a change it waits for so long, for more of them.
+    std::chrono::milliseconds gather{50};
+    // From any thread, one call at a time. It must not call this object.
+    std::function<void(const Event&)> listener = [](const Event&) {};
+  };
+  struct State {
+    std::optional<DesiredNetwork> desired;
+    std::optional<Error> problem;  // Why it is not so.
+    uint64_t looks = 0;            // How often what is there was compared with what should be…
+    uint64_t repairs = 0;          // …and something was mended that somebody else had changed.
+    int64_t last_repair_unix_ms = 0;
+  };
+
+  // Takes over what an earlier one has kept. What cannot be made now is tried again. Before that
+  // and a first Put nothing is touched.
+  static Result<std::unique_ptr<NetworkKeeper>> Open(Options options);
+  // The networks stay.
+  ~NetworkKeeper();
+
+  // The host is so when this is Ok. Otherwise it is tried again with the next look, unless the
+  // error is kInvalidArgument, or kFailedPrecondition: a file says how it should be.
+  Status Put(DesiredNetwork desired);
+  // What would be changed now. Of what is to be: absent for what should be already.
+  struct Planned {
+    NetworkPlan plan;
+    bool new_rules = false;
+  };
+  Result<Planned> Plan(const std::optional<DesiredNetwork>& desired);
+  State Look() const;
+
+ private:
+  explicit NetworkKeeper(Options options) : options_(std::move(options)) {}
+  void Run();
+  // REQUIRES of what follows: mutex_ is held.
+  Status TakeOver();
+  Status ReadFileAgain();
+  void LookAgain();
+  Status Make(bool asked);
+  Status MakeSo(bool asked, Event* event);
+  std::string KeptPath() const { return options_.run_dir + "/networks.json"; }
+  std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
+
+  const Options options_;
+  std::unique_ptr<NetworkWatch> watch_;  // Set by Open.
+  mutable std::mutex mutex_;             // Guards what follows.
+  RulesInForce rules_;
+  State state_;
+  std::string file_text_;         // As it was read last.
+  std::set<std::string> linked_;  // Nodes' links that were there at the last look.
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace strata::net

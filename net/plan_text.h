@@ -1,0 +1,19 @@
+// A NetworkPlan in words: one line per change, in the order in which they are made. Pure.
+//
+//   - link s1a2b3b9
+//   + bridge s1a2b3b7 mtu 1450
+//   + address 10.0.7.1/24 of s1a2b3b7
+//   ~ port s1a2b3v7k hairpin on
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "net/plan.h"
+
+namespace strata::net {
+
+// Without the rules: whether those change is not in a plan.
+std::vector<std::string> DescribeChanges(const NetworkPlan& plan);
+
+}  // namespace strata::net
