@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "common/log.h"
+
 namespace strata::net {
 namespace {
 
