@@ -79,8 +79,7 @@ struct Veth {
 
 // With the names that they have on a host.
 Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix);
-Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
-              uint64_t bits_per_s_max);
+Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index, uint64_t bits_per_s_max);
 
 inline constexpr uint64_t kBitsPerSecondMin = 8'000;
 inline constexpr uint64_t kBitsPerSecondMax = 1'000'000'000'000;

@@ -26,7 +26,7 @@ class NetworkApplyTest : public ::testing::Test {
     ASSERT_TRUE(links.ok()) << links.error().message();
     const auto plan = MakePlan(desired_, *links);
     ASSERT_TRUE(plan.ok()) << plan.error().message();
-    Status applied = ApplyPlan(*plan, &rules_);
+    const auto applied = ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
   std::vector<std::string> Names() {

@@ -39,7 +39,7 @@ class NetworkScaleTest : public ::testing::Test {
   void Report(const std::string& what) {
     Result<std::vector<ObservedLink>> links(std::vector<ObservedLink>{});
     Result<NetworkPlan> plan(NetworkPlan{});
-    Status applied;
+    Result<bool> applied = false;
     host_.space.In([&] {
       const double observe = Timed([&] { links = ObserveLinks(); });
       const double decide = Timed([&] { plan = MakePlan(host_.desired, *links); });
