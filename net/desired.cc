@@ -1,5 +1,6 @@
 #include "net/desired.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -15,7 +16,7 @@ std::string TargetOf(const Forward& forward, const Bridge& bridge) {
 bool IsNodeAddress(const Bridge& bridge, Ipv4 address) {
   const uint32_t host = address.value - bridge.prefix.base.value;
   return bridge.prefix.Contains(address) && host >= kFirstNodeHost &&
-         host < kFirstNodeHost + kNodesMaxPerCluster;
+         host < kFirstNodeHost + NodesMaxOf(bridge.prefix);
 }
 
 Status CheckForwards(const DesiredNetwork& desired) {
@@ -122,6 +123,19 @@ Status CheckRates(const DesiredNetwork& desired) {
 }
 
 }  // namespace
+
+uint32_t NodesMaxOf(const Ipv4Prefix& prefix) {
+  const uint64_t size = uint64_t{1} << (32 - prefix.length);
+  const uint64_t others = kFirstNodeHost + 1;
+  return size <= others ? 0 : static_cast<uint32_t>(std::min<uint64_t>(size - others,
+                                                                       kNodesMaxPerCluster));
+}
+
+int PrefixLengthFor(uint32_t nodes) {
+  int length = kClusterPrefixLengthMax;
+  while (length > kClusterPrefixLength && NodesMaxOf({{}, length}) < nodes) --length;
+  return length;
+}
 
 std::string_view ProtocolName(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : "udp";

@@ -12,10 +12,17 @@
 
 namespace strata::net {
 
+// A network is as large as its nodes need, up to the largest.
 inline constexpr int kClusterPrefixLength = 24;
+inline constexpr int kClusterPrefixLengthMax = 28;
 inline constexpr uint32_t kGatewayHost = 1;
 inline constexpr uint32_t kFirstNodeHost = 2;
 inline constexpr uint32_t kNodesMaxPerCluster = 250;
+// How many nodes a network of this prefix has addresses for: all but those of the network, the
+// gateway and all nodes at once.
+uint32_t NodesMaxOf(const Ipv4Prefix& prefix);
+// The length of the smallest prefix for so many. REQUIRES: at most kNodesMaxPerCluster.
+int PrefixLengthFor(uint32_t nodes);
 
 enum class Protocol { kTcp, kUdp };
 std::string_view ProtocolName(Protocol protocol);  // "tcp", "udp".

@@ -162,23 +162,35 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   return plan;
 }
 
-Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,
+Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, int length,
+                                const std::vector<Ipv4Prefix>& taken,
                                 const std::vector<ObservedLink>& observed) {
-  const uint32_t count = pool.Count(kClusterPrefixLength);
-  for (uint32_t n = count > 1 ? 1 : 0; n < count; ++n) {
-    const Ipv4Prefix candidate = pool.Nth(kClusterPrefixLength, n);
-    const auto overlaps = [&](const Ipv4Prefix& other) { return candidate.Overlaps(other); };
-    if (std::any_of(taken.begin(), taken.end(), overlaps)) continue;
-    if (std::any_of(observed.begin(), observed.end(), [&](const ObservedLink& link) {
-          return std::any_of(link.addresses.begin(), link.addresses.end(), overlaps);
-        })) {
-      continue;
-    }
-    return candidate;
+  std::vector<Ipv4Prefix> in_use;
+  const auto use = [&](const Ipv4Prefix& prefix) {
+    if (prefix.Overlaps(pool)) in_use.push_back(prefix);
+  };
+  for (const Ipv4Prefix& prefix : taken) use(prefix);
+  for (const ObservedLink& link : observed) {
+    for (const Ipv4Prefix& address : link.addresses) use(address);
   }
-  return Error(Code::kResourceExhausted, "no free /24 is left in " + pool.ToString() +
-                                             ": delete a Vcluster, or start vclusterd with a "
-                                             "larger --subnet-pool");
+  if (pool.length < kClusterPrefixLength) use(pool.Nth(kClusterPrefixLength, 0));
+  std::sort(in_use.begin(), in_use.end());
+  const uint64_t size = uint64_t{1} << (32 - length);
+  const auto end_of = [](const Ipv4Prefix& prefix) {
+    return uint64_t{prefix.base.value} + (uint64_t{1} << (32 - prefix.length));
+  };
+  uint64_t candidate = pool.base.value;
+  for (const Ipv4Prefix& prefix : in_use) {
+    if (candidate + size <= prefix.base.value) break;
+    candidate = std::max(candidate, (end_of(prefix) + size - 1) / size * size);
+  }
+  if (candidate + size <= end_of(pool)) {
+    return Ipv4Prefix{{static_cast<uint32_t>(candidate)}, length};
+  }
+  return Error(Code::kResourceExhausted,
+               "no free /" + std::to_string(length) + " is left in " + pool.ToString() +
+                   ": delete a Vcluster, make this one with a smaller nodes-max, or start "
+                   "vclusterd with a larger --subnet-pool");
 }
 
 }  // namespace strata::net

@@ -97,9 +97,10 @@ struct NetworkPlan {
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
                              const std::vector<ObservedLink>& observed);
 
-// The lowest prefix of the pool (its first is left out) that overlaps neither `taken` nor an
-// address of the host. kResourceExhausted names the remedy.
-Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,
+// The lowest prefix of this length in the pool (its first /24 is left out) that overlaps neither
+// `taken` nor an address of the host. kResourceExhausted names the remedy.
+Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, int length,
+                                const std::vector<Ipv4Prefix>& taken,
                                 const std::vector<ObservedLink>& observed);
 
 }  // namespace strata::net

@@ -25,6 +25,9 @@ struct NodeAddress {
 struct SshKeys {
   std::string login_seed;  // 32 bytes each: an Ed25519 private key.
   std::string host_seed;
+  // While keys are changed: those of before, which nodes still take. Otherwise empty.
+  std::string login_seed_before;
+  std::string host_seed_before;
 };
 
 // A directory that is mounted in the node.
