@@ -4,6 +4,7 @@
 
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
+#include "net/doctor.h"
 #include "net/message.h"
 #include "net/plan_text.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 // How soon a watch notices that nobody listens any more.
 constexpr std::chrono::milliseconds kWatchTurn(250);
+constexpr std::chrono::seconds kEchoPatience(1);
 
 v1::NetworkEvent EventMessage(const NetworkKeeper::Event& event) {
   v1::NetworkEvent message;
@@ -50,6 +52,11 @@ class NetServiceImpl final : public v1::NetService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Examine(grpc::ServerContext*, const v1::ExamineRequest*,
+                       v1::ExamineResponse* response) override {
+    return rpc::ToGrpc(ExamineFor(response));
+  }
+
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
                      grpc::ServerWriter<v1::NetworkEvent>* writer) override {
     if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
@@ -85,6 +92,32 @@ class NetServiceImpl final : public v1::NetService::Service {
     for (const std::string& change : DescribeChanges(planned.plan)) response->add_changes(change);
     response->set_new_rules(planned.new_rules);
     response->set_ruleset(planned.plan.ruleset);
+    return Ok();
+  }
+
+  Status ExamineFor(v1::ExamineResponse* response) {
+    RETURN_IF_ERROR(Allowed());
+    const NetworkKeeper::State state = keeper_.Look();
+    const auto add = [&](const Finding& finding) {
+      v1::Finding* out = response->add_findings();
+      out->set_level(static_cast<v1::Level>(finding.level));
+      out->set_what(finding.what);
+      out->set_remedy(finding.remedy);
+    };
+    if (!state.desired.has_value()) {
+      add({Finding::Level::kWarning, "nobody has said yet how the networks should be",
+           "start vclusterd, or vnetd with --file"});
+      return Ok();
+    }
+    if (state.problem.has_value()) {
+      add({Finding::Level::kProblem, "not as it should be: " + state.problem->message(),
+           "vnetd tries again by itself; vnet plan says what is left to do"});
+    }
+    ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+    Nft nft;
+    for (const Finding& finding : strata::net::Examine(*state.desired, links, nft, kEchoPatience)) {
+      add(finding);
+    }
     return Ok();
   }
 

@@ -111,9 +111,9 @@ Result<int> Scale(Tool& tool, const std::string& name, const std::string& change
 Result<int> RotateKeys(Tool& tool, const std::string& name) {
   api::RotateKeysRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(const auto clusters,
-                   AskDaemon(tool, Daemon::kVclusterd, &api::VclusterService::Stub::RotateKeys,
-                             request));
+  ASSIGN_OR_RETURN(
+      const auto clusters,
+      AskDaemon(tool, Daemon::kVclusterd, &api::VclusterService::Stub::RotateKeys, request));
   return Show(tool, clusters, [&](const api::Clusters& changed) {
     for (const api::VclusterInfo& cluster : changed.clusters()) {
       tool.console().out << Printable(cluster.name())

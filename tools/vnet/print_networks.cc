@@ -41,6 +41,16 @@ void PrintPlan(const net::v1::PlanResponse& plan, bool with_rules, std::ostream&
   if (with_rules) out << "\n" << plan.ruleset();
 }
 
+void PrintFindings(const net::v1::ExamineResponse& examined, std::ostream& out) {
+  for (const net::v1::Finding& finding : examined.findings()) {
+    const char* const level = finding.level() == net::v1::OK        ? "ok       "
+                              : finding.level() == net::v1::WARNING ? "warning  "
+                                                                    : "PROBLEM  ";
+    out << level << Printable(finding.what()) << "\n";
+    if (!finding.remedy().empty()) out << "         " << Printable(finding.remedy()) << "\n";
+  }
+}
+
 void PrintNetworkEvent(const net::v1::NetworkEvent& event, std::ostream& out) {
   const std::string start =
       LocalTime(event.unix_ms()) + (event.repair() ? "  mended   " : "  changed  ");

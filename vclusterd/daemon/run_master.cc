@@ -97,7 +97,7 @@ class RentalOffice {
 class LeaderRole {
  public:
   LeaderRole(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
-       Users& users, RentalOffice* office)
+             Users& users, RentalOffice* office)
       : options_(options), membership_(membership), store_(store), users_(users), office_(office) {}
 
   void Won(Master& master) {

@@ -158,9 +158,9 @@ void CheckNodeCounts(const Definition& definition, Faults* out) {
                         [](const Role& a, const Role& b) { return MostNodes(a) < MostNodes(b); });
   const std::string path = "roles." + largest.name + ".count";
   const uint32_t nodes_max = std::min(definition.nodes_max, kNodesMax);
-  const std::string limit =
-      nodes_max == kNodesMax ? ", but a Vcluster has at most " + std::to_string(kNodesMax)
-                             : ", but nodes-max is " + std::to_string(nodes_max);
+  const std::string limit = nodes_max == kNodesMax
+                                ? ", but a Vcluster has at most " + std::to_string(kNodesMax)
+                                : ", but nodes-max is " + std::to_string(nodes_max);
   if (nodes == 0) {
     out->push_back({path, "there is no node in the Vcluster"});
   } else if (nodes > nodes_max) {

@@ -222,9 +222,8 @@ Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
   std::set<uint32_t> given;
   for (master::v1::Vcluster& record : *records) {
     ASSIGN_OR_RETURN(const Definition definition, ParseDefinitionJson(record.definition()));
-    ASSIGN_OR_RETURN(
-        const net::Ipv4Prefix prefix,
-        net::ChoosePrefix(options_.pool, PrefixLengthOf(definition), taken, links));
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix,
+                     net::ChoosePrefix(options_.pool, PrefixLengthOf(definition), taken, links));
     taken.push_back(prefix);
     record.set_subnet(prefix.ToString());
     if (entries_.size() + given.size() >= kNumbersMax - 1) {

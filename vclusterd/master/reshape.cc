@@ -98,8 +98,8 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     const auto leaving = static_cast<uint32_t>(std::count_if(
         record->nodes().begin(), record->nodes().end(),
         [&](const auto& node) { return node.role() == role.name && node.leaving(); }));
-    RETURN_IF_ERROR(AddNodes(record, role.name, role.count + leaving,
-                             net::NodesMaxOf(before.prefix)));
+    RETURN_IF_ERROR(
+        AddNodes(record, role.name, role.count + leaving, net::NodesMaxOf(before.prefix)));
   }
   if (wanted.expires == before.definition.expires &&
       wanted.lifetime == before.definition.lifetime) {

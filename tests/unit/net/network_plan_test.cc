@@ -201,9 +201,8 @@ TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
 }
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
-  const auto prefix =
-      ChoosePrefix(P("10.90.0.0/16"), 24, {P("10.90.1.0/24")},
-                   {{"other0", true, {P("10.90.2.7/32")}}});
+  const auto prefix = ChoosePrefix(P("10.90.0.0/16"), 24, {P("10.90.1.0/24")},
+                                   {{"other0", true, {P("10.90.2.7/32")}}});
   ASSERT_TRUE(prefix.ok());
   EXPECT_EQ(prefix->ToString(), "10.90.3.0/24");
 }
@@ -243,9 +242,16 @@ TEST(ChoosePrefix, EveryPrefixOfAPoolIsGivenOnce) {
 }
 
 TEST(Networks, AreAsLargeAsTheirNodesNeed) {
-  for (const auto& [nodes, length] : std::vector<std::pair<uint32_t, int>>{
-           {1, 28}, {13, 28}, {14, 27}, {29, 27}, {30, 26}, {61, 26}, {62, 25}, {125, 25},
-           {126, 24}, {250, 24}}) {
+  for (const auto& [nodes, length] : std::vector<std::pair<uint32_t, int>>{{1, 28},
+                                                                           {13, 28},
+                                                                           {14, 27},
+                                                                           {29, 27},
+                                                                           {30, 26},
+                                                                           {61, 26},
+                                                                           {62, 25},
+                                                                           {125, 25},
+                                                                           {126, 24},
+                                                                           {250, 24}}) {
     EXPECT_EQ(PrefixLengthFor(nodes), length) << nodes;
     EXPECT_GE(NodesMaxOf({P("10.90.1.0/24").base, length}), nodes);
   }

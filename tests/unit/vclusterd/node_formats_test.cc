@@ -217,7 +217,9 @@ TEST(NodeFiles, WhileKeysChangeBothAreTakenAndTheNewOnesAreShown) {
   const std::string dir = directory->path() + "/node";
   NodeSpec spec = Spec();
   spec.id_first = ::getuid();
-  const auto file = [&](const std::string& name) { return ReadFile(dir + "/strata/" + name).value(); };
+  const auto file = [&](const std::string& name) {
+    return ReadFile(dir + "/strata/" + name).value();
+  };
   ASSERT_TRUE(WriteNodeFiles(spec, dir, keys).ok());
   const std::string old_login = file("authorized_keys");
   const std::string old_known = file("known_hosts");
