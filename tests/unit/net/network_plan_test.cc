@@ -223,14 +223,14 @@ TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {
   DesiredNetwork nothing = Two();
   nothing.bridges.clear();
   for (const DesiredNetwork& desired : {plain, with_forwards, nothing}) {
-    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, MakeRuleset(desired));
+    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, FormatRuleset(MakeRuleset(desired)));
     EXPECT_TRUE(checked.ok()) << checked.error().message();
   }
 }
 
 TEST(Ruleset, RewritesNoSourceOfWhatStaysInThePool) {
   const DesiredNetwork desired = Two();
-  const std::string rules = MakeRuleset(desired);
+  const std::string rules = FormatRuleset(MakeRuleset(desired));
   const size_t line = rules.rfind(" masquerade");
   ASSERT_NE(line, std::string::npos);
   const std::string rule = rules.substr(rules.rfind('\n', line), line - rules.rfind('\n', line));
