@@ -70,10 +70,9 @@ Status CheckOverlays(const DesiredNetwork& desired) {
 
 Status CheckRate(uint64_t rate, const std::string& whose) {
   if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= kBitsPerSecondMax)) return Ok();
-  return Error(Code::kInvalidArgument, "a rate of " + std::to_string(rate) + " bits/s for " +
-                                           whose + " is not between " +
-                                           std::to_string(kBitsPerSecondMin) + " and " +
-                                           std::to_string(kBitsPerSecondMax));
+  return Error(Code::kInvalidArgument,
+               "a rate of " + std::to_string(rate) + " bits/s for " + whose + " is not between " +
+                   std::to_string(kBitsPerSecondMin) + " and " + std::to_string(kBitsPerSecondMax));
 }
 
 Status CheckRates(const DesiredNetwork& desired) {

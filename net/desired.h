@@ -29,8 +29,8 @@ struct Forward {
   uint16_t node_port = 0;
 };
 
-// Where a balanced forward leads to: a port of a node on this host, or a port of another host of the
-// Vcluster, which has a forward of its own there.
+// Where a balanced forward leads to: a port of a node on this host, or a port of another host of
+// the Vcluster, which has a forward of its own there.
 struct Target {
   Ipv4 address;
   uint16_t port = 0;
@@ -48,8 +48,8 @@ struct BalancedForward {
 };
 inline constexpr size_t kTargetsMax = 1000;
 
-// Groups are numbers within a Vcluster, as of its roles; 0 is none. A group to which a rule leads is
-// closed: what begins at its nodes passes, and answers; what begins elsewhere only by a rule.
+// Groups are numbers within a Vcluster, as of its roles; 0 is none. A group to which a rule leads
+// is closed: what begins at its nodes passes, and answers; what begins elsewhere only by a rule.
 struct GroupRule {
   // kOutside: whoever is no node of the Vcluster: forwards, peers, the host.
   enum class From { kAny, kGroup, kOutside };
@@ -133,8 +133,7 @@ struct UserLimit {
 
 // With the names that they have on a host.
 Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix);
-Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
-              uint64_t bits_per_s_max);
+Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index, uint64_t bits_per_s_max);
 
 // Whose it is, by its name alone.
 std::optional<Veth> ParseVethName(const std::string& name, std::string_view instance);

@@ -87,14 +87,13 @@ class Groups {
 
   // The host's routing sends with the gateway's MAC, which no node can have.
   void AddRule(const GroupRule& rule) {
-    const std::string gateway = "ether saddr " + ToString(bridge_.mac()) + " ";
-    const std::string node = "ether saddr != " + ToString(bridge_.mac()) + " ";
+    const std::string gateway = ToString(bridge_.mac()) + " ";
     std::string from;
-    if (rule.from == GroupRule::From::kOutside) from = gateway;
+    if (rule.from == GroupRule::From::kOutside) from = "ether saddr " + gateway;
     if (rule.from == GroupRule::From::kGroup) {
       const std::string members = Name("members", rule.from_group);
       table_.collections[members] = {"set", "type ipv4_addr", {}};
-      from = node + "ip saddr @" + members + " ";
+      from = "ether saddr != " + gateway + "ip saddr @" + members + " ";
     }
     auto [rules, first] = rules_.try_emplace(rule.to_group);
     if (first) rules->second.push_back("jump answers");

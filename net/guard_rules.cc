@@ -1,50 +1,35 @@
 #include "net/guard_rules.h"
 
-#include <arpa/inet.h>
-
 #include <array>
-#include <cstdio>
 
 namespace strata::net {
 namespace {
 
 // The address that IPv6 gives itself on a link: the MAC in the form of EUI-64 (RFC 4291, 2.5.6).
 std::array<uint8_t, 16> LinkLocal(const Mac& mac) {
-  return {0xfe,
-          0x80,
-          0,
-          0,
-          0,
-          0,
-          0,
-          0,
-          static_cast<uint8_t>(mac[0] ^ 2),
-          mac[1],
-          mac[2],
-          0xff,
-          0xfe,
-          mac[3],
-          mac[4],
-          mac[5]};
-}
-
-std::string Text(const std::array<uint8_t, 16>& address) {
-  char text[INET6_ADDRSTRLEN];
-  return ::inet_ntop(AF_INET6, address.data(), text, sizeof(text));
+  return {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
+          mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
 }
 
 std::string Hex(const std::array<uint8_t, 16>& address) {
-  std::string text = "0x";
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(32);
   for (const uint8_t byte : address) {
-    char digits[3];
-    std::snprintf(digits, sizeof(digits), "%02x", byte);
-    text += digits;
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
   }
   return text;
 }
 
-// Of a neighbour advertisement: 16 bytes behind the first 8 of ICMPv6 (RFC 4861, 4.4). nft 1.0.6 has
-// no name for it.
+std::string Ipv6Text(const std::string& hex) {
+  std::string text;
+  for (size_t i = 0; i < hex.size(); i += 4) text += (i == 0 ? "" : ":") + hex.substr(i, 4);
+  return text;
+}
+
+// Of a neighbour advertisement: 16 bytes behind the first 8 of ICMPv6 (RFC 4861, 4.4). nft 1.0.6
+// has no name for it.
 constexpr char kAdvertised[] = "@th,64,128";
 
 // VETH stands for the names of all nodes' links of the instance. What is refused is told apart by
@@ -97,23 +82,47 @@ RuleCollection Meter() {
   return {"set", "type ifname; flags dynamic,timeout; timeout 1m; size 65536", {}};
 }
 
-void AddNode(const Bridge& bridge, const Veth& veth, RuleTable* table) {
-  const std::string name = Quoted(veth.name);
-  const Ipv4 address = AddressOf(bridge, veth);
-  const Mac mac = MacForNode(bridge.network(), address);
-  const auto add = [&](const std::string& set, const std::string& element) {
-    table->collections[set].elements.push_back(element);
-  };
-  add("nodes", name);
-  add("macs", name + " . " + ToString(mac));
-  add("known_macs", ToString(mac));
-  // Its addresses: of each family as many as it has.
-  add("sources", name + " . " + ToString(mac) + " . " + address.ToString());
-  add("addresses", address.ToString());
-  const auto link_local = LinkLocal(mac);
-  add("sources6", name + " . " + ToString(mac) + " . " + Text(link_local));
-  add("advertised", name + " . " + Hex(link_local));
-}
+// Who may send what, by link.
+class Senders {
+ public:
+  void Add(const Bridge& bridge, const Veth& veth) {
+    const std::string name = Quoted(veth.name);
+    const Ipv4 address = AddressOf(bridge, veth);
+    const Mac mac = MacForNode(bridge.network(), address);
+    const std::string mac_text = ToString(mac);
+    const std::string as = name + " . " + mac_text;
+    nodes_.push_back(name);
+    macs_.push_back(as);
+    // Its addresses: of each family as many as it has.
+    sources_.push_back(as + " . " + address.ToString());
+    const std::string link_local = Hex(LinkLocal(mac));
+    sources6_.push_back(as + " . " + Ipv6Text(link_local));
+    advertised_.push_back(name + " . 0x" + link_local);
+    AddKnown(mac_text, address);
+  }
+  // Whom a node may look for and send to.
+  void AddKnown(const std::string& mac, Ipv4 address) {
+    known_macs_.push_back(mac);
+    addresses_.push_back(address.ToString());
+  }
+
+  void MoveInto(RuleTable* table) {
+    const auto add = [&](const char* name, const std::string& type,
+                         std::vector<std::string>* from) {
+      table->collections[name] = {"set", type, std::move(*from)};
+    };
+    add("nodes", "type ifname", &nodes_);
+    add("macs", "type ifname . ether_addr", &macs_);
+    add("known_macs", "type ether_addr", &known_macs_);
+    add("sources", "type ifname . ether_addr . ipv4_addr", &sources_);
+    add("sources6", "type ifname . ether_addr . ipv6_addr", &sources6_);
+    add("advertised", std::string("typeof iifname . ") + kAdvertised, &advertised_);
+    add("addresses", "type ipv4_addr", &addresses_);
+  }
+
+ private:
+  std::vector<std::string> nodes_, macs_, known_macs_, sources_, sources6_, advertised_, addresses_;
+};
 
 }  // namespace
 
@@ -133,35 +142,24 @@ RuleTable MakeGuardTable(const DesiredNetwork& desired) {
   RuleTable table{"bridge", TableName(desired.instance), {}, {}, {}, {}};
   if (desired.bridges.empty()) return table;
   const std::string veths = Quoted(NamePrefix(desired.instance, LinkKind::kVeth) + "*");
-  table.counters = {"unknown_link",  "vlan_tag",           "spoofed_mac", "spoofed_arp",
-                    "spoofed_ip",    "to_nobody",      "flood",       "arp_scan",
-                    "dhcp_server",   "router_advert",  "user_rate",   "other_protocol"};
-  table.collections = {
-      {"nodes", {"set", "type ifname", {}}},
-      {"macs", {"set", "type ifname . ether_addr", {}}},
-      {"known_macs", {"set", "type ether_addr", {}}},
-      {"sources", {"set", "type ifname . ether_addr . ipv4_addr", {}}},
-      {"sources6", {"set", "type ifname . ether_addr . ipv6_addr", {}}},
-      {"advertised", {"set", std::string("typeof iifname . ") + kAdvertised, {}}},
-      {"addresses", {"set", "type ipv4_addr", {}}},
-      {"to_many", Meter()},
-      {"asking", Meter()},
-      {"scanning", Meter()},
-  };
+  table.counters = {"unknown_link", "vlan_tag",      "spoofed_mac", "spoofed_arp",
+                    "spoofed_ip",   "to_nobody",     "flood",       "arp_scan",
+                    "dhcp_server",  "router_advert", "user_rate",   "other_protocol"};
+  Senders senders;
   const auto bridges = BridgesByNumber(desired);
   for (const Veth& veth : desired.veths) {
     const auto bridge = bridges.find(veth.network);
-    if (bridge != bridges.end()) AddNode(*bridge->second, veth, &table);
+    if (bridge != bridges.end()) senders.Add(*bridge->second, veth);
   }
   for (const Bridge& bridge : desired.bridges) {
-    table.collections["known_macs"].elements.push_back(ToString(bridge.mac()));
-    table.collections["addresses"].elements.push_back(bridge.gateway().ToString());
+    senders.AddKnown(ToString(bridge.mac()), bridge.gateway());
     if (!bridge.overlay) continue;
     for (const RemoteNode& remote : bridge.overlay->remotes) {
-      table.collections["known_macs"].elements.push_back(ToString(remote.mac));
-      table.collections["addresses"].elements.push_back(remote.address.ToString());
+      senders.AddKnown(ToString(remote.mac), remote.address);
     }
   }
+  senders.MoveInto(&table);
+  for (const char* meter : {"to_many", "asking", "scanning"}) table.collections[meter] = Meter();
   table.chains = {
       // Before br_netfilter (0), which may hand a frame over to the rules of inet.
       {"prerouting", Base("prerouting", "iifname " + veths + " jump from_node")},

@@ -11,8 +11,7 @@ namespace strata::net {
 namespace {
 
 Error Wrong(const v1::Network& network, const std::string& what) {
-  return Error(Code::kInvalidArgument,
-               "network " + std::to_string(network.number()) + ": " + what);
+  return Error(Code::kInvalidArgument, "network " + std::to_string(network.number()) + ": " + what);
 }
 
 Result<uint16_t> ReadPort(const v1::Network& network, uint32_t port) {
@@ -59,16 +58,16 @@ Status ReadNodes(const v1::Network& network, const std::string& instance, Desire
   for (const v1::LocalNode& node : network.nodes()) {
     const std::string index = std::to_string(node.index());
     if (node.index() >= kNodesMaxPerCluster) return Wrong(network, "no node can be " + index);
-    if (!seen.insert(node.index()).second) return Wrong(network, "node " + index + " is there twice");
-    desired->veths.push_back(MakeVeth(instance, network.number(), node.index(),
-                                      node.bits_per_s_max()));
+    if (!seen.insert(node.index()).second)
+      return Wrong(network, "node " + index + " is there twice");
+    desired->veths.push_back(
+        MakeVeth(instance, network.number(), node.index(), node.bits_per_s_max()));
   }
   return Ok();
 }
 
 bool IsInstance(const std::string& text) {
-  return text.size() == kInstanceDigits &&
-         std::all_of(text.begin(), text.end(), [](char c) {
+  return text.size() == kInstanceDigits && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
 }
@@ -142,12 +141,12 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
 
 Result<DesiredNetwork> ParseNetworks(std::string_view json) {
   if (json.size() > kNetworksFileBytesMax) {
-    return Error(Code::kResourceExhausted, "it has more than " +
-                                               std::to_string(kNetworksFileBytesMax >> 20) +
-                                               " MiB");
+    return Error(Code::kResourceExhausted,
+                 "it has more than " + std::to_string(kNetworksFileBytesMax >> 20) + " MiB");
   }
   v1::HostNetworks message;
-  const auto read = google::protobuf::util::JsonStringToMessage({json.data(), json.size()}, &message);
+  const auto read =
+      google::protobuf::util::JsonStringToMessage({json.data(), json.size()}, &message);
   if (!read.ok()) return Error(Code::kInvalidArgument, std::string(read.message()));
   return FromMessage(message);
 }

@@ -1,8 +1,8 @@
 // Desired networks as messages (net/api/net.proto), and as the JSON of files: protobuf's mapping,
 // with names as in the .proto file.
 //
-// Pure. Foreign bytes: what these functions take has passed CheckDesired. kInvalidArgument names the
-// place.
+// Pure. Foreign bytes: what these functions take has passed CheckDesired. kInvalidArgument names
+// the place.
 #pragma once
 
 #include <string>

@@ -47,11 +47,11 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
     if (Find(links, veth.name) != nullptr) wanted.insert(SiblingName(veth.name, LinkKind::kShaper));
   }
   for (const ObservedLink& link : observed) {
-    const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
-                           IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
-                           IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
-                           (!desired.keep_unknown_veths &&
-                            IsNameOf(link.name, desired.instance, LinkKind::kVeth));
+    const bool deletable =
+        IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
+        IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
+        IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
+        (!desired.keep_unknown_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
 }
@@ -142,7 +142,8 @@ void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkP
   }
 }
 
-// Those that stay because it is not known whether they are wanted: their nodes go on as who they are.
+// Those that stay because it is not known whether they are wanted: their nodes go on as who they
+// are.
 DesiredNetwork WithKeptVeths(const DesiredNetwork& desired,
                              const std::vector<ObservedLink>& observed) {
   DesiredNetwork all = desired;

@@ -1,5 +1,5 @@
-// What the rules of an instance have counted: packets and bytes by reason, of both tables. The names
-// are in docs/network.md.
+// What the rules of an instance have counted: packets and bytes by reason, of both tables. The
+// names are in docs/network.md.
 //
 // In the network namespace of the calling thread. Thread-safe.
 #pragma once

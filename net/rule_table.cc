@@ -79,8 +79,8 @@ class Difference {
     }
     for (const auto& [name, collection] : to_.collections) {
       const auto before = from_.collections.find(name);
-      if (before != from_.collections.end() && (before->second.kind != collection.kind ||
-                                                before->second.type != collection.type)) {
+      if (before != from_.collections.end() &&
+          (before->second.kind != collection.kind || before->second.type != collection.type)) {
         return false;
       }
     }
@@ -136,8 +136,8 @@ class Difference {
     for (const auto& [name, before] : from_.collections) {
       const auto after = to_.collections.find(name);
       if (after != to_.collections.end() && after->second.elements == before.elements) continue;
-      const Names gone = Without(
-          before.elements, (after == to_.collections.end() ? kNone : after->second).elements);
+      const Names gone = Without(before.elements,
+                                 (after == to_.collections.end() ? kNone : after->second).elements);
       if (!gone.empty()) Line("delete", "element", name + " {\n" + Joined(gone) + "}");
     }
     for (const auto& [name, after] : to_.collections) {

@@ -28,8 +28,8 @@ Result<bool> RulesInForce::Put(const Ruleset& ruleset) {
   std::optional<std::string> difference;
   if (ours) difference = FormatDifference(ruleset_, ruleset);
   generation_.reset();
-  // Between the look and the change somebody may have changed ours; then it fails, or is not followed
-  // by the next generation, and the next look replaces all.
+  // Between the look and the change somebody may have changed ours; then it fails, or is not
+  // followed by the next generation, and the next look replaces all.
   if (!difference || !nft_.Run(*difference).ok()) RETURN_IF_ERROR(Replace(ruleset));
   const auto after = nft_.Generation();
   // More than one step: others changed something, perhaps ours, perhaps after us.

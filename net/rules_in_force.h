@@ -1,7 +1,7 @@
-// The rules that this process put in force, so that the same ones are not put again, and others only
-// where they differ. The kernel numbers the generations of a network namespace's rules, and whoever
-// changes any of them makes a new one (nf_tables_api.c); so while the number is the one from after
-// our own change, ours are in force.
+// The rules that this process put in force, so that the same ones are not put again, and others
+// only where they differ. The kernel numbers the generations of a network namespace's rules, and
+// whoever changes any of them makes a new one (nf_tables_api.c); so while the number is the one
+// from after our own change, ours are in force.
 //
 // Of one network namespace; used by one thread at a time.
 #pragma once
@@ -24,9 +24,10 @@ class RulesInForce {
     bool touched = false;     // It changed a table of ours.
   };
 
-  // Puts `ruleset` in force, in one transaction; false: it is, and nothing was done. What it does not
-  // change keeps its counters, and what it does change too: when the tables have to be made anew, they
-  // go on from where they were. Errors are nft's, and the rules are the ones from before.
+  // Puts `ruleset` in force, in one transaction; false: it is, and nothing was done. What it does
+  // not change keeps its counters, and what it does change too: when the tables have to be made
+  // anew, they go on from where they were. Errors are nft's, and the rules are the ones from
+  // before.
   Result<bool> Put(const Ruleset& ruleset);
   // Whether it is known to be in force.
   bool Has(const Ruleset& ruleset);

@@ -78,8 +78,8 @@ class HostTable {
 
   RuleTable Make() {
     if (desired_.bridges.empty()) return table_;
-    table_.counters = {"forged_frame",    "spoofed_source", "forward_gone", "between_networks",
-                       "from_outside",    "to_outside_ipv6", "tunnel_stranger", "to_host"};
+    table_.counters = {"forged_frame", "spoofed_source",  "forward_gone",    "between_networks",
+                       "from_outside", "to_outside_ipv6", "tunnel_stranger", "to_host"};
     AddCollections();
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
@@ -140,8 +140,8 @@ class HostTable {
     if (bridge.has_forwards()) Add("hairpins", prefix + " . " + prefix);
     for (const Forward& forward : bridge.forwards) {
       const std::string port = AddPort(forward.protocol, forward.host_port);
-      Add("forwards", port + " : " + forward.address.ToString() + " . " +
-                          std::to_string(forward.node_port));
+      Add("forwards",
+          port + " : " + forward.address.ToString() + " . " + std::to_string(forward.node_port));
       AddTarget(bridge, forward.protocol, forward.address, forward.node_port);
     }
     for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
@@ -186,8 +186,9 @@ class HostTable {
       ++count;
     }
     const std::string by = balanced.sticky ? "jhash ip saddr mod " : "numgen inc mod ";
-    table_.chains[chain] = {
-        "", {"meta l4proto " + protocol + " dnat ip to " + by + std::to_string(count) + " map {" + targets + " }"}};
+    table_.chains[chain] = {"",
+                            {"meta l4proto " + protocol + " dnat ip to " + by +
+                             std::to_string(count) + " map {" + targets + " }"}};
     Add("balanced", AddPort(balanced.protocol, balanced.host_port) + " : goto " + chain);
   }
 

@@ -14,9 +14,9 @@
 // programs of other machines, of the host, of any node. The node sees who sent it, except what came
 // from 127.0.0.1 or from a node of its own Vcluster: that comes from the gateway, because otherwise
 // the answer would not pass the host. A forward that is gone ends its connections, but for those
-// between nodes of one Vcluster. A balanced one may lead to other hosts too, which then see this host
-// as the sender. Counters of forwards: "forward.tcp.20000.in" is what was sent to the port, ".out"
-// the answers.
+// between nodes of one Vcluster. A balanced one may lead to other hosts too, which then see this
+// host as the sender. Counters of forwards: "forward.tcp.20000.in" is what was sent to the port,
+// ".out" the answers.
 //
 // Peers: a packet to a peer's node goes to the gateway, and from there through the peer's bridge of
 // the same host, whose tunnel leads to the node's host; the answer begins at that host in the same

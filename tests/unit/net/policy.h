@@ -35,14 +35,12 @@ inline DesiredNetwork MakePolicy() {
   Bridge& first = desired.bridges[0];
   first.forwards = {{Protocol::kTcp, 20000, first.prefix.Host(2), 80},
                     {Protocol::kUdp, 20000, first.prefix.Host(3), 53}};
-  first.balanced = {{Protocol::kTcp,
-                     20001,
-                     false,
-                     {{first.prefix.Host(2), 80}, {first.prefix.Host(3), 80}}},
-                    {Protocol::kTcp,
-                     20002,
-                     true,
-                     {{first.prefix.Host(2), 80, false}, {Address4("192.0.2.2"), 20002}}}};
+  first.balanced = {
+      {Protocol::kTcp, 20001, false, {{first.prefix.Host(2), 80}, {first.prefix.Host(3), 80}}},
+      {Protocol::kTcp,
+       20002,
+       true,
+       {{first.prefix.Host(2), 80, false}, {Address4("192.0.2.2"), 20002}}}};
   using From = GroupRule::From;
   using Kind = GroupRule::Kind;
   first.group_rules = {{From::kGroup, 1, 2, Kind::kTcp, 80, 90},
