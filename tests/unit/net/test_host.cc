@@ -30,7 +30,9 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
   const Ipv4 address = Ipv4::Parse(node.address).value();
   const std::string mtu = std::to_string(bridge.mtu());
   const std::string mac = ToString(MacForNode(bridge.network(), address));
-  node.space.Ip({"link", "set", "eth0", "address", mac, "mtu", mtu});
+  // Down: its address of IPv6 is made of the MAC that it comes up with.
+  node.space.Ip({"link", "set", "eth0", "down", "address", mac, "mtu", mtu});
+  node.space.Ip({"link", "set", "eth0", "up"});
   space.Ip({"link", "set", node.veth, "mtu", mtu});
   node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
   space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
