@@ -85,19 +85,30 @@ class Groups {
     return kind + "." + std::to_string(bridge_.number) + "." + std::to_string(group);
   }
 
-  // The host's routing sends with the gateway's MAC, which no node can have.
+  // The host's routing sends with the gateway's MAC, which no node can have. With br_netfilter on,
+  // what a node sends to a forward keeps the node's MAC, but has the gateway's address.
   void AddRule(const GroupRule& rule) {
-    const std::string gateway = ToString(bridge_.mac()) + " ";
-    std::string from;
-    if (rule.from == GroupRule::From::kOutside) from = "ether saddr " + gateway;
-    if (rule.from == GroupRule::From::kGroup) {
-      const std::string members = Name("members", rule.from_group);
-      table_.collections[members] = {"set", "type ipv4_addr", {}};
-      from = "ether saddr != " + gateway + "ip saddr @" + members + " ";
-    }
+    const std::string mac = ToString(bridge_.mac()) + " ";
     auto [rules, first] = rules_.try_emplace(rule.to_group);
     if (first) rules->second.push_back("jump answers");
-    rules->second.push_back(from + What(rule) + "accept");
+    const auto add = [&](const std::string& from) {
+      rules->second.push_back(from + What(rule) + "accept");
+    };
+    switch (rule.from) {
+      case GroupRule::From::kAny:
+        add("");
+        break;
+      case GroupRule::From::kOutside:
+        add("ether saddr " + mac);
+        add(std::string("meta mark & ") + kForwardedMark + " != 0 ");
+        break;
+      case GroupRule::From::kGroup: {
+        const std::string members = Name("members", rule.from_group);
+        table_.collections[members] = {"set", "type ipv4_addr", {}};
+        add("ether saddr != " + mac + "ip saddr @" + members + " ");
+        break;
+      }
+    }
   }
 
   const Bridge& bridge_;

@@ -10,6 +10,10 @@
 
 namespace strata::net {
 
+// On packets that nodes have sent to forwards, from the rules of inet to those of bridge. No other
+// bit of a mark is touched.
+inline constexpr char kForwardedMark[] = "0x00800000";
+
 RuleTable MakeGuardTable(const DesiredNetwork& desired);
 
 // group_rules.cc: what reaches nodes of closed groups.

@@ -13,7 +13,7 @@ namespace {
 // Of VXLAN, so that its VNI can be looked up: 24 bits behind the UDP header and the flags.
 constexpr char kVni[] = "@th,96,24";
 
-// OURS stands for all bridges of the instance, POOL for all prefixes.
+// OURS stands for all bridges of the instance, POOL for all prefixes, MARK for kForwardedMark.
 constexpr char kForward[] = R"(
   # Bridged frames come here too when br_netfilter is on.
   iifname . oifname @within accept
@@ -55,7 +55,8 @@ constexpr char kPostrouting[] = R"(
 
 // After translation, where the first packet of a connection has it too. nft knows the ports of one
 // protocol at a time.
-constexpr char kCount[] = R"(
+constexpr char kTranslated[] = R"(
+  iifname OURS ct status dnat ct direction original meta mark set meta mark | MARK
   ct status dnat ct direction original meta l4proto tcp counter name ct original proto-dst map @counted.tcp.in
   ct status dnat ct direction original meta l4proto udp counter name ct original proto-dst map @counted.udp.in
   ct status dnat ct direction reply meta l4proto tcp counter name ct original proto-dst map @counted.tcp.out
@@ -117,15 +118,16 @@ class HostTable {
     // dstnat's number: a name that nft does not take there.
     AddChain("output", "nat hook output priority -100", kTranslate);
     AddChain("postrouting", "nat hook postrouting priority srcnat", kPostrouting);
-    AddChain("count_prerouting", "filter hook prerouting priority -90", kCount);
-    AddChain("count_output", "filter hook output priority -90", kCount);
+    AddChain("translated", "filter hook prerouting priority -90", kTranslated);
+    AddChain("translated_own", "filter hook output priority -90", kTranslated);
   }
 
   void AddChain(const std::string& name, const std::string& hook, const char* rules) {
     const std::string ours = Quoted(NamePrefix(desired_.instance, LinkKind::kBridge) + "*");
     table_.chains[name] = {
         "type " + hook + "; policy accept;",
-        RulesOf(Filled(Filled(rules, "OURS", ours), "POOL", desired_.pool.ToString()))};
+        RulesOf(Filled(Filled(Filled(rules, "OURS", ours), "POOL", desired_.pool.ToString()),
+                       "MARK", kForwardedMark))};
   }
 
   void Add(const std::string& collection, std::string element) {

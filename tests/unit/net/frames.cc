@@ -75,6 +75,26 @@ std::string Icmpv6Payload(const Ipv6Bytes& from, const Ipv6Bytes& to, const std:
          summed;
 }
 
+bool PingOnce(const NetNamespace& from, const std::string& to, std::chrono::milliseconds patience) {
+  const UniqueFd fd(
+      from.In([] { return ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP); }));
+  SetPatience(fd, patience);
+  std::string echo = Big16(0x0800) + Big16(0) + Big16(4711) + Big16(1) + "ping";
+  echo.replace(2, 2, Big16(Checksum(echo)));
+  const sockaddr_in there = Address(to, 0);
+  if (::sendto(fd.get(), echo.data(), echo.size(), 0, reinterpret_cast<const sockaddr*>(&there),
+               sizeof(there)) < 0) {
+    return false;
+  }
+  std::string answer(1500, '\0');
+  while (true) {
+    const ssize_t size = ::recv(fd.get(), answer.data(), answer.size(), 0);
+    if (size < 0) return false;
+    constexpr size_t kIpHeader = 20;
+    if (static_cast<size_t>(size) > kIpHeader && answer[kIpHeader] == 0) return true;  // A reply.
+  }
+}
+
 RawLink::RawLink(const NetNamespace& node) {
   node.In([&] {
     fd_.reset(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(0x0003)));

@@ -33,6 +33,10 @@ Ipv6Bytes LinkLocalOf(const Mac& mac);
 // ICMPv6 with hop limit 255 and its checksum.
 std::string Icmpv6Payload(const Ipv6Bytes& from, const Ipv6Bytes& to, const std::string& message);
 
+// One echo and its answer.
+bool PingOnce(const NetNamespace& from, const std::string& to,
+              std::chrono::milliseconds patience = kAnswer);
+
 // What "eth0" of a node sends and sees, below any stack.
 class RawLink {
  public:
