@@ -123,20 +123,19 @@ TEST_F(GroupTest, AnOpenGroupIsReachedByAll) {
 }
 
 TEST_F(GroupTest, ForwardsAndTheHostAreOutside) {
-  const auto forward = [&](uint16_t host_port, uint16_t port, std::chrono::milliseconds patience) {
+  const auto forward = [&](const NetNamespace& from, uint16_t host_port, uint16_t port,
+                           std::chrono::milliseconds patience) {
     const UniqueFd server = OpenServer(data().space, Protocol::kTcp, port);
-    return AskWho(fabric_, Protocol::kTcp, HostAddress(0), host_port, server, patience).has_value();
+    return AskWho(from, Protocol::kTcp, HostAddress(0), host_port, server, patience).has_value();
   };
-  EXPECT_TRUE(forward(20000, 8080, kAnswer));
-  EXPECT_FALSE(forward(20001, 80, kSilence)) << "to a port for groups only";
+  EXPECT_TRUE(forward(fabric_, 20000, 8080, kAnswer));
+  EXPECT_FALSE(forward(fabric_, 20001, 80, kSilence)) << "to a port for groups only";
   EXPECT_TRUE(Reaches(hosts_[0].space, data(), 8080));
   EXPECT_TRUE(IsKeptFrom(hosts_[0].space, data(), 80));
   // Through the host a node comes from outside, also when rules of inet see bridged frames.
   for (const char* bridged : {"1", "0"}) {
     hosts_[0].space.Set("net/bridge/bridge-nf-call-iptables", bridged);
-    const UniqueFd server = OpenServer(data().space, Protocol::kTcp, 8080);
-    EXPECT_TRUE(AskWho(web().space, Protocol::kTcp, HostAddress(0), 20000, server).has_value())
-        << bridged;
+    EXPECT_TRUE(forward(web().space, 20000, 8080, kAnswer)) << bridged;
     EXPECT_TRUE(IsKeptFrom(web().space, data(), 8080)) << bridged;
     EXPECT_TRUE(Reaches(web().space, data(), 80)) << bridged;
   }
