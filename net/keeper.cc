@@ -1,6 +1,7 @@
 #include "net/keeper.h"
 
-#include <sys/stat.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <algorithm>
 #include <utility>
@@ -8,15 +9,30 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "net/message.h"
+#include "net/network_watch.h"
 #include "net/plan_text.h"
 
 namespace strata::net {
 namespace {
 
+// While changes do not end, a tenth of one CPU goes into looking at them.
+constexpr int kRestPerLook = 9;
+constexpr std::chrono::milliseconds kToldOfMax(100);
+
 int64_t NowUnixMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+Result<UniqueFd> LockAlone(const std::string& run_dir) {
+  ASSIGN_OR_RETURN(UniqueFd lock, Open(run_dir + "/networks.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Errno("lock " + run_dir + "/networks.lock");
+    return Error(Code::kFailedPrecondition,
+                 "another process keeps the networks of " + run_dir + ": vnetd?");
+  }
+  return lock;
 }
 
 // Whether it is more than what the links of nodes need that have come since the last look.
@@ -30,9 +46,12 @@ bool MendsSomething(const NetworkPlan& plan, bool new_rules, const std::set<std:
 
 }  // namespace
 
+NetworkKeeper::NetworkKeeper(Options options) : options_(std::move(options)) {}
+
 Result<std::unique_ptr<NetworkKeeper>> NetworkKeeper::Open(Options options) {
-  RETURN_IF_ERROR(MakeDirectories(options.run_dir, 0700));
+  RETURN_IF_ERROR(MakeDirectories(options.run_dir));
   std::unique_ptr<NetworkKeeper> keeper(new NetworkKeeper(std::move(options)));
+  ASSIGN_OR_RETURN(keeper->lock_, LockAlone(keeper->options_.run_dir));
   ASSIGN_OR_RETURN(keeper->watch_, NetworkWatch::Open(keeper->options_.instance));
   {
     const std::lock_guard lock(keeper->mutex_);
@@ -57,10 +76,13 @@ NetworkKeeper::~NetworkKeeper() {
 Status NetworkKeeper::TakeOver() {
   if (!options_.file.empty()) {
     RETURN_IF_ERROR(ReadFileAgain());
-  } else if (PathExists(KeptPath())) {
+    (void)Make(/*asked=*/true);  // It is in the state, and in the log.
+    return Ok();
+  }
+  if (PathExists(KeptPath())) {
     auto kept = ReadFile(KeptPath(), kNetworksFileBytesMax);
     if (!kept.ok()) return kept.error();
-    auto desired = ParseNetworks(*kept);
+    auto desired = DeserializeNetworks(*kept);
     // Whoever put it puts it again; until then what is there stays as it is.
     if (!desired.ok()) {
       LOG_WARNING(KeptPath() + " is not used: " + desired.error().message());
@@ -96,13 +118,12 @@ Status NetworkKeeper::Put(DesiredNetwork desired) {
                  "the networks of this host are as " + options_.file + " says: change that");
   }
   if (desired.instance != options_.instance) {
-    return Error(Code::kInvalidArgument,
-                 "vnetd keeps instance " + options_.instance + ", not " + desired.instance +
-                     ": give both the same --state-dir");
+    return Error(Code::kInvalidArgument, "vnetd keeps instance " + options_.instance + ", not " +
+                                             desired.instance + ": give both the same --state-dir");
   }
   RETURN_IF_ERROR(CheckDesired(desired));
   const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), FormatNetworks(desired), 0600));
+  RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), SerializeNetworks(desired), 0600));
   state_.desired = std::move(desired);
   return Make(/*asked=*/true);
 }
@@ -129,6 +150,7 @@ Status NetworkKeeper::Make(bool asked) {
   Event event;
   event.unix_ms = NowUnixMs();
   Status made = MakeSo(asked, &event);
+  if (made.ok() && file_problem_.has_value()) made = *file_problem_;
   ++state_.looks;
   if (event.repair) {
     ++state_.repairs;
@@ -152,7 +174,9 @@ Status NetworkKeeper::MakeSo(bool asked, Event* event) {
   ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_));
   event->changes = DescribeChanges(plan);
   if (new_rules) event->changes.push_back("~ rules of table " + TableName(desired.instance));
-  event->repair = !asked && MendsSomething(plan, new_rules, linked_);
+  // Of what an earlier process put, it is not known whether it is in force still.
+  const bool known = std::exchange(rules_were_put_, true);
+  event->repair = !asked && MendsSomething(plan, new_rules && known, linked_);
   linked_.clear();
   for (const ObservedLink& link : links) {
     if (IsNameOf(link.name, desired.instance, LinkKind::kVeth)) linked_.insert(link.name);
@@ -163,7 +187,8 @@ Status NetworkKeeper::MakeSo(bool asked, Event* event) {
 void NetworkKeeper::LookAgain() {
   if (!options_.file.empty()) {
     const std::string before = file_text_;
-    if (Status read = ReadFileAgain(); !read.ok()) LOG_WARNING(read.error().message());
+    const Status read = ReadFileAgain();
+    file_problem_ = read.ok() ? std::nullopt : std::optional(read.error());
     if (file_text_ != before && state_.desired.has_value()) {
       (void)Make(/*asked=*/true);  // It is in the state, and in the log.
       return;
@@ -172,8 +197,25 @@ void NetworkKeeper::LookAgain() {
   if (state_.desired.has_value()) (void)Make(/*asked=*/false);
 }
 
+// A transaction is told of a moment after it is in force. Others' would be taken for changes of
+// ours.
+void NetworkKeeper::HearOut() {
+  const auto until = NetworkWatch::Clock::now() + kToldOfMax;
+  while (NetworkWatch::Clock::now() < until) {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto generation = rules_.nft().Generation();
+      if (stop_ || !generation.ok() || *generation == watch_->generation()) return;
+    }
+    const NetworkWatch::Heard heard = watch_->Wait(until);
+    const std::lock_guard lock(mutex_);
+    rules_.Heard(heard.transactions);
+  }
+}
+
 void NetworkKeeper::Run() {
   auto next = NetworkWatch::Clock::now() + options_.every;
+  NetworkWatch::Clock::duration gather = options_.gather;
   while (true) {
     const NetworkWatch::Heard heard = watch_->Wait(next);
     {
@@ -182,11 +224,16 @@ void NetworkKeeper::Run() {
       rules_.Heard(heard.transactions);
     }
     const auto now = NetworkWatch::Clock::now();
-    if (heard.links || heard.rules) next = std::min(next, now + options_.gather);
+    if (heard.links || heard.rules) next = std::min(next, now + gather);
     if (now < next) continue;
+    HearOut();
     const std::lock_guard lock(mutex_);
+    if (stop_) return;
     LookAgain();
-    next = NetworkWatch::Clock::now() + options_.every;
+    const auto end = NetworkWatch::Clock::now();
+    next = end + options_.every;
+    gather = std::clamp<NetworkWatch::Clock::duration>(kRestPerLook * (end - now), options_.gather,
+                                                       options_.every);
   }
 }
 

@@ -1,9 +1,9 @@
 // NetworkKeeper: has the networks of one host as they should be, and keeps them so: after a change
-// of any that is ours, whoever made it, and every ten seconds anyway, it compares what is there with
-// what should be (net/plan.h) and mends the difference.
+// of any that is ours, whoever made it, and every ten seconds anyway, it compares what is there
+// with what should be (net/plan.h) and mends the difference.
 //
 // Of the network namespace of the threads that use it. Thread-safe: one plan is carried out at a
-// time.
+// time. One per run directory, of all processes.
 //
 // Durability: what was Put is kept in the run directory, so that a keeper which takes over has the
 // same; a reboot forgets it, as it does everything that it is about.
@@ -21,12 +21,15 @@
 #include <vector>
 
 #include "common/result.h"
+#include "common/unique_fd.h"
 #include "net/apply.h"
-#include "net/network_watch.h"
+#include "net/network_maker.h"
 
 namespace strata::net {
 
-class NetworkKeeper {
+class NetworkWatch;
+
+class NetworkKeeper final : public NetworkMaker {
  public:
   // A change that was made, or that could not be.
   struct Event {
@@ -41,7 +44,7 @@ class NetworkKeeper {
     // Says how networks should be, instead of Put; read again when it has changed.
     std::string file;
     std::chrono::milliseconds every{10'000};
-    // After a change it waits for so long, for more of them.
+    // After a change it waits for so long, for more of them; longer where looking takes long.
     std::chrono::milliseconds gather{50};
     // From any thread, one call at a time. It must not call this object.
     std::function<void(const Event&)> listener = [](const Event&) {};
@@ -55,14 +58,12 @@ class NetworkKeeper {
   };
 
   // Takes over what an earlier one has kept. What cannot be made now is tried again. Before that
-  // and a first Put nothing is touched.
+  // and a first Put nothing is touched. kFailedPrecondition: another one keeps them.
   static Result<std::unique_ptr<NetworkKeeper>> Open(Options options);
   // The networks stay.
-  ~NetworkKeeper();
+  ~NetworkKeeper() override;
 
-  // The host is so when this is Ok. Otherwise it is tried again with the next look, unless the
-  // error is kInvalidArgument, or kFailedPrecondition: a file says how it should be.
-  Status Put(DesiredNetwork desired);
+  Status Put(DesiredNetwork desired) override;
   // What would be changed now. Of what is to be: absent for what should be already.
   struct Planned {
     NetworkPlan plan;
@@ -72,24 +73,28 @@ class NetworkKeeper {
   State Look() const;
 
  private:
-  explicit NetworkKeeper(Options options) : options_(std::move(options)) {}
+  explicit NetworkKeeper(Options options);
   void Run();
+  void HearOut();
   // REQUIRES of what follows: mutex_ is held.
   Status TakeOver();
   Status ReadFileAgain();
   void LookAgain();
   Status Make(bool asked);
   Status MakeSo(bool asked, Event* event);
-  std::string KeptPath() const { return options_.run_dir + "/networks.json"; }
+  std::string KeptPath() const { return options_.run_dir + "/networks"; }
   std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
 
   const Options options_;
-  std::unique_ptr<NetworkWatch> watch_;  // Set by Open.
-  mutable std::mutex mutex_;             // Guards what follows.
+  UniqueFd lock_;  // Set by Open, as the next.
+  std::unique_ptr<NetworkWatch> watch_;
+  mutable std::mutex mutex_;  // Guards what follows.
   RulesInForce rules_;
+  bool rules_were_put_ = false;  // By this process.
   State state_;
-  std::string file_text_;         // As it was read last.
-  std::set<std::string> linked_;  // Nodes' links that were there at the last look.
+  std::string file_text_;              // As it was followed last…
+  std::optional<Error> file_problem_;  // …and why it is not as it is now.
+  std::set<std::string> linked_;       // Nodes' links that were there at the last look.
   bool stop_ = false;
   std::thread thread_;
 };

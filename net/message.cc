@@ -245,4 +245,17 @@ std::string FormatNetworks(const DesiredNetwork& desired) {
   return json;
 }
 
+Result<DesiredNetwork> DeserializeNetworks(std::string_view bytes) {
+  v1::HostNetworks message;
+  if (bytes.size() > kNetworksFileBytesMax ||
+      !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return Error(Code::kInvalidArgument, "not what an earlier process kept");
+  }
+  return FromMessage(message);
+}
+
+std::string SerializeNetworks(const DesiredNetwork& desired) {
+  return ToMessage(desired).SerializeAsString();
+}
+
 }  // namespace strata::net

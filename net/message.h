@@ -21,5 +21,8 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired);
 
 Result<DesiredNetwork> ParseNetworks(std::string_view json);
 std::string FormatNetworks(const DesiredNetwork& desired);
+// Of what a program keeps for itself.
+Result<DesiredNetwork> DeserializeNetworks(std::string_view bytes);
+std::string SerializeNetworks(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -18,6 +18,10 @@ std::string Base36(uint32_t number) {
 
 }  // namespace
 
+std::string InstanceOf(std::string_view state_dir) {
+  return Hasher::Of(state_dir).Hex().substr(0, kInstanceDigits);
+}
+
 std::string NamePrefix(std::string_view instance, LinkKind kind) {
   return "s" + std::string(instance) + static_cast<char>(kind);
 }

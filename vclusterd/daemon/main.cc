@@ -29,6 +29,7 @@ void AddShared(CLI::App& app, Settings& settings, const std::string& otherwise) 
 
 void AddHostOptions(CLI::App& app, Settings& settings) {
   app.add_option("--imaged", settings.imaged_socket, "imaged's socket (RUN_DIR/imaged.sock)");
+  app.add_option("--vnetd", settings.vnetd_socket, "vnetd's socket (RUN_DIR/vnetd.sock)");
   app.add_option("--id-base", settings.id_base, "First user id for containers")
       ->capture_default_str();
   app.add_option("--driver", settings.driver, "kernel or fuse (the better one that works here)");

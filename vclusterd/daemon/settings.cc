@@ -5,7 +5,6 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "common/digest.h"
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
 #include "net/plan.h"
@@ -81,6 +80,7 @@ Status MakePathsCanonical(Settings* settings) {
   ASSIGN_OR_RETURN(settings->state_dir, Canonical(settings->state_dir));
   ASSIGN_OR_RETURN(settings->run_dir, Canonical(settings->run_dir));
   if (settings->imaged_socket.empty()) settings->imaged_socket = ImagedSocket(settings->run_dir);
+  if (settings->vnetd_socket.empty()) settings->vnetd_socket = VnetdSocket(settings->run_dir);
   return CheckSharedDir(settings);
 }
 
@@ -101,6 +101,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
   HostConfig config;
   config.state_dir = settings.state_dir;
+  config.vnetd_socket = settings.vnetd_socket;
   config.shared_dir = settings.shared_dir;
   config.id_first = settings.id_base;
   config.record_starts = std::chrono::seconds(settings.record_starts_s);
@@ -117,7 +118,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   }
   RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
   config.host.run_dir = settings.run_dir;
-  config.host.instance = Hasher::Of(settings.state_dir).Hex().substr(0, net::kInstanceDigits);
+  config.host.instance = net::InstanceOf(settings.state_dir);
   config.host.node_binary = programs + "/strata-node";
   config.host.unified_cgroups = HasUnifiedCgroups();
   struct sysinfo memory = {};

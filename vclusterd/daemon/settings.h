@@ -15,7 +15,8 @@ namespace strata::vcluster {
 struct Settings {
   std::string state_dir = DefaultStateDir();
   std::string run_dir = DefaultRunDir();
-  std::string imaged_socket;  // Empty: in run_dir.
+  std::string imaged_socket;  // Empty: in run_dir; as the next.
+  std::string vnetd_socket;
   std::string subnet_pool = "10.90.0.0/16";
   uint32_t id_base = 1'000'000;
   std::string driver;   // Empty: the better one.

@@ -24,6 +24,8 @@ struct HostConfig {
   std::optional<net::Ipv4> underlay;
   uint32_t underlay_mtu = 1500;
   uint16_t vxlan_port = net::kVxlanPort;
+  // Who makes the networks; empty: this process, and only while it runs they are mended.
+  std::string vnetd_socket;
   net::PortRange ports;  // Of this host, for nodes that ask for any.
   uint32_t id_first = 1'000'000;
   layerfs::Driver driver = layerfs::Driver::kKernel;

@@ -59,16 +59,6 @@ Limits LimitsOf(const NodeOrder& order) {
 
 }  // namespace
 
-// Links of its nodes are not as the kernel makes them: a rate is held, or forwards make them ports
-// through which frames leave where they came in.
-bool HostNodes::HasLinkSettings(const Part& part) {
-  return std::any_of(
-             part.order.nodes().begin(), part.order.nodes().end(),
-             [](const NodeOrder& order) { return order.limits().network_bits_per_s() != 0; }) ||
-         std::any_of(part.nodes.begin(), part.nodes.end(),
-                     [](const auto& node) { return !node.second->local.forwards().empty(); });
-}
-
 void HostNodes::EnqueueThose(const PartPtr& part, const std::function<bool(const Node&)>& chosen) {
   std::vector<uint32_t> indices;
   {
@@ -393,11 +383,9 @@ Status HostNodes::StartNode(Job& job) {
   }
   const NodeRecord& record = *started;
   const bool settles = MustSettle(*job.wanted, job.local.created(), recovering);
-  bool sets_link = false;
   {
     const std::lock_guard lock(job.part->mutex);
     Node& node = *job.node;
-    sets_link = !node.limits.empty() || HasLinkSettings(*job.part);
     node.record = record;
     node.problem.reset();
     if (!node.local.started()) ++job.part->changes;
@@ -418,8 +406,7 @@ Status HostNodes::StartNode(Job& job) {
     const std::lock_guard lock(job.part->mutex);
     held = job.node->held;
   }
-  if (held) PauseNode(job);            // The masters fell silent while it started.
-  if (sets_link) UpdateNetworkSoon();  // Its link is there only now.
+  if (held) PauseNode(job);  // The masters fell silent while it started.
   if (settles) SettleLater(job);
   return Ok();
 }
