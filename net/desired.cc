@@ -68,21 +68,21 @@ Status CheckOverlays(const DesiredNetwork& desired) {
   return Ok();
 }
 
-Status CheckRate(uint64_t rate, const std::string& whose) {
-  if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= kBitsPerSecondMax)) return Ok();
+Status CheckRate(uint64_t rate, uint64_t most, const std::string& whose) {
+  if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= most)) return Ok();
   return Error(Code::kInvalidArgument,
                "a rate of " + std::to_string(rate) + " bits/s for " + whose + " is not between " +
-                   std::to_string(kBitsPerSecondMin) + " and " + std::to_string(kBitsPerSecondMax));
+                   std::to_string(kBitsPerSecondMin) + " and " + std::to_string(most));
 }
 
 Status CheckRates(const DesiredNetwork& desired) {
   for (const Veth& veth : desired.veths) {
-    RETURN_IF_ERROR(CheckRate(veth.bits_per_s_max, veth.name));
+    RETURN_IF_ERROR(CheckRate(veth.bits_per_s_max, kBitsPerSecondMax, veth.name));
   }
   std::set<uint32_t> users;
   for (const UserLimit& limit : desired.user_limits) {
     const std::string name = "user " + std::to_string(limit.user);
-    RETURN_IF_ERROR(CheckRate(limit.bits_per_s_max, name));
+    RETURN_IF_ERROR(CheckRate(limit.bits_per_s_max, kUserBitsPerSecondMax, name));
     if (limit.user == 0 || !users.insert(limit.user).second) {
       return Error(Code::kInvalidArgument, name + " cannot have a limit, or has two");
     }

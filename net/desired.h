@@ -140,6 +140,7 @@ std::optional<Veth> ParseVethName(const std::string& name, std::string_view inst
 
 inline constexpr uint64_t kBitsPerSecondMin = 8'000;
 inline constexpr uint64_t kBitsPerSecondMax = 1'000'000'000'000;
+inline constexpr uint64_t kUserBitsPerSecondMax = 100'000'000'000;
 
 struct DesiredNetwork {
   std::string instance;

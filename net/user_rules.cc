@@ -1,14 +1,11 @@
-#include <algorithm>
-
 #include "net/guard_rules.h"
 
 namespace strata::net {
 namespace {
 
-// What may come at once: TCP keeps near the rate with it, and the largest segment that a link hands
-// over at once passes.
-constexpr uint64_t kBurstsPerSecond = 8;
-constexpr uint64_t kBurstBytesMin = 128 << 10;
+// What may come at once, beside what comes in a second: the kernel's bucket is never smaller
+// (nft_limit_init, net/netfilter/nft_limit.c). The largest segments that a link hands over pass.
+constexpr uint64_t kBurstBytes = 128 << 10;
 
 }  // namespace
 
@@ -25,9 +22,8 @@ void AddUserLimits(const DesiredNetwork& desired, RuleTable* table) {
     const auto limit = limits.find(veth.user);
     if (limit == limits.end()) continue;
     const uint64_t rate = limit->second;
-    const uint64_t burst = std::clamp<uint64_t>(rate / kBurstsPerSecond, kBurstBytesMin, 1u << 30);
     const std::string bucket = "rate over " + std::to_string(rate) + " bytes/second burst " +
-                               std::to_string(burst) + " bytes";
+                               std::to_string(kBurstBytes) + " bytes";
     for (const auto& [map, direction] : {std::pair("users", "from"), std::pair("users_to", "to")}) {
       const std::string name = std::string(direction) + ".user." + std::to_string(veth.user) + "." +
                                std::to_string(rate);
