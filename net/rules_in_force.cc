@@ -4,12 +4,10 @@
 
 namespace strata::net {
 
-bool RulesInForce::IsOurs() {
+bool RulesInForce::Has(const Ruleset& ruleset) {
   const auto now = nft_.Generation();
-  return generation_ && now.ok() && *now == *generation_;
+  return generation_ && now.ok() && *now == *generation_ && ruleset == ruleset_;
 }
-
-bool RulesInForce::Has(const Ruleset& ruleset) { return IsOurs() && ruleset == ruleset_; }
 
 Status RulesInForce::Replace(const Ruleset& ruleset) {
   std::vector<RuleCounter> counters;
@@ -22,14 +20,14 @@ Status RulesInForce::Replace(const Ruleset& ruleset) {
 }
 
 Result<bool> RulesInForce::Put(const Ruleset& ruleset) {
-  const bool ours = IsOurs();
-  if (ours && ruleset == ruleset_) return false;
   const auto before = nft_.Generation();
+  const bool ours = generation_ && before.ok() && *before == *generation_;
+  if (ours && ruleset == ruleset_) return false;
   std::optional<std::string> difference;
   if (ours) difference = FormatDifference(ruleset_, ruleset);
   generation_.reset();
-  // Between the look and the change somebody may have changed ours; then it fails, or is not
-  // followed by the next generation, and the next look replaces all.
+  // Between the look and the change somebody may have changed ours; then it fails, or does not make
+  // the next generation, and the next look replaces all.
   if (!difference || !nft_.Run(*difference).ok()) RETURN_IF_ERROR(Replace(ruleset));
   const auto after = nft_.Generation();
   // More than one step: others changed something, perhaps ours, perhaps after us.

@@ -37,7 +37,6 @@ class RulesInForce {
   Nft& nft() { return nft_; }
 
  private:
-  bool IsOurs();
   Status Replace(const Ruleset& ruleset);
 
   Nft nft_;
