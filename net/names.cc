@@ -1,7 +1,6 @@
 #include "net/names.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "common/digest.h"
 
@@ -61,9 +60,14 @@ Mac MacForNode(uint32_t vni, Ipv4 address) {
 Mac MacForGateway(uint32_t vni) { return MacFor("gateway " + std::to_string(vni)); }
 
 std::string ToString(const Mac& mac) {
-  char text[18];
-  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                mac[4], mac[5]);
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(17);
+  for (const uint8_t byte : mac) {
+    if (!text.empty()) text += ':';
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
   return text;
 }
 

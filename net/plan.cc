@@ -57,7 +57,7 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
 }
 
 void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
-  BridgeSettings settings = {bridge.name, {}, bridge.mtu(), !bridge.forwards.empty()};
+  BridgeSettings settings = {bridge.name, {}, bridge.mtu(), bridge.has_forwards()};
   if (link == nullptr) plan->create_bridges.push_back(bridge);
   if (link != nullptr && link->mac != bridge.mac()) settings.mac = bridge.mac();
   if (link == nullptr || !link->up || settings.mac || link->mtu != settings.mtu ||
@@ -117,7 +117,7 @@ void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan*
 void PlanPorts(const DesiredNetwork& desired, const LinksByName& links, NetworkPlan* plan) {
   std::set<std::string> with_forwards;
   for (const Bridge& bridge : desired.bridges) {
-    if (!bridge.forwards.empty()) with_forwards.insert(bridge.name);
+    if (bridge.has_forwards()) with_forwards.insert(bridge.name);
   }
   for (const Veth& veth : desired.veths) {
     const ObservedLink* link = Find(links, veth.name);
@@ -142,6 +142,21 @@ void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkP
   }
 }
 
+// Those that stay because it is not known whether they are wanted: their nodes go on as who they
+// are.
+DesiredNetwork WithKeptVeths(const DesiredNetwork& desired,
+                             const std::vector<ObservedLink>& observed) {
+  DesiredNetwork all = desired;
+  if (!desired.keep_unknown_veths) return all;
+  std::set<std::string> known;
+  for (const Veth& veth : desired.veths) known.insert(veth.name);
+  for (const ObservedLink& link : observed) {
+    const std::optional<Veth> veth = ParseVethName(link.name, desired.instance);
+    if (veth && !known.contains(link.name)) all.veths.push_back(*veth);
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
@@ -150,7 +165,7 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   NetworkPlan plan;
   const LinksByName links = ByName(observed);
   PlanDeletions(desired, observed, links, &plan);
-  plan.ruleset = MakeRuleset(desired);
+  plan.ruleset = MakeRuleset(WithKeptVeths(desired, observed));
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);
     PlanBridge(bridge, link, &plan);

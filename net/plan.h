@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "net/desired.h"
+#include "net/rule_table.h"
 
 namespace strata::net {
 
@@ -78,7 +79,7 @@ struct Neighbour {
 
 struct NetworkPlan {
   std::vector<std::string> delete_links;
-  std::string ruleset;                      // Commands of nft(8); one transaction.
+  Ruleset ruleset;
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.

@@ -91,7 +91,7 @@ class NetServiceImpl final : public v1::NetService::Service {
     ASSIGN_OR_RETURN(const NetworkKeeper::Planned planned, keeper_.Plan(desired));
     for (const std::string& change : DescribeChanges(planned.plan)) response->add_changes(change);
     response->set_new_rules(planned.new_rules);
-    response->set_ruleset(planned.plan.ruleset);
+    response->set_ruleset(FormatRuleset(planned.plan.ruleset));
     return Ok();
   }
 

@@ -83,6 +83,35 @@ TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
   EXPECT_EQ(MakePlan(unsure, links)->delete_links, std::vector<std::string>{"s1a2b3b9"});
 }
 
+TEST(NetworkPlan, NodesThatMayBeWantedStillMayOnlySpeakAsThemselves) {
+  DesiredNetwork unsure = Two();
+  unsure.bridges[0] = MakeBridge("1a2b3", 1, P("10.90.1.0/24"));
+  unsure.veths = {MakeVeth("1a2b3", 1, 0, 0)};
+  const std::string kept = VethName("1a2b3", 1, 5);
+  const auto is_known = [&] {
+    const NetworkPlan plan = MakePlan(unsure, {{kept, true, {}}, {"s1a2b3v", true, {}}}).value();
+    const std::string text = FormatRuleset(plan.ruleset);
+    const std::string mac = ToString(MacForNode(1, P("10.90.1.7/32").base));
+    return text.find("\"" + kept + "\" . " + mac + " . 10.90.1.7,") != std::string::npos;
+  };
+  EXPECT_FALSE(is_known());
+  unsure.keep_unknown_veths = true;
+  EXPECT_TRUE(is_known());
+}
+
+TEST(NetworkPlan, TellsWhoseALinkIsByItsName) {
+  for (const auto& [network, index] : {std::pair(1u, 0u), std::pair(kVniMax, 249u)}) {
+    const auto veth = ParseVethName(VethName("1a2b3", network, index), "1a2b3");
+    ASSERT_TRUE(veth.has_value());
+    EXPECT_EQ(veth->network, network);
+    EXPECT_EQ(veth->index, index);
+  }
+  for (const char* name : {"s1a2b3v", "s1a2b3v!", "s1a2b3v7 ", "s1a2b3b7", "s1a2b4v7", "s1a2b3v07",
+                           "s1a2b3v-7", "s1a2b3vzzzzzzzzz", "s1a2b3v6y"}) {
+    EXPECT_FALSE(ParseVethName(name, "1a2b3").has_value()) << name;
+  }
+}
+
 TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
   EXPECT_LE(BridgeName("fffff", 99'999).size(), 15u);
   EXPECT_LE(VethName("fffff", 99'999, 255).size(), 15u);
@@ -269,14 +298,15 @@ TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {
   DesiredNetwork nothing = Two();
   nothing.bridges.clear();
   for (const DesiredNetwork& desired : {plain, with_forwards, nothing}) {
-    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, MakeRuleset(desired));
+    const auto checked =
+        RunChecked({"unshare", "-n", "nft", "-f", "-"}, FormatRuleset(MakeRuleset(desired)));
     EXPECT_TRUE(checked.ok()) << checked.error().message();
   }
 }
 
 TEST(Ruleset, RewritesNoSourceOfWhatStaysInThePool) {
   const DesiredNetwork desired = Two();
-  const std::string rules = MakeRuleset(desired);
+  const std::string rules = FormatRuleset(MakeRuleset(desired));
   const size_t line = rules.rfind(" masquerade");
   ASSERT_NE(line, std::string::npos);
   const std::string rule = rules.substr(rules.rfind('\n', line), line - rules.rfind('\n', line));
