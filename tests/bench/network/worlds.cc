@@ -1,5 +1,7 @@
 #include "tests/bench/network/worlds.h"
 
+#include "net/fastpath/fast_path.h"
+
 namespace strata::net {
 namespace {
 
@@ -127,7 +129,7 @@ class Vxlan : public HandMade {
 // What net/ makes.
 class LinuxDriver : public World {
  public:
-  explicit LinuxDriver(bool bridge_filter) {
+  LinuxDriver(bool bridge_filter, bool fast) {
     for (int host = 0; host < kHosts; ++host) {
       fabric_.Add(hosts_[host].space, host);
       FilterBridged(hosts_[host].space, bridge_filter);
@@ -148,11 +150,24 @@ class LinuxDriver : public World {
                 this);
     ways[kHostToNode] = {&hosts_[0].space, &nodes_[0].space, NodeAddress(0)};
     ways[kNodeToSelf] = {&nodes_[0].space, &nodes_[0].space, NodeAddress(0)};
+    for (const TestHost& host : hosts_) {
+      if (fast) fast_paths_.push_back(OpenFastPath(host));
+    }
   }
 
  private:
+  static std::unique_ptr<FastPath> OpenFastPath(const TestHost& host) {
+    return host.space.In([&] {
+      auto path = FastPath::Open();
+      if (!path.ok()) LOG_ERROR(path.error().message());
+      CHECK(path.ok() && (*path)->Keep(host.desired, ObserveLinks().value()).ok());
+      return std::move(*path);
+    });
+  }
+
   Fabric fabric_;
   std::array<TestHost, kHosts> hosts_;
+  std::vector<std::unique_ptr<FastPath>> fast_paths_;
   std::vector<TestNode> nodes_;
 };
 
@@ -168,8 +183,8 @@ std::unique_ptr<World> MakeHandMadeVxlan(HandMadeVxlan kind) {
   return std::make_unique<Vxlan>(kind);
 }
 
-std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter) {
-  return std::make_unique<LinuxDriver>(bridge_filter);
+std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter, bool fast) {
+  return std::make_unique<LinuxDriver>(bridge_filter, fast);
 }
 
 std::vector<Candidate> MakeCandidates() {
@@ -179,8 +194,10 @@ std::vector<Candidate> MakeCandidates() {
   candidates.push_back({kFilteredBridge, MakePlainBridge(true)});
   candidates.push_back({kLearningVxlan, MakeHandMadeVxlan(HandMadeVxlan::kLearning)});
   candidates.push_back({kStaticVxlan, MakeHandMadeVxlan(HandMadeVxlan::kStatic)});
-  candidates.push_back({"Strata linux", MakeLinuxDriver(false)});
-  candidates.push_back({"Strata linux, filtered", MakeLinuxDriver(true)});
+  candidates.push_back({"Strata linux", MakeLinuxDriver(false, false)});
+  candidates.push_back({"Strata linux, filtered", MakeLinuxDriver(true, false)});
+  candidates.push_back({"Strata linux, fast path", MakeLinuxDriver(false, true)});
+  candidates.push_back({"Strata linux, fast path, filtered", MakeLinuxDriver(true, true)});
   return candidates;
 }
 

@@ -49,7 +49,7 @@ std::unique_ptr<World> MakeFlatHosts();
 std::unique_ptr<World> MakePlainBridge(bool bridge_filter);
 enum class HandMadeVxlan { kLearning, kStatic };
 std::unique_ptr<World> MakeHandMadeVxlan(HandMadeVxlan kind);
-std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter);
+std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter, bool fast);
 
 // All of them. A driver that is to be measured gets its line there.
 std::vector<Candidate> MakeCandidates();

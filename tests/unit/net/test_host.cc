@@ -14,10 +14,7 @@ TestHost::TestHost() {
 
 Bridge& TestHost::AddBridge(uint32_t cluster) {
   const std::string prefix = "10.90." + std::to_string(cluster) + ".0/24";
-  Bridge bridge;
-  bridge.name = BridgeName(kInstance, cluster);
-  bridge.prefix = Ipv4Prefix::Parse(prefix).value();
-  desired.bridges.push_back(bridge);
+  desired.bridges.push_back(MakeBridge(kInstance, cluster, Ipv4Prefix::Parse(prefix).value()));
   return desired.bridges.back();
 }
 
@@ -39,7 +36,7 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
   }
   node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
   space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
-  desired.veths.push_back({node.veth});
+  desired.veths.push_back(MakeVeth(kInstance, cluster, index, 0));
   return node;
 }
 
