@@ -109,8 +109,10 @@ constexpr char kFilterChains[] = R"(
   }
   chain input {
     type filter hook input priority filter; policy accept;
-    # A tunnel takes frames only from hosts that have nodes of its Vcluster.
-    udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @peers drop
+    # A tunnel takes frames only from hosts that have nodes of its Vcluster; those, which are most
+    # of what comes here, are done with first.
+    iifname != OURS udp dport @tunnel_ports @th,96,24 . ip saddr @peers accept
+    udp dport @tunnel_ports @th,96,24 @vnis drop
     # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
     iifname vmap @sources
     iifname OURS ct state established,related accept
