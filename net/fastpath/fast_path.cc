@@ -67,7 +67,15 @@ Status FastPath::Try() {
   }
   RETURN_IF_ERROR(program_->RemoveSource(kLoopback));
   RETURN_IF_ERROR(program_->RemoveWay(node));
-  return program_->Attach(kLoopback).ok() ? Ok() : Status(program_->Attach(kLoopback).error());
+  ASSIGN_OR_RETURN(tried_, program_->Count());
+  ASSIGN_OR_RETURN(const UniqueFd attachment, program_->Attach(kLoopback));
+  return Ok();
+}
+
+Result<FastProgram::Counts> FastPath::Count() const {
+  ASSIGN_OR_RETURN(FastProgram::Counts counts, program_->Count());
+  for (size_t what = 0; what < counts.size(); ++what) counts[what] -= tried_[what];
+  return counts;
 }
 
 Result<bool> FastPath::Keep(const DesiredNetwork& desired,

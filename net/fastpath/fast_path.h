@@ -32,8 +32,12 @@ class FastPath {
   Result<bool> Keep(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
                     const std::set<std::string>& kept_off = {});
 
+  // Nothing takes the fast path, until Keep is called again. For when it cannot be said what there
+  // is, or what should be.
+  Status Clear();
+
   // Frames since it was opened (FastCount).
-  Result<FastProgram::Counts> Count() const { return program_->Count(); }
+  Result<FastProgram::Counts> Count() const;
   // Local nodes that have a part in it.
   size_t nodes() const;
 
@@ -42,11 +46,11 @@ class FastPath {
   Status Try();
   Status Forget();
   Status Apply(const FastPlan& plan);
-  Status Clear();
 
   std::unique_ptr<FastProgram> program_;
   FastState state_;
   std::map<uint32_t, UniqueFd> attachments_;  // By link.
+  FastProgram::Counts tried_{};               // What trying it has counted.
 };
 
 }  // namespace strata::net

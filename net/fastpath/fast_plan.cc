@@ -25,7 +25,12 @@ FastNode NodeOf(const Bridge& bridge, const Mac& mac) {
   return node;
 }
 
+bool IsFull(const FastState& state) {
+  return state.sources.size() >= kFastSourcesMax || state.ways.size() >= kFastWaysMax;
+}
+
 void AddNode(const Bridge& bridge, const Veth& veth, const ObservedLink& link, FastState* state) {
+  if (IsFull(*state)) return;
   const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + veth.index);
   const Mac mac = MacForNode(bridge.overlay ? bridge.overlay->vni : bridge.number, address);
   const auto index = static_cast<uint32_t>(link.index);
@@ -36,6 +41,7 @@ void AddNode(const Bridge& bridge, const Veth& veth, const ObservedLink& link, F
 }
 
 void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, FastState* state) {
+  if (IsFull(*state)) return;
   const auto index = static_cast<uint32_t>(tunnel.index);
   state->sources.emplace(index, FastSource{.network = bridge.number, .is_tunnel = 1});
   for (const RemoteNode& remote : bridge.overlay->remotes) {
@@ -45,7 +51,8 @@ void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, FastState* sta
     const FastNode node = NodeOf(bridge, remote.mac);
     // A node that is still elsewhere is there for the bridge too, whoever has its MAC here.
     state->ways.erase(node);
-    if (reached) state->ways.emplace(node, FastWay{.link = index, .is_tunnel = 1});
+    if (reached && !IsFull(*state))
+      state->ways.emplace(node, FastWay{.link = index, .is_tunnel = 1});
   }
 }
 

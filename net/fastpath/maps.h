@@ -4,7 +4,8 @@
 
 #include <linux/types.h>
 
-enum { kFastSourcesMax = 1 << 16, kFastWaysMax = 1 << 18 };
+// What has no room in them goes over the bridge.
+enum { kFastSourcesMax = 1 << 14, kFastWaysMax = 1 << 16 };
 
 // Map "sources", by the number of a link of the host: who sends what the link receives.
 struct FastSource {

@@ -208,14 +208,14 @@ TEST_F(FastPathTest, CarriesAllOfItBetweenNodesThatHaveAPart) {
   EXPECT_NE(passed(), "packets 0 ") << "this test sees nothing";
 }
 
-// A frame of UDP from "eth0" of `from` to `to`, with whatever source.
-void SendFrame(const TestNode& from, const TestNode& to, const Mac& source_mac,
-               const std::string& source) {
+// A frame of UDP to `to`, with whatever source.
+std::string MakeFrame(const TestNode& to, const Mac& source_mac, const std::string& source,
+                      uint16_t type = ETHERTYPE_IP) {
   ether_header frame = {};
   const Mac mac = MacForNode(kVni, A(to.address));
   std::memcpy(frame.ether_dhost, mac.data(), mac.size());
   std::memcpy(frame.ether_shost, source_mac.data(), source_mac.size());
-  frame.ether_type = htons(ETHERTYPE_IP);
+  frame.ether_type = htons(type);
   iphdr ip = {};
   ip.version = 4;
   ip.ihl = 5;
@@ -227,29 +227,56 @@ void SendFrame(const TestNode& from, const TestNode& to, const Mac& source_mac,
   std::string bytes(60, '\0');
   std::memcpy(bytes.data(), &frame, sizeof(frame));
   std::memcpy(bytes.data() + sizeof(frame), &ip, sizeof(ip));
+  return bytes;
+}
+
+// From "eth0".
+void SendFrame(const TestNode& from, const std::string& frame) {
   from.space.In([&] {
     const UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
     sockaddr_ll where = {};
     where.sll_family = AF_PACKET;
     where.sll_ifindex = static_cast<int>(::if_nametoindex("eth0"));
-    EXPECT_EQ(::sendto(fd.get(), bytes.data(), bytes.size(), 0,
+    EXPECT_EQ(::sendto(fd.get(), frame.data(), frame.size(), 0,
                        reinterpret_cast<const sockaddr*>(&where), sizeof(where)),
-              static_cast<ssize_t>(bytes.size()));
+              static_cast<ssize_t>(frame.size()));
   });
 }
 
-TEST_F(FastPathTest, TakesOnlyWhatANodeSendsAsItself) {
-  const Mac own = MacForNode(kVni, A(nodes_[0].address));
+TEST_F(FastPathTest, TakesOnlyIpv4ThatANodeSendsAsItself) {
+  const std::string& address = nodes_[0].address;
+  const Mac own = MacForNode(kVni, A(address));
   const Mac other = MacForNode(kVni, A(nodes_[1].address));
   for (const int to : {1, 2}) {
     const uint64_t before = CountAll();
-    SendFrame(nodes_[0], nodes_[to], other, nodes_[0].address);
-    SendFrame(nodes_[0], nodes_[to], own, nodes_[1].address);
-    SendFrame(nodes_[0], nodes_[to], own, "192.0.2.99");
+    SendFrame(nodes_[0], MakeFrame(nodes_[to], other, address));
+    SendFrame(nodes_[0], MakeFrame(nodes_[to], own, nodes_[1].address));
+    SendFrame(nodes_[0], MakeFrame(nodes_[to], own, "192.0.2.99"));
+    SendFrame(nodes_[0], MakeFrame(nodes_[to], own, address, 0x88b5));
+    SendFrame(nodes_[0], MakeFrame(nodes_[0], own, address));
     EXPECT_EQ(CountAll(), before);
-    SendFrame(nodes_[0], nodes_[to], own, nodes_[0].address);
+    SendFrame(nodes_[0], MakeFrame(nodes_[to], own, address));
     EXPECT_GT(CountAll(), before) << "this test sees nothing";
   }
+}
+
+TEST_F(FastPathTest, ATunnelBringsFramesToNodesOfThisHostOnly) {
+  const Mac source = MacForNode(kVni, A(nodes_[4].address));
+  const std::string header = {0x08, 0, 0, 0, 0, 0, static_cast<char>(kVni), 0};
+  const auto send = [&](const TestNode& to) {  // From host 2 to host 0, wherever the node is.
+    const std::string packet = header + MakeFrame(to, source, nodes_[4].address);
+    const UniqueFd fd(
+        hosts_[2].space.In([] { return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }));
+    const sockaddr_in host = Address(HostAddress(0), kVxlanPort);
+    EXPECT_EQ(::sendto(fd.get(), packet.data(), packet.size(), 0,
+                       reinterpret_cast<const sockaddr*>(&host), sizeof(host)),
+              static_cast<ssize_t>(packet.size()));
+  };
+  send(nodes_[2]);
+  send(nodes_[4]);
+  EXPECT_EQ(CountAll(), 0u);
+  send(nodes_[0]);
+  EXPECT_EQ(Count(0, kFastReceived), 1u) << "this test sees nothing";
 }
 
 TEST_F(FastPathTest, ALimitOfANodeHoldsForWhatItSendsAndWhatItReceives) {
@@ -300,6 +327,20 @@ TEST_F(FastPathTest, ANodeComesBackWithAnotherLink) {
     EXPECT_TRUE(Reaches(nodes_[other], nodes_[0])) << other;
   }
   EXPECT_GT(Count(0, kFastWithinHost), before);
+}
+
+// Whoever makes a link may ask for a number.
+TEST_F(FastPathTest, ANodeComesBackWithANumberThatWasAnothers) {
+  const NetNamespace& host = hosts_[0].space;
+  const std::string& veth = nodes_[0].veth;
+  const auto index = host.In([&] { return ::if_nametoindex(veth.c_str()); });
+  host.Ip({"link", "del", veth});
+  host.Ip({"link", "add", veth, "index", std::to_string(index), "type", "veth", "peer", "name",
+           "eth0", "netns", nodes_[0].space.path()});
+  host.Ip({"link", "set", veth, "master", hosts_[0].desired.bridges[0].name, "up"});
+  EXPECT_TRUE(ProgramsAt(host, veth).empty());
+  EXPECT_TRUE(Keep(0));
+  EXPECT_EQ(ProgramsAt(host, veth).size(), 1u);
 }
 
 TEST_F(FastPathTest, ANodeThatMovesKeepsItsPeers) {
