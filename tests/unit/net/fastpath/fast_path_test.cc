@@ -284,6 +284,7 @@ TEST_F(FastPathTest, ALimitOfANodeHoldsForWhatItSendsAndWhatItReceives) {
   hosts_[0].desired.veths[0].bits_per_s_max = 20'000'000;
   hosts_[0].Apply();
   EXPECT_TRUE(Keep(0));
+  EXPECT_TRUE(ProgramsAt(hosts_[0].space, nodes_[0].veth).empty());
   const uint64_t before = CountAll();
   for (const auto& [from, to] : {std::pair(0, 1), std::pair(1, 0)}) {
     const Clock::time_point start = Clock::now();
