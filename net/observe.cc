@@ -93,6 +93,7 @@ Result<LinksByIndex> ReadLinks(nl_sock* socket) {
     const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(header));
     ObservedLink& link = links[info->ifi_index];
     link.name = nla_get_string(table[IFLA_IFNAME]);
+    link.index = info->ifi_index;
     link.up = (info->ifi_flags & IFF_UP) != 0;
     link.route_localnet = RouteLocalnet(table[IFLA_AF_SPEC]);
     link.mac = ReadMac(table[IFLA_ADDRESS]);

@@ -48,6 +48,7 @@ struct ObservedLink {
   bool is_quiet_port = false;
   std::map<Mac, ObservedRemote> remotes;  // Of a tunnel; static ones.
   std::map<Ipv4, Mac> neighbours;         // Permanent ones.
+  int index = 0;                          // The kernel's number for it.
 };
 
 // A bridge that is there, or was just made, gets these and is raised.
