@@ -42,6 +42,11 @@ class Transaction {
                  Json::array({Mutation("ports", "delete", OvsdbUuid(gone.port.uuid))})));
     }
     for (const std::string& uuid : plan_.delete_no_qos) {
+      // A reference counts until the end, that of a port which goes, too.
+      Add({{"op", "update"},
+           {"table", "Port"},
+           {"where", Json::array({Json::array({"qos", "==", OvsdbUuid(uuid)})})},
+           {"row", {{"qos", OvsdbSet({})}}}});
       Add({{"op", "delete"}, {"table", "QoS"}, {"where", Where(uuid)}});
     }
   }
