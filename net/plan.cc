@@ -34,7 +34,7 @@ bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
 }
 
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                   const LinksByName& links, NetworkPlan* plan) {
+                   const LinksByName& links, Driver driver, NetworkPlan* plan) {
   std::set<std::string> wanted;
   for (const Bridge& bridge : desired.bridges) {
     wanted.insert(bridge.name);
@@ -47,10 +47,11 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
     if (Find(links, veth.name) != nullptr) wanted.insert(SiblingName(veth.name, LinkKind::kShaper));
   }
   for (const ObservedLink& link : observed) {
+    const bool switches = driver == Driver::kLinux;  // Otherwise they are Open vSwitch's.
     const bool deletable =
-        IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
+        (switches && IsNameOf(link.name, desired.instance, LinkKind::kBridge)) ||
         IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
-        IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
+        (switches && IsNameOf(link.name, desired.instance, LinkKind::kTunnel)) ||
         (!desired.keep_unknown_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
@@ -160,19 +161,23 @@ DesiredNetwork WithKeptVeths(const DesiredNetwork& desired,
 }  // namespace
 
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed) {
+                             const std::vector<ObservedLink>& observed, Driver driver) {
   RETURN_IF_ERROR(CheckDesired(desired));
   NetworkPlan plan;
   const LinksByName links = ByName(observed);
-  PlanDeletions(desired, observed, links, &plan);
+  PlanDeletions(desired, observed, links, driver, &plan);
   plan.ruleset = MakeRuleset(WithKeptVeths(desired, observed));
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);
+    if (driver == Driver::kOvs) {
+      if (link != nullptr) PlanBridge(bridge, link, &plan);
+      continue;
+    }
     PlanBridge(bridge, link, &plan);
     if (bridge.overlay) PlanTunnel(bridge, links, &plan);
     PlanNeighbours(bridge, link, &plan);
   }
-  PlanPorts(desired, links, &plan);
+  if (driver == Driver::kLinux) PlanPorts(desired, links, &plan);
   PlanRates(desired, links, &plan);
   return plan;
 }

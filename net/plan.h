@@ -34,6 +34,8 @@ struct ObservedRemote {
 struct ObservedLink {
   std::string name;
   bool up = false;
+  bool promiscuous = false;           // By its flags, as what Open vSwitch has taken in.
+  bool is_kernel_bridge = false;
   std::vector<Ipv4Prefix> addresses;  // Each /32 holds one address of the link.
   bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
   std::string master;                 // The bridge that this is a port of, or "".
@@ -94,10 +96,17 @@ struct NetworkPlan {
   std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
 };
 
+// Who joins a Vcluster's nodes to each other, and to those on other hosts.
+enum class Driver {
+  kLinux,  // Bridges and tunnels of the kernel, which a plan makes.
+  kOvs,    // Open vSwitch: net/ovs makes bridges, ports and tunnels; a plan sets the bridges up.
+};
+
 // `observed`: all links of the host; only ours are looked at. Veths that are wanted but not there
 // are left out: their nodes do not run. Errors are CheckDesired's.
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed);
+                             const std::vector<ObservedLink>& observed,
+                             Driver driver = Driver::kLinux);
 
 // The lowest prefix of this length in the pool (its first /24 is left out) that overlaps neither
 // `taken` nor an address of the host. kResourceExhausted names the remedy.
