@@ -54,7 +54,7 @@ NetworkPlan TestHost::Plan() const {
 
 void TestHost::Apply() {
   const NetworkPlan plan = Plan();
-  const Status applied = space.In([&] { return ApplyPlan(plan, &rules); });
+  const auto applied = space.In([&] { return ApplyPlan(plan, &rules); });
   ASSERT_TRUE(applied.ok()) << applied.error().message();
 }
 
