@@ -87,12 +87,6 @@ Status SetLink(const FabricPlan& plan) {
   return Send(socket.get(), std::move(message), "raise " + plan.name);
 }
 
-int64_t NowUnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 FabricDevice::FabricDevice(Options options)
@@ -128,7 +122,7 @@ Result<std::string> FabricDevice::ListRules() {
 
 Result<ObservedFabric> FabricDevice::Observe() {
   ObservedFabric observed;
-  observed.now_unix_s = NowUnixSeconds();
+  observed.now = std::chrono::system_clock::now().time_since_epoch();
   ASSIGN_OR_RETURN(observed.links, ObserveLinks());
   ASSIGN_OR_RETURN(const std::string listed, ListRules());
   observed.has_rules = !listed.empty() && (rules_list_.empty() || listed == rules_list_);

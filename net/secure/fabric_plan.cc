@@ -42,12 +42,12 @@ Status CheckHost(const SecureFabric& fabric, const ObservedFabric& observed) {
 
 // What was heard from elsewhere is where a peer is: a NAT may have moved it. So its endpoint is
 // told when there is another one to tell, and again when nothing has come of the one in use.
-bool MustTellEndpoint(const FabricPeer& peer, const ObservedPeer* there, int64_t now_unix_s) {
+bool MustTellEndpoint(const FabricPeer& peer, const ObservedPeer* there,
+                      std::chrono::nanoseconds now) {
   if (!peer.endpoint) return false;
   if (there == nullptr) return true;
   if (there->endpoint == peer.endpoint) return false;
-  return there->told != peer.endpoint ||
-         now_unix_s - there->last_handshake_unix_s > kSessionSecondsMax;
+  return there->told != peer.endpoint || now - there->last_handshake > kSessionMax;
 }
 
 void PlanPeer(const PeerSettings& wanted, const ObservedPeer* there, FabricPlan* plan) {
@@ -60,16 +60,16 @@ void PlanPeer(const PeerSettings& wanted, const ObservedPeer* there, FabricPlan*
 // One address belongs to one key only. While a host changes its key, the others have both, and the
 // address is that of the one with which it has spoken last.
 void PlanKeys(const SecureFabric& fabric, const FabricPeer& peer, const PeersByKey& observed,
-              int64_t now_unix_s, FabricPlan* plan) {
+              std::chrono::nanoseconds now, FabricPlan* plan) {
   const auto handshake = [&](const PublicKey& key) {
     const ObservedPeer* there = Find(observed, key);
-    return there == nullptr ? 0 : there->last_handshake_unix_s;
+    return there == nullptr ? std::chrono::nanoseconds(0) : there->last_handshake;
   };
   const bool has_changed = peer.next_key && handshake(*peer.next_key) > handshake(peer.key);
   const auto settings = [&](const PublicKey& key, bool in_use, bool calls) {
     const ObservedPeer* there = Find(observed, key);
     PeerSettings wanted = {key, peer.host, there == nullptr, {}, peer.preshared, 0, {}};
-    if (MustTellEndpoint(peer, there, now_unix_s)) wanted.endpoint = peer.endpoint;
+    if (MustTellEndpoint(peer, there, now)) wanted.endpoint = peer.endpoint;
     if (in_use) wanted.allowed = {{peer.address, 32}};
     if (calls && peer.endpoint) wanted.keepalive_s = kKeepaliveS;
     PlanPeer(wanted, there, plan);
@@ -95,7 +95,7 @@ void PlanDevice(const SecureFabric& fabric, const ObservedFabric& observed, Fabr
     if (!wanted.contains(key)) plan->change.remove_peers.push_back(key);
   }
   for (const FabricPeer& peer : fabric.peers) {
-    PlanKeys(fabric, peer, there, observed.now_unix_s, plan);
+    PlanKeys(fabric, peer, there, observed.now, plan);
   }
 }
 

@@ -2,6 +2,7 @@
 // net/secure/fabric_device.h observes, and carries a plan out.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,7 +14,7 @@
 namespace strata::net {
 
 // No data passes by a session that is older (REJECT_AFTER_TIME in WireGuard's paper, section 6.1).
-inline constexpr int64_t kSessionSecondsMax = 180;
+inline constexpr std::chrono::seconds kSessionMax(180);
 
 struct ObservedPeer {
   PublicKey key;
@@ -23,7 +24,7 @@ struct ObservedPeer {
   uint16_t keepalive_s = 0;
   std::vector<Ipv4Prefix> allowed;
   bool allows_ipv6 = false;
-  int64_t last_handshake_unix_s = 0;  // 0: there was none.
+  std::chrono::nanoseconds last_handshake{0};  // Since 1970; 0: there was none.
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
 };
@@ -49,7 +50,7 @@ struct ObservedFabric {
   bool has_rules = false;              // As they should be.
   // None: there is no device, or it is not one of the driver in use.
   std::optional<ObservedDevice> device;
-  int64_t now_unix_s = 0;
+  std::chrono::nanoseconds now{0};  // Since 1970.
 };
 
 // A peer as it should be on the device.

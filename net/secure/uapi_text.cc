@@ -1,6 +1,8 @@
 #include "net/secure/uapi_text.h"
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <optional>
 
@@ -33,6 +35,16 @@ bool ParseNumber(std::string_view text, Number* number) {
   const char* const last = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), last, *number);
   return parsed.ec == std::errc() && parsed.ptr == last;
+}
+
+// 200 years after 1970 is as far as nanoseconds go.
+template <typename Unit>
+bool AddTime(std::string_view text, std::chrono::nanoseconds* time) {
+  constexpr Unit kMax = std::chrono::duration_cast<Unit>(std::chrono::hours(24 * 365 * 200));
+  int64_t number = 0;
+  if (!ParseNumber(text, &number) || number < 0 || number > kMax.count()) return false;
+  *time = std::min<std::chrono::nanoseconds>(*time + Unit(number), kMax);
+  return true;
 }
 
 struct Line {
@@ -77,7 +89,10 @@ bool ReadPeerLine(const Line& line, ObservedPeer* peer) {
     return ParseNumber(line.value, &peer->keepalive_s);
   }
   if (line.key == "last_handshake_time_sec") {
-    return ParseNumber(line.value, &peer->last_handshake_unix_s);
+    return AddTime<std::chrono::seconds>(line.value, &peer->last_handshake);
+  }
+  if (line.key == "last_handshake_time_nsec") {
+    return AddTime<std::chrono::nanoseconds>(line.value, &peer->last_handshake);
   }
   if (line.key == "rx_bytes") return ParseNumber(line.value, &peer->received_bytes);
   if (line.key == "tx_bytes") return ParseNumber(line.value, &peer->sent_bytes);

@@ -121,7 +121,8 @@ bool AddPeer(nlattr* nest, ObservedDevice* device) {
   if (table[WGPEER_A_ENDPOINT] != nullptr) peer.endpoint = ReadEndpoint(table[WGPEER_A_ENDPOINT]);
   ReadAs(table[WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL], &peer.keepalive_s);
   if (KernelTime time; ReadAs(table[WGPEER_A_LAST_HANDSHAKE_TIME], &time)) {
-    peer.last_handshake_unix_s = time.seconds;
+    peer.last_handshake =
+        std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanoseconds);
   }
   ReadAs(table[WGPEER_A_RX_BYTES], &peer.received_bytes);
   ReadAs(table[WGPEER_A_TX_BYTES], &peer.sent_bytes);
