@@ -329,6 +329,14 @@ TEST_F(FabricTest, APortThatAProgramHasIsRefusedByName) {
   EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
 }
 
+TEST_F(FabricTest, TheKernelsWireGuardIsTakenWhereThereIsOne) {
+  a_.device = std::make_unique<FabricDevice>(
+      FabricDevice::Options{a_.fabric.instance, a_.run_dir, FabricDevice::Choice::kBest});
+  MakeFabrics();
+  EXPECT_EQ(a_.device->driver(), b_.device->driver());
+  EXPECT_EQ(a_.device->driver() == "WireGuard in the kernel", IsKernelUnderTest());
+}
+
 // A is behind a router that hides it, and that lets in only answers.
 TEST_F(FabricTest, AHostBehindANatIsReachedOnceItHasCalled) {
   FabricHost inside(3);
