@@ -4,7 +4,9 @@
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 
 namespace strata::net {
 
@@ -74,6 +76,40 @@ bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
     }
   }
   return true;
+}
+
+double StreamMbits(const NetNamespace& from, const NetNamespace& to, const std::string& address,
+                   size_t size_bytes) {
+  const UniqueFd server = OpenServer(to, Protocol::kTcp, 5002);
+  SetPatience(server, kAnswer);
+  const UniqueFd sender(from.In([] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }));
+  SetPatience(sender, kAnswer);
+  const sockaddr_in there = Address(address, 5002);
+  if (::connect(sender.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
+    return 0;
+  }
+  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
+  SetPatience(receiver, kAnswer);
+  const auto start = std::chrono::steady_clock::now();
+  std::thread sending([&] {
+    const std::string piece(64 << 10, 'x');
+    for (size_t left = size_bytes; left > 0;) {
+      const ssize_t n =
+          ::send(sender.get(), piece.data(), std::min(left, piece.size()), MSG_NOSIGNAL);
+      if (n <= 0) return;
+      left -= static_cast<size_t>(n);
+    }
+  });
+  std::string buffer(256 << 10, '\0');
+  size_t received = 0;
+  while (received < size_bytes) {
+    const ssize_t n = ::recv(receiver.get(), buffer.data(), buffer.size(), 0);
+    if (n <= 0) break;
+    received += static_cast<size_t>(n);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  sending.join();
+  return received == size_bytes ? static_cast<double>(received) * 8e-6 / took.count() : 0;
 }
 
 }  // namespace strata::net

@@ -20,4 +20,8 @@ bool Ping(const NetNamespace& from, const std::string& address, size_t size_byte
 // Sends `size_bytes` over TCP and compares what arrives.
 bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes);
 
+// Mbit/s of TCP's payload, one connection, as fast as it goes. 0 when not all of it arrived.
+double StreamMbits(const NetNamespace& from, const NetNamespace& to, const std::string& address,
+                   size_t size_bytes);
+
 }  // namespace strata::net

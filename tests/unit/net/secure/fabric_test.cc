@@ -14,7 +14,6 @@
 namespace strata::net {
 namespace {
 
-constexpr uint32_t kVni = 7;
 constexpr char kMarker[] = "what nobody else may read";
 constexpr char kOutsider[] = "192.0.2.254";
 // A handshake that nobody answered is tried again after 5 s.
@@ -66,22 +65,22 @@ class FabricTest : public ::testing::Test {
   }
 
   // One node on each host, joined by a tunnel through the fabric, or, for comparison, without it.
-  void MakeOverlay(bool in_fabric = true) {
+  void MakeOverlay(bool in_fabric = true, uint32_t cluster = 1) {
     const auto address = [&](const FabricHost& host) {
       return in_fabric ? host.fabric.address : A(Underlay(&host == &a_ ? 1 : 2));
     };
     for (FabricHost* host : {&a_, &b_}) {
       const FabricHost& other = host == &a_ ? b_ : a_;
-      Bridge& bridge = host->AddBridge(1);
+      Bridge& bridge = host->AddBridge(cluster);
       const Ipv4 there = bridge.prefix.Host(kFirstNodeHost + (host == &a_ ? 1 : 0));
-      bridge.overlay = {.vni = kVni,
+      bridge.overlay = {.vni = cluster,
                         .local = address(*host),
                         .underlay_mtu = in_fabric ? host->fabric.mtu() : 1500};
-      bridge.overlay->remotes = {{there, MacForNode(kVni, there), address(other)}};
+      bridge.overlay->remotes = {{there, MacForNode(cluster, there), address(other)}};
       host->Apply();
     }
-    nodes_.push_back(a_.AddNode(1, 0));
-    nodes_.push_back(b_.AddNode(1, 1));
+    nodes_.push_back(a_.AddNode(cluster, 0));
+    nodes_.push_back(b_.AddNode(cluster, 1));
   }
 
   // What makes a fabric's device disappear all at once.
@@ -335,6 +334,23 @@ TEST_F(FabricTest, TheKernelsWireGuardIsTakenWhereThereIsOne) {
   MakeFabrics();
   EXPECT_EQ(a_.device->driver(), b_.device->driver());
   EXPECT_EQ(a_.device->driver() == "WireGuard in the kernel", IsKernelUnderTest());
+}
+
+// docs/network.md has its figures.
+TEST_F(FabricTest, AStreamArrivesWholeAndIsMeasured) {
+  MakeFabrics();
+  MakeOverlay(/*in_fabric=*/true, 1);
+  MakeOverlay(/*in_fabric=*/false, 2);
+  ASSERT_TRUE(PingUntilAnswered(nodes_[0].space, nodes_[1].address));
+  constexpr size_t kBytes = 64 << 20;
+  const double fabric = StreamMbits(a_.space, b_.space, "10.88.0.2", kBytes);
+  const double secure = StreamMbits(nodes_[0].space, nodes_[1].space, nodes_[1].address, kBytes);
+  const double plain = StreamMbits(nodes_[2].space, nodes_[3].space, nodes_[3].address, kBytes);
+  std::printf("Mbit/s: %.0f in the fabric, %.0f in an overlay over it, %.0f in a plain overlay\n",
+              fabric, secure, plain);
+  EXPECT_GT(fabric, 0);
+  EXPECT_GT(secure, 0);
+  EXPECT_GT(plain, 0);
 }
 
 // A is behind a router that hides it, and that lets in only answers.
