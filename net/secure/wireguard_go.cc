@@ -2,16 +2,21 @@
 // (/var/run/wireguard/DEVICE.sock). The socket is opened here and handed over (WG_UAPI_FD), so that
 // the first question waits in it until there is somebody to answer, or fails when nobody will.
 //
-// The program ends when its link is deleted, and its link goes when it ends, however it does.
+// The program ends when its link is deleted, and its link goes when it ends, however it does. One
+// that hangs is ended and started anew.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 
 #include "common/file_io.h"
 #include "common/log.h"
@@ -25,7 +30,7 @@ namespace {
 
 constexpr char kProgram[] = "wireguard-go";
 constexpr char kSocketDirectory[] = "/var/run/wireguard";
-constexpr std::chrono::seconds kPatience(10);
+constexpr std::chrono::seconds kPatience(5);
 constexpr size_t kLogBytesMax = 64 << 10;
 
 std::string SocketPath(const std::string& device) {
@@ -64,11 +69,13 @@ Result<UniqueFd> Connect(const std::string& device) {
   return Errno("connect to " + SocketPath(device));
 }
 
+Error HungUp() { return Error(Code::kUnavailable, std::string(kProgram) + " hangs up"); }
+
 Result<std::string> Exchange(const UniqueFd& fd, std::string_view request) {
   for (size_t sent = 0; sent < request.size();) {
     const ssize_t n = ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(std::string("speak to ") + kProgram);
+    if (n < 0) return HungUp();
     sent += static_cast<size_t>(n);
   }
   std::string answer;
@@ -76,8 +83,10 @@ Result<std::string> Exchange(const UniqueFd& fd, std::string_view request) {
   while (!IsWholeUapiAnswer(answer)) {
     const ssize_t n = ::recv(fd.get(), piece, sizeof(piece), 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(std::string("hear of ") + kProgram);
-    if (n == 0) return Error(Code::kUnavailable, std::string(kProgram) + " hangs up");
+    if (n < 0 && errno == EAGAIN) {
+      return Error(Code::kDeadlineExceeded, std::string(kProgram) + " does not answer");
+    }
+    if (n <= 0) return HungUp();
     answer.append(piece, static_cast<size_t>(n));
     if (answer.size() > kUapiAnswerBytesMax) {
       return Error(Code::kResourceExhausted, std::string(kProgram) + " does not stop talking");
@@ -86,18 +95,46 @@ Result<std::string> Exchange(const UniqueFd& fd, std::string_view request) {
   return answer;
 }
 
-// Waits until the process at the other end is gone. It has nothing to say.
-Status AwaitEnd(const UniqueFd& fd, const std::string& device) {
+// Waits until the process at the other end has closed it, which has nothing to say.
+bool AwaitEnd(const UniqueFd& fd) {
   char byte;
   for (;;) {
     const ssize_t n = ::recv(fd.get(), &byte, 1, 0);
-    if (n == 0 || (n < 0 && errno == ECONNRESET)) return Ok();
-    if (n < 0 && errno == EINTR) continue;
-    return Error(Code::kFailedPrecondition,
-                 SocketPath(device) +
-                     " is served by another process, perhaps of another network "
-                     "namespace: end that, or use another state directory");
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) return true;
+    if (n >= 0 || errno != EINTR) return false;
   }
+}
+
+// The network namespace of a process or, by "thread-self", of this thread; "" when it is gone.
+std::string NamespaceOf(const std::string& process) {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/" + process + "/ns/net", error).string();
+}
+
+// Ends the processes that serve the device in this network namespace, whoever has started them.
+Status KillServers(const std::string& device) {
+  const std::string words = std::string(kProgram) + '\0' + "-f" + '\0' + device + '\0';
+  const std::string here = NamespaceOf("thread-self");
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename();
+    pid_t pid = 0;
+    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size()) continue;
+    // Opened before it is looked at, so that it is this one that is ended.
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto command = ReadFile("/proc/" + name + "/cmdline", kLogBytesMax);
+    if (!process.valid() || !command.ok() || *command != words || NamespaceOf(name) != here) {
+      continue;
+    }
+    LOG_WARNING(std::string(kProgram) + " for " + device + " hangs and is ended");
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0) {
+      return Errno("end " + std::string(kProgram));
+    }
+    pollfd gone = {process.get(), POLLIN, 0};
+    (void)::poll(&gone, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count()));
+  }
+  return Ok();
 }
 
 class WireguardGo final : public FabricDriver {
@@ -142,8 +179,14 @@ class WireguardGo final : public FabricDriver {
     const auto fd = Connect(device);
     if (!fd.ok() && fd.error().code() == Code::kNotFound) return std::optional<ObservedDevice>();
     if (!fd.ok()) return fd.error();
-    ASSIGN_OR_RETURN(const std::string answer, Exchange(*fd, kUapiGet));
-    ASSIGN_OR_RETURN(ObservedDevice observed, ParseUapiDevice(answer));
+    const auto answer = Exchange(*fd, kUapiGet);
+    // It does nothing else either, or is about to be gone.
+    if (!answer.ok() && (answer.error().code() == Code::kDeadlineExceeded ||
+                         answer.error().code() == Code::kUnavailable)) {
+      return std::optional<ObservedDevice>();
+    }
+    if (!answer.ok()) return answer.error();
+    ASSIGN_OR_RETURN(ObservedDevice observed, ParseUapiDevice(*answer));
     return std::optional(std::move(observed));
   }
 
@@ -156,7 +199,14 @@ class WireguardGo final : public FabricDriver {
 
   Status Forget(const std::string& device) override {
     if (const auto fd = Connect(device); fd.ok()) {
-      RETURN_IF_ERROR(AwaitEnd(*fd, device));
+      if (!AwaitEnd(*fd)) RETURN_IF_ERROR(KillServers(device));
+      if (!AwaitEnd(*fd)) {
+        return Error(Code::kFailedPrecondition,
+                     SocketPath(device) +
+                         " is served by another process, perhaps of another "
+                         "network namespace: end that, or use another state "
+                         "directory");
+      }
     } else if (fd.error().code() != Code::kNotFound) {
       return fd.error();
     }

@@ -2,6 +2,7 @@
 // that stands for a network that everybody may listen to.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -184,6 +185,25 @@ TEST_F(FabricTest, WhenTheDeviceDiesNothingLeavesInPlainAndTheNextMakeBringsItBa
   wire.Take();
   SendMarker(a_.space, "10.88.0.2");
   EXPECT_GT(CountWith(wire.Take(), kMarker), 0u) << "this test sees nothing";
+}
+
+// Of a process only: the kernel does not hang.
+TEST_F(FabricTest, AProcessThatHangsIsStartedAnew) {
+  MakeFabrics();
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<pid_t> processes = a_.Processes();
+    ASSERT_EQ(processes.size(), IsKernelUnderTest() ? 0u : 1u);
+    for (const pid_t pid : processes) ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+    a_.Make();
+    EXPECT_TRUE(a_.IsMade());
+    if (!IsKernelUnderTest()) {
+      EXPECT_NE(a_.Processes(), processes);
+    }
+    EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+    // The second time it is another's.
+    a_.device = a_.NewDevice();
+    a_.Make();
+  }
 }
 
 TEST_F(FabricTest, AnAddressOfTheFabricIsTakenOnlyFromTheFabric) {
