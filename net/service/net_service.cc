@@ -6,7 +6,7 @@
 #include "net/api/net.grpc.pb.h"
 #include "net/doctor.h"
 #include "net/message.h"
-#include "net/plan_text.h"
+#include "net/rule_counters.h"
 
 namespace strata::net {
 namespace {
@@ -49,6 +49,16 @@ class NetServiceImpl final : public v1::NetService::Service {
     response->set_looks(state.looks);
     response->set_repairs(state.repairs);
     response->set_last_repair_unix_ms(state.last_repair_unix_ms);
+    if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
+    if (!state.desired.has_value()) return grpc::Status::OK;
+    const auto counters = ReadCounters(state.desired->instance);
+    if (!counters.ok()) return rpc::ToGrpc(counters.error());
+    for (const RuleCounter& counter : *counters) {
+      v1::RuleCounter* out = response->add_counters();
+      out->set_name(counter.name);
+      out->set_packets(counter.packets);
+      out->set_bytes(counter.bytes);
+    }
     return grpc::Status::OK;
   }
 
@@ -89,9 +99,9 @@ class NetServiceImpl final : public v1::NetService::Service {
       ASSIGN_OR_RETURN(desired, FromMessage(request.networks()));
     }
     ASSIGN_OR_RETURN(const NetworkKeeper::Planned planned, keeper_.Plan(desired));
-    for (const std::string& change : DescribeChanges(planned.plan)) response->add_changes(change);
+    response->mutable_changes()->Assign(planned.changes.begin(), planned.changes.end());
     response->set_new_rules(planned.new_rules);
-    response->set_ruleset(FormatRuleset(planned.plan.ruleset));
+    response->set_ruleset(planned.ruleset);
     return Ok();
   }
 

@@ -28,6 +28,15 @@ void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
     if (!shown.source().empty()) out << ", as " << Printable(shown.source()) << " says";
     out << ")\n";
   }
+  if (shown.has_fast_frames()) {
+    out << HumanCount(shown.fast_frames()) << " frames took the fast path\n";
+  }
+  Table counters({"COUNTER", ">PACKETS", ">BYTES"});
+  for (const net::v1::RuleCounter& counter : shown.counters()) {
+    if (counter.packets() == 0) continue;
+    counters.Add({counter.name(), HumanCount(counter.packets()), HumanBytes(counter.bytes())});
+  }
+  counters.Print(out);
   if (shown.repairs() != 0) {
     out << "mended " << shown.repairs() << " times what others had changed, last at "
         << LocalTime(shown.last_repair_unix_ms()) << "\n";
