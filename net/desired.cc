@@ -92,20 +92,6 @@ Status CheckRates(const DesiredNetwork& desired) {
 
 }  // namespace
 
-uint32_t NodesMaxOf(const Ipv4Prefix& prefix) {
-  const uint64_t size = uint64_t{1} << (32 - prefix.length);
-  const uint64_t others = kFirstNodeHost + 1;
-  return size <= others
-             ? 0
-             : static_cast<uint32_t>(std::min<uint64_t>(size - others, kNodesMaxPerCluster));
-}
-
-int PrefixLengthFor(uint32_t nodes) {
-  int length = kClusterPrefixLengthMax;
-  while (length > kClusterPrefixLength && NodesMaxOf({{}, length}) < nodes) --length;
-  return length;
-}
-
 std::string_view ProtocolName(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : "udp";
 }

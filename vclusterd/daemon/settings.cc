@@ -7,7 +7,7 @@
 
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"

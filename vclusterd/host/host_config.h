@@ -9,7 +9,6 @@
 
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
-#include "net/desired.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
 #include "vclusterd/runtime/node_spec.h"

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
 #include "vclusterd/runtime/cgroups.h"

@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/jobs/run_id.h"
 #include "vclusterd/runtime/node_spec.h"

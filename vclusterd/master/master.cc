@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/moves.h"
 #include "vclusterd/master/plausible.h"

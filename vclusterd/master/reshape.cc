@@ -1,3 +1,4 @@
+#include "net/subnets.h"
 #include "vclusterd/master/reshape.h"
 
 #include <algorithm>

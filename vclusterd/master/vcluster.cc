@@ -7,7 +7,7 @@
 
 #include "common/digest.h"
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
 #include "vclusterd/volumes/shared_dir.h"

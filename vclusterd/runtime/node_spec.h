@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "net/desired.h"
 #include "net/ipv4.h"
+#include "net/names.h"
+#include "net/wire.h"
 #include "vclusterd/definition/definition.h"
 
 namespace strata::vcluster {
