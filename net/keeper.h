@@ -85,6 +85,7 @@ class NetworkKeeper final : public NetworkMaker {
   // What would be changed now. Of what is to be: absent for what should be already.
   Result<Planned> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;
+  const Means& means() const { return options_.means; }
 
  private:
   explicit NetworkKeeper(Options options);

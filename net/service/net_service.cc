@@ -8,6 +8,7 @@
 #include "net/doctor.h"
 #include "net/message.h"
 #include "net/rule_counters.h"
+#include "net/trace.h"
 
 namespace strata::net {
 namespace {
@@ -63,6 +64,11 @@ class NetServiceImpl final : public v1::NetService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Trace(grpc::ServerContext*, const v1::TraceRequest* request,
+                     v1::TraceResponse* response) override {
+    return rpc::ToGrpc(TraceFor(*request, response));
+  }
+
   grpc::Status Examine(grpc::ServerContext*, const v1::ExamineRequest*,
                        v1::ExamineResponse* response) override {
     return rpc::ToGrpc(ExamineFor(response));
@@ -103,6 +109,33 @@ class NetServiceImpl final : public v1::NetService::Service {
     response->mutable_changes()->Assign(planned.changes.begin(), planned.changes.end());
     response->set_new_rules(planned.new_rules);
     response->set_ruleset(planned.ruleset);
+    return Ok();
+  }
+
+  Status TraceFor(const v1::TraceRequest& request, v1::TraceResponse* response) {
+    RETURN_IF_ERROR(Allowed());
+    TraceQuestion question;
+    ASSIGN_OR_RETURN(question.from, Ipv4::Parse(request.from()));
+    ASSIGN_OR_RETURN(question.to, Ipv4::Parse(request.to()));
+    if (request.port() > 65535) {
+      return Error(Code::kInvalidArgument, "there is no port " + std::to_string(request.port()));
+    }
+    question.port = static_cast<uint16_t>(request.port());
+    if (question.port != 0) {
+      question.protocol = request.protocol() == v1::UDP ? Protocol::kUdp : Protocol::kTcp;
+    }
+    const NetworkKeeper::State state = keeper_.Look();
+    if (!state.desired.has_value()) {
+      return Error(Code::kFailedPrecondition, "nobody has said yet how the networks should be");
+    }
+    ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+    for (const TraceStep& step :
+         strata::net::Trace(*state.desired, links, keeper_.means().driver, question)) {
+      v1::TraceStep* out = response->add_steps();
+      out->set_end(static_cast<v1::TraceStep::End>(step.end));
+      out->set_where(step.where);
+      out->set_what(step.what);
+    }
     return Ok();
   }
 

@@ -50,6 +50,16 @@ void PrintPlan(const net::v1::PlanResponse& plan, bool with_rules, std::ostream&
   if (with_rules) out << "\n" << plan.ruleset();
 }
 
+void PrintTrace(const net::v1::TraceResponse& trace, std::ostream& out) {
+  for (const net::v1::TraceStep& step : trace.steps()) {
+    const char* const sign = step.end() == net::v1::TraceStep::ARRIVES     ? "arrives  "
+                             : step.end() == net::v1::TraceStep::DROPPED   ? "DROPPED  "
+                             : step.end() == net::v1::TraceStep::ELSEWHERE ? "leaves   "
+                                                                           : "         ";
+    out << sign << Printable(step.where()) << ": " << Printable(step.what()) << "\n";
+  }
+}
+
 void PrintFindings(const net::v1::ExamineResponse& examined, std::ostream& out) {
   for (const net::v1::Finding& finding : examined.findings()) {
     const char* const level = finding.level() == net::v1::OK        ? "ok       "

@@ -56,6 +56,45 @@ Result<int> Doctor(Tool& tool) {
   return well ? kExitOk : kExitFailed;
 }
 
+struct TraceArguments {
+  api::TraceRequest request;
+  uint32_t tcp = 0;
+  uint32_t udp = 0;
+};
+
+Result<int> Trace(Tool& tool, const TraceArguments& arguments) {
+  api::TraceRequest request = arguments.request;
+  request.set_protocol(arguments.udp != 0 ? api::UDP : api::TCP);
+  request.set_port(arguments.udp != 0 ? arguments.udp : arguments.tcp);
+  ASSIGN_OR_RETURN(const auto trace, AskDaemon(tool, Daemon::kVnetd, &Stub::Trace, request));
+  RETURN_IF_ERROR(Show(tool, trace, [&](const api::TraceResponse& response) {
+    PrintTrace(response, tool.console().out);
+  }));
+  const bool dropped =
+      !trace.steps().empty() && trace.steps().rbegin()->end() == api::TraceStep::DROPPED;
+  return dropped ? kExitFailed : kExitOk;
+}
+
+void AddTrace(Tool& tool) {
+  const auto arguments = std::make_shared<TraceArguments>();
+  CLI::App* trace = tool.AddCommand(
+      "trace", "Which way a packet takes, and where it is dropped (then it fails); sends nothing",
+      "vnet trace 10.90.1.2 10.90.1.9\nvnet trace 192.0.2.7 192.0.2.1 --tcp 20080",
+      [&tool, arguments] { return Trace(tool, *arguments); });
+  trace
+      ->add_option_function<std::string>(
+          "FROM", [arguments](const std::string& from) { arguments->request.set_from(from); },
+          "Address of a node, of a host, or of anybody")
+      ->required();
+  trace
+      ->add_option_function<std::string>(
+          "TO", [arguments](const std::string& to) { arguments->request.set_to(to); }, "The same")
+      ->required();
+  CLI::Option* tcp =
+      trace->add_option("--tcp", arguments->tcp, "A connection to this port (otherwise a ping)");
+  trace->add_option("--udp", arguments->udp, "The first packet to this port")->excludes(tcp);
+}
+
 Result<int> Watch(Tool& tool) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -90,6 +129,7 @@ int VnetMain(int argc, const char* const* argv, Console& console) {
   plan->add_option("FILE", *file,
                    "Networks as JSON (docs/network.md), instead of those that should be");
   plan->add_flag("--rules", *rules, "Also the packet filter's rules, as nft(8) takes them");
+  AddTrace(tool);
   tool.AddCommand("doctor",
                   "What keeps networks from working, or may, and what helps; fails if it finds a "
                   "problem",
