@@ -1,0 +1,253 @@
+// What every driver of networks has to do, by each of them: the kernel's bridges and VXLAN, with
+// and without the fast path, and Open vSwitch with VXLAN and with GRE (its datapath in user space).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "tests/unit/net/conformance/world.h"
+#include "tests/unit/net/frames.h"
+#include "tests/unit/net/traffic.h"
+
+namespace strata::net {
+namespace {
+
+using ::testing::IsEmpty;
+using Node = World::Node;
+using std::chrono::milliseconds;
+
+constexpr Node kFirst = {1, 0};      // On host 0, as…
+constexpr Node kNeighbour = {1, 1};  // …this one.
+constexpr Node kFar = {1, 2};        // On host 1.
+constexpr Node kOther = {2, 0};      // Of another network, on host 0, and…
+constexpr Node kOtherFar = {2, 1};   // …on host 1.
+constexpr int kHosts = 3;
+
+// A connection between two nodes that lasts.
+class Connection {
+ public:
+  Connection(const World& world, Node client, Node server, uint16_t port)
+      : Connection(world.SpaceOf(client), World::AddressOf(server), port, world.SpaceOf(server),
+                   port) {}
+  Connection(const NetNamespace& from, const std::string& address, uint16_t port,
+             const NetNamespace& server, uint16_t server_port) {
+    listener_ = OpenServer(server, Protocol::kTcp, server_port);
+    SetPatience(listener_, kAnswer);
+    client_ = from.In([] { return UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
+    SetPatience(client_, kAnswer);
+    const sockaddr_in to = Address(address, port);
+    if (::connect(client_.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0) {
+      served_.reset(::accept(listener_.get(), nullptr, nullptr));
+    }
+  }
+  // A byte there and back, within the patience of a user.
+  bool Works(milliseconds patience = kAnswer) {
+    if (!served_.valid()) return false;
+    SetPatience(client_, patience);
+    SetPatience(served_, patience);
+    char byte = 'x';
+    return ::send(client_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
+           ::recv(served_.get(), &byte, 1, 0) == 1 &&
+           ::send(served_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
+           ::recv(client_.get(), &byte, 1, 0) == 1;
+  }
+
+ private:
+  UniqueFd listener_;
+  UniqueFd client_;
+  UniqueFd served_;
+};
+
+class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
+ protected:
+  void SetUp() override {
+    world_.emplace(GetParam(), kHosts);
+    world_->AddNetwork(1);
+    world_->AddNetwork(2);
+    for (const Node& node : {kFirst, kNeighbour, kOther}) world_->AddNode(node, 0);
+    for (const Node& node : {kFar, kOtherFar}) world_->AddNode(node, 1);
+    world_->Settle();
+  }
+  bool Reaches(Node from, Node to, size_t bytes = 100, milliseconds patience = kAnswer) {
+    return Ping(world_->SpaceOf(from), World::AddressOf(to), bytes, patience);
+  }
+  void ExpectAllAreDone() {
+    for (int host = 0; host < kHosts; ++host) {
+      const auto plan = world_->Plan(host);
+      ASSERT_TRUE(plan.ok()) << plan.error().message();
+      EXPECT_THAT(plan->changes, IsEmpty()) << "host " << host;
+    }
+  }
+
+  std::optional<World> world_;
+};
+
+TEST_P(NetworkConformanceTest, NodesOfANetworkReachEachOtherWhereverTheyAre) {
+  EXPECT_TRUE(Reaches(kFirst, kNeighbour));
+  EXPECT_TRUE(Reaches(kFirst, kFar));
+  EXPECT_TRUE(Reaches(kFar, kNeighbour));
+  EXPECT_TRUE(Reaches(kFirst, kNeighbour, 1450));
+  EXPECT_TRUE(Reaches(kFirst, kFar, 1450)) << "the largest packet is lost";
+  EXPECT_TRUE(Connection(*world_, kFirst, kFar, 5001).Works());
+  EXPECT_TRUE(Connection(*world_, kNeighbour, kFirst, 5002).Works());
+  for (const Node& to : {kNeighbour, kFar}) {
+    const UniqueFd server = OpenServer(world_->SpaceOf(to), Protocol::kUdp, 5003);
+    EXPECT_EQ(AskWho(world_->SpaceOf(kFirst), Protocol::kUdp, World::AddressOf(to), 5003, server),
+              Ipv4::Parse(World::AddressOf(kFirst)).value());
+  }
+}
+
+TEST_P(NetworkConformanceTest, ManyBytesArriveAsTheyWereSent) {
+  for (const Node& to : {kNeighbour, kFar}) {
+    EXPECT_GT(
+        StreamMbits(world_->SpaceOf(kFirst), world_->SpaceOf(to), World::AddressOf(to), 4 << 20), 0)
+        << to.second;
+  }
+}
+
+TEST_P(NetworkConformanceTest, NetworksDoNotReachEachOther) {
+  EXPECT_FALSE(Reaches(kFirst, kOther, 100, kSilence));
+  EXPECT_FALSE(Reaches(kFirst, kOtherFar, 100, kSilence));
+  EXPECT_FALSE(Reaches(kOtherFar, kFar, 100, kSilence));
+  EXPECT_TRUE(Reaches(kOther, kOtherFar));
+}
+
+TEST_P(NetworkConformanceTest, WhoSpeaksAsAnotherIsNotHeard) {
+  const Mac own = World::MacOf(kFirst);
+  const Mac theirs = World::MacOf(kNeighbour);
+  const Ipv4 own_address = Ipv4::Parse(World::AddressOf(kFirst)).value();
+  const Ipv4 their_address = Ipv4::Parse(World::AddressOf(kNeighbour)).value();
+  const RawLink sender(world_->SpaceOf(kFirst));
+  for (const Node& victim : {kNeighbour, kFar}) {
+    ASSERT_TRUE(Reaches(kFirst, victim));  // Both know each other's MAC.
+    const RawLink seen(world_->SpaceOf(victim));
+    const Mac to = World::MacOf(victim);
+    const Ipv4 to_address = Ipv4::Parse(World::AddressOf(victim)).value();
+    const auto udp = [&](Ipv4 from, const std::string& text) {
+      return Ipv4Payload(17, from, to_address, UdpPayload(9, 9, text));
+    };
+    sender.Send(EthernetFrame(to, theirs, 0x0800, udp(own_address, "as another MAC")));
+    sender.Send(EthernetFrame(to, own, 0x0800, udp(their_address, "as another address")));
+    sender.Send(
+        EthernetFrame(to, own, 0x0800, udp(Ipv4::Parse("198.51.100.7").value(), "as a stranger")));
+    Arp lie;
+    lie.operation = 2;
+    lie.sender_mac = own;
+    lie.sender = Ipv4::Parse("10.90.1.1").value();  // The gateway.
+    lie.target_mac = to;
+    lie.target = to_address;
+    const std::string arp = ArpPayload(lie);
+    sender.Send(EthernetFrame(to, own, 0x0806, arp));
+    sender.Send(EthernetFrame(to, own, 0x0800, udp(own_address, "as itself")));
+    const auto until = std::chrono::steady_clock::now() + kAnswer;
+    unsigned honest = 0;
+    std::string lies;
+    while (honest == 0 && std::chrono::steady_clock::now() < until) {
+      // One look takes all that has come.
+      honest = seen.CountOf("as ");
+    }
+    EXPECT_EQ(honest, 1u) << "to node " << victim.second;
+    EXPECT_FALSE(seen.Saw(arp));
+  }
+}
+
+TEST_P(NetworkConformanceTest, TheHostIsReachedByPingAlone) {
+  const NetNamespace& first = world_->SpaceOf(kFirst);
+  EXPECT_TRUE(Ping(first, "10.90.1.1"));
+  const UniqueFd server = OpenServer(world_->HostSpace(0), Protocol::kTcp, 5005);
+  EXPECT_FALSE(AskWho(first, Protocol::kTcp, "10.90.1.1", 5005, server, kSilence).has_value());
+  EXPECT_FALSE(
+      AskWho(first, Protocol::kTcp, World::HostAddress(0), 5005, server, kSilence).has_value());
+}
+
+TEST_P(NetworkConformanceTest, OutsideIsReachedWithTheHostsAddress) {
+  const UniqueFd server = OpenServer(world_->fabric(), Protocol::kUdp, 5006);
+  for (const auto& [node, host] : {std::pair(kFirst, 0), std::pair(kFar, 1)}) {
+    EXPECT_EQ(AskWho(world_->SpaceOf(node), Protocol::kUdp, "192.0.2.254", 5006, server),
+              Ipv4::Parse(World::HostAddress(host)).value());
+  }
+}
+
+TEST_P(NetworkConformanceTest, APortOfTheHostLeadsToANode) {
+  world_->NetworkOf(1).forwards = {
+      {Protocol::kTcp, 20080, Ipv4::Parse(World::AddressOf(kFirst)).value(), 80}};
+  world_->Settle();
+  EXPECT_TRUE(
+      Connection(world_->fabric(), World::HostAddress(0), 20080, world_->SpaceOf(kFirst), 80)
+          .Works());
+  EXPECT_TRUE(
+      Connection(world_->SpaceOf(kOther), World::HostAddress(0), 20080, world_->SpaceOf(kFirst), 80)
+          .Works());
+}
+
+TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
+  Connection near(*world_, kNeighbour, kFirst, 5007);
+  Connection far(*world_, kFar, kFirst, 5008);
+  ASSERT_TRUE(near.Works());
+  ASSERT_TRUE(far.Works());
+  for (const int host : {2, 1, 0}) {
+    const auto start = std::chrono::steady_clock::now();
+    world_->MoveNode(kFirst, host);
+    EXPECT_TRUE(far.Works(milliseconds(20'000))) << "to host " << host;
+    const std::chrono::duration<double, std::milli> gone = std::chrono::steady_clock::now() - start;
+    EXPECT_TRUE(near.Works(milliseconds(20'000))) << "to host " << host;
+    std::printf("%s: nothing passed for %.0f ms\n", NameOf(GetParam()).c_str(), gone.count());
+  }
+  ExpectAllAreDone();
+}
+
+TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
+  Connection stays(*world_, kNeighbour, kFar, 5009);
+  ASSERT_TRUE(stays.Works());
+  world_->RemoveNode(kFirst);
+  world_->Settle();
+  EXPECT_TRUE(stays.Works());
+  ExpectAllAreDone();
+  world_->AddNode(kFirst, 2);
+  world_->Settle();
+  EXPECT_TRUE(Reaches(kNeighbour, kFirst));
+  EXPECT_TRUE(stays.Works());
+}
+
+TEST_P(NetworkConformanceTest, WhatIsDoneIsNotDoneAgain) {
+  ExpectAllAreDone();
+  for (int host = 0; host < kHosts; ++host) {
+    const auto made = world_->Make(host);
+    ASSERT_TRUE(made.ok()) << made.error().message();
+    EXPECT_THAT(made->changes, IsEmpty());
+    EXPECT_FALSE(made->mends);
+  }
+}
+
+TEST_P(NetworkConformanceTest, RulesThatOthersFlushHoldAgain) {
+  ASSERT_TRUE(world_->HostSpace(0).In([] { return RunChecked({"nft", "flush", "ruleset"}); }).ok());
+  const auto made = world_->Make(0);
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_TRUE(made->mends);
+  EXPECT_FALSE(Reaches(kFirst, kOther, 100, kSilence));
+  EXPECT_TRUE(Reaches(kFirst, kFar));
+}
+
+TEST_P(NetworkConformanceTest, WithoutNodesNothingOfOursIsLeft) {
+  for (const Node& node : {kFirst, kNeighbour, kFar, kOther, kOtherFar}) world_->RemoveNode(node);
+  world_->Settle();
+  for (int host = 0; host < kHosts; ++host) {
+    const auto links = world_->HostSpace(host).In([] { return ObserveLinks(); });
+    for (const ObservedLink& link : *links) {
+      EXPECT_FALSE(link.name.starts_with(std::string("s") + World::kInstance)) << link.name;
+    }
+    const auto tables = world_->HostSpace(host).In([] {
+      return RunChecked({"nft", "list", "tables"});
+    });
+    EXPECT_EQ(tables->find("strata_"), std::string::npos) << *tables;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, NetworkConformanceTest,
+                         ::testing::Values(Means::kLinux, Means::kFastPath, Means::kOvsVxlan,
+                                           Means::kOvsGre),
+                         [](const auto& info) { return NameOf(info.param); });
+
+}  // namespace
+}  // namespace strata::net

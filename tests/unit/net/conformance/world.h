@@ -1,0 +1,73 @@
+// Hosts of a test with nodes that come, go and move, whatever joins them: for what every driver of
+// networks has to do.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "net/host_network.h"
+#include "tests/unit/net/ovs/ovs_host.h"
+
+namespace strata::net {
+
+enum class Means { kLinux, kFastPath, kOvsVxlan, kOvsGre };
+std::string NameOf(Means means);
+
+class World {
+ public:
+  static constexpr char kInstance[] = "ab123";
+  using Node = std::pair<uint32_t, uint32_t>;  // Its network, and its index there.
+
+  World(Means means, int hosts);
+
+  // Its addresses are 10.90.NUMBER.0/24.
+  void AddNetwork(uint32_t number);
+  // Settle makes it so, then its link is there.
+  void AddNode(Node node, int host);
+  // As a live migration does it: another link with the same MAC and address, on another host; what
+  // is in the node stays. In between everybody is told.
+  void MoveNode(Node node, int host);
+  void RemoveNode(Node node);
+  // What should be on `host` follows from what was added.
+  DesiredNetwork DesiredOf(int host) const;
+  Result<HostNetwork::Made> Make(int host);
+  Result<HostNetwork::Planned> Plan(int host);
+  // All hosts.
+  void Settle();
+
+  Bridge& NetworkOf(uint32_t number) { return networks_.at(number); }
+  const NetNamespace& SpaceOf(Node node) const { return *nodes_.at(node).space; }
+  const NetNamespace& HostSpace(int host) const { return *hosts_[static_cast<size_t>(host)].space; }
+  const NetNamespace& fabric() const { return fabric_; }
+  static std::string AddressOf(Node node);
+  static Mac MacOf(Node node);
+  static std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
+  bool is_ovs() const { return means_ == Means::kOvsVxlan || means_ == Means::kOvsGre; }
+
+ private:
+  struct Host {
+    std::unique_ptr<OvsHost> ovs;
+    std::unique_ptr<NetNamespace> own;
+    const NetNamespace* space = nullptr;
+    std::unique_ptr<HostNetwork> network;
+  };
+  struct Placed {
+    std::unique_ptr<NetNamespace> space;
+    int host = 0;
+    bool linked = false;
+  };
+  void AddHost();
+  void Link(Node node);
+
+  const Means means_;
+  NetNamespace fabric_;  // A bridge, "br0".
+  std::vector<Host> hosts_;
+  std::map<uint32_t, Bridge> networks_;  // Without what is of one host.
+  std::map<Node, Placed> nodes_;
+};
+
+}  // namespace strata::net
