@@ -123,9 +123,14 @@ Status FastPath::Apply(const FastPlan& plan) {
   for (const auto& [link, source] : plan.set_sources) {
     if (!attachments_.contains(link)) {
       auto attachment = program_->Attach(link);
-      // The next look will not see it.
-      if (!attachment.ok() && attachment.error().code() == Code::kNotFound) continue;
-      if (!attachment.ok()) return attachment.error();
+      if (!attachment.ok()) {
+        // The next look will not see it; or there is no room, and its frames go over the bridge.
+        if (attachment.error().code() == Code::kNotFound ||
+            attachment.error().code() == Code::kResourceExhausted) {
+          continue;
+        }
+        return attachment.error();
+      }
       attachments_.emplace(link, std::move(*attachment));
     }
     RETURN_IF_ERROR(program_->SetSource(link, source));
