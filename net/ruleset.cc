@@ -91,6 +91,16 @@ std::string TunnelCollections(const DesiredNetwork& desired) {
 
 // OURS stands for all bridges of the instance, POOL for all prefixes.
 constexpr char kFilterChains[] = R"(
+  # Packets of tunnels are of no connection: each one of nodes would be one of the host's too, by its
+  # port of the tunnel, and the host has room for so many only.
+  chain untracked_in {
+    type filter hook prerouting priority raw; policy accept;
+    iifname != OURS udp dport @tunnel_ports notrack
+  }
+  chain untracked_out {
+    type filter hook output priority raw; policy accept;
+    udp dport @tunnel_ports notrack
+  }
   chain forward {
     type filter hook forward priority filter; policy accept;
     # Bridged frames come here too when br_netfilter is on.
