@@ -91,7 +91,7 @@ std::string TunnelCollections(const DesiredNetwork& desired) {
 
 // OURS stands for all bridges of the instance, POOL for all prefixes.
 constexpr char kFilterChains[] = R"(
-  # Packets of tunnels are of no connection: each one of nodes would be one of the host's too, by its
+  # Packets of tunnels are of no connection: each of a node would be one of the host too, by its
   # port of the tunnel, and the host has room for so many only.
   chain untracked_in {
     type filter hook prerouting priority raw; policy accept;
