@@ -30,6 +30,14 @@ constexpr char kForward[] = R"(
   oifname OURS counter name from_outside drop
   iifname OURS meta nfproto ipv6 counter name to_outside_ipv6 drop
 )";
+// Packets of tunnels are of no connection: each of a node would be one of the host too, by its port
+// of the tunnel, and the host has room for so many only.
+constexpr char kUntrackedIn[] = R"(
+  iifname != OURS udp dport @tunnel_ports notrack
+)";
+constexpr char kUntrackedOut[] = R"(
+  udp dport @tunnel_ports notrack
+)";
 constexpr char kInput[] = R"(
   # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer; those,
   # which are most of what comes here, are done with first.
@@ -114,6 +122,8 @@ class HostTable {
   }
 
   void AddChains() {
+    AddChain("untracked_in", "filter hook prerouting priority raw", kUntrackedIn);
+    AddChain("untracked_out", "filter hook output priority raw", kUntrackedOut);
     AddChain("forward", "filter hook forward priority filter", kForward);
     AddChain("input", "filter hook input priority filter", kInput);
     AddChain("prerouting", "nat hook prerouting priority dstnat", kTranslate);

@@ -81,13 +81,12 @@ Result<FastProgram::Counts> FastPath::Count() const {
 Result<bool> FastPath::Keep(const DesiredNetwork& desired,
                             const std::vector<ObservedLink>& observed,
                             const std::set<std::string>& kept_off) {
-  RETURN_IF_ERROR(Forget());
+  Status kept = Forget();
   const FastPlan plan = MakeFastPlan(state_, MakeFastState(desired, observed, kept_off));
-  if (Status applied = Apply(plan); !applied.ok()) {
-    RETURN_IF_ERROR(Clear());
-    return applied.error();
-  }
-  return !plan.empty();
+  if (kept.ok()) kept = Apply(plan);
+  if (kept.ok()) return !plan.empty();
+  RETURN_IF_ERROR(Clear());
+  return kept.error();
 }
 
 // Links that are gone, and what others have detached, are not there. What is known of a link stays
@@ -123,9 +122,14 @@ Status FastPath::Apply(const FastPlan& plan) {
   for (const auto& [link, source] : plan.set_sources) {
     if (!attachments_.contains(link)) {
       auto attachment = program_->Attach(link);
-      // The next look will not see it.
-      if (!attachment.ok() && attachment.error().code() == Code::kNotFound) continue;
-      if (!attachment.ok()) return attachment.error();
+      if (!attachment.ok()) {
+        // The next look will not see it; or there is no room, and its frames go over the bridge.
+        if (attachment.error().code() == Code::kNotFound ||
+            attachment.error().code() == Code::kResourceExhausted) {
+          continue;
+        }
+        return attachment.error();
+      }
       attachments_.emplace(link, std::move(*attachment));
     }
     RETURN_IF_ERROR(program_->SetSource(link, source));
@@ -134,6 +138,7 @@ Status FastPath::Apply(const FastPlan& plan) {
   return Ok();
 }
 
+// Without attachments it does not matter what the maps hold.
 Status FastPath::Clear() {
   attachments_.clear();
   return Apply(MakeFastPlan(state_, FastState()));

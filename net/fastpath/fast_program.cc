@@ -2,6 +2,8 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/select.h>
 
 #include <cerrno>
 #include <cstdarg>
@@ -97,8 +99,14 @@ Result<UniqueFd> FastProgram::Attach(uint32_t link) const {
   const int fd = bpf_link_create(program_, static_cast<int>(link), kTcxIngress, nullptr);
   const std::string what = "attach the fast path to link " + std::to_string(link);
   if (fd == -ENODEV) return Error(Code::kNotFound, what + ": it is gone");
+  if (fd == -EMFILE || fd == -ENFILE) {
+    return Error(Code::kResourceExhausted, what + ": too many descriptors");
+  }
   RETURN_IF_ERROR(StatusOf(fd, what));
-  return UniqueFd(fd);
+  UniqueFd attachment(fd);
+  // There are many, and libnftables needs a low number (net/nft.h).
+  UniqueFd high(::fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE));
+  return high.valid() ? std::move(high) : std::move(attachment);
 }
 
 Result<uint32_t> FastProgram::LinkOf(const UniqueFd& attachment) {

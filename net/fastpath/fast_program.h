@@ -33,7 +33,8 @@ class FastProgram {
   Result<Counts> Count() const;
 
   // It runs for what this link of the thread's network namespace receives, for as long as the
-  // descriptor is open. kNotFound: there is no such link (any more).
+  // descriptor is open. kNotFound: there is no such link (any more). kResourceExhausted: the
+  // process may not have another descriptor.
   Result<UniqueFd> Attach(uint32_t link) const;
   // The link of an attachment; 0: it is gone, or somebody has detached it.
   static Result<uint32_t> LinkOf(const UniqueFd& attachment);

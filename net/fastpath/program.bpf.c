@@ -36,8 +36,8 @@ struct {
   __type(value, __u64);
 } counts SEC(".maps");
 
-// The kernel's functions that are called. Not those of bpf_helpers.h, constant pointers: gcc keeps a
-// pointer that is used twice in a register, and BPF has no call of a register.
+// The kernel's functions that are called. Not those of bpf_helpers.h, constant pointers: gcc keeps
+// one that is used twice in a register, and BPF has no call of a register.
 #ifdef __clang__
 #define KERNEL_FUNCTION(result, name, number, ...) \
   static result (*const name)(__VA_ARGS__) = (void*)(number)
@@ -95,4 +95,5 @@ int strata_fastpath(volatile struct __sk_buff* frame) {
   return (int)RedirectPeer(way->link, 0);
 }
 
-char _license[] SEC("license") = "GPL";
+// None of the kernel's functions that it calls asks for another one.
+char _license[] SEC("license") = "Apache-2.0";

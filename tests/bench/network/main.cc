@@ -28,11 +28,13 @@ struct Measure {
 };
 constexpr Measure kMeasures[] = {
     {"TCP", "Gbit/s", &TcpBytesPerSecond, 8e-9},
+    {"TCP, of CPU time", "Gbit/s", &TcpBytesPerSecondOfOneThread, 8e-9},
     {"TCP round trip", "us", &TcpRoundTripUs, 1},
-    {"UDP round trip, one thread", "us", &UdpRoundTripUs, 1},
+    {"UDP round trip, of CPU time", "us", &UdpRoundTripUs, 1},
 };
-constexpr const char* kPairs[] = {kSelf,     kHostToHost, kHostToNode, kNodeToSelf,
-                                  kSameHost, kCrossHost,  kCrossHost2};
+// What is compared is measured close together.
+constexpr const char* kPairs[] = {kSelf,       kHostToNode, kNodeToSelf, kSameHost,
+                                  kHostToHost, kCrossHost,  kCrossHost2};
 
 // What a cell is compared with: the candidate and its pair.
 struct Reference {

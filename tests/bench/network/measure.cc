@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <atomic>
 #include <thread>
@@ -12,6 +13,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
+
+// Of the thread's own time, whoever else the machine works for. What the kernel does at once for
+// its frames is a part of it.
+class CpuClock {
+ public:
+  static std::chrono::nanoseconds Now() {
+    timespec time;
+    CHECK(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  }
+};
+
+class WallClock {
+ public:
+  static std::chrono::nanoseconds Now() { return Clock::now().time_since_epoch(); }
+};
 
 constexpr uint16_t kPort = 5201;
 constexpr size_t kPieceBytes = 128 << 10;
@@ -51,16 +68,16 @@ Connection ConnectTcp(const Way& way) {
 }
 
 // Mean microseconds of `trip` until `time` is over.
-template <typename Trip>
+template <typename OwnClock, typename Trip>
 double MeanUs(std::chrono::milliseconds time, const Trip& trip) {
   for (int i = 0; i < kTripsPerLookAtClock; ++i) trip();
-  const Clock::time_point start = Clock::now();
+  const std::chrono::nanoseconds start = OwnClock::Now();
   int64_t count = 0;
-  Clock::duration passed;
+  std::chrono::nanoseconds passed;
   do {
     for (int i = 0; i < kTripsPerLookAtClock; ++i) trip();
     count += kTripsPerLookAtClock;
-    passed = Clock::now() - start;
+    passed = OwnClock::Now() - start;
   } while (passed < time);
   return Seconds(passed).count() * 1e6 / static_cast<double>(count);
 }
@@ -92,6 +109,29 @@ double TcpBytesPerSecond(const Way& way, std::chrono::milliseconds time) {
   return rate;
 }
 
+double TcpBytesPerSecondOfOneThread(const Way& way, std::chrono::milliseconds time) {
+  const Connection connection = ConnectTcp(way);
+  std::vector<char> piece(kPieceBytes);
+  int64_t bytes = 0;
+  const auto move = [&] {
+    const ssize_t sent =
+        ::send(connection.from.get(), piece.data(), piece.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t received = ::recv(connection.to.get(), piece.data(), piece.size(), MSG_DONTWAIT);
+    // Neither can go on: what is on its way is awaited.
+    if (sent < 0 && received < 0) {
+      received = ::recv(connection.to.get(), piece.data(), piece.size(), 0);
+    }
+    CHECK(sent > 0 || received > 0);
+    if (received > 0) bytes += received;
+  };
+  const std::chrono::nanoseconds opened = CpuClock::Now();
+  while (CpuClock::Now() - opened < time / 4) move();
+  const std::chrono::nanoseconds start = CpuClock::Now();
+  bytes = 0;
+  while (CpuClock::Now() - start < time) move();
+  return static_cast<double>(bytes) / Seconds(CpuClock::Now() - start).count();
+}
+
 double TcpRoundTripUs(const Way& way, std::chrono::milliseconds time) {
   const Connection connection = ConnectTcp(way);
   std::thread answerer([&] {
@@ -100,7 +140,7 @@ double TcpRoundTripUs(const Way& way, std::chrono::milliseconds time) {
            ::send(connection.to.get(), &byte, 1, MSG_NOSIGNAL) == 1) {
     }
   });
-  const double mean = MeanUs(time, [&] {
+  const double mean = MeanUs<WallClock>(time, [&] {
     char byte = '?';
     CHECK(::send(connection.from.get(), &byte, 1, MSG_NOSIGNAL) == 1);
     CHECK(::recv(connection.from.get(), &byte, 1, 0) == 1);
@@ -114,7 +154,7 @@ double UdpRoundTripUs(const Way& way, std::chrono::milliseconds time) {
   const UniqueFd server = OpenServer(*way.to, Protocol::kUdp, kPort);
   SetPatience(server, kAnswer);
   const UniqueFd client = ConnectTo(way, SOCK_DGRAM);
-  return MeanUs(time, [&] {
+  return MeanUs<CpuClock>(time, [&] {
     char byte = '?';
     sockaddr_in sender = {};
     socklen_t size = sizeof(sender);

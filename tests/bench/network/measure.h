@@ -19,10 +19,13 @@ struct Way {
 // Bytes of payload per second of one connection: a thread sends, another receives. Counted for
 // `time` after a quarter of it. Stops the program when nothing comes through, as do the others.
 double TcpBytesPerSecond(const Way& way, std::chrono::milliseconds time);
+// The same, both ends by one thread, per second of its CPU time: the way alone, whatever else the
+// machine does.
+double TcpBytesPerSecondOfOneThread(const Way& way, std::chrono::milliseconds time);
 // One byte by TCP to another thread and back, the mean of as many as fit into `time`: wake-ups of
 // the scheduler included.
 double TcpRoundTripUs(const Way& way, std::chrono::milliseconds time);
-// One datagram there and back, both ends by one thread: the way alone.
+// One datagram there and back, both ends by one thread, in its CPU time: the way alone.
 double UdpRoundTripUs(const Way& way, std::chrono::milliseconds time);
 
 }  // namespace strata::net

@@ -196,8 +196,10 @@ std::vector<Candidate> MakeCandidates() {
   candidates.push_back({kStaticVxlan, MakeHandMadeVxlan(HandMadeVxlan::kStatic)});
   candidates.push_back({"Strata linux", MakeLinuxDriver(false, false)});
   candidates.push_back({"Strata linux, filtered", MakeLinuxDriver(true, false)});
-  candidates.push_back({"Strata linux, fast path", MakeLinuxDriver(false, true)});
-  candidates.push_back({"Strata linux, fast path, filtered", MakeLinuxDriver(true, true)});
+  if (FastPath::OpenOrLog() != nullptr) {
+    candidates.push_back({"Strata linux, fast path", MakeLinuxDriver(false, true)});
+    candidates.push_back({"Strata linux, fast path, filtered", MakeLinuxDriver(true, true)});
+  }
   return candidates;
 }
 

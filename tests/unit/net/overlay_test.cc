@@ -213,6 +213,18 @@ TEST_F(OverlayTest, NothingLeavesAHostButWhatIsToAKnownNode) {
   EXPECT_GT(strays(), 0u) << "this test sees nothing";
 }
 
+TEST_F(OverlayTest, TunnelsTakeNoRoomAmongTheConnectionsOfTheHost) {
+  constexpr int kConnections = 30;
+  const UniqueFd server = OpenServer(nodes_[2].space, Protocol::kTcp, 80);
+  for (int i = 0; i < kConnections; ++i) {
+    EXPECT_TRUE(AskWho(nodes_[0].space, Protocol::kTcp, nodes_[2].address, 80, server));
+  }
+  const auto count =
+      hosts_[0].space.In([] { return ReadFile("/proc/sys/net/netfilter/nf_conntrack_count", 16); });
+  // The bridge itself joins a group or two.
+  EXPECT_LT(std::stoi(count.value()), kConnections / 2);
+}
+
 TEST_F(OverlayTest, EveryHostIsTheGatewayOfItsNodes) {
   const UniqueFd server = OpenServer(fabric_, Protocol::kTcp, 80);
   for (int node = 0; node < kHosts * kNodesPerHost; ++node) {

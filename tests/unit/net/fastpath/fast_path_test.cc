@@ -367,6 +367,33 @@ TEST_F(FastPathTest, ANodeThatMovesKeepsItsPeers) {
   EXPECT_GT(Count(1, kFastWithinHost), within);
 }
 
+TEST_F(FastPathTest, ClearedItIsGoneUntilTheNextLook) {
+  const NetNamespace& host = hosts_[0].space;
+  ASSERT_TRUE(paths_[0]->Clear().ok());
+  EXPECT_TRUE(ProgramsAt(host, nodes_[0].veth).empty());
+  EXPECT_EQ(paths_[0]->nodes(), 0u);
+  EXPECT_TRUE(Reaches(nodes_[0], nodes_[1]));
+  EXPECT_EQ(Count(0, kFastWithinHost), 0u);
+  EXPECT_TRUE(Keep(0));
+  EXPECT_TRUE(Reaches(nodes_[0], nodes_[1]));
+  EXPECT_GT(Count(0, kFastWithinHost), 0u);
+}
+
+// As on a kernel that lacks something.
+TEST(FastPathProbeTest, SaysThatThereIsNoneWhereTheKernelRefuses) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::setresuid(kNobody, kNobody, kNobody) != 0) ::_exit(1);
+    const auto opened = FastPath::Open();
+    if (opened.ok() || opened.error().code() != Code::kUnsupported) ::_exit(2);
+    ::_exit(FastPath::OpenOrLog() == nullptr ? 0 : 3);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(FastPathTest, EndsWithItsObjectAndLeavesNothing) {
   const std::string tunnel = hosts_[0].desired.bridges[0].tunnel();
   const std::vector<uint32_t> programs = ProgramsAt(hosts_[0].space, nodes_[0].veth);
