@@ -10,7 +10,8 @@ namespace {
 // opens one; of UDP and ping, what the node has sent is kept for a while.
 constexpr char kAnswers[] = R"(
   ether type arp accept
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
+  icmpv6 type
+      { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
   tcp flags & (syn | ack) != syn accept
   ip frag-off & 0x1fff != 0 accept
   icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
@@ -21,8 +22,10 @@ constexpr char kAnswers[] = R"(
 
 // Of what a closed node sends. A node gets no more than its part of the room for flows.
 constexpr char kRemember[] = R"(
-  ip saddr . ip daddr . udp sport . udp dport @flows update @flows { ip saddr . ip daddr . udp sport . udp dport } accept
-  meta l4proto { udp, icmp } update @new_flows { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
+  ip saddr . ip daddr . udp sport . udp dport @flows update @flows
+      { ip saddr . ip daddr . udp sport . udp dport } accept
+  meta l4proto { udp, icmp } update @new_flows
+      { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
   meta l4proto udp update @flows { ip saddr . ip daddr . udp sport . udp dport }
   icmp type echo-request update @pings { ip saddr . ip daddr . icmp id }
 )";

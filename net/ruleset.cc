@@ -23,7 +23,8 @@ constexpr char kForward[] = R"(
   iifname . oifname @peers accept
   ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
   # Connections of a forward that is gone.
-  ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS counter name forward_gone drop
+  ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS
+      counter name forward_gone drop
   ct status dnat ct state established,related iifname OURS oifname OURS accept
   iifname OURS oifname OURS counter name between_networks drop
   oifname OURS ct state established,related accept
@@ -32,7 +33,8 @@ constexpr char kForward[] = R"(
 )";
 constexpr char kInput[] = R"(
   # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer.
-  udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @tunnel_hosts counter name tunnel_stranger drop
+  udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @tunnel_hosts
+      counter name tunnel_stranger drop
   # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
   iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
   iifname OURS ct state established,related accept
@@ -57,10 +59,14 @@ constexpr char kPostrouting[] = R"(
 // protocol at a time.
 constexpr char kTranslated[] = R"(
   iifname OURS ct status dnat ct direction original meta mark set meta mark | MARK
-  ct status dnat ct direction original meta l4proto tcp counter name ct original proto-dst map @counted.tcp.in
-  ct status dnat ct direction original meta l4proto udp counter name ct original proto-dst map @counted.udp.in
-  ct status dnat ct direction reply meta l4proto tcp counter name ct original proto-dst map @counted.tcp.out
-  ct status dnat ct direction reply meta l4proto udp counter name ct original proto-dst map @counted.udp.out
+  ct status dnat ct direction original meta l4proto tcp
+      counter name ct original proto-dst map @counted.tcp.in
+  ct status dnat ct direction original meta l4proto udp
+      counter name ct original proto-dst map @counted.udp.in
+  ct status dnat ct direction reply meta l4proto tcp
+      counter name ct original proto-dst map @counted.tcp.out
+  ct status dnat ct direction reply meta l4proto udp
+      counter name ct original proto-dst map @counted.udp.out
 )";
 
 std::string Filled(std::string text, std::string_view word, const std::string& value) {
