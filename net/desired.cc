@@ -119,7 +119,7 @@ std::optional<Veth> ParseVethName(const std::string& name, std::string_view inst
 bool Bridge::IsNodeAddress(Ipv4 address) const {
   const uint32_t host = address.value - prefix.base.value;
   return prefix.Contains(address) && host >= kFirstNodeHost &&
-         host < kFirstNodeHost + kNodesMaxPerCluster;
+         host < kFirstNodeHost + NodesMaxOf(prefix);
 }
 
 std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwork& desired) {

@@ -10,16 +10,10 @@
 
 #include "net/ipv4.h"
 #include "net/names.h"
+#include "net/subnets.h"
+#include "net/wire.h"
 
 namespace strata::net {
-
-inline constexpr int kClusterPrefixLength = 24;
-inline constexpr uint32_t kGatewayHost = 1;
-inline constexpr uint32_t kFirstNodeHost = 2;
-inline constexpr uint32_t kNodesMaxPerCluster = 250;
-
-enum class Protocol { kTcp, kUdp };
-std::string_view ProtocolName(Protocol protocol);  // "tcp", "udp".
 
 // Whoever reaches an address of the host reaches a port of a node through it (docs/network.md).
 struct Forward {
@@ -71,14 +65,6 @@ struct RemoteNode {
   Ipv4 host;  // The other host's address in the underlay.
   uint32_t group = 0;
 };
-
-inline constexpr uint16_t kVxlanPort = 4789;
-inline constexpr uint32_t kVniMax = (1u << 24) - 1;
-// IPv4, UDP, VXLAN and the inner Ethernet header.
-inline constexpr uint32_t kVxlanHeaderBytes = 20 + 8 + 8 + 14;
-inline constexpr uint32_t kUnderlayMtuMin = 1280;
-inline constexpr uint32_t kUnderlayMtuMax = 65535;
-inline constexpr uint32_t kBridgeMtu = 1500;  // Without an overlay.
 
 // What joins the bridges of one Vcluster on several hosts, by VXLAN over the network that the hosts
 // have: the underlay.

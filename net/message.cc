@@ -119,11 +119,12 @@ Status ReadOverlay(const v1::Network& network, Bridge* bridge) {
   return Ok();
 }
 
-Status ReadNodes(const v1::Network& network, const std::string& instance, DesiredNetwork* desired) {
+Status ReadNodes(const v1::Network& network, const std::string& instance, const Ipv4Prefix& prefix,
+                 DesiredNetwork* desired) {
   std::set<uint32_t> seen;
   for (const v1::LocalNode& node : network.nodes()) {
     const std::string index = std::to_string(node.index());
-    if (node.index() >= kNodesMaxPerCluster) return Wrong(network, "no node can be " + index);
+    if (node.index() >= NodesMaxOf(prefix)) return Wrong(network, "no node can be " + index);
     if (!seen.insert(node.index()).second)
       return Wrong(network, "node " + index + " is there twice");
     Veth veth = MakeVeth(instance, network.number(), node.index(), node.bits_per_s_max());
@@ -161,13 +162,16 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     if (!numbers.insert(network.number()).second) return Wrong(network, "it is there twice");
     auto prefix = Ipv4Prefix::Parse(network.prefix());
     if (!prefix.ok()) return Wrong(network, prefix.error().message());
+    if (prefix->length < kClusterPrefixLength || prefix->length > kClusterPrefixLengthMax) {
+      return Wrong(network, prefix->ToString() + " is no /24 to /28");
+    }
     Bridge bridge = MakeBridge(desired.instance, network.number(), *prefix);
     RETURN_IF_ERROR(ReadForwards(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadOverlay(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadBalanced(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadGroupRules(network, &bridge));
     bridge.peers.assign(network.peers().begin(), network.peers().end());
-    RETURN_IF_ERROR(ReadNodes(network, desired.instance, &desired));
+    RETURN_IF_ERROR(ReadNodes(network, desired.instance, *prefix, &desired));
     desired.bridges.push_back(std::move(bridge));
   }
   RETURN_IF_ERROR(CheckDesired(desired));

@@ -43,6 +43,10 @@ std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node)
   return NamePrefix(instance, LinkKind::kVeth) + Base36(cluster * 256 + node);
 }
 
+std::string FabricName(std::string_view instance) {
+  return NamePrefix(instance, LinkKind::kFabric);
+}
+
 std::string TableName(std::string_view instance) { return kTablePrefix + std::string(instance); }
 
 Mac MacFor(std::string_view seed) {

@@ -3,7 +3,7 @@
 // Names start with 's' and five hex digits of the instance (a hash of its state directory), so that
 // several Stratas on one machine stay apart: "s1a2b3b7" is a bridge, "s1a2b3v7k" a node's veth,
 // "s1a2b3i7k" what limits the rate of that node, "s1a2b3x7" the bridge's way to other hosts,
-// "strata_1a2b3" the table.
+// "s1a2b3w" the encrypted way to other hosts (net/secure), "strata_1a2b3" the table.
 #pragma once
 
 #include <array>
@@ -25,10 +25,18 @@ std::string InstanceOf(std::string_view state_dir);
 // REQUIRES: `instance` has kInstanceDigits characters. Names have at most 15 (IFNAMSIZ - 1).
 std::string BridgeName(std::string_view instance, uint32_t cluster);
 std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node);
+// There is one per instance.
+std::string FabricName(std::string_view instance);
 std::string TableName(std::string_view instance);
 
 // What a name of this instance is of, by its letter.
-enum class LinkKind : char { kBridge = 'b', kVeth = 'v', kShaper = 'i', kTunnel = 'x' };
+enum class LinkKind : char {
+  kBridge = 'b',
+  kVeth = 'v',
+  kShaper = 'i',
+  kTunnel = 'x',
+  kFabric = 'w'
+};
 bool IsNameOf(std::string_view name, std::string_view instance, LinkKind kind);
 // "s1a2b3b": all names of the kind start so.
 std::string NamePrefix(std::string_view instance, LinkKind kind);

@@ -38,9 +38,10 @@ constexpr char kForward[] = R"(
   iifname OURS meta nfproto ipv6 counter name to_outside_ipv6 drop
 )";
 constexpr char kInput[] = R"(
-  # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer.
-  udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @tunnel_hosts
-      counter name tunnel_stranger drop
+  # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer; those,
+  # which are most of what comes here, are done with first.
+  iifname != OURS udp dport @tunnel_ports @th,96,24 . ip saddr @tunnel_hosts accept
+  udp dport @tunnel_ports @th,96,24 @vnis counter name tunnel_stranger drop
   # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
   iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
   iifname OURS ct state established,related accept

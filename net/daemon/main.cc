@@ -19,6 +19,10 @@ struct Settings {
   std::string state_dir = DefaultStateDir();
   std::string run_dir = DefaultRunDir();
   std::string file;
+  std::string driver = "linux";
+  std::string tunnel = "vxlan";
+  std::string fast_path = "auto";
+  NetworkKeeper::Means means;
   std::string metrics;
   bool down = false;
 };
@@ -32,6 +36,10 @@ Status Run(Settings settings) {
   options.instance = InstanceOf(settings.state_dir);
   options.run_dir = settings.run_dir;
   options.file = settings.down ? "" : settings.file;
+  options.means = settings.means;
+  options.means.driver = settings.driver == "ovs" ? Driver::kOvs : Driver::kLinux;
+  options.means.gre = settings.tunnel == "gre";
+  options.means.fast_path = settings.fast_path == "auto" && !settings.down;
   options.listener = [&](const NetworkKeeper::Event& event) { events.Add(event); };
   ASSIGN_OR_RETURN(const auto keeper, NetworkKeeper::Open(options));
   if (settings.down) {
@@ -45,8 +53,9 @@ Status Run(Settings settings) {
                    }));
   std::unique_ptr<http::MetricsPage> metrics;
   if (!settings.metrics.empty()) {
-    ASSIGN_OR_RETURN(
-        metrics, http::MetricsPage::Start(settings.metrics, [&] { return MetricsOf(*keeper); }));
+    ASSIGN_OR_RETURN(metrics, http::MetricsPage::Start(settings.metrics, [&] {
+                       return MetricsOf(*keeper, options.instance);
+                     }));
     LOG_INFO("metrics are at port " + std::to_string(metrics->port()));
   }
   LOG_INFO("serves " + socket + ", instance " + options.instance);
@@ -71,6 +80,26 @@ int main(int argc, char** argv) {
   app.add_option("--file", settings.file,
                  "JSON file that says how the networks should be, instead of vclusterd; followed "
                  "while it changes (docs/network.md)");
+  app.add_option("--driver", settings.driver,
+                 "Who joins nodes: linux (the kernel's bridges and VXLAN) or ovs (Open vSwitch)")
+      ->check(CLI::IsMember({"linux", "ovs"}))
+      ->capture_default_str();
+  app.add_option("--fast-path", settings.fast_path,
+                 "linux: frames between nodes pass bridges by, where the kernel has what that "
+                 "takes: auto or off")
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->capture_default_str();
+  app.add_option("--tunnel", settings.tunnel,
+                 "ovs: vxlan or gre between hosts, the same on all of them")
+      ->check(CLI::IsMember({"vxlan", "gre"}))
+      ->capture_default_str();
+  app.add_option("--ovs-run-dir", settings.means.ovs_run_dir,
+                 "ovs: where its db.sock and bridges' .mgmt sockets are")
+      ->capture_default_str();
+  app.add_option(
+      "--controller", settings.means.controller,
+      "ovs: tcp:ADDRESS:PORT or unix:PATH of an OpenFlow controller whose rules are used "
+      "instead of ours");
   app.add_option("--metrics", settings.metrics,
                  "ADDRESS:PORT at which Prometheus is told how things are; nobody is asked who he "
                  "is, so only where administrators come");

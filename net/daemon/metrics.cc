@@ -1,5 +1,8 @@
 #include "net/daemon/metrics.h"
 
+#include "common/log.h"
+#include "net/rule_counters.h"
+
 namespace strata::net {
 namespace {
 
@@ -11,9 +14,36 @@ prometheus::MetricFamily Counter(const std::string& name, const std::string& hel
   return family;
 }
 
+// What the rules of this instance counted, by reason or forward.
+void AddRuleCounters(const std::string& instance, http::MetricFamilies* families) {
+  const auto counters = ReadCounters(instance);
+  if (!counters.ok()) {
+    LOG_WARNING("counters of rules: " + counters.error().message());
+    return;
+  }
+  prometheus::MetricFamily packets =
+      Counter("strata_net_rule_packets_total", "Packets that a rule took, by its counter", 0);
+  prometheus::MetricFamily bytes =
+      Counter("strata_net_rule_bytes_total", "Bytes that a rule took, by its counter", 0);
+  packets.metric.clear();
+  bytes.metric.clear();
+  for (const RuleCounter& counter : *counters) {
+    const auto add = [&](prometheus::MetricFamily* family, uint64_t value) {
+      prometheus::ClientMetric metric;
+      metric.label = {{"counter", counter.name}};
+      metric.counter.value = static_cast<double>(value);
+      family->metric.push_back(std::move(metric));
+    };
+    add(&packets, counter.packets);
+    add(&bytes, counter.bytes);
+  }
+  families->push_back(std::move(packets));
+  families->push_back(std::move(bytes));
+}
+
 }  // namespace
 
-http::MetricFamilies MetricsOf(const NetworkKeeper& keeper) {
+http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& instance) {
   const NetworkKeeper::State state = keeper.Look();
   const DesiredNetwork none;
   const DesiredNetwork& desired = state.desired.has_value() ? *state.desired : none;
@@ -23,7 +53,7 @@ http::MetricFamilies MetricsOf(const NetworkKeeper& keeper) {
     forwards += bridge.forwards.size();
     if (bridge.overlay) remotes += bridge.overlay->remotes.size();
   }
-  return {
+  http::MetricFamilies families = {
       http::Gauge("strata_net_networks", "Vclusters with a network on this host",
                   static_cast<double>(desired.bridges.size())),
       http::Gauge("strata_net_nodes", "Nodes of this host that have a link, or will have",
@@ -39,6 +69,12 @@ http::MetricFamilies MetricsOf(const NetworkKeeper& keeper) {
       Counter("strata_net_repairs_total", "How often somebody else's change was mended",
               static_cast<double>(state.repairs)),
   };
+  if (state.fast_frames.has_value()) {
+    families.push_back(Counter("strata_net_fast_frames_total", "Frames that took the fast path",
+                               static_cast<double>(*state.fast_frames)));
+  }
+  AddRuleCounters(instance, &families);
+  return families;
 }
 
 }  // namespace strata::net

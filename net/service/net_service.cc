@@ -4,14 +4,16 @@
 
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
+#include "net/doctor.h"
 #include "net/message.h"
-#include "net/plan_text.h"
+#include "net/rule_counters.h"
 
 namespace strata::net {
 namespace {
 
 // How soon a watch notices that nobody listens any more.
 constexpr std::chrono::milliseconds kWatchTurn(250);
+constexpr std::chrono::seconds kEchoPatience(1);
 
 v1::NetworkEvent EventMessage(const NetworkKeeper::Event& event) {
   v1::NetworkEvent message;
@@ -47,7 +49,22 @@ class NetServiceImpl final : public v1::NetService::Service {
     response->set_looks(state.looks);
     response->set_repairs(state.repairs);
     response->set_last_repair_unix_ms(state.last_repair_unix_ms);
+    if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
+    if (!state.desired.has_value()) return grpc::Status::OK;
+    const auto counters = ReadCounters(state.desired->instance);
+    if (!counters.ok()) return rpc::ToGrpc(counters.error());
+    for (const RuleCounter& counter : *counters) {
+      v1::RuleCounter* out = response->add_counters();
+      out->set_name(counter.name);
+      out->set_packets(counter.packets);
+      out->set_bytes(counter.bytes);
+    }
     return grpc::Status::OK;
+  }
+
+  grpc::Status Examine(grpc::ServerContext*, const v1::ExamineRequest*,
+                       v1::ExamineResponse* response) override {
+    return rpc::ToGrpc(ExamineFor(response));
   }
 
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
@@ -82,9 +99,35 @@ class NetServiceImpl final : public v1::NetService::Service {
       ASSIGN_OR_RETURN(desired, FromMessage(request.networks()));
     }
     ASSIGN_OR_RETURN(const NetworkKeeper::Planned planned, keeper_.Plan(desired));
-    for (const std::string& change : DescribeChanges(planned.plan)) response->add_changes(change);
+    response->mutable_changes()->Assign(planned.changes.begin(), planned.changes.end());
     response->set_new_rules(planned.new_rules);
-    response->set_ruleset(FormatRuleset(planned.plan.ruleset));
+    response->set_ruleset(planned.ruleset);
+    return Ok();
+  }
+
+  Status ExamineFor(v1::ExamineResponse* response) {
+    RETURN_IF_ERROR(Allowed());
+    const NetworkKeeper::State state = keeper_.Look();
+    const auto add = [&](const Finding& finding) {
+      v1::Finding* out = response->add_findings();
+      out->set_level(static_cast<v1::Level>(finding.level));
+      out->set_what(finding.what);
+      out->set_remedy(finding.remedy);
+    };
+    if (!state.desired.has_value()) {
+      add({Finding::Level::kWarning, "nobody has said yet how the networks should be",
+           "start vclusterd, or vnetd with --file"});
+      return Ok();
+    }
+    if (state.problem.has_value()) {
+      add({Finding::Level::kProblem, "not as it should be: " + state.problem->message(),
+           "vnetd tries again by itself; vnet plan says what is left to do"});
+    }
+    ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+    Nft nft;
+    for (const Finding& finding : strata::net::Examine(*state.desired, links, nft, kEchoPatience)) {
+      add(finding);
+    }
     return Ok();
   }
 

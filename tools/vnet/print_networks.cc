@@ -28,6 +28,15 @@ void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
     if (!shown.source().empty()) out << ", as " << Printable(shown.source()) << " says";
     out << ")\n";
   }
+  if (shown.has_fast_frames()) {
+    out << HumanCount(shown.fast_frames()) << " frames took the fast path\n";
+  }
+  Table counters({"COUNTER", ">PACKETS", ">BYTES"});
+  for (const net::v1::RuleCounter& counter : shown.counters()) {
+    if (counter.packets() == 0) continue;
+    counters.Add({counter.name(), HumanCount(counter.packets()), HumanBytes(counter.bytes())});
+  }
+  counters.Print(out);
   if (shown.repairs() != 0) {
     out << "mended " << shown.repairs() << " times what others had changed, last at "
         << LocalTime(shown.last_repair_unix_ms()) << "\n";
@@ -39,6 +48,16 @@ void PrintPlan(const net::v1::PlanResponse& plan, bool with_rules, std::ostream&
   if (plan.new_rules()) out << "~ rules\n";
   if (plan.changes().empty() && !plan.new_rules()) out << "nothing to do\n";
   if (with_rules) out << "\n" << plan.ruleset();
+}
+
+void PrintFindings(const net::v1::ExamineResponse& examined, std::ostream& out) {
+  for (const net::v1::Finding& finding : examined.findings()) {
+    const char* const level = finding.level() == net::v1::OK        ? "ok       "
+                              : finding.level() == net::v1::WARNING ? "warning  "
+                                                                    : "PROBLEM  ";
+    out << level << Printable(finding.what()) << "\n";
+    if (!finding.remedy().empty()) out << "         " << Printable(finding.remedy()) << "\n";
+  }
 }
 
 void PrintNetworkEvent(const net::v1::NetworkEvent& event, std::ostream& out) {

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "common/file_io.h"
@@ -43,6 +44,18 @@ Result<int> Plan(Tool& tool, const std::string& file, bool rules) {
   });
 }
 
+Result<int> Doctor(Tool& tool) {
+  ASSIGN_OR_RETURN(const auto examined,
+                   AskDaemon(tool, Daemon::kVnetd, &Stub::Examine, api::ExamineRequest()));
+  RETURN_IF_ERROR(Show(tool, examined, [&](const api::ExamineResponse& response) {
+    PrintFindings(response, tool.console().out);
+  }));
+  const bool well =
+      std::none_of(examined.findings().begin(), examined.findings().end(),
+                   [](const api::Finding& finding) { return finding.level() == api::PROBLEM; });
+  return well ? kExitOk : kExitFailed;
+}
+
 Result<int> Watch(Tool& tool) {
   ASSIGN_OR_RETURN(const auto channel, tool.Connect());
   Call call;
@@ -77,6 +90,10 @@ int VnetMain(int argc, const char* const* argv, Console& console) {
   plan->add_option("FILE", *file,
                    "Networks as JSON (docs/network.md), instead of those that should be");
   plan->add_flag("--rules", *rules, "Also the packet filter's rules, as nft(8) takes them");
+  tool.AddCommand("doctor",
+                  "What keeps networks from working, or may, and what helps; fails if it finds a "
+                  "problem",
+                  "vnet doctor", [&] { return Doctor(tool); });
   tool.AddCommand("watch", "What is changed and mended, until Ctrl-C", "vnet watch --json",
                   [&] { return Watch(tool); });
   return tool.Run(argc, argv);

@@ -7,7 +7,7 @@
 
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"
@@ -97,6 +97,14 @@ Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind
   return lock;
 }
 
+Result<std::vector<net::Ipv4Prefix>> ReservedSubnets(const Settings& settings) {
+  std::vector<net::Ipv4Prefix> reserved;
+  for (const std::string& text : settings.subnets_reserved) {
+    ASSIGN_OR_RETURN(reserved.emplace_back(), net::Ipv4Prefix::Parse(text), "--subnet-reserve");
+  }
+  return reserved;
+}
+
 Result<HostConfig> MakeHostConfig(const Settings& settings) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
   HostConfig config;
@@ -110,6 +118,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
                                                  .imaged_socket = settings.imaged_socket,
                                                  .binary = programs + "/layerfs-objects"};
   ASSIGN_OR_RETURN(config.pool, net::Ipv4Prefix::Parse(settings.subnet_pool));
+  ASSIGN_OR_RETURN(config.reserved, ReservedSubnets(settings));
   if (config.pool.length > net::kClusterPrefixLength || config.pool.length < 8) {
     return Error(Code::kInvalidArgument, "--subnet-pool is a /8 to /24");
   }

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
-#include "net/desired.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
 #include "vclusterd/runtime/node_spec.h"
@@ -19,6 +19,7 @@ struct HostConfig {
   std::string state_dir;  // …/vclusterd below it is ours.
   HostLayout host;
   net::Ipv4Prefix pool;
+  std::vector<net::Ipv4Prefix> reserved;  // Of the pool, where this host's process gives subnets.
   // This host's address in the network of the hosts; absent: it is alone. Then every Vcluster's
   // bridge may reach the other hosts that have nodes of it.
   std::optional<net::Ipv4> underlay;

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
 #include "vclusterd/runtime/cgroups.h"
@@ -41,8 +41,13 @@ bool MayRestart(const NodeOrder& order, std::optional<int> status) {
   return order.restart() == host::v1::ALWAYS || !clean;
 }
 
+// What a node's files name: the others, and the keys between them.
 std::string PeersOf(const host::v1::Part& order) {
   std::string text = " ";  // Never empty: that means unknown.
+  for (const std::string& seed : {order.ssh_login_seed(), order.ssh_host_seed(),
+                                  order.ssh_login_seed_before(), order.ssh_host_seed_before()}) {
+    text += seed + ";";
+  }
   for (const host::v1::Peer& peer : order.peers()) text += peer.SerializeAsString();
   return text;
 }
@@ -554,7 +559,8 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.id_first = job.id_first;
   spec.limits = LimitsOf(node);
   spec.machine_id = node.machine_id();
-  spec.ssh = {order.ssh_login_seed(), order.ssh_host_seed()};
+  spec.ssh = {order.ssh_login_seed(), order.ssh_host_seed(), order.ssh_login_seed_before(),
+              order.ssh_host_seed_before()};
   if (node.command().empty()) {
     spec.command.assign(job.local.command().begin(), job.local.command().end());
   } else {

@@ -32,7 +32,6 @@
 #include "common/subprocess.h"
 #include "common/work_queue.h"
 #include "imaged/client/host_image_client.h"
-#include "net/network_maker.h"
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
@@ -49,6 +48,12 @@
 #include "vclusterd/host/usage_totals.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/network_usage.h"
+
+namespace strata::net {
+class NetworkMaker;
+struct DesiredNetwork;
+struct Overlay;
+}  // namespace strata::net
 
 namespace strata::vcluster {
 

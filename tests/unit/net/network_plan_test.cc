@@ -230,17 +230,63 @@ TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
 }
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
-  const auto prefix =
-      ChoosePrefix(P("10.90.0.0/16"), {P("10.90.1.0/24")}, {{"other0", true, {P("10.90.2.7/32")}}});
+  const auto prefix = ChoosePrefix(P("10.90.0.0/16"), 24, {P("10.90.1.0/24")},
+                                   {{"other0", true, {P("10.90.2.7/32")}}});
   ASSERT_TRUE(prefix.ok());
   EXPECT_EQ(prefix->ToString(), "10.90.3.0/24");
 }
 
 TEST(ChoosePrefix, SaysWhatToDoWhenThePoolIsFull) {
-  const auto prefix = ChoosePrefix(P("10.90.0.0/23"), {P("10.90.1.0/24")}, {});
+  const auto prefix = ChoosePrefix(P("10.90.0.0/23"), 24, {P("10.90.1.0/24")}, {});
   ASSERT_FALSE(prefix.ok());
   EXPECT_EQ(prefix.error().code(), Code::kResourceExhausted);
   EXPECT_NE(prefix.error().message().find("--subnet-pool"), std::string::npos);
+}
+
+TEST(ChoosePrefix, SmallOnesFillTheGapsBetweenLargeOnes) {
+  std::vector<Ipv4Prefix> taken = {P("10.90.1.0/24"), P("10.90.2.16/28"), P("10.90.4.0/22")};
+  const auto next = [&](int length) {
+    const auto prefix = ChoosePrefix(P("10.90.0.0/16"), length, taken, {});
+    taken.push_back(prefix.value());
+    return prefix->ToString();
+  };
+  EXPECT_EQ(next(28), "10.90.2.0/28");
+  EXPECT_EQ(next(28), "10.90.2.32/28");
+  EXPECT_EQ(next(27), "10.90.2.64/27");
+  EXPECT_EQ(next(28), "10.90.2.48/28");
+  EXPECT_EQ(next(24), "10.90.3.0/24");
+  EXPECT_EQ(next(24), "10.90.8.0/24");
+}
+
+TEST(ChoosePrefix, EveryPrefixOfAPoolIsGivenOnce) {
+  std::vector<Ipv4Prefix> taken;
+  while (true) {
+    const auto prefix = ChoosePrefix(P("10.90.0.0/22"), 28, taken, {});
+    if (!prefix.ok()) break;
+    for (const Ipv4Prefix& other : taken) ASSERT_FALSE(prefix->Overlaps(other));
+    ASSERT_TRUE(P("10.90.0.0/22").Contains(prefix->base));
+    taken.push_back(*prefix);
+  }
+  EXPECT_EQ(taken.size(), 3 * 16u);  // The first /24 is left out.
+}
+
+TEST(Networks, AreAsLargeAsTheirNodesNeed) {
+  for (const auto& [nodes, length] : std::vector<std::pair<uint32_t, int>>{{1, 28},
+                                                                           {13, 28},
+                                                                           {14, 27},
+                                                                           {29, 27},
+                                                                           {30, 26},
+                                                                           {61, 26},
+                                                                           {62, 25},
+                                                                           {125, 25},
+                                                                           {126, 24},
+                                                                           {250, 24}}) {
+    EXPECT_EQ(PrefixLengthFor(nodes), length) << nodes;
+    EXPECT_GE(NodesMaxOf({P("10.90.1.0/24").base, length}), nodes);
+  }
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/28")), 13u);
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/24")), 250u);
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/31")), 0u);
 }
 
 TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {

@@ -6,7 +6,6 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/ip.h>
-#include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
 
 #include <array>
@@ -14,6 +13,7 @@
 #include <cstring>
 
 #include "tests/unit/net/test_host.h"
+#include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
@@ -25,77 +25,6 @@ constexpr char kOutsider[] = "192.0.2.254";
 
 std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
 Ipv4 A(const std::string& text) { return Ipv4::Parse(text).value(); }
-
-// Ones' complement sum of RFC 1071.
-uint16_t Checksum(const void* data, size_t size) {
-  uint32_t sum = 0;
-  for (size_t i = 0; i + 1 < size; i += 2) {
-    uint16_t word;
-    std::memcpy(&word, static_cast<const char*>(data) + i, sizeof(word));
-    sum += word;
-  }
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(~sum);
-}
-
-// One echo of `size_bytes` as IP counts them, that may not be fragmented.
-bool Ping(const NetNamespace& from, const std::string& address, size_t size_bytes = 100,
-          std::chrono::milliseconds patience = kAnswer) {
-  const UniqueFd fd(
-      from.In([] { return ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP); }));
-  const int never_fragment = IP_PMTUDISC_DO;
-  ::setsockopt(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, &never_fragment, sizeof(never_fragment));
-  SetPatience(fd, patience);
-  std::string packet(size_bytes - sizeof(iphdr), '\0');
-  icmphdr header = {};
-  header.type = ICMP_ECHO;
-  header.un.echo.id = htons(4711);
-  std::memcpy(packet.data(), &header, sizeof(header));
-  header.checksum = Checksum(packet.data(), packet.size());
-  std::memcpy(packet.data(), &header, sizeof(header));
-  const sockaddr_in to = Address(address, 0);
-  if (::sendto(fd.get(), packet.data(), packet.size(), 0, reinterpret_cast<const sockaddr*>(&to),
-               sizeof(to)) < 0) {
-    return false;
-  }
-  std::string answer(65536, '\0');
-  for (;;) {
-    const ssize_t size = ::recv(fd.get(), answer.data(), answer.size(), 0);
-    if (size < static_cast<ssize_t>(sizeof(iphdr) + sizeof(icmphdr))) return false;
-    std::memcpy(&header, answer.data() + sizeof(iphdr), sizeof(header));
-    if (header.type == ICMP_ECHOREPLY) return static_cast<size_t>(size) == size_bytes;
-  }
-}
-
-// Sends `size_bytes` over TCP and compares what arrives.
-bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
-  const UniqueFd server = OpenServer(to.space, Protocol::kTcp, 5001);
-  const UniqueFd sender = from.space.In([&] {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    SetPatience(fd, kAnswer);
-    const sockaddr_in there = Address(to.address, 5001);
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-      fd.reset();
-    }
-    return fd;
-  });
-  if (!sender.valid()) return false;
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
-  std::string piece(8192, '\0');
-  std::string received(piece.size(), '\0');
-  for (size_t sent = 0; sent < size_bytes; sent += piece.size()) {
-    for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<char>(sent / 8192 + i * 7);
-    if (::send(sender.get(), piece.data(), piece.size(), MSG_NOSIGNAL) !=
-            static_cast<ssize_t>(piece.size()) ||
-        ::recv(receiver.get(), received.data(), received.size(), MSG_WAITALL) !=
-            static_cast<ssize_t>(received.size()) ||
-        piece != received) {
-      return false;
-    }
-  }
-  return true;
-}
 
 // Counts frames in tunnels that pass "up0" of a host and are to no node: groups, and what is not of
 // our locally administered addresses.

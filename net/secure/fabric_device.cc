@@ -1,0 +1,200 @@
+#include "net/secure/fabric_device.h"
+
+#include <arpa/inet.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "common/log.h"
+#include "net/apply.h"
+#include "net/netlink.h"
+#include "net/ports.h"
+#include "net/secure/fabric_rules.h"
+
+namespace strata::net {
+namespace {
+
+// IFLA_INFO_KIND of a link, or "".
+Result<std::string> ReadKind(const std::string& name) {
+  ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
+  std::string kind;
+  const Owned<nl_msg> request = NewMessage(RTM_GETLINK, 0, ifinfomsg{});
+  nla_put_string(request.get(), IFLA_IFNAME, name.c_str());
+  RETURN_IF_ERROR(Ask(socket.get(), request, "look at " + name, [&](nlmsghdr* header) {
+    nlattr* link[IFLA_MAX + 1];
+    nlattr* info[IFLA_INFO_MAX + 1];
+    if (header->nlmsg_type == RTM_NEWLINK &&
+        nlmsg_parse(header, sizeof(ifinfomsg), link, IFLA_MAX, nullptr) == 0 &&
+        link[IFLA_LINKINFO] != nullptr &&
+        nla_parse_nested(info, IFLA_INFO_MAX, link[IFLA_LINKINFO], nullptr) == 0 &&
+        info[IFLA_INFO_KIND] != nullptr) {
+      kind = nla_get_string(info[IFLA_INFO_KIND]);
+    }
+  }));
+  return kind;
+}
+
+Result<std::vector<LinkAddress>> ReadAddresses(const std::string& name) {
+  ASSIGN_OR_RETURN(const int index, LinkIndex(name));
+  ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
+  std::vector<LinkAddress> addresses;
+  const ifaddrmsg ipv4 = {.ifa_family = AF_INET};
+  RETURN_IF_ERROR(
+      Dump(socket.get(), RTM_GETADDR, ipv4, "list addresses of " + name, [&](nlmsghdr* header) {
+        nlattr* table[IFA_MAX + 1];
+        if (header->nlmsg_type != RTM_NEWADDR ||
+            nlmsg_parse(header, sizeof(ifaddrmsg), table, IFA_MAX, nullptr) != 0 ||
+            table[IFA_LOCAL] == nullptr) {
+          return;
+        }
+        const auto* info = static_cast<const ifaddrmsg*>(nlmsg_data(header));
+        if (static_cast<int>(info->ifa_index) != index) return;
+        addresses.push_back({ReadIpv4(table[IFA_LOCAL]), info->ifa_prefixlen});
+      }));
+  return addresses;
+}
+
+Status ChangeAddress(nl_sock* socket, int type, int index, const LinkAddress& address,
+                     const std::string& what) {
+  Owned<nl_msg> message =
+      NewMessage(type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0,
+                 ifaddrmsg{.ifa_family = AF_INET,
+                           .ifa_prefixlen = static_cast<uint8_t>(address.length),
+                           .ifa_index = static_cast<uint32_t>(index)});
+  nla_put_u32(message.get(), IFA_LOCAL, htonl(address.address.value));
+  const int fine = type == RTM_NEWADDR ? NLE_EXIST : NLE_NOADDR;
+  return Send(socket, std::move(message), what, {fine});
+}
+
+Status SetLink(const FabricPlan& plan) {
+  if (plan.remove_addresses.empty() && !plan.add_address && !plan.raise_with_mtu) return Ok();
+  ASSIGN_OR_RETURN(const int index, LinkIndex(plan.name));
+  ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
+  for (const LinkAddress& address : plan.remove_addresses) {
+    RETURN_IF_ERROR(ChangeAddress(socket.get(), RTM_DELADDR, index, address,
+                                  "take " + address.ToString() + " from " + plan.name));
+  }
+  if (plan.add_address) {
+    RETURN_IF_ERROR(ChangeAddress(socket.get(), RTM_NEWADDR, index, *plan.add_address,
+                                  "give " + plan.add_address->ToString() + " to " + plan.name));
+  }
+  if (!plan.raise_with_mtu) return Ok();
+  Owned<nl_msg> message = NewMessage(
+      RTM_SETLINK, 0, ifinfomsg{.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP});
+  nla_put_u32(message.get(), IFLA_MTU, *plan.raise_with_mtu);
+  return Send(socket.get(), std::move(message), "raise " + plan.name);
+}
+
+}  // namespace
+
+FabricDevice::FabricDevice(Options options)
+    : options_(std::move(options)),
+      name_(FabricName(options_.instance)),
+      kernel_(NewKernelWireguard()),
+      wireguard_go_(NewWireguardGo(options_.run_dir)) {}
+
+Status FabricDevice::ChooseDriver() {
+  if (driver_ != nullptr) return Ok();
+  std::string missing;
+  for (FabricDriver* driver : {kernel_.get(), wireguard_go_.get()}) {
+    if (driver == kernel_.get() && options_.choice == Choice::kWireguardGo) continue;
+    if (driver == wireguard_go_.get() && options_.choice == Choice::kKernel) continue;
+    const Status probed = driver->Probe();
+    if (probed.ok()) {
+      driver_ = driver;
+      LOG_INFO("the fabric " + name_ + " is made by " + std::string(driver->name()) +
+               (missing.empty() ? "" : ": " + missing));
+      return Ok();
+    }
+    missing += (missing.empty() ? "" : "; ") + probed.error().message();
+  }
+  return Error(Code::kUnsupported, "this host can make no fabric: " + missing);
+}
+
+Result<std::string> FabricDevice::ListRules() {
+  auto listed = nft_.Run("list table inet " + FabricTableName(options_.instance));
+  if (listed.ok()) return listed;
+  // Nothing that could be told from a table that is not there; putting it says what is wrong.
+  return std::string();
+}
+
+Result<ObservedFabric> FabricDevice::Observe() {
+  ObservedFabric observed;
+  observed.now = std::chrono::system_clock::now().time_since_epoch();
+  ASSIGN_OR_RETURN(observed.links, ObserveLinks());
+  ASSIGN_OR_RETURN(const std::string listed, ListRules());
+  observed.has_rules = !listed.empty() && (rules_list_.empty() || listed == rules_list_);
+  const bool has_link = std::any_of(observed.links.begin(), observed.links.end(),
+                                    [&](const ObservedLink& link) { return link.name == name_; });
+  if (!has_link) return observed;
+  ASSIGN_OR_RETURN(observed.addresses, ReadAddresses(name_));
+  ASSIGN_OR_RETURN(const std::string kind, ReadKind(name_));
+  if (driver_ == nullptr || kind != driver_->link_kind()) return observed;
+  ASSIGN_OR_RETURN(observed.device, driver_->Read(name_));
+  if (!observed.device) return observed;
+  for (ObservedPeer& peer : observed.device->peers) {
+    if (const auto told = told_.find(peer.key); told != told_.end()) peer.told = told->second;
+  }
+  return observed;
+}
+
+Result<FabricPlan> FabricDevice::Plan(const std::optional<SecureFabric>& desired) {
+  if (desired) RETURN_IF_ERROR(ChooseDriver());
+  ASSIGN_OR_RETURN(ObservedFabric observed, Observe());
+  // What this process has not put in force is not known to be right.
+  if (desired && rules_ != MakeFabricRuleset(*desired)) observed.has_rules = false;
+  return MakeFabricPlan(options_.instance, desired, observed);
+}
+
+Status FabricDevice::ApplyRules(const FabricPlan& plan) {
+  if (plan.ruleset.empty()) return Ok();
+  rules_.clear();
+  RETURN_IF_ERROR(nft_.Run(plan.ruleset));
+  ASSIGN_OR_RETURN(rules_list_, ListRules());
+  if (!rules_list_.empty()) rules_ = plan.ruleset;
+  return Ok();
+}
+
+void FabricDevice::Remember(const DeviceChange& change) {
+  for (const PublicKey& key : change.remove_peers) told_.erase(key);
+  for (const PeerSettings& peer : change.set_peers) {
+    if (peer.endpoint) told_[peer.key] = *peer.endpoint;
+  }
+}
+
+// Rules are there before the device, and as long as it is.
+Status FabricDevice::Apply(const FabricPlan& plan) {
+  const bool ends = plan.remove && !plan.create;
+  if (!ends) RETURN_IF_ERROR(ApplyRules(plan));
+  if (plan.remove) {
+    told_.clear();
+    RETURN_IF_ERROR(DeleteLink(plan.name));
+    RETURN_IF_ERROR(wireguard_go_->Forget(plan.name));
+  }
+  if (plan.change.port) RETURN_IF_ERROR(CheckHostPortFree(Protocol::kUdp, *plan.change.port));
+  if (plan.create) RETURN_IF_ERROR(driver_->Create(plan.name));
+  if (!plan.change.empty()) {
+    RETURN_IF_ERROR(driver_->Change(plan.name, plan.change));
+    Remember(plan.change);
+  }
+  RETURN_IF_ERROR(SetLink(plan));
+  return ends ? ApplyRules(plan) : Ok();
+}
+
+Result<std::vector<std::string>> FabricDevice::Make(const std::optional<SecureFabric>& desired) {
+  ASSIGN_OR_RETURN(const FabricPlan plan, Plan(desired));
+  RETURN_IF_ERROR(Apply(plan));
+  // A process whose link somebody else has deleted leaves its socket and its log.
+  if (!desired) RETURN_IF_ERROR(wireguard_go_->Forget(name_));
+  return DescribeChanges(plan);
+}
+
+Result<std::optional<ObservedDevice>> FabricDevice::Look() {
+  if (driver_ == nullptr) RETURN_IF_ERROR(ChooseDriver());
+  ASSIGN_OR_RETURN(ObservedFabric observed, Observe());
+  return std::move(observed.device);
+}
+
+}  // namespace strata::net

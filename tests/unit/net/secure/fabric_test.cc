@@ -1,0 +1,418 @@
+// Two hosts of a Vcluster with an encrypted fabric between them: namespaces, joined by a bridge
+// that stands for a network that everybody may listen to.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "net/secure/fabric_rules.h"
+#include "tests/unit/net/secure/fabric_host.h"
+#include "tests/unit/net/traffic.h"
+
+namespace strata::net {
+namespace {
+
+constexpr char kMarker[] = "what nobody else may read";
+constexpr char kOutsider[] = "192.0.2.254";
+// A handshake that nobody answered is tried again after 5 s.
+constexpr std::chrono::seconds kHandshake(20);
+
+Ipv4 A(const std::string& text) { return Ipv4::Parse(text).value(); }
+std::string Underlay(int host) { return "192.0.2." + std::to_string(host); }
+std::string EndpointOf(int host) { return Underlay(host) + ":" + std::to_string(kFabricPort); }
+
+bool PingUntilAnswered(const NetNamespace& from, const std::string& address) {
+  const auto end = std::chrono::steady_clock::now() + kHandshake;
+  while (std::chrono::steady_clock::now() < end) {
+    if (Ping(from, address, 100, kSilence)) return true;
+  }
+  return false;
+}
+
+void SendMarker(const NetNamespace& from, const std::string& address, uint16_t port = 9) {
+  const UniqueFd fd(from.In([] { return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }));
+  const sockaddr_in to = Address(address, port);
+  // Refused where a rule drops it.
+  (void)::sendto(fd.get(), kMarker, sizeof(kMarker), 0, reinterpret_cast<const sockaddr*>(&to),
+                 sizeof(to));
+}
+
+class FabricTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* which : {"all", "default"}) {
+      underlay_.Set(std::string("net/ipv6/conf/") + which + "/disable_ipv6", "1");
+    }
+    underlay_.Ip({"link", "add", "br0", "type", "bridge"});
+    underlay_.Ip({"addr", "add", std::string(kOutsider) + "/24", "dev", "br0"});
+    underlay_.Ip({"link", "set", "br0", "up"});
+    for (FabricHost* host : {&a_, &b_}) {
+      const int number = host == &a_ ? 1 : 2;
+      FabricHost& other = host == &a_ ? b_ : a_;
+      const std::string port = "h" + std::to_string(number);
+      Join(host->space, "up0", Underlay(number) + "/24", underlay_, port, "");
+      underlay_.Ip({"link", "set", port, "master", "br0"});
+      // Where packets would go that have no better way.
+      host->space.Ip({"route", "add", "default", "via", kOutsider});
+      host->fabric.peers = {other.AsPeer(EndpointOf(3 - number))};
+    }
+  }
+
+  void MakeFabrics() {
+    for (FabricHost* host : {&a_, &b_}) host->Make();
+  }
+
+  // One node on each host, joined by a tunnel through the fabric, or, for comparison, without it.
+  void MakeOverlay(bool in_fabric = true, uint32_t cluster = 1) {
+    const auto address = [&](const FabricHost& host) {
+      return in_fabric ? host.fabric.address : A(Underlay(&host == &a_ ? 1 : 2));
+    };
+    for (FabricHost* host : {&a_, &b_}) {
+      const FabricHost& other = host == &a_ ? b_ : a_;
+      Bridge& bridge = host->AddBridge(cluster);
+      const Ipv4 there = bridge.prefix.Host(kFirstNodeHost + (host == &a_ ? 1 : 0));
+      bridge.overlay = {.vni = cluster,
+                        .local = address(*host),
+                        .underlay_mtu = in_fabric ? host->fabric.mtu() : 1500};
+      bridge.overlay->remotes = {{there, MacForNode(cluster, there), address(other)}};
+      host->Apply();
+    }
+    nodes_.push_back(a_.AddNode(cluster, 0));
+    nodes_.push_back(b_.AddNode(cluster, 1));
+  }
+
+  // What makes a fabric's device disappear all at once.
+  void BreakDevice(FabricHost* host) {
+    if (IsKernelUnderTest()) {
+      host->space.Ip({"link", "del", host->fabric.device()});
+    } else {
+      const std::vector<pid_t> processes = host->Processes();
+      ASSERT_EQ(processes.size(), 1u);
+      KillAndAwait(processes[0]);
+    }
+    EXPECT_FALSE(host->HasLink());
+  }
+
+  NetNamespace underlay_;
+  FabricHost a_{1};
+  FabricHost b_{2};
+  std::vector<TestNode> nodes_;
+};
+
+TEST_F(FabricTest, OnlyWireGuardIsOnTheUnderlayWhileNodesTalk) {
+  const Wire wire(underlay_, "h1");
+  MakeFabrics();
+  MakeOverlay();
+  EXPECT_TRUE(PingUntilAnswered(nodes_[0].space, nodes_[1].address));
+  const uint32_t mtu = 1500 - 60 - 50;
+  EXPECT_TRUE(Ping(nodes_[0].space, nodes_[1].address, mtu));
+  EXPECT_TRUE(Ping(nodes_[1].space, nodes_[0].address, mtu));
+  EXPECT_FALSE(Ping(nodes_[0].space, nodes_[1].address, mtu + 1, kSilence));
+  EXPECT_TRUE(Transfer(nodes_[0], nodes_[1], 1 << 20));
+  EXPECT_TRUE(Transfer(nodes_[1], nodes_[0], 1 << 20));
+  SendMarker(nodes_[0].space, nodes_[1].address);
+  EXPECT_TRUE(Ping(nodes_[0].space, nodes_[1].address));  // Comes after the marker.
+  const std::vector<std::string> frames = wire.Take();
+  EXPECT_GT(frames.size(), 100u);
+  EXPECT_EQ(CountPlain(frames), 0u);
+  EXPECT_EQ(CountWith(frames, kMarker), 0u);
+  for (const std::string& frame : frames) EXPECT_LE(frame.size(), 1514u) << "cut into pieces";
+}
+
+TEST_F(FabricTest, TheSameTestSeesThePayloadOfAPlainOverlay) {
+  const Wire wire(underlay_, "h1");
+  MakeOverlay(/*in_fabric=*/false);
+  EXPECT_TRUE(Ping(nodes_[0].space, nodes_[1].address));
+  SendMarker(nodes_[0].space, nodes_[1].address);
+  EXPECT_TRUE(Ping(nodes_[0].space, nodes_[1].address));
+  const std::vector<std::string> frames = wire.Take();
+  EXPECT_GT(CountPlain(frames), 0u);
+  EXPECT_GT(CountWith(frames, kMarker), 0u);
+}
+
+TEST_F(FabricTest, AWrongKeyGetsNothingThrough) {
+  a_.Make();
+  b_.fabric.key = SecretKey::GeneratePrivate().value();
+  b_.Make();
+  EXPECT_FALSE(Ping(a_.space, "10.88.0.2", 100, kSilence));
+  EXPECT_FALSE(Ping(b_.space, "10.88.0.1", 100, kSilence));
+  for (FabricHost* host : {&a_, &b_}) {
+    const auto seen = host->space.In([&] { return host->device->Look().value(); });
+    ASSERT_EQ(seen->peers.size(), 1u);
+    EXPECT_EQ(seen->peers[0].last_handshake.count(), 0);
+  }
+  a_.fabric.peers = {b_.AsPeer(EndpointOf(2))};
+  a_.Make();
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+}
+
+TEST_F(FabricTest, APresharedKeyMustBeTheSameAtBothEnds) {
+  a_.fabric.peers[0].preshared = SecretKey::GeneratePreshared().value();
+  MakeFabrics();
+  EXPECT_FALSE(Ping(a_.space, "10.88.0.2", 100, kSilence));
+  b_.fabric.peers[0].preshared = a_.fabric.peers[0].preshared;
+  EXPECT_EQ(b_.Make().size(), 1u);
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+  EXPECT_TRUE(a_.IsMade());
+  EXPECT_TRUE(b_.IsMade());
+}
+
+TEST_F(FabricTest, WhenTheDeviceDiesNothingLeavesInPlainAndTheNextMakeBringsItBack) {
+  MakeFabrics();
+  MakeOverlay();
+  ASSERT_TRUE(PingUntilAnswered(nodes_[0].space, nodes_[1].address));
+  const Wire wire(underlay_, "h1");
+  BreakDevice(&a_);
+  EXPECT_FALSE(a_.IsMade());
+  SendMarker(nodes_[0].space, nodes_[1].address);
+  SendMarker(a_.space, "10.88.0.2");
+  EXPECT_FALSE(Ping(nodes_[0].space, nodes_[1].address, 100, kSilence));
+  EXPECT_EQ(CountWith(wire.Take(), kMarker), 0u);
+  EXPECT_FALSE(a_.Make().empty());
+  EXPECT_TRUE(a_.IsMade());
+  EXPECT_TRUE(PingUntilAnswered(nodes_[0].space, nodes_[1].address));
+  EXPECT_TRUE(PingUntilAnswered(nodes_[1].space, nodes_[0].address));
+
+  // Were it not for the rules, it would go to whoever the default route leads to.
+  BreakDevice(&a_);
+  a_.space.In([&] {
+    EXPECT_TRUE(
+        RunChecked({"nft", "delete table inet " + FabricTableName(a_.fabric.instance)}).ok());
+  });
+  wire.Take();
+  SendMarker(a_.space, "10.88.0.2");
+  EXPECT_GT(CountWith(wire.Take(), kMarker), 0u) << "this test sees nothing";
+}
+
+// Of a process only: the kernel does not hang.
+TEST_F(FabricTest, AProcessThatHangsIsStartedAnew) {
+  MakeFabrics();
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<pid_t> processes = a_.Processes();
+    ASSERT_EQ(processes.size(), IsKernelUnderTest() ? 0u : 1u);
+    for (const pid_t pid : processes) ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+    a_.Make();
+    EXPECT_TRUE(a_.IsMade());
+    if (!IsKernelUnderTest()) {
+      EXPECT_NE(a_.Processes(), processes);
+    }
+    EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+    // The second time it is another's.
+    a_.device = a_.NewDevice();
+    a_.Make();
+  }
+}
+
+TEST_F(FabricTest, AnAddressOfTheFabricIsTakenOnlyFromTheFabric) {
+  MakeFabrics();
+  const UniqueFd server = OpenServer(a_.space, Protocol::kUdp, 6000, "10.88.0.1");
+  SetPatience(server, kSilence);
+  char byte;
+  underlay_.Ip({"addr", "add", "10.88.0.2/32", "dev", "br0"});
+  underlay_.Ip({"route", "add", "10.88.0.1/32", "via", Underlay(1), "src", "10.88.0.2"});
+  SendMarker(underlay_, "10.88.0.1", 6000);
+  EXPECT_EQ(::recv(server.get(), &byte, 1, 0), -1) << "forged in the network below";
+  SendMarker(b_.space, "10.88.0.1", 6000);
+  SetPatience(server, kAnswer);
+  EXPECT_EQ(::recv(server.get(), &byte, 1, 0), 1);
+  a_.space.In([&] {
+    EXPECT_TRUE(
+        RunChecked({"nft", "delete table inet " + FabricTableName(a_.fabric.instance)}).ok());
+  });
+  SendMarker(underlay_, "10.88.0.1", 6000);
+  EXPECT_EQ(::recv(server.get(), &byte, 1, 0), 1) << "this test sees nothing";
+  EXPECT_EQ(a_.Make().size(), 1u);
+  EXPECT_TRUE(a_.IsMade());
+}
+
+TEST_F(FabricTest, AMakeLeavesNothingToDoAndMendsWhatOthersBroke) {
+  MakeFabrics();
+  EXPECT_TRUE(a_.IsMade());
+  ASSERT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+  const std::string device = a_.fabric.device();
+  const std::string table = FabricTableName(a_.fabric.instance);
+  const std::vector<std::vector<std::string>> breakages = {
+      {"ip", "addr", "del", "10.88.0.1/16", "dev", device},
+      {"ip", "addr", "add", "10.88.0.9/16", "dev", device},
+      {"ip", "link", "set", device, "mtu", "1300"},
+      {"ip", "link", "set", device, "down"},
+      {"ip", "link", "del", device},
+      {"nft", "delete table inet " + table},
+      {"nft", "flush chain inet " + table + " output"},
+      {"nft", "add rule inet " + table + " output accept"},
+  };
+  for (const auto& breakage : breakages) {
+    const auto done = a_.space.In([&] { return RunChecked(breakage); });
+    EXPECT_TRUE(done.ok()) << done.error().message();
+    EXPECT_FALSE(a_.IsMade()) << ::testing::PrintToString(breakage);
+    a_.Make();
+    EXPECT_TRUE(a_.IsMade()) << ::testing::PrintToString(breakage);
+  }
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+}
+
+TEST_F(FabricTest, PeersThatOthersChangedAreMended) {
+  MakeFabrics();
+  const SecureFabric wanted = a_.fabric;
+  const std::unique_ptr<FabricDevice> other = a_.NewDevice();
+  const auto breaks = [&](const std::string& what, const auto& change) {
+    SecureFabric wrong = wanted;
+    change(&wrong);
+    const auto made = a_.space.In([&] { return other->Make(wrong); });
+    EXPECT_TRUE(made.ok()) << made.error().message();
+    EXPECT_FALSE(a_.IsMade()) << what;
+    a_.Make();
+    EXPECT_TRUE(a_.IsMade()) << what;
+  };
+  // While nothing has been heard of the peer: afterwards it is where it was heard last.
+  breaks("endpoint", [](SecureFabric* f) {
+    f->peers[0].endpoint = Endpoint::Parse("192.0.2.99:51820").value();
+  });
+  breaks("key", [](SecureFabric* f) { f->key = SecretKey::GeneratePrivate().value(); });
+  breaks("port", [](SecureFabric* f) { f->port = 51999; });
+  breaks("no peer", [](SecureFabric* f) { f->peers.clear(); });
+  breaks("keepalive", [](SecureFabric* f) { f->is_behind_nat = true; });
+  breaks("address", [](SecureFabric* f) { f->peers[0].address = A("10.88.0.77"); });
+  breaks("preshared",
+         [](SecureFabric* f) { f->peers[0].preshared = SecretKey::GeneratePreshared().value(); });
+  breaks("one more", [](SecureFabric* f) {
+    FabricPeer more;
+    more.address = A("10.88.0.78");
+    more.key = SecretKey::GeneratePrivate().value().Public().value();
+    f->peers.push_back(more);
+  });
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+}
+
+TEST_F(FabricTest, AnotherLinkOfTheNameIsReplaced) {
+  a_.space.Ip({"link", "add", a_.fabric.device(), "type", "bridge"});
+  MakeFabrics();
+  EXPECT_TRUE(a_.IsMade());
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+}
+
+TEST_F(FabricTest, AFabricOutlivesWhatMadeItAndIsTakenOver) {
+  MakeFabrics();
+  ASSERT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+  const std::vector<pid_t> before = a_.Processes();
+  a_.device = a_.NewDevice();
+  EXPECT_TRUE(Ping(a_.space, "10.88.0.2"));
+  EXPECT_EQ(a_.Make().size(), 1u) << "its rules, of which it does not know";
+  EXPECT_TRUE(a_.IsMade());
+  EXPECT_EQ(a_.Processes(), before);
+  EXPECT_TRUE(Ping(a_.space, "10.88.0.2"));
+  // And ended by one that has never made it.
+  a_.device = a_.NewDevice();
+}
+
+TEST_F(FabricTest, ANewKeyIsTakenUpWithoutAWord) {
+  MakeFabrics();
+  ASSERT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+  const SecretKey next = SecretKey::GeneratePrivate().value();
+  a_.fabric.peers[0].next_key = next.Public().value();
+  EXPECT_EQ(a_.Make().size(), 1u);
+  EXPECT_TRUE(Ping(a_.space, "10.88.0.2"));
+  b_.fabric.key = next;
+  b_.Make();
+  // B calls with it, and A's next look sees that.
+  const auto end = std::chrono::steady_clock::now() + 2 * kHandshake;
+  bool answered = false;
+  while (!answered && std::chrono::steady_clock::now() < end) {
+    (void)Ping(b_.space, "10.88.0.1", 100, kSilence);
+    a_.Make();
+    answered = Ping(a_.space, "10.88.0.2", 100, kSilence);
+  }
+  EXPECT_TRUE(answered);
+  EXPECT_TRUE(a_.IsMade());
+  // When B's old key is forgotten, the session goes on.
+  a_.fabric.peers[0].key = *a_.fabric.peers[0].next_key;
+  a_.fabric.peers[0].next_key.reset();
+  a_.Make();
+  EXPECT_TRUE(Ping(a_.space, "10.88.0.2"));
+  EXPECT_TRUE(a_.IsMade());
+}
+
+TEST_F(FabricTest, APortThatAProgramHasIsRefusedByName) {
+  UniqueFd taken = OpenServer(a_.space, Protocol::kUdp, kFabricPort);
+  const auto made = a_.TryMake();
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code(), Code::kFailedPrecondition);
+  EXPECT_NE(made.error().message().find("port 51820/udp"), std::string::npos)
+      << made.error().message();
+  EXPECT_FALSE(a_.HasLink());
+  taken.reset();
+  MakeFabrics();
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+}
+
+TEST_F(FabricTest, TheKernelsWireGuardIsTakenWhereThereIsOne) {
+  a_.device = std::make_unique<FabricDevice>(
+      FabricDevice::Options{a_.fabric.instance, a_.run_dir, FabricDevice::Choice::kBest});
+  MakeFabrics();
+  EXPECT_EQ(a_.device->driver(), b_.device->driver());
+  EXPECT_EQ(a_.device->driver() == "WireGuard in the kernel", IsKernelUnderTest());
+}
+
+// docs/network.md has its figures.
+TEST_F(FabricTest, AStreamArrivesWholeAndIsMeasured) {
+  MakeFabrics();
+  MakeOverlay(/*in_fabric=*/true, 1);
+  MakeOverlay(/*in_fabric=*/false, 2);
+  ASSERT_TRUE(PingUntilAnswered(nodes_[0].space, nodes_[1].address));
+  constexpr size_t kBytes = 64 << 20;
+  const double fabric = StreamMbits(a_.space, b_.space, "10.88.0.2", kBytes);
+  const double secure = StreamMbits(nodes_[0].space, nodes_[1].space, nodes_[1].address, kBytes);
+  const double plain = StreamMbits(nodes_[2].space, nodes_[3].space, nodes_[3].address, kBytes);
+  std::printf("Mbit/s: %.0f in the fabric, %.0f in an overlay over it, %.0f in a plain overlay\n",
+              fabric, secure, plain);
+  EXPECT_GT(fabric, 0);
+  EXPECT_GT(secure, 0);
+  EXPECT_GT(plain, 0);
+}
+
+// A is behind a router that hides it, and that lets in only answers.
+TEST_F(FabricTest, AHostBehindANatIsReachedOnceItHasCalled) {
+  FabricHost inside(3);
+  NetNamespace router;
+  Join(inside.space, "up0", "10.1.0.2/24", router, "in0", "10.1.0.1/24");
+  inside.space.Ip({"route", "add", "default", "via", "10.1.0.1"});
+  Join(router, "out0", Underlay(3) + "/24", underlay_, "h3", "");
+  underlay_.Ip({"link", "set", "h3", "master", "br0"});
+  router.Set("net/ipv4/ip_forward", "1");
+  constexpr char kRouter[] = R"(
+    table inet nat {
+      chain post {
+        type nat hook postrouting priority srcnat
+        oifname "out0" masquerade random
+      }
+      chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "in0" accept
+      }
+    }
+  )";
+  const auto ruled = router.In([&] { return RunChecked({"nft", "-f", "-"}, kRouter); });
+  ASSERT_TRUE(ruled.ok()) << ruled.error().message();
+  b_.fabric.peers = {inside.AsPeer("")};
+  inside.fabric.peers = {b_.AsPeer(EndpointOf(2))};
+  inside.fabric.is_behind_nat = true;
+
+  b_.Make();
+  EXPECT_FALSE(Ping(b_.space, "10.88.0.3", 100, kSilence)) << "nobody knows where it is";
+  inside.Make();
+  // Only B speaks: the call is the fabric's own.
+  EXPECT_TRUE(PingUntilAnswered(b_.space, "10.88.0.3"));
+  EXPECT_TRUE(Ping(inside.space, "10.88.0.2"));
+  EXPECT_TRUE(b_.IsMade());
+  EXPECT_TRUE(inside.IsMade());
+  const auto seen = b_.space.In([&] { return b_.device->Look().value(); });
+  ASSERT_EQ(seen->peers.size(), 1u);
+  EXPECT_EQ(seen->peers[0].endpoint->ipv4(), A(Underlay(3)));
+}
+
+}  // namespace
+}  // namespace strata::net
