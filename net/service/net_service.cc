@@ -4,6 +4,7 @@
 
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
+#include "net/apply.h"
 #include "net/doctor.h"
 #include "net/message.h"
 #include "net/rule_counters.h"

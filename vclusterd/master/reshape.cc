@@ -1,8 +1,8 @@
-#include "net/subnets.h"
 #include "vclusterd/master/reshape.h"
 
 #include <algorithm>
 
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/quota_demand.h"
 

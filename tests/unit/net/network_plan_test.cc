@@ -231,7 +231,7 @@ TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
   const auto prefix = ChoosePrefix(P("10.90.0.0/16"), 24, {P("10.90.1.0/24")},
-                                   {{"other0", true, {P("10.90.2.7/32")}}});
+                                   {{.name = "other0", .addresses = {P("10.90.2.7/32")}}});
   ASSERT_TRUE(prefix.ok());
   EXPECT_EQ(prefix->ToString(), "10.90.3.0/24");
 }

@@ -61,7 +61,9 @@ class NodeRuntimeTest : public ::testing::Test {
     runtime_ = std::make_unique<NodeRuntime>(std::move(*runtime));
     network_ = {host.instance, net::Ipv4Prefix::Parse("10.213.0.0/16").value(), {}, {}};
     network_.bridges = {
-        {net::BridgeName(host.instance, 1), net::Ipv4Prefix::Parse("10.213.1.0/24").value()}};
+        net::MakeBridge(host.instance, 1, net::Ipv4Prefix::Parse("10.213.1.0/24").value())};
+    for (uint32_t i = 0; i < 3; ++i)
+      network_.veths.push_back(net::MakeVeth(host.instance, 1, i, 0));
     ApplyNetwork();
   }
 
@@ -78,6 +80,7 @@ class NodeRuntimeTest : public ::testing::Test {
       }
     }
     network_.bridges.clear();
+    network_.veths.clear();
     ApplyNetwork();
     const auto links = net::ObserveLinks();
     for (const net::ObservedLink& link : *links) {
@@ -89,7 +92,7 @@ class NodeRuntimeTest : public ::testing::Test {
   void ApplyNetwork() {
     const auto plan = net::MakePlan(network_, net::ObserveLinks().value());
     ASSERT_TRUE(plan.ok()) << plan.error().message();
-    Status applied = net::ApplyPlan(*plan, &rules_);
+    const auto applied = net::ApplyPlan(*plan, &rules_);
     ASSERT_TRUE(applied.ok()) << applied.error().message();
   }
 
