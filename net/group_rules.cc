@@ -9,9 +9,10 @@ namespace {
 // nothing without their first. Without connections to look up, a TCP segment is an answer unless it
 // opens one; of UDP and ping, what the node has sent is kept for a while.
 constexpr char kAnswers[] = R"(
-  ether type arp accept
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
   tcp flags & (syn | ack) != syn accept
+  ether type arp accept
+  icmpv6 type
+      { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
   ip frag-off & 0x1fff != 0 accept
   icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
   icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
@@ -21,8 +22,10 @@ constexpr char kAnswers[] = R"(
 
 // Of what a closed node sends. A node gets no more than its part of the room for flows.
 constexpr char kRemember[] = R"(
-  ip saddr . ip daddr . udp sport . udp dport @flows update @flows { ip saddr . ip daddr . udp sport . udp dport } accept
-  meta l4proto { udp, icmp } update @new_flows { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
+  ip saddr . ip daddr . udp sport . udp dport @flows update @flows
+      { ip saddr . ip daddr . udp sport . udp dport } accept
+  meta l4proto { udp, icmp } update @new_flows
+      { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
   meta l4proto udp update @flows { ip saddr . ip daddr . udp sport . udp dport }
   icmp type echo-request update @pings { ip saddr . ip daddr . icmp id }
 )";
@@ -132,9 +135,6 @@ void AddGroupRules(const DesiredNetwork& desired, RuleTable* table) {
   table->collections["new_flows"] = {"set", "type ifname" + dynamic + "timeout 1m; size 65536", {}};
   table->chains["answers"] = {"", RulesOf(kAnswers)};
   table->chains["remember"] = {"", RulesOf(kRemember)};
-  table->chains["from_ip"].rules.push_back("iifname @closed goto remember");
-  table->chains["to_node"].rules.push_back("oifname vmap @groups");
-
   std::map<uint32_t, Groups> groups;
   for (const Bridge& bridge : desired.bridges) {
     if (bridge.group_rules.empty()) continue;
@@ -145,6 +145,9 @@ void AddGroupRules(const DesiredNetwork& desired, RuleTable* table) {
       one.AddMember(remote.group, remote.address);
     }
   }
+  if (groups.empty()) return;
+  table->chains["from_ip"].rules.push_back("iifname @closed goto remember");
+  table->chains["to_node"].rules.push_back("oifname vmap @groups");
   for (const Veth& veth : desired.veths) {
     const auto one = groups.find(veth.network);
     if (one != groups.end()) one->second.AddNode(veth);

@@ -32,16 +32,18 @@ std::string Ipv6Text(const std::string& hex) {
 // has no name for it.
 constexpr char kAdvertised[] = "@th,64,128";
 
-// VETH stands for the names of all nodes' links of the instance. What is refused is told apart by
+// Nearly all is of the first kind, for which two sets are asked. What is refused is told apart by
 // its counter.
 constexpr char kFromNode[] = R"(
+  ether type ip iifname . ether saddr . ip saddr @sources ether daddr @known_macs goto from_ip
   iifname != @nodes counter name unknown_link drop
   ether type { 8021q, 8021ad } counter name vlan_tag drop
   iifname . ether saddr != @macs counter name spoofed_mac drop
-  ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 update @to_many { iifname limit rate over 200/second burst 400 packets } counter name flood drop
-  ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 ether daddr != @known_macs counter name to_nobody drop
-  limit name iifname map @users counter name user_rate drop
-  ether type vmap { ip : goto from_ip, arp : goto from_arp, ip6 : goto from_ip6 }
+  ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 update @to_many
+      { iifname limit rate over 200/second burst 400 packets } counter name flood drop
+  ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 ether daddr != @known_macs
+      counter name to_nobody drop
+  ether type vmap { ip : goto from_any_ip, arp : goto from_arp, ip6 : goto from_ip6 }
   counter name other_protocol drop
 )";
 
@@ -53,21 +55,29 @@ constexpr char kFromArp[] = R"(
   arp plen != 4 counter name spoofed_arp drop
   iifname . arp saddr ether != @macs counter name spoofed_arp drop
   arp saddr ip 0.0.0.0 arp operation != request counter name spoofed_arp drop
-  arp saddr ip != 0.0.0.0 iifname . arp saddr ether . arp saddr ip != @sources counter name spoofed_arp drop
+  arp saddr ip != 0.0.0.0 iifname . arp saddr ether . arp saddr ip != @sources
+      counter name spoofed_arp drop
   arp operation != { request, reply } counter name other_protocol drop
-  arp operation request update @asking { iifname limit rate over 200/second burst 400 packets } counter name flood drop
-  arp operation request arp daddr ip != @addresses update @scanning { iifname limit rate over 10/second burst 50 packets } counter name arp_scan drop
+  arp operation request update @asking { iifname limit rate over 200/second burst 400 packets }
+      counter name flood drop
+  arp operation request arp daddr ip != @addresses update @scanning
+      { iifname limit rate over 10/second burst 50 packets } counter name arp_scan drop
+)";
+
+constexpr char kFromAnyIp[] = R"(
+  iifname . ether saddr . ip saddr != @sources counter name spoofed_ip drop
+  goto from_ip
 )";
 
 constexpr char kFromIp[] = R"(
-  iifname . ether saddr . ip saddr != @sources counter name spoofed_ip drop
   udp sport 67 counter name dhcp_server drop
 )";
 
 // Addresses are looked for and reported from "::" while they are being tried (RFC 4862, RFC 3590).
 constexpr char kFromIp6[] = R"(
   icmpv6 type { nd-router-advert, nd-redirect } counter name router_advert drop
-  ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept
+  ip6 saddr :: icmpv6 type
+      { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept
   iifname . ether saddr . ip6 saddr != @sources6 counter name spoofed_ip drop
   udp sport 547 counter name dhcp_server drop
   icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @advertised counter name spoofed_arp drop
@@ -165,14 +175,16 @@ RuleTable MakeGuardTable(const DesiredNetwork& desired) {
       {"prerouting", Base("prerouting", "iifname " + veths + " jump from_node")},
       // What is bridged, and what the host itself sends.
       {"postrouting", Base("postrouting", "oifname " + veths + " jump to_node")},
+      {"to_node", {}},
       {"from_node", {"", RulesOf(kFromNode)}},
       {"from_arp", {"", RulesOf(kFromArp)}},
+      {"from_any_ip", {"", RulesOf(kFromAnyIp)}},
       {"from_ip", {"", RulesOf(kFromIp)}},
       {"from_ip6", {"", RulesOf(kFromIp6)}},
-      {"to_node", {"", {"limit name oifname map @users_to counter name user_rate drop"}}},
   };
   AddUserLimits(desired, &table);
   AddGroupRules(desired, &table);
+  if (table.chains["to_node"].rules.empty()) table.chains["postrouting"].rules.clear();
   return table;
 }
 

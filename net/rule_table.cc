@@ -8,6 +8,8 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+constexpr size_t kContinued = 4;  // Spaces before the rest of a rule.
+
 Names Without(const Names& all, const Names& others) {
   Names rest;
   std::set_difference(all.begin(), all.end(), others.begin(), others.end(),
@@ -190,8 +192,14 @@ std::vector<std::string> RulesOf(std::string_view text) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-    if (!line.empty() && line.front() != '#') rules.emplace_back(line);
+    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    line.remove_prefix(indent);
+    if (line.empty() || line.front() == '#') continue;
+    if (indent >= kContinued && !rules.empty()) {
+      rules.back() += " " + std::string(line);
+    } else {
+      rules.emplace_back(line);
+    }
   }
   return rules;
 }

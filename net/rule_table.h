@@ -49,7 +49,8 @@ struct Ruleset {
   bool operator==(const Ruleset&) const = default;
 };
 
-// The lines of `text` as rules; comments are left out.
+// The lines of `text` as rules, those that are indented by four spaces or more with the one before;
+// comments are left out.
 std::vector<std::string> RulesOf(std::string_view text);
 
 // Sorts what has no order of its own and drops what is there twice: operator== and Difference ask

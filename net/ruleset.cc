@@ -13,7 +13,13 @@ namespace {
 // Of VXLAN, so that its VNI can be looked up: 24 bits behind the UDP header and the flags.
 constexpr char kVni[] = "@th,96,24";
 
-// OURS stands for all bridges of the instance, POOL for all prefixes, MARK for kForwardedMark.
+// OURS stands for all bridges of the instance, VETHS for all links of its nodes, POOL for all
+// prefixes, MARK for kForwardedMark. Bridges hand frames to some group addresses of IEEE 802.1D
+// (LLDP, LACP) over to the host as their port's own, past the rules of family bridge
+// (br_handle_frame, net/bridge/br_input.c). What is in them would be taken for the host.
+constexpr char kLinks[] = R"(
+  iifname VETHS counter name beside_bridge drop
+)";
 constexpr char kForward[] = R"(
   # Bridged frames come here too when br_netfilter is on.
   iifname . oifname @within accept
@@ -23,7 +29,8 @@ constexpr char kForward[] = R"(
   iifname . oifname @peers accept
   ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
   # Connections of a forward that is gone.
-  ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS counter name forward_gone drop
+  ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS
+      counter name forward_gone drop
   ct status dnat ct state established,related iifname OURS oifname OURS accept
   iifname OURS oifname OURS counter name between_networks drop
   oifname OURS ct state established,related accept
@@ -67,10 +74,14 @@ constexpr char kPostrouting[] = R"(
 // protocol at a time.
 constexpr char kTranslated[] = R"(
   iifname OURS ct status dnat ct direction original meta mark set meta mark | MARK
-  ct status dnat ct direction original meta l4proto tcp counter name ct original proto-dst map @counted.tcp.in
-  ct status dnat ct direction original meta l4proto udp counter name ct original proto-dst map @counted.udp.in
-  ct status dnat ct direction reply meta l4proto tcp counter name ct original proto-dst map @counted.tcp.out
-  ct status dnat ct direction reply meta l4proto udp counter name ct original proto-dst map @counted.udp.out
+  ct status dnat ct direction original meta l4proto tcp
+      counter name ct original proto-dst map @counted.tcp.in
+  ct status dnat ct direction original meta l4proto udp
+      counter name ct original proto-dst map @counted.udp.in
+  ct status dnat ct direction reply meta l4proto tcp
+      counter name ct original proto-dst map @counted.tcp.out
+  ct status dnat ct direction reply meta l4proto udp
+      counter name ct original proto-dst map @counted.udp.out
 )";
 
 std::string Filled(std::string text, std::string_view word, const std::string& value) {
@@ -89,8 +100,9 @@ class HostTable {
 
   RuleTable Make() {
     if (desired_.bridges.empty()) return table_;
-    table_.counters = {"forged_frame", "spoofed_source",  "forward_gone",    "between_networks",
-                       "from_outside", "to_outside_ipv6", "tunnel_stranger", "to_host"};
+    table_.counters = {"beside_bridge",   "forged_frame",     "spoofed_source",
+                       "forward_gone",    "between_networks", "from_outside",
+                       "to_outside_ipv6", "tunnel_stranger",  "to_host"};
     AddCollections();
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
@@ -124,6 +136,7 @@ class HostTable {
   void AddChains() {
     AddChain("untracked_in", "filter hook prerouting priority raw", kUntrackedIn);
     AddChain("untracked_out", "filter hook output priority raw", kUntrackedOut);
+    AddChain("links", "filter hook prerouting priority raw", kLinks);
     AddChain("forward", "filter hook forward priority filter", kForward);
     AddChain("input", "filter hook input priority filter", kInput);
     AddChain("prerouting", "nat hook prerouting priority dstnat", kTranslate);
@@ -135,11 +148,15 @@ class HostTable {
   }
 
   void AddChain(const std::string& name, const std::string& hook, const char* rules) {
-    const std::string ours = Quoted(NamePrefix(desired_.instance, LinkKind::kBridge) + "*");
-    table_.chains[name] = {
-        "type " + hook + "; policy accept;",
-        RulesOf(Filled(Filled(Filled(rules, "OURS", ours), "POOL", desired_.pool.ToString()),
-                       "MARK", kForwardedMark))};
+    std::string text = rules;
+    for (const auto& [word, value] :
+         {std::pair("OURS", Quoted(NamePrefix(desired_.instance, LinkKind::kBridge) + "*")),
+          std::pair("VETHS", Quoted(NamePrefix(desired_.instance, LinkKind::kVeth) + "*")),
+          std::pair("POOL", desired_.pool.ToString()),
+          std::pair("MARK", std::string(kForwardedMark))}) {
+      text = Filled(std::move(text), word, value);
+    }
+    table_.chains[name] = {"type " + hook + "; policy accept;", RulesOf(text)};
   }
 
   void Add(const std::string& collection, std::string element) {

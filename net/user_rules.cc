@@ -18,6 +18,11 @@ void AddUserLimits(const DesiredNetwork& desired, RuleTable* table) {
   for (const UserLimit& limit : desired.user_limits) {
     if (limit.bits_per_s_max != 0) limits.emplace(limit.user, limit.bits_per_s_max / 8);
   }
+  if (limits.empty()) return;
+  const std::string drop = " counter name user_rate drop";
+  auto& from = table->chains["from_node"].rules;
+  from.insert(from.begin(), "limit name iifname map @users" + drop);
+  table->chains["to_node"].rules.push_back("limit name oifname map @users_to" + drop);
   for (const Veth& veth : desired.veths) {
     const auto limit = limits.find(veth.user);
     if (limit == limits.end()) continue;

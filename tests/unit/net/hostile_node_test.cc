@@ -77,6 +77,7 @@ class HostileNodeTest : public ::testing::Test {
     return 0;
   }
   void ExpectCount(const std::string& name, uint64_t wanted) const {
+    if (HasFailure()) return;
     const auto until = std::chrono::steady_clock::now() + kAnswer;
     while (Count(name) < wanted && std::chrono::steady_clock::now() < until)
       std::this_thread::yield();
@@ -193,6 +194,26 @@ TEST_F(HostileNodeTest, CannotReachOtherNetworksOrTheHostOrItsTunnels) {
   evil_->Send(routed(kHostAddress, kVxlanPort, frame + kTag));
   ExpectCount("tunnel_stranger", to_tunnel + 1);
   ExpectDropped("to_nobody", {EthernetFrame({2, 1, 2, 3, 4, 5}, own, kIp, kTag)});
+}
+
+// Bridges hand frames to some of the addresses of IEEE 802.1D over to their host as the port's own,
+// past the rules of family bridge.
+TEST_F(HostileNodeTest, CannotReachTheHostBesideTheBridge) {
+  const UniqueFd server = OpenServer(host_.space, Protocol::kUdp, 9);
+  SetPatience(server, kSilence);
+  char byte = 0;
+  for (uint8_t last = 0; last < 16; ++last) {
+    const Mac group = {0x01, 0x80, 0xc2, 0, 0, last};
+    for (const char* from : {"10.90.1.2", kOtherHost}) {
+      for (const char* to : {kHostAddress, "10.90.1.1"}) {
+        evil_->Send(
+            EthernetFrame(group, MacOf(evil()), kIp,
+                          Ipv4Payload(kUdp, A(from), A(to), UdpPayload(9, 9, "to the host"))));
+      }
+    }
+  }
+  ExpectCount("beside_bridge", 4);
+  EXPECT_EQ(::recv(server.get(), &byte, 1, 0), -1);
 }
 
 TEST_F(HostileNodeTest, FloodsReachNobodyMuch) {
