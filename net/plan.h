@@ -33,8 +33,6 @@ struct ObservedRemote {
 struct ObservedLink {
   std::string name;
   bool up = false;
-  bool promiscuous = false;           // By its flags, as what Open vSwitch has taken in.
-  bool is_kernel_bridge = false;
   std::vector<Ipv4Prefix> addresses;  // Each /32 holds one address of the link.
   bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
   std::string master;                 // The bridge that this is a port of, or "".
@@ -49,6 +47,8 @@ struct ObservedLink {
   bool is_quiet_port = false;
   std::map<Mac, ObservedRemote> remotes;  // Of a tunnel; static ones.
   std::map<Ipv4, Mac> neighbours;         // Permanent ones.
+  bool promiscuous = false;               // By its flags, as what Open vSwitch has taken in.
+  bool is_kernel_bridge = false;
 };
 
 // A bridge that is there, or was just made, gets these and is raised.

@@ -17,6 +17,7 @@ bool Reaches(const OvsNode& from, const OvsNode& to, std::chrono::milliseconds p
 class OvsChoices : public ::testing::Test {
  protected:
   void SetUp() override {
+    host_.JoinUnderlay(fabric_, "h0", "192.0.2.1/24");
     host_.AddBridge(7, 1, "192.0.2.1").overlay->remotes = {{Ipv4::Parse("10.90.1.9").value(),
                                                             Mac{2, 0, 0, 0, 0, 9},
                                                             Ipv4::Parse("192.0.2.2").value()}};
@@ -24,8 +25,27 @@ class OvsChoices : public ::testing::Test {
   }
   const std::string& bridge() const { return host_.desired.bridges[0].name; }
 
+  NetNamespace fabric_;
   OvsHost host_;
 };
+
+TEST_F(OvsChoices, AnAddressThatTunnelsCannotUseIsNamed) {
+  host_.Open({});
+  host_.desired.bridges[0].overlay->local = Ipv4::Parse("192.0.2.11").value();
+  const auto problem = [&] {
+    const Status applied = host_.TryApply();
+    return applied.ok() ? "" : applied.error().message();
+  };
+  EXPECT_NE(problem().find("192.0.2.11 has to be"), std::string::npos);
+  EXPECT_NE(problem().find("it is on no link"), std::string::npos);
+  host_.space.Ip({"link", "add", "dummy0", "type", "veth", "peer", "name", "dummy1"});
+  host_.space.Ip({"addr", "add", "192.0.2.11/32", "dev", "dummy0"});
+  EXPECT_NE(problem().find("it is on dummy0"), std::string::npos);
+  EXPECT_EQ(Words(host_.PlanSwitch()), "") << "all else is done";
+  host_.space.Ip({"link", "del", "dummy0"});
+  host_.space.Ip({"addr", "add", "192.0.2.11/32", "dev", "phy0"});
+  EXPECT_EQ(problem(), "");
+}
 
 TEST_F(OvsChoices, AControllerOfSomebodyElseTakesThePlaceOfOurFlows) {
   host_.Open({});
@@ -155,8 +175,10 @@ TEST_F(OvsChoices, TwoStratasNeedTwoPorts) {
   desired.veths.clear();
   desired.bridges[0].name = BridgeName("cd456", 7);
   const auto apply = [&]() -> Status {
-    ASSIGN_OR_RETURN(const OvsPlan plan, other->Plan(desired, {}));
-    return other->Apply(plan);
+    return host_.space.In([&]() -> Status {
+      ASSIGN_OR_RETURN(const OvsPlan plan, other->Plan(desired, ObserveLinks().value()));
+      return other->Apply(plan);
+    });
   };
   const Status same = apply();
   ASSERT_FALSE(same.ok());
