@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
       "{\"id\":1,\"error\":null,\"result\":[{\"error\":\"timed out\",\"details\":\"d\"}]}",
       R"(j{"id":1,"error":null,"result":[
         {"rows":[{"_uuid":["uuid","r"],"next_cfg":3,"cur_cfg":3}]},
-        {"rows":[{"_uuid":["uuid","b"],"name":"sab123b7","fail_mode":"secure","protocols":["set",[]],
+        {"rows":[{"_uuid":["uuid","b"],"name":"sab123b7","fail_mode":"secure",
+          "protocols":["set",[]],
           "external_ids":["map",[["strata-instance","ab123"]]],"datapath_type":"system",
           "other_config":["map",[["hwaddr","02:00:00:00:00:01"]]],"controller":["uuid","c"],
           "ports":["set",[["uuid","p"],["uuid","q"]]]}]},
