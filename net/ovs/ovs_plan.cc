@@ -114,7 +114,25 @@ class Planner {
       RETURN_IF_ERROR(PlanPort(std::move(port), there));
     }
     PlanFlows(bridge, row, there);
+    CheckUnderlay(bridge);
     return Ok();
+  }
+
+  // The datapath inside of ovs-vswitchd finds the way out among its own bridges only.
+  void CheckUnderlay(const Bridge& bridge) {
+    if (settings_.datapath != Datapath::kNetdev) return;
+    if (!bridge.overlay || bridge.overlay->remotes.empty()) return;
+    const Ipv4 local = bridge.overlay->local;
+    const auto found = observed_.addresses.find(local);
+    const std::string link = found == observed_.addresses.end() ? "" : found->second;
+    for (const ObservedOvsBridge& one : observed_.bridges) {
+      if (!link.empty() && one.name == link && one.datapath_type == "netdev") return;
+    }
+    plan_.problem = "nodes of " + bridge.name + " do not reach other hosts: with datapath netdev " +
+                    local.ToString() +
+                    " has to be the address of a bridge of Open vSwitch (datapath_type="
+                    "netdev) that has the host's interface as a port, and it is " +
+                    (link.empty() ? "on no link" : "on " + link);
   }
 
   static std::vector<std::string> Controllers(const OvsBridgeRow& row) {

@@ -79,6 +79,7 @@ struct OvsPlan {
     FlowChanges changes;  // Empty: ovs-vswitchd must only be there.
   };
   std::vector<BridgeFlows> flows;
+  std::string problem;  // What no plan can change: what the host lacks for all of it to work.
 
   bool ChangesRows() const {
     return !delete_bridges.empty() || !delete_ports.empty() || !set_bridges.empty() ||

@@ -84,6 +84,9 @@ Result<OvsPlan> OvsSwitch::Plan(const DesiredNetwork& desired,
     const auto is = [&](LinkKind kind) { return IsNameOf(link.name, options_.instance, kind); };
     const bool taken_in =
         settings_.datapath == Datapath::kNetdev ? link.promiscuous : link.master == "ovs-system";
+    for (const Ipv4Prefix& address : link.addresses) {
+      observed.addresses.emplace(address.base, link.name);
+    }
     if (is(LinkKind::kVeth) && !taken_in) observed.left_out.insert(link.name);
     if ((is(LinkKind::kBridge) && link.is_kernel_bridge) ||
         (is(LinkKind::kTunnel) && link.tunnel.has_value())) {
@@ -113,7 +116,8 @@ Status OvsSwitch::Apply(const OvsPlan& plan) const {
     const Status changed = channel.Change(changes);
     if (!changed.ok()) return Unavailable(changed.error(), "ovs-vswitchd");
   }
-  return CheckInterfaces(&database);
+  RETURN_IF_ERROR(CheckInterfaces(&database));
+  return plan.problem.empty() ? Ok() : Status(Error(Code::kFailedPrecondition, plan.problem));
 }
 
 Status OvsSwitch::ApplyRows(OvsdbClient* database, const OvsPlan& plan) const {

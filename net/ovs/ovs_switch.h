@@ -18,7 +18,8 @@
 //
 // Errors: kUnavailable when ovsdb-server or ovs-vswitchd does not answer (the socket and what to do
 // are in the message; what was written to the database is done when ovs-vswitchd is back);
-// kFailedPrecondition for what somebody else has in the place of ours.
+// kFailedPrecondition for what somebody else has in the place of ours, or for what the host lacks,
+// when all else is done.
 #pragma once
 
 #include <chrono>

@@ -58,7 +58,8 @@ struct ObservedSwitch {
   std::vector<std::string> no_qos;         // UUIDs of this instance's rows of table QoS.
   // Links that are there but that ovs-vswitchd has not taken in, although they are ports.
   std::set<std::string> left_out;
-  std::set<std::string> kernel_links;  // Bridges and tunnels of the kernel with names of ours.
+  std::set<std::string> kernel_links;     // Bridges and tunnels of the kernel with names of ours.
+  std::map<Ipv4, std::string> addresses;  // Of this host, and whose they are.
 };
 
 // The operations that read it, and what their results say. kCorrupt names what has another form.

@@ -102,6 +102,11 @@ void OvsHost::Apply() {
   ASSERT_TRUE(applied.ok()) << applied.error().message();
 }
 
+void OvsHost::Settle() const {
+  Checked(RunChecked(
+      {"ovs-appctl", "--timeout=20", "-t", dir() + "/vswitchd.ctl", "revalidator/wait"}));
+}
+
 Bridge& OvsHost::AddBridge(uint32_t number, uint32_t subnet, const std::string& host_address) {
   const std::string prefix = "10.90." + std::to_string(subnet) + ".0/24";
   desired.bridges.push_back(MakeBridge(kInstance, number, Ipv4Prefix::Parse(prefix).value()));

@@ -42,6 +42,8 @@ class OvsHost {
   // As NetworkKeeper does it.
   Status TryApply();
   void Apply();
+  // Until what the datapath remembers is as the flows are.
+  void Settle() const;
 
   // Bridge 10.90.SUBNET.0/24 of Vcluster `number`, with an overlay.
   Bridge& AddBridge(uint32_t number, uint32_t subnet, const std::string& host_address);

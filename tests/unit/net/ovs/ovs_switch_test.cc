@@ -57,9 +57,9 @@ bool Transfer(const OvsNode& from, const OvsNode& to, size_t size_bytes) {
   return true;
 }
 
-// All frames that "eth0" of a node sees.
-UniqueFd Listen(const OvsNode& node) {
-  return node.space.In([] {
+// All frames that pass links of the namespace.
+UniqueFd Listen(const NetNamespace& space) {
+  return space.In([] {
     UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL)));
     CHECK(fd.valid());
     return fd;
@@ -213,7 +213,7 @@ TEST_P(OvsSwitchTest, TwoVclustersWithTheSameAddressesAreApart) {
               A(eights[0].address));
   }
   // Nor do frames get across that are addressed to the other's node.
-  const UniqueFd listener = Listen(eights[2]);
+  const UniqueFd listener = Listen(eights[2].space);
   SendFrame(sevens[0],
             Ipv4Frame(eights[2].mac, sevens[0].mac, A(sevens[0].address), A(eights[2].address)));
   EXPECT_TRUE(Reaches(eights[0], eights[2]));
@@ -230,7 +230,7 @@ TEST_P(OvsSwitchTest, ANodeSpeaksAsItselfOnly) {
   const Mac other = {2, 1, 2, 3, 4, 5};
   for (uint32_t target : {1, 2}) {
     const OvsNode& to = nodes[target];
-    const UniqueFd listener = Listen(to);
+    const UniqueFd listener = Listen(to.space);
     const auto arrives = [&](const std::string& frame) {
       SendFrame(from, frame);
       EXPECT_TRUE(Reaches(from, to));  // What is sent later arrives later.
@@ -266,8 +266,9 @@ TEST_P(OvsSwitchTest, WhatIsForAllStaysOnItsHost) {
   const std::vector<OvsNode> nodes = StartNodes(7);
   ApplyAll();
   MeetHosts(nodes);
-  const UniqueFd near = Listen(nodes[1]);
-  const UniqueFd far = Listen(nodes[2]);
+  const UniqueFd near = Listen(nodes[1].space);
+  const UniqueFd far = Listen(nodes[2].space);
+  const UniqueFd between = Listen(fabric_);
   const Mac all = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
   const Mac group = {1, 0, 0x5e, 0, 0, 0xfb};
   for (const Mac& to : {all, group}) {
@@ -276,6 +277,11 @@ TEST_P(OvsSwitchTest, WhatIsForAllStaysOnItsHost) {
   for (uint32_t to : {1, 2}) EXPECT_TRUE(Reaches(nodes[0], nodes[to]));
   EXPECT_EQ(CountWith(near, kMark), 2);
   EXPECT_EQ(CountWith(far, kMark), 0);
+  EXPECT_EQ(CountWith(between, kMark), 0) << "the tunnel is not for what the other end drops";
+  SendFrame(nodes[0],
+            Ipv4Frame(nodes[2].mac, nodes[0].mac, A(nodes[0].address), A(nodes[2].address)));
+  EXPECT_TRUE(Reaches(nodes[0], nodes[2]));
+  EXPECT_GT(CountWith(between, kMark), 0) << "this test sees nothing";
 }
 
 TEST_P(OvsSwitchTest, ATunnelTakesWhatIsFromARemoteNodeAndItsOwnHost) {
@@ -288,7 +294,8 @@ TEST_P(OvsSwitchTest, ATunnelTakesWhatIsFromARemoteNodeAndItsOwnHost) {
     remote.host = A("192.0.2.77");
   }
   ApplyAll();
-  const UniqueFd listener = Listen(nodes[2]);
+  hosts_[1].Settle();
+  const UniqueFd listener = Listen(nodes[2].space);
   SendFrame(nodes[0],
             Ipv4Frame(nodes[2].mac, nodes[0].mac, A(nodes[0].address), A(nodes[2].address)));
   EXPECT_FALSE(Reaches(nodes[0], nodes[2], Protocol::kUdp, kSilence));
@@ -306,6 +313,7 @@ TEST_P(OvsSwitchTest, ALinkThatIsMadeAgainIsTakenInAgain) {
   ApplyAll();
   nodes[1] = hosts_[0].StartNode(7, 1);
   ApplyAll();
+  hosts_[0].Settle();
   EXPECT_TRUE(Reaches(nodes[1], nodes[2]));
   EXPECT_TRUE(Reaches(nodes[0], nodes[1]));
   ExpectDone();
@@ -327,6 +335,7 @@ TEST_P(OvsSwitchTest, ANodeThatMovesKeepsItsAddressAndItsPeers) {
   hosts_[1].WantNode(7, 1);
   ApplyAll();
   nodes[1] = hosts_[1].StartNode(7, 1);
+  for (OvsHost& host : hosts_) host.Settle();
   for (uint32_t peer : {0, 2}) {
     EXPECT_TRUE(Reaches(nodes[peer], nodes[1])) << peer;
     EXPECT_TRUE(Reaches(nodes[1], nodes[peer])) << peer;
@@ -378,6 +387,7 @@ TEST_P(OvsSwitchTest, MendsWhatOthersChange) {
     host.Apply();
     EXPECT_EQ(Words(host.PlanSwitch()), "") << ::testing::PrintToString(words);
   }
+  host.Settle();
   for (uint32_t to : {1, 2}) EXPECT_TRUE(Reaches(nodes[0], nodes[to])) << to;
 }
 
@@ -428,6 +438,7 @@ TEST_P(OvsSwitchTest, TakenDownItLeavesWhatIsOfOthers) {
   std::erase_if(host.desired.bridges, [](const Bridge& bridge) { return bridge.number == 8; });
   std::erase_if(host.desired.veths, [](const Veth& veth) { return veth.network == 8; });
   host.Apply();
+  host.Settle();
   EXPECT_TRUE(Reaches(nodes[0], nodes[2]));
   host.desired.bridges.clear();
   host.desired.veths.clear();
