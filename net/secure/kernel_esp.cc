@@ -19,7 +19,7 @@ uint32_t NumberOf(const std::string& instance) {
   return number | 1;
 }
 
-constexpr char kNeeds[] = " (the kernel needs xfrm_user, xfrm_interface, esp4, gcm, seqiv)";
+constexpr char kNeeds[] = " (the kernel needs xfrm_user, xfrm_interface, esp4, gcm, seqiv, drbg)";
 
 }  // namespace
 
