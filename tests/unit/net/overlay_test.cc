@@ -327,7 +327,7 @@ TEST_F(OverlayTest, TwoStratasOnOneHostNeedTwoPorts) {
     return host.space.In(
         [&] { return ApplyPlan(MakePlan(other, ObserveLinks().value()).value(), &rules); });
   };
-  const Status same_port = apply();
+  const auto same_port = apply();
   ASSERT_FALSE(same_port.ok());
   EXPECT_NE(same_port.error().message().find("VNI 7 at UDP port 4789"), std::string::npos)
       << same_port.error().message();
