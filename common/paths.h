@@ -20,6 +20,7 @@ inline std::string DefaultStateDir() {
 inline std::string DefaultRunDir() { return EnvironmentOr("STRATA_RUN_DIR", "/run/strata"); }
 
 inline std::string ImagedSocket(const std::string& run_dir) { return run_dir + "/imaged.sock"; }
+inline std::string VnetdSocket(const std::string& run_dir) { return run_dir + "/vnetd.sock"; }
 inline std::string VclusterdSocket(const std::string& run_dir) {
   return run_dir + "/vclusterd.sock";
 }

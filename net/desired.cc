@@ -1,56 +1,15 @@
 #include "net/desired.h"
 
+#include <algorithm>
+#include <charconv>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "net/desired_policy.h"
+
 namespace strata::net {
 namespace {
-
-std::string TargetOf(const Forward& forward, const Bridge& bridge) {
-  return forward.address.ToString() + ":" + std::to_string(forward.node_port) + " on " +
-         bridge.name;
-}
-
-bool IsNodeAddress(const Bridge& bridge, Ipv4 address) {
-  const uint32_t host = address.value - bridge.prefix.base.value;
-  return bridge.prefix.Contains(address) && host >= kFirstNodeHost &&
-         host < kFirstNodeHost + kNodesMaxPerCluster;
-}
-
-Status CheckForwards(const DesiredNetwork& desired) {
-  std::map<std::pair<Protocol, uint16_t>, std::string> targets;
-  std::set<uint16_t> tunnel_ports;
-  for (const Bridge& bridge : desired.bridges) {
-    if (bridge.overlay) tunnel_ports.insert(bridge.overlay->port);
-  }
-  for (const Bridge& bridge : desired.bridges) {
-    for (const Forward& forward : bridge.forwards) {
-      const std::string port = std::to_string(forward.host_port) + "/" +
-                               std::string(ProtocolName(forward.protocol)) + " of the host";
-      const std::string target = TargetOf(forward, bridge);
-      if (forward.protocol == Protocol::kUdp && tunnel_ports.contains(forward.host_port)) {
-        return Error(Code::kInvalidArgument,
-                     "port " + port + " is the overlay's and cannot be forwarded to " + target);
-      }
-      if (forward.host_port == 0 || forward.node_port == 0) {
-        return Error(Code::kInvalidArgument,
-                     "there is no port 0: port " + port + " is forwarded to " + target);
-      }
-      if (!IsNodeAddress(bridge, forward.address)) {
-        return Error(Code::kInvalidArgument,
-                     "port " + port + " is forwarded to " + target + ", where no node can be");
-      }
-      const auto [first, inserted] =
-          targets.emplace(std::pair(forward.protocol, forward.host_port), target);
-      if (!inserted) {
-        return Error(Code::kInvalidArgument, "port " + port + " is forwarded twice: to " +
-                                                 first->second + " and to " + target);
-      }
-    }
-  }
-  return Ok();
-}
 
 Error Wrong(const Bridge& bridge, const std::string& what) {
   return Error(Code::kInvalidArgument, "overlay of " + bridge.name + ": " + what);
@@ -66,7 +25,7 @@ Status CheckRemotes(const Bridge& bridge, const Overlay& overlay) {
   std::set<Mac> macs = {bridge.mac()};
   for (const RemoteNode& remote : overlay.remotes) {
     const std::string name = remote.address.ToString();
-    if (!IsNodeAddress(bridge, remote.address)) return Wrong(bridge, "no node can be at " + name);
+    if (!bridge.IsNodeAddress(remote.address)) return Wrong(bridge, "no node can be at " + name);
     if (!IsHostAddress(remote.host) || remote.host == overlay.local) {
       return Wrong(bridge, name + " cannot be on another host at " + remote.host.ToString());
     }
@@ -109,14 +68,24 @@ Status CheckOverlays(const DesiredNetwork& desired) {
   return Ok();
 }
 
+Status CheckRate(uint64_t rate, uint64_t most, const std::string& whose) {
+  if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= most)) return Ok();
+  return Error(Code::kInvalidArgument,
+               "a rate of " + std::to_string(rate) + " bits/s for " + whose + " is not between " +
+                   std::to_string(kBitsPerSecondMin) + " and " + std::to_string(most));
+}
+
 Status CheckRates(const DesiredNetwork& desired) {
   for (const Veth& veth : desired.veths) {
-    const uint64_t rate = veth.bits_per_s_max;
-    if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= kBitsPerSecondMax)) continue;
-    return Error(Code::kInvalidArgument, "a rate of " + std::to_string(rate) + " bits/s for " +
-                                             veth.name + " is not between " +
-                                             std::to_string(kBitsPerSecondMin) + " and " +
-                                             std::to_string(kBitsPerSecondMax));
+    RETURN_IF_ERROR(CheckRate(veth.bits_per_s_max, kBitsPerSecondMax, veth.name));
+  }
+  std::set<uint32_t> users;
+  for (const UserLimit& limit : desired.user_limits) {
+    const std::string name = "user " + std::to_string(limit.user);
+    RETURN_IF_ERROR(CheckRate(limit.bits_per_s_max, kUserBitsPerSecondMax, name));
+    if (limit.user == 0 || !users.insert(limit.user).second) {
+      return Error(Code::kInvalidArgument, name + " cannot have a limit, or has two");
+    }
   }
   return Ok();
 }
@@ -136,11 +105,47 @@ Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
   return {VethName(instance, network, index), bits_per_s_max, network, index};
 }
 
+std::optional<Veth> ParseVethName(const std::string& name, std::string_view instance) {
+  if (!IsNameOf(name, instance, LinkKind::kVeth)) return std::nullopt;
+  const std::string digits = name.substr(NamePrefix(instance, LinkKind::kVeth).size());
+  uint32_t number = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number, 36);
+  if (read.ec != std::errc() || read.ptr != digits.data() + digits.size()) return std::nullopt;
+  const Veth veth = MakeVeth(instance, number / 256, number % 256, 0);
+  if (veth.name != name || veth.index >= kNodesMaxPerCluster) return std::nullopt;
+  return veth;
+}
+
+bool Bridge::IsNodeAddress(Ipv4 address) const {
+  const uint32_t host = address.value - prefix.base.value;
+  return prefix.Contains(address) && host >= kFirstNodeHost &&
+         host < kFirstNodeHost + NodesMaxOf(prefix);
+}
+
+std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwork& desired) {
+  std::map<uint32_t, const Bridge*> bridges;
+  for (const Bridge& bridge : desired.bridges) bridges.emplace(bridge.number, &bridge);
+  const auto names = [](const Bridge& bridge, uint32_t number) {
+    return std::find(bridge.peers.begin(), bridge.peers.end(), number) != bridge.peers.end();
+  };
+  std::set<std::pair<const Bridge*, const Bridge*>> pairs;
+  for (const auto& [number, bridge] : bridges) {
+    for (const uint32_t peer : bridge->peers) {
+      const auto other = bridges.find(peer);
+      if (peer <= number || other == bridges.end() || !names(*other->second, number)) continue;
+      pairs.emplace(bridge, other->second);
+    }
+  }
+  return {pairs.begin(), pairs.end()};
+}
+
 Mac Bridge::mac() const { return overlay ? MacForGateway(overlay->vni) : MacFor(name); }
 
 Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckForwards(desired));
   RETURN_IF_ERROR(CheckOverlays(desired));
+  RETURN_IF_ERROR(CheckGroups(desired));
+  RETURN_IF_ERROR(CheckPeers(desired));
   return CheckRates(desired);
 }
 

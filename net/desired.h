@@ -5,20 +5,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/ipv4.h"
 #include "net/names.h"
+#include "net/subnets.h"
+#include "net/wire.h"
 
 namespace strata::net {
-
-inline constexpr int kClusterPrefixLength = 24;
-inline constexpr uint32_t kGatewayHost = 1;
-inline constexpr uint32_t kFirstNodeHost = 2;
-inline constexpr uint32_t kNodesMaxPerCluster = 250;
-
-enum class Protocol { kTcp, kUdp };
-std::string_view ProtocolName(Protocol protocol);  // "tcp", "udp".
 
 // Whoever reaches an address of the host reaches a port of a node through it (docs/network.md).
 struct Forward {
@@ -28,20 +23,48 @@ struct Forward {
   uint16_t node_port = 0;
 };
 
+// Where a balanced forward leads to: a port of a node on this host, or a port of another host of
+// the Vcluster, which has a forward of its own there.
+struct Target {
+  Ipv4 address;
+  uint16_t port = 0;
+  bool up = true;  // As its check says (net/health.h). When none is, all are used.
+  auto operator<=>(const Target&) const = default;
+};
+
+// One port of the host leads to many: each new connection to another target in turn, or, sticky,
+// those of one address to the same.
+struct BalancedForward {
+  Protocol protocol = Protocol::kTcp;
+  uint16_t host_port = 0;
+  bool sticky = false;
+  std::vector<Target> targets;
+};
+inline constexpr size_t kTargetsMax = 1000;
+
+// Groups are numbers within a Vcluster, as of its roles; 0 is none. A group to which a rule leads
+// is closed: what begins at its nodes passes, and answers; what begins elsewhere only by a rule.
+struct GroupRule {
+  // kOutside: whoever is no node of the Vcluster: forwards, peers, the host.
+  enum class From { kAny, kGroup, kOutside };
+  enum class Kind { kAll, kTcp, kUdp, kIcmp };
+  From from = From::kAny;
+  uint32_t from_group = 0;
+  uint32_t to_group = 0;
+  Kind kind = Kind::kAll;
+  uint16_t port_first = 0;  // Of kTcp and kUdp. 0: all.
+  uint16_t port_last = 0;
+};
+inline constexpr uint32_t kGroupMax = 65535;
+inline constexpr size_t kGroupRulesMax = 1000;
+
 // A node of the Vcluster on another host.
 struct RemoteNode {
   Ipv4 address;
   Mac mac{};  // MacForNode.
   Ipv4 host;  // The other host's address in the underlay.
+  uint32_t group = 0;
 };
-
-inline constexpr uint16_t kVxlanPort = 4789;
-inline constexpr uint32_t kVniMax = (1u << 24) - 1;
-// IPv4, UDP, VXLAN and the inner Ethernet header.
-inline constexpr uint32_t kVxlanHeaderBytes = 20 + 8 + 8 + 14;
-inline constexpr uint32_t kUnderlayMtuMin = 1280;
-inline constexpr uint32_t kUnderlayMtuMax = 65535;
-inline constexpr uint32_t kBridgeMtu = 1500;  // Without an overlay.
 
 // What joins the bridges of one Vcluster on several hosts, by VXLAN over the network that the hosts
 // have: the underlay.
@@ -60,12 +83,21 @@ struct Bridge {
   std::vector<Forward> forwards;   // To nodes behind this bridge.
   std::optional<Overlay> overlay;  // None: all nodes are on this host.
   uint32_t number = 0;             // The Vcluster's.
+  std::vector<BalancedForward> balanced;
+  std::vector<GroupRule> group_rules;
+  // Numbers of Vclusters with which it would talk; two do when each names the other. This host then
+  // has both bridges, each with all of its remote nodes, although it may have no node of one.
+  std::vector<uint32_t> peers;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   Mac mac() const;
   // Of the bridge, and what its nodes' links must have: nothing tells the two ends of a tunnel
   // that a frame was too large.
   uint32_t mtu() const { return overlay ? overlay->underlay_mtu - kVxlanHeaderBytes : kBridgeMtu; }
+  // By which MACs are told: the VNI.
+  uint32_t network() const { return overlay ? overlay->vni : number; }
+  bool has_forwards() const { return !forwards.empty() || !balanced.empty(); }
+  bool IsNodeAddress(Ipv4 address) const;
   std::string tunnel() const { return SiblingName(name, LinkKind::kTunnel); }
 };
 
@@ -75,15 +107,26 @@ struct Veth {
   uint64_t bits_per_s_max = 0;  // In each direction, headers included. 0: no limit.
   uint32_t network = 0;         // The number of its Vcluster, and…
   uint32_t index = 0;           // …its own.
+  uint32_t group = 0;
+  uint32_t user = 0;  // Who shares a limit with others of the same number. 0: nobody.
+};
+
+// All nodes of a user on this host together, in each direction.
+struct UserLimit {
+  uint32_t user = 0;
+  uint64_t bits_per_s_max = 0;
 };
 
 // With the names that they have on a host.
 Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix);
-Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
-              uint64_t bits_per_s_max);
+Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index, uint64_t bits_per_s_max);
+
+// Whose it is, by its name alone.
+std::optional<Veth> ParseVethName(const std::string& name, std::string_view instance);
 
 inline constexpr uint64_t kBitsPerSecondMin = 8'000;
 inline constexpr uint64_t kBitsPerSecondMax = 1'000'000'000'000;
+inline constexpr uint64_t kUserBitsPerSecondMax = 100'000'000'000;
 
 struct DesiredNetwork {
   std::string instance;
@@ -92,11 +135,16 @@ struct DesiredNetwork {
   std::vector<Veth> veths;  // Of nodes; each is there while its node runs.
   // Veths of ours that are not among these stay: it is not known whether they are wanted.
   bool keep_unknown_veths = false;
+  std::vector<UserLimit> user_limits;
 };
+
+// Pairs of bridges of which each names the other as its peer, each pair once.
+std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwork& desired);
 
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
-// a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice.
+// a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
+// peers whose prefixes overlap; a rule of groups that says nothing.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -1,17 +1,25 @@
 #include "net/keeper.h"
 
-#include <sys/stat.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "net/health.h"
+#include "net/host_network.h"
 #include "net/message.h"
-#include "net/plan_text.h"
+#include "net/network_watch.h"
 
 namespace strata::net {
 namespace {
+
+// While changes do not end, a tenth of one CPU goes into looking at them.
+constexpr int kRestPerLook = 9;
+constexpr std::chrono::milliseconds kToldOfMax(100);
 
 int64_t NowUnixMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -19,25 +27,44 @@ int64_t NowUnixMs() {
       .count();
 }
 
-// Whether it is more than what the links of nodes need that have come since the last look.
-bool MendsSomething(const NetworkPlan& plan, bool new_rules, const std::set<std::string>& linked) {
-  NetworkPlan rest = plan;
-  std::erase_if(rest.set_ports,
-                [&](const PortSettings& port) { return !linked.contains(port.name); });
-  std::erase_if(rest.set_rates, [&](const Veth& veth) { return !linked.contains(veth.name); });
-  return new_rules || !DescribeChanges(rest).empty();
+Result<UniqueFd> LockAlone(const std::string& run_dir) {
+  ASSIGN_OR_RETURN(UniqueFd lock, Open(run_dir + "/networks.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Errno("lock " + run_dir + "/networks.lock");
+    return Error(Code::kFailedPrecondition,
+                 "another process keeps the networks of " + run_dir + ": vnetd?");
+  }
+  return lock;
+}
+
+HostNetwork::Options HostOptions(const NetworkKeeper::Options& options) {
+  HostNetwork::Options out;
+  out.instance = options.instance;
+  out.run_dir = options.run_dir;
+  out.driver = options.means.driver;
+  out.fast_path = options.means.fast_path;
+  out.ovs.run_dir = options.means.ovs_run_dir;
+  out.ovs.tunnel = options.means.gre ? TunnelKind::kGre : TunnelKind::kVxlan;
+  out.ovs.controller = options.means.controller;
+  return out;
 }
 
 }  // namespace
 
+NetworkKeeper::NetworkKeeper(Options options) : options_(std::move(options)) {}
+
 Result<std::unique_ptr<NetworkKeeper>> NetworkKeeper::Open(Options options) {
-  RETURN_IF_ERROR(MakeDirectories(options.run_dir, 0700));
+  RETURN_IF_ERROR(MakeDirectories(options.run_dir));
   std::unique_ptr<NetworkKeeper> keeper(new NetworkKeeper(std::move(options)));
+  ASSIGN_OR_RETURN(keeper->lock_, LockAlone(keeper->options_.run_dir));
   ASSIGN_OR_RETURN(keeper->watch_, NetworkWatch::Open(keeper->options_.instance));
+  ASSIGN_OR_RETURN(keeper->health_, HealthChecker::Open({}, [raw = keeper.get()] {
+                     raw->targets_changed_ = true;
+                     raw->watch_->Wake();
+                   }));
   {
     const std::lock_guard lock(keeper->mutex_);
-    // Before there are many descriptors (net/nft.h).
-    RETURN_IF_ERROR(keeper->rules_.nft().Start());
+    ASSIGN_OR_RETURN(keeper->network_, HostNetwork::Open(HostOptions(keeper->options_)));
     RETURN_IF_ERROR(keeper->TakeOver());
   }
   keeper->thread_ = std::thread([raw = keeper.get()] { raw->Run(); });
@@ -45,22 +72,27 @@ Result<std::unique_ptr<NetworkKeeper>> NetworkKeeper::Open(Options options) {
 }
 
 NetworkKeeper::~NetworkKeeper() {
-  if (!thread_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
+  if (thread_.joinable()) {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    watch_->Wake();
+    thread_.join();
   }
-  watch_->Wake();
-  thread_.join();
+  health_.reset();  // Its thread uses what is destroyed next.
 }
 
 Status NetworkKeeper::TakeOver() {
   if (!options_.file.empty()) {
     RETURN_IF_ERROR(ReadFileAgain());
-  } else if (PathExists(KeptPath())) {
+    (void)Make(/*asked=*/true);  // It is in the state, and in the log.
+    return Ok();
+  }
+  if (PathExists(KeptPath())) {
     auto kept = ReadFile(KeptPath(), kNetworksFileBytesMax);
     if (!kept.ok()) return kept.error();
-    auto desired = ParseNetworks(*kept);
+    auto desired = DeserializeNetworks(*kept);
     // Whoever put it puts it again; until then what is there stays as it is.
     if (!desired.ok()) {
       LOG_WARNING(KeptPath() + " is not used: " + desired.error().message());
@@ -72,7 +104,7 @@ Status NetworkKeeper::TakeOver() {
     }
     state_.desired = std::move(*desired);
   }
-  LookAgain();
+  if (state_.desired.has_value()) (void)Make(/*asked=*/false);
   return Ok();
 }
 
@@ -96,39 +128,46 @@ Status NetworkKeeper::Put(DesiredNetwork desired) {
                  "the networks of this host are as " + options_.file + " says: change that");
   }
   if (desired.instance != options_.instance) {
-    return Error(Code::kInvalidArgument,
-                 "vnetd keeps instance " + options_.instance + ", not " + desired.instance +
-                     ": give both the same --state-dir");
+    return Error(Code::kInvalidArgument, "vnetd keeps instance " + options_.instance + ", not " +
+                                             desired.instance + ": give both the same --state-dir");
   }
   RETURN_IF_ERROR(CheckDesired(desired));
   const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), FormatNetworks(desired), 0600));
+  RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), SerializeNetworks(desired), 0600));
   state_.desired = std::move(desired);
   return Make(/*asked=*/true);
 }
 
 Result<NetworkKeeper::Planned> NetworkKeeper::Plan(const std::optional<DesiredNetwork>& desired) {
   const std::lock_guard lock(mutex_);
-  const std::optional<DesiredNetwork>& wanted = desired.has_value() ? desired : state_.desired;
-  if (!wanted.has_value()) {
+  if (!desired.has_value() && !state_.desired.has_value()) {
     return Error(Code::kFailedPrecondition, "nobody has said yet how the networks should be");
   }
-  ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
-  Planned planned;
-  ASSIGN_OR_RETURN(planned.plan, MakePlan(*wanted, links));
-  planned.new_rules = !rules_.Has(planned.plan.ruleset);
-  return planned;
+  ASSIGN_OR_RETURN(HostNetwork::Planned planned,
+                   network_->Plan(desired.has_value() ? *desired : Reachable()));
+  return Planned{std::move(planned.changes), std::move(planned.ruleset), planned.new_rules};
 }
 
 NetworkKeeper::State NetworkKeeper::Look() const {
   const std::lock_guard lock(mutex_);
-  return state_;
+  State state = state_;
+  if (const auto counts = network_->FastCounts()) {
+    state.fast_frames = std::accumulate(counts->begin(), counts->end(), uint64_t{0});
+  }
+  return state;
+}
+
+DesiredNetwork NetworkKeeper::Reachable() const {
+  DesiredNetwork desired = *state_.desired;
+  MarkDown(health_->Down(), &desired);
+  return desired;
 }
 
 Status NetworkKeeper::Make(bool asked) {
   Event event;
   event.unix_ms = NowUnixMs();
   Status made = MakeSo(asked, &event);
+  if (made.ok() && file_problem_.has_value()) made = *file_problem_;
   ++state_.looks;
   if (event.repair) {
     ++state_.repairs;
@@ -145,48 +184,57 @@ Status NetworkKeeper::Make(bool asked) {
 }
 
 Status NetworkKeeper::MakeSo(bool asked, Event* event) {
-  const DesiredNetwork& desired = *state_.desired;
-  if (!desired.bridges.empty()) RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
-  ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
-  ASSIGN_OR_RETURN(const NetworkPlan plan, MakePlan(desired, links));
-  ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_));
-  event->changes = DescribeChanges(plan);
-  if (new_rules) event->changes.push_back("~ rules of table " + TableName(desired.instance));
-  event->repair = !asked && MendsSomething(plan, new_rules, linked_);
-  linked_.clear();
-  for (const ObservedLink& link : links) {
-    if (IsNameOf(link.name, desired.instance, LinkKind::kVeth)) linked_.insert(link.name);
-  }
-  return desired.bridges.empty() ? RestoreForwarding(MarkerPath(), rules_.nft()) : Ok();
+  health_->Watch(TargetsOf(*state_.desired));
+  const auto catch_up = [&] {
+    if (!asked && thread_.get_id() == std::this_thread::get_id()) HearOut();
+  };
+  ASSIGN_OR_RETURN(HostNetwork::Made made, network_->Make(Reachable(), catch_up));
+  event->changes = std::move(made.changes);
+  event->repair = !asked && made.mends;
+  return Ok();
 }
 
 void NetworkKeeper::LookAgain() {
+  bool asked = targets_changed_.exchange(false);
   if (!options_.file.empty()) {
     const std::string before = file_text_;
-    if (Status read = ReadFileAgain(); !read.ok()) LOG_WARNING(read.error().message());
-    if (file_text_ != before && state_.desired.has_value()) {
-      (void)Make(/*asked=*/true);  // It is in the state, and in the log.
-      return;
-    }
+    const Status read = ReadFileAgain();
+    file_problem_ = read.ok() ? std::nullopt : std::optional(read.error());
+    asked |= file_text_ != before;
   }
-  if (state_.desired.has_value()) (void)Make(/*asked=*/false);
+  if (state_.desired.has_value()) (void)Make(asked);  // It is in the state, and in the log.
+}
+
+// A transaction is told of a moment after it is in force. Others' would be taken for changes of
+// ours.
+void NetworkKeeper::HearOut() {
+  const auto until = NetworkWatch::Clock::now() + kToldOfMax;
+  while (NetworkWatch::Clock::now() < until) {
+    const auto generation = network_->rules().nft().Generation();
+    if (stop_ || !generation.ok() || *generation == watch_->generation()) return;
+    const NetworkWatch::Heard heard = watch_->Wait(until);
+    network_->rules().Heard(heard.transactions);
+    look_soon_ |= heard.links || heard.rules;
+  }
 }
 
 void NetworkKeeper::Run() {
   auto next = NetworkWatch::Clock::now() + options_.every;
+  NetworkWatch::Clock::duration gather = options_.gather;
   while (true) {
     const NetworkWatch::Heard heard = watch_->Wait(next);
-    {
-      const std::lock_guard lock(mutex_);
-      if (stop_) return;
-      rules_.Heard(heard.transactions);
-    }
-    const auto now = NetworkWatch::Clock::now();
-    if (heard.links || heard.rules) next = std::min(next, now + options_.gather);
-    if (now < next) continue;
     const std::lock_guard lock(mutex_);
+    if (stop_) return;
+    network_->rules().Heard(heard.transactions);
+    const auto now = NetworkWatch::Clock::now();
+    if (heard.links || heard.rules || targets_changed_) next = std::min(next, now + gather);
+    if (now < next) continue;
+    look_soon_ = false;
     LookAgain();
-    next = NetworkWatch::Clock::now() + options_.every;
+    const auto end = NetworkWatch::Clock::now();
+    gather = std::clamp<NetworkWatch::Clock::duration>(kRestPerLook * (end - now), options_.gather,
+                                                       options_.every);
+    next = end + (look_soon_ ? gather : options_.every);
   }
 }
 

@@ -1,32 +1,38 @@
 // NetworkKeeper: has the networks of one host as they should be, and keeps them so: after a change
-// of any that is ours, whoever made it, and every ten seconds anyway, it compares what is there with
-// what should be (net/plan.h) and mends the difference.
+// of any that is ours, whoever made it, and every ten seconds anyway, it compares what is there
+// with what should be (net/host_network.h) and mends the difference. It checks where balanced
+// forwards lead to, and leaves out who takes no connections (net/health.h).
 //
 // Of the network namespace of the threads that use it. Thread-safe: one plan is carried out at a
-// time.
+// time. One per run directory, of all processes.
 //
 // Durability: what was Put is kept in the run directory, so that a keeper which takes over has the
 // same; a reboot forgets it, as it does everything that it is about.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/result.h"
-#include "net/apply.h"
-#include "net/network_watch.h"
+#include "common/unique_fd.h"
+#include "net/network_maker.h"
+#include "net/plan.h"
 
 namespace strata::net {
 
-class NetworkKeeper {
+class HealthChecker;
+class HostNetwork;
+class NetworkWatch;
+
+class NetworkKeeper final : public NetworkMaker {
  public:
   // A change that was made, or that could not be.
   struct Event {
@@ -35,13 +41,22 @@ class NetworkKeeper {
     std::vector<std::string> changes;
     std::string problem;
   };
+  // How the host's nodes are joined.
+  struct Means {
+    Driver driver = Driver::kLinux;
+    bool fast_path = false;                        // Of kLinux, where the kernel has it.
+    std::string ovs_run_dir = "/run/openvswitch";  // Of kOvs, as what follows.
+    bool gre = false;                              // Tunnels are GRE, not VXLAN.
+    std::string controller;                        // Whose flows are used instead of ours.
+  };
   struct Options {
     std::string instance;  // Of what it keeps; nothing else is touched.
     std::string run_dir;
     // Says how networks should be, instead of Put; read again when it has changed.
     std::string file;
+    Means means;
     std::chrono::milliseconds every{10'000};
-    // After a change it waits for so long, for more of them.
+    // After a change it waits for so long, for more of them; longer where looking takes long.
     std::chrono::milliseconds gather{50};
     // From any thread, one call at a time. It must not call this object.
     std::function<void(const Event&)> listener = [](const Event&) {};
@@ -52,44 +67,51 @@ class NetworkKeeper {
     uint64_t looks = 0;            // How often what is there was compared with what should be…
     uint64_t repairs = 0;          // …and something was mended that somebody else had changed.
     int64_t last_repair_unix_ms = 0;
+    std::optional<uint64_t> fast_frames;  // That took the fast path; nullopt: there is none.
+  };
+  struct Planned {
+    std::vector<std::string> changes;  // One per line, for people (docs/network.md).
+    std::string ruleset;               // Commands of nft(8), as they should be…
+    bool new_rules = false;            // …and are not, or it is not known.
   };
 
   // Takes over what an earlier one has kept. What cannot be made now is tried again. Before that
-  // and a first Put nothing is touched.
+  // and a first Put nothing is touched. kFailedPrecondition: another one keeps them.
   static Result<std::unique_ptr<NetworkKeeper>> Open(Options options);
   // The networks stay.
-  ~NetworkKeeper();
+  ~NetworkKeeper() override;
 
-  // The host is so when this is Ok. Otherwise it is tried again with the next look, unless the
-  // error is kInvalidArgument, or kFailedPrecondition: a file says how it should be.
-  Status Put(DesiredNetwork desired);
+  Status Put(DesiredNetwork desired) override;
   // What would be changed now. Of what is to be: absent for what should be already.
-  struct Planned {
-    NetworkPlan plan;
-    bool new_rules = false;
-  };
   Result<Planned> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;
 
  private:
-  explicit NetworkKeeper(Options options) : options_(std::move(options)) {}
+  explicit NetworkKeeper(Options options);
   void Run();
   // REQUIRES of what follows: mutex_ is held.
+  void HearOut();  // By the thread of Run.
   Status TakeOver();
   Status ReadFileAgain();
   void LookAgain();
+  // Tells the listener, too.
   Status Make(bool asked);
   Status MakeSo(bool asked, Event* event);
-  std::string KeptPath() const { return options_.run_dir + "/networks.json"; }
-  std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
+  // What should be, but for targets that take no connections.
+  DesiredNetwork Reachable() const;
+  std::string KeptPath() const { return options_.run_dir + "/networks"; }
 
   const Options options_;
-  std::unique_ptr<NetworkWatch> watch_;  // Set by Open.
-  mutable std::mutex mutex_;             // Guards what follows.
-  RulesInForce rules_;
+  UniqueFd lock_;  // Set by Open, as what follows.
+  std::unique_ptr<NetworkWatch> watch_;
+  std::unique_ptr<HealthChecker> health_;
+  std::atomic<bool> targets_changed_ = false;  // Some of balanced forwards are up or down now.
+  mutable std::mutex mutex_;                   // Guards what follows.
+  std::unique_ptr<HostNetwork> network_;
   State state_;
-  std::string file_text_;         // As it was read last.
-  std::set<std::string> linked_;  // Nodes' links that were there at the last look.
+  std::string file_text_;              // As it was followed last…
+  std::optional<Error> file_problem_;  // …and why it is not as it is now.
+  bool look_soon_ = false;             // Something was heard while a look was under way.
   bool stop_ = false;
   std::thread thread_;
 };

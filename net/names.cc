@@ -1,7 +1,6 @@
 #include "net/names.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "common/digest.h"
 
@@ -18,6 +17,10 @@ std::string Base36(uint32_t number) {
 }
 
 }  // namespace
+
+std::string InstanceOf(std::string_view state_dir) {
+  return Hasher::Of(state_dir).Hex().substr(0, kInstanceDigits);
+}
 
 std::string NamePrefix(std::string_view instance, LinkKind kind) {
   return "s" + std::string(instance) + static_cast<char>(kind);
@@ -61,9 +64,14 @@ Mac MacForNode(uint32_t vni, Ipv4 address) {
 Mac MacForGateway(uint32_t vni) { return MacFor("gateway " + std::to_string(vni)); }
 
 std::string ToString(const Mac& mac) {
-  char text[18];
-  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                mac[4], mac[5]);
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(17);
+  for (const uint8_t byte : mac) {
+    if (!text.empty()) text += ':';
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
   return text;
 }
 

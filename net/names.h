@@ -19,6 +19,9 @@ namespace strata::net {
 inline constexpr size_t kInstanceDigits = 5;
 inline constexpr char kTablePrefix[] = "strata_";
 
+// What the names of everything begin with that belongs to one Strata of a host: of the canonical
+// path of its state directory.
+std::string InstanceOf(std::string_view state_dir);
 // REQUIRES: `instance` has kInstanceDigits characters. Names have at most 15 (IFNAMSIZ - 1).
 std::string BridgeName(std::string_view instance, uint32_t cluster);
 std::string VethName(std::string_view instance, uint32_t cluster, uint32_t node);

@@ -77,12 +77,12 @@ NetworkWatch::NetworkWatch(const std::string& instance)
 
 Result<std::unique_ptr<NetworkWatch>> NetworkWatch::Open(const std::string& instance) {
   std::unique_ptr<NetworkWatch> watch(new NetworkWatch(instance));
-  ASSIGN_OR_RETURN(watch->links_,
-                   Subscribe(NETLINK_ROUTE,
-                             {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEIGH, RTNLGRP_TC}));
+  ASSIGN_OR_RETURN(watch->links_, Subscribe(NETLINK_ROUTE, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+                                                            RTNLGRP_NEIGH, RTNLGRP_TC}));
   ASSIGN_OR_RETURN(watch->rules_, Subscribe(NETLINK_NETFILTER, {NFNLGRP_NFTABLES}));
   watch->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!watch->wake_.valid()) return Errno("eventfd");
+  ASSIGN_OR_RETURN(watch->generation_, Nft().Generation());
   return watch;
 }
 
@@ -121,7 +121,8 @@ void NetworkWatch::ReadLinks(Heard* heard) {
       case RTM_NEWLINK:
       case RTM_DELLINK: {
         const nlattr* name = nlmsg_find_attr(message, sizeof(ifinfomsg), IFLA_IFNAME);
-        heard->links = name != nullptr && std::string_view(nla_get_string(name)).starts_with(prefix_);
+        heard->links =
+            name != nullptr && std::string_view(nla_get_string(name)).starts_with(prefix_);
         return;
       }
       case RTM_NEWADDR:
@@ -166,7 +167,8 @@ void NetworkWatch::ReadRules(Heard* heard) {
     }
     const nlattr* number = nlmsg_find_attr(message, sizeof(nfgenmsg), NFTA_GEN_ID);
     if (number != nullptr && nla_len(number) >= 4) {
-      heard->transactions.push_back({ntohl(nla_get_u32(number)), touched_});
+      generation_ = ntohl(nla_get_u32(number));
+      heard->transactions.push_back({generation_, touched_});
     }
     heard->rules |= touched_;
     touched_ = false;

@@ -32,6 +32,8 @@ class NetworkWatch {
   // Waits for a change, a Wake, or until then.
   Heard Wait(Clock::time_point until);
   void Wake();
+  // The last generation of rules that was heard of.
+  uint32_t generation() const { return generation_; }
 
  private:
   explicit NetworkWatch(const std::string& instance);
@@ -44,6 +46,7 @@ class NetworkWatch {
   Owned<nl_sock> links_;
   Owned<nl_sock> rules_;
   UniqueFd wake_;
+  uint32_t generation_ = 0;
   bool touched_ = false;  // By the transaction whose messages are being read.
 };
 

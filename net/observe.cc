@@ -74,6 +74,7 @@ void ReadTunnel(nlattr* data, ObservedLink* link) {
 void ReadLinkInfo(nlattr* link_info, ObservedLink* link) {
   nlattr* info[IFLA_INFO_MAX + 1];
   if (!ParseNested(info, link_info)) return;
+  link->is_kernel_bridge = IsKind(info[IFLA_INFO_KIND], "bridge");
   if (IsKind(info[IFLA_INFO_KIND], "vxlan")) ReadTunnel(info[IFLA_INFO_DATA], link);
   if (IsKind(info[IFLA_INFO_SLAVE_KIND], "bridge")) ReadPort(info[IFLA_INFO_SLAVE_DATA], link);
 }
@@ -93,7 +94,9 @@ Result<LinksByIndex> ReadLinks(nl_sock* socket) {
     const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(header));
     ObservedLink& link = links[info->ifi_index];
     link.name = nla_get_string(table[IFLA_IFNAME]);
+    link.index = info->ifi_index;
     link.up = (info->ifi_flags & IFF_UP) != 0;
+    link.promiscuous = (info->ifi_flags & IFF_PROMISC) != 0;
     link.route_localnet = RouteLocalnet(table[IFLA_AF_SPEC]);
     link.mac = ReadMac(table[IFLA_ADDRESS]);
     if (table[IFLA_MTU] != nullptr) link.mtu = nla_get_u32(table[IFLA_MTU]);

@@ -34,7 +34,7 @@ bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
 }
 
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                   const LinksByName& links, NetworkPlan* plan) {
+                   const LinksByName& links, Driver driver, NetworkPlan* plan) {
   std::set<std::string> wanted;
   for (const Bridge& bridge : desired.bridges) {
     wanted.insert(bridge.name);
@@ -47,17 +47,18 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
     if (Find(links, veth.name) != nullptr) wanted.insert(SiblingName(veth.name, LinkKind::kShaper));
   }
   for (const ObservedLink& link : observed) {
-    const bool deletable = IsNameOf(link.name, desired.instance, LinkKind::kBridge) ||
-                           IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
-                           IsNameOf(link.name, desired.instance, LinkKind::kTunnel) ||
-                           (!desired.keep_unknown_veths &&
-                            IsNameOf(link.name, desired.instance, LinkKind::kVeth));
+    const bool switches = driver == Driver::kLinux;  // Otherwise they are Open vSwitch's.
+    const bool deletable =
+        (switches && IsNameOf(link.name, desired.instance, LinkKind::kBridge)) ||
+        IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
+        (switches && IsNameOf(link.name, desired.instance, LinkKind::kTunnel)) ||
+        (!desired.keep_unknown_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
     if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
   }
 }
 
 void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
-  BridgeSettings settings = {bridge.name, {}, bridge.mtu(), !bridge.forwards.empty()};
+  BridgeSettings settings = {bridge.name, {}, bridge.mtu(), bridge.has_forwards()};
   if (link == nullptr) plan->create_bridges.push_back(bridge);
   if (link != nullptr && link->mac != bridge.mac()) settings.mac = bridge.mac();
   if (link == nullptr || !link->up || settings.mac || link->mtu != settings.mtu ||
@@ -117,7 +118,7 @@ void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan*
 void PlanPorts(const DesiredNetwork& desired, const LinksByName& links, NetworkPlan* plan) {
   std::set<std::string> with_forwards;
   for (const Bridge& bridge : desired.bridges) {
-    if (!bridge.forwards.empty()) with_forwards.insert(bridge.name);
+    if (bridge.has_forwards()) with_forwards.insert(bridge.name);
   }
   for (const Veth& veth : desired.veths) {
     const ObservedLink* link = Find(links, veth.name);
@@ -142,43 +143,43 @@ void PlanRates(const DesiredNetwork& desired, const LinksByName& links, NetworkP
   }
 }
 
+// Those that stay because it is not known whether they are wanted: their nodes go on as who they
+// are.
+DesiredNetwork WithKeptVeths(const DesiredNetwork& desired,
+                             const std::vector<ObservedLink>& observed) {
+  DesiredNetwork all = desired;
+  if (!desired.keep_unknown_veths) return all;
+  std::set<std::string> known;
+  for (const Veth& veth : desired.veths) known.insert(veth.name);
+  for (const ObservedLink& link : observed) {
+    const std::optional<Veth> veth = ParseVethName(link.name, desired.instance);
+    if (veth && !known.contains(link.name)) all.veths.push_back(*veth);
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed) {
+                             const std::vector<ObservedLink>& observed, Driver driver) {
   RETURN_IF_ERROR(CheckDesired(desired));
   NetworkPlan plan;
   const LinksByName links = ByName(observed);
-  PlanDeletions(desired, observed, links, &plan);
-  plan.ruleset = MakeRuleset(desired);
+  PlanDeletions(desired, observed, links, driver, &plan);
+  plan.ruleset = MakeRuleset(WithKeptVeths(desired, observed));
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);
+    if (driver == Driver::kOvs) {
+      if (link != nullptr) PlanBridge(bridge, link, &plan);
+      continue;
+    }
     PlanBridge(bridge, link, &plan);
     if (bridge.overlay) PlanTunnel(bridge, links, &plan);
     PlanNeighbours(bridge, link, &plan);
   }
-  PlanPorts(desired, links, &plan);
+  if (driver == Driver::kLinux) PlanPorts(desired, links, &plan);
   PlanRates(desired, links, &plan);
   return plan;
-}
-
-Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,
-                                const std::vector<ObservedLink>& observed) {
-  const uint32_t count = pool.Count(kClusterPrefixLength);
-  for (uint32_t n = count > 1 ? 1 : 0; n < count; ++n) {
-    const Ipv4Prefix candidate = pool.Nth(kClusterPrefixLength, n);
-    const auto overlaps = [&](const Ipv4Prefix& other) { return candidate.Overlaps(other); };
-    if (std::any_of(taken.begin(), taken.end(), overlaps)) continue;
-    if (std::any_of(observed.begin(), observed.end(), [&](const ObservedLink& link) {
-          return std::any_of(link.addresses.begin(), link.addresses.end(), overlaps);
-        })) {
-      continue;
-    }
-    return candidate;
-  }
-  return Error(Code::kResourceExhausted, "no free /24 is left in " + pool.ToString() +
-                                             ": delete a Vcluster, or start vclusterd with a "
-                                             "larger --subnet-pool");
 }
 
 }  // namespace strata::net

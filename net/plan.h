@@ -12,42 +12,10 @@
 #include <vector>
 
 #include "net/desired.h"
+#include "net/observed.h"
+#include "net/rule_table.h"
 
 namespace strata::net {
-
-// What a VXLAN device was made with.
-struct ObservedTunnel {
-  uint32_t vni = 0;
-  Ipv4 local;
-  uint16_t port = 0;
-};
-
-// Where frames to a MAC go. It takes two entries: the tunnel's says to which host, the bridge's
-// that it is behind the tunnel.
-struct ObservedRemote {
-  Ipv4 host;
-  bool on_tunnel = false;
-  bool on_bridge = false;
-};
-
-struct ObservedLink {
-  std::string name;
-  bool up = false;
-  std::vector<Ipv4Prefix> addresses;  // Each /32 holds one address of the link.
-  bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
-  std::string master;                 // The bridge that this is a port of, or "".
-  bool hairpin = false;               // As a port: frames may leave where they came in.
-  uint64_t sends_bits_per_s_max = 0;  // Of a token bucket at its root. 0: none.
-  bool has_ingress = false;           // What it receives passes an ingress qdisc.
-  Mac mac{};
-  uint32_t mtu = 0;
-  std::optional<ObservedTunnel> tunnel;
-  // As a port: nothing is flooded to it or learnt from it, and the bridge answers ARP for what is
-  // behind it.
-  bool is_quiet_port = false;
-  std::map<Mac, ObservedRemote> remotes;  // Of a tunnel; static ones.
-  std::map<Ipv4, Mac> neighbours;         // Permanent ones.
-};
 
 // A bridge that is there, or was just made, gets these and is raised.
 struct BridgeSettings {
@@ -78,7 +46,7 @@ struct Neighbour {
 
 struct NetworkPlan {
   std::vector<std::string> delete_links;
-  std::string ruleset;                      // Commands of nft(8); one transaction.
+  Ruleset ruleset;
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.
@@ -92,14 +60,16 @@ struct NetworkPlan {
   std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
 };
 
+// Who joins a Vcluster's nodes to each other, and to those on other hosts.
+enum class Driver {
+  kLinux,  // Bridges and tunnels of the kernel, which a plan makes.
+  kOvs,    // Open vSwitch: net/ovs makes bridges, ports and tunnels; a plan sets the bridges up.
+};
+
 // `observed`: all links of the host; only ours are looked at. Veths that are wanted but not there
 // are left out: their nodes do not run. Errors are CheckDesired's.
 Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
-                             const std::vector<ObservedLink>& observed);
-
-// The lowest prefix of the pool (its first is left out) that overlaps neither `taken` nor an
-// address of the host. kResourceExhausted names the remedy.
-Result<Ipv4Prefix> ChoosePrefix(const Ipv4Prefix& pool, const std::vector<Ipv4Prefix>& taken,
-                                const std::vector<ObservedLink>& observed);
+                             const std::vector<ObservedLink>& observed,
+                             Driver driver = Driver::kLinux);
 
 }  // namespace strata::net

@@ -6,7 +6,8 @@
 #include <set>
 #include <string_view>
 
-#include "net/desired.h"
+#include "common/result.h"
+#include "net/wire.h"
 
 namespace strata::net {
 

@@ -1,141 +1,68 @@
 #include "net/ruleset.h"
 
+#include <algorithm>
 #include <set>
+#include <string>
 #include <string_view>
+
+#include "net/guard_rules.h"
 
 namespace strata::net {
 namespace {
 
-std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
-
-// nft refuses "elements = { }".
-std::string Elements(const std::string& elements) {
-  return elements.empty() ? "" : "    elements = {\n" + elements + "    }\n";
-}
-
-std::string Element(const std::string& element) { return "      " + element + ",\n"; }
-
-// "set NAME { type TYPE ... }", "map NAME ...".
-std::string Collection(const std::string& head, const std::string& type,
-                       const std::string& elements) {
-  return "  " + head + " {\n    " + type + "\n" + Elements(elements) + "  }\n";
-}
-
-std::string BridgeChains(const DesiredNetwork& desired) {
-  std::string text;
-  for (const Bridge& bridge : desired.bridges) {
-    text += "  chain " + bridge.name + " {\n    ip saddr != " + bridge.prefix.ToString() +
-            " drop\n  }\n";
-  }
-  return text;
-}
-
-std::string BridgeCollections(const DesiredNetwork& desired) {
-  std::string within;
-  std::string sources;
-  for (const Bridge& bridge : desired.bridges) {
-    const std::string name = Quoted(bridge.name);
-    within += Element(name + " . " + name);
-    sources += Element(name + " : jump " + bridge.name);
-  }
-  return Collection("set within", "type ifname . ifname", within) +
-         Collection("map sources", "type ifname : verdict", sources);
-}
-
-std::string ForwardCollections(const DesiredNetwork& desired) {
-  std::string forwards;
-  std::string forwarded;
-  std::string hairpins;
-  for (const Bridge& bridge : desired.bridges) {
-    for (const Forward& forward : bridge.forwards) {
-      const std::string protocol(ProtocolName(forward.protocol));
-      const std::string address = forward.address.ToString();
-      const std::string node_port = std::to_string(forward.node_port);
-      forwards += Element(protocol + " . " + std::to_string(forward.host_port) + " : " + address +
-                          " . " + node_port);
-      // One node port may have several host ports: nft takes an element that is there twice.
-      forwarded +=
-          Element(Quoted(bridge.name) + " . " + address + " . " + protocol + " . " + node_port);
-    }
-    if (!bridge.forwards.empty()) {
-      hairpins += Element(bridge.prefix.ToString() + " . " + bridge.prefix.ToString());
-    }
-  }
-  return Collection("map forwards", "type inet_proto . inet_service : ipv4_addr . inet_service",
-                    forwards) +
-         Collection("set forwarded", "type ifname . ipv4_addr . inet_proto . inet_service",
-                    forwarded) +
-         Collection("set hairpins", "type ipv4_addr . ipv4_addr; flags interval", hairpins);
-}
-
 // Of VXLAN, so that its VNI can be looked up: 24 bits behind the UDP header and the flags.
 constexpr char kVni[] = "@th,96,24";
 
-std::string TunnelCollections(const DesiredNetwork& desired) {
-  std::string ports;
-  std::string vnis;
-  std::string peers;
-  for (const Bridge& bridge : desired.bridges) {
-    if (!bridge.overlay) continue;
-    const std::string vni = std::to_string(bridge.overlay->vni);
-    ports += Element(std::to_string(bridge.overlay->port));
-    vnis += Element(vni);
-    std::set<Ipv4> hosts;
-    for (const RemoteNode& remote : bridge.overlay->remotes) hosts.insert(remote.host);
-    for (const Ipv4 host : hosts) peers += Element(vni + " . " + host.ToString());
-  }
-  return Collection("set tunnel_ports", "type inet_service", ports) +
-         Collection("set vnis", std::string("typeof ") + kVni, vnis) +
-         Collection("set peers", std::string("typeof ") + kVni + " . ip saddr", peers);
-}
-
-// OURS stands for all bridges of the instance, POOL for all prefixes.
-constexpr char kFilterChains[] = R"(
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    # Bridged frames come here too when br_netfilter is on.
-    iifname . oifname @within accept
-    # Frames that a node made up for tunnels of other hosts, which would take them for ours.
-    iifname OURS udp dport @tunnel_ports drop
-    iifname vmap @sources
-    ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
-    # Connections of a forward that is gone.
-    ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS drop
-    ct status dnat ct state established,related iifname OURS oifname OURS accept
-    iifname OURS oifname OURS drop
-    oifname OURS ct state established,related accept
-    oifname OURS drop
-    iifname OURS meta nfproto ipv6 drop
-  }
-  chain input {
-    type filter hook input priority filter; policy accept;
-    # A tunnel takes frames only from hosts that have nodes of its Vcluster.
-    udp dport @tunnel_ports @th,96,24 @vnis @th,96,24 . ip saddr != @peers drop
-    # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
-    iifname vmap @sources
-    iifname OURS ct state established,related accept
-    iifname OURS icmp type echo-request accept
-    iifname OURS drop
-  }
+// OURS stands for all bridges of the instance, POOL for all prefixes, MARK for kForwardedMark.
+constexpr char kForward[] = R"(
+  # Bridged frames come here too when br_netfilter is on.
+  iifname . oifname @within accept
+  # Frames that a node made up for tunnels of other hosts, which would take them for ours.
+  iifname OURS udp dport @tunnel_ports counter name forged_frame drop
+  iifname OURS iifname . ip saddr != @prefixes counter name spoofed_source drop
+  iifname . oifname @peers accept
+  ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
+  # Connections of a forward that is gone.
+  ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS counter name forward_gone drop
+  ct status dnat ct state established,related iifname OURS oifname OURS accept
+  iifname OURS oifname OURS counter name between_networks drop
+  oifname OURS ct state established,related accept
+  oifname OURS counter name from_outside drop
+  iifname OURS meta nfproto ipv6 counter name to_outside_ipv6 drop
+)";
+constexpr char kInput[] = R"(
+  # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer; those,
+  # which are most of what comes here, are done with first.
+  iifname != OURS udp dport @tunnel_ports @th,96,24 . ip saddr @tunnel_hosts accept
+  udp dport @tunnel_ports @th,96,24 @vnis counter name tunnel_stranger drop
+  # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
+  iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
+  iifname OURS ct state established,related accept
+  iifname OURS icmp type echo-request accept
+  iifname OURS counter name to_host drop
 )";
 
-// The number of `output` is dstnat's, a name that nft does not take there. POOL is left alone in
-// the last rule: with br_netfilter on, another Strata's bridged frames come there too.
-constexpr char kNatChains[] = R"(
-  chain prerouting {
-    type nat hook prerouting priority dstnat; policy accept;
-    fib daddr type local dnat ip to meta l4proto . th dport map @forwards
-  }
-  chain output {
-    type nat hook output priority -100; policy accept;
-    fib daddr type local dnat ip to meta l4proto . th dport map @forwards
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat ip saddr . ip daddr @hairpins masquerade
-    ip saddr 127.0.0.0/8 oifname OURS masquerade
-    ip saddr POOL ip daddr != POOL oifname != OURS masquerade
-  }
+constexpr char kTranslate[] = R"(
+  fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+  fib daddr type local meta l4proto . th dport vmap @balanced
+)";
+// POOL is left alone in the last rule: with br_netfilter on, another Strata's bridged frames come
+// there too.
+constexpr char kPostrouting[] = R"(
+  ct status dnat ip saddr . ip daddr @hairpins masquerade
+  ct status dnat ip daddr . meta l4proto . th dport @other_hosts masquerade
+  ip saddr 127.0.0.0/8 oifname OURS masquerade
+  ip saddr POOL ip daddr != POOL oifname != OURS masquerade
+)";
+
+// After translation, where the first packet of a connection has it too. nft knows the ports of one
+// protocol at a time.
+constexpr char kTranslated[] = R"(
+  iifname OURS ct status dnat ct direction original meta mark set meta mark | MARK
+  ct status dnat ct direction original meta l4proto tcp counter name ct original proto-dst map @counted.tcp.in
+  ct status dnat ct direction original meta l4proto udp counter name ct original proto-dst map @counted.udp.in
+  ct status dnat ct direction reply meta l4proto tcp counter name ct original proto-dst map @counted.tcp.out
+  ct status dnat ct direction reply meta l4proto udp counter name ct original proto-dst map @counted.udp.out
 )";
 
 std::string Filled(std::string text, std::string_view word, const std::string& value) {
@@ -145,18 +72,165 @@ std::string Filled(std::string text, std::string_view word, const std::string& v
   return text;
 }
 
+class HostTable {
+ public:
+  explicit HostTable(const DesiredNetwork& desired) : desired_(desired) {
+    table_.family = "inet";
+    table_.name = TableName(desired.instance);
+  }
+
+  RuleTable Make() {
+    if (desired_.bridges.empty()) return table_;
+    table_.counters = {"forged_frame", "spoofed_source",  "forward_gone",    "between_networks",
+                       "from_outside", "to_outside_ipv6", "tunnel_stranger", "to_host"};
+    AddCollections();
+    AddChains();
+    for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
+    for (const auto& [a, b] : PeersOf(desired_)) AddPeers(*a, *b);
+    return table_;
+  }
+
+ private:
+  void AddCollections() {
+    const std::string vni = kVni;
+    const std::string port = "inet_proto . inet_service";
+    table_.collections = {
+        {"within", {"set", "type ifname . ifname", {}}},
+        {"peers", {"set", "type ifname . ifname", {}}},
+        {"prefixes", {"set", "type ifname . ipv4_addr; flags interval", {}}},
+        {"forwards", {"map", "type " + port + " : ipv4_addr . inet_service", {}}},
+        {"balanced", {"map", "type " + port + " : verdict", {}}},
+        {"forwarded", {"set", "type ifname . ipv4_addr . " + port, {}}},
+        {"other_hosts", {"set", "type ipv4_addr . " + port, {}}},
+        {"hairpins", {"set", "type ipv4_addr . ipv4_addr; flags interval", {}}},
+        {"counted.tcp.in", {"map", "type inet_service : counter", {}}},
+        {"counted.tcp.out", {"map", "type inet_service : counter", {}}},
+        {"counted.udp.in", {"map", "type inet_service : counter", {}}},
+        {"counted.udp.out", {"map", "type inet_service : counter", {}}},
+        {"tunnel_ports", {"set", "type inet_service", {}}},
+        {"vnis", {"set", "typeof " + vni, {}}},
+        {"tunnel_hosts", {"set", "typeof " + vni + " . ip saddr", {}}},
+    };
+  }
+
+  void AddChains() {
+    AddChain("forward", "filter hook forward priority filter", kForward);
+    AddChain("input", "filter hook input priority filter", kInput);
+    AddChain("prerouting", "nat hook prerouting priority dstnat", kTranslate);
+    // dstnat's number: a name that nft does not take there.
+    AddChain("output", "nat hook output priority -100", kTranslate);
+    AddChain("postrouting", "nat hook postrouting priority srcnat", kPostrouting);
+    AddChain("translated", "filter hook prerouting priority -90", kTranslated);
+    AddChain("translated_own", "filter hook output priority -90", kTranslated);
+  }
+
+  void AddChain(const std::string& name, const std::string& hook, const char* rules) {
+    const std::string ours = Quoted(NamePrefix(desired_.instance, LinkKind::kBridge) + "*");
+    table_.chains[name] = {
+        "type " + hook + "; policy accept;",
+        RulesOf(Filled(Filled(Filled(rules, "OURS", ours), "POOL", desired_.pool.ToString()),
+                       "MARK", kForwardedMark))};
+  }
+
+  void Add(const std::string& collection, std::string element) {
+    table_.collections.at(collection).elements.push_back(std::move(element));
+  }
+
+  void AddBridge(const Bridge& bridge) {
+    const std::string name = Quoted(bridge.name);
+    const std::string prefix = bridge.prefix.ToString();
+    Add("within", name + " . " + name);
+    Add("prefixes", name + " . " + prefix);
+    if (bridge.has_forwards()) Add("hairpins", prefix + " . " + prefix);
+    for (const Forward& forward : bridge.forwards) {
+      const std::string port = AddPort(forward.protocol, forward.host_port);
+      Add("forwards",
+          port + " : " + forward.address.ToString() + " . " + std::to_string(forward.node_port));
+      AddTarget(bridge, forward.protocol, forward.address, forward.node_port);
+    }
+    for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
+    if (bridge.overlay) AddTunnel(*bridge.overlay);
+  }
+
+  // A port of the host that leads somewhere, as an element.
+  std::string AddPort(Protocol protocol, uint16_t host_port) {
+    const std::string name(ProtocolName(protocol));
+    const std::string number = std::to_string(host_port);
+    for (const char* direction : {".in", ".out"}) {
+      const std::string counter = "forward." + name + "." + number + direction;
+      table_.counters.push_back(counter);
+      Add("counted." + name + direction, number + " : " + Quoted(counter));
+    }
+    return name + " . " + number;
+  }
+
+  void AddTarget(const Bridge& bridge, Protocol protocol, Ipv4 address, uint16_t port) {
+    const std::string target = address.ToString() + " . " + std::string(ProtocolName(protocol)) +
+                               " . " + std::to_string(port);
+    if (bridge.prefix.Contains(address)) {
+      Add("forwarded", Quoted(bridge.name) + " . " + target);
+    } else {
+      Add("other_hosts", target);
+    }
+  }
+
+  // What is connected already stays at a target that is down.
+  void AddBalanced(const Bridge& bridge, const BalancedForward& balanced) {
+    const std::string protocol(ProtocolName(balanced.protocol));
+    const std::string chain = "balance." + protocol + "." + std::to_string(balanced.host_port);
+    const bool none_up = std::none_of(balanced.targets.begin(), balanced.targets.end(),
+                                      [](const Target& target) { return target.up; });
+    std::string targets;
+    size_t count = 0;
+    for (const Target& target : balanced.targets) {
+      AddTarget(bridge, balanced.protocol, target.address, target.port);
+      if (!target.up && !none_up) continue;
+      targets += (count == 0 ? " " : ", ") + std::to_string(count) + " : " +
+                 target.address.ToString() + " . " + std::to_string(target.port);
+      ++count;
+    }
+    const std::string by = balanced.sticky ? "jhash ip saddr mod " : "numgen inc mod ";
+    table_.chains[chain] = {"",
+                            {"meta l4proto " + protocol + " dnat ip to " + by +
+                             std::to_string(count) + " map {" + targets + " }"}};
+    Add("balanced", AddPort(balanced.protocol, balanced.host_port) + " : goto " + chain);
+  }
+
+  void AddTunnel(const Overlay& overlay) {
+    Add("tunnel_ports", std::to_string(overlay.port));
+    Add("vnis", std::to_string(overlay.vni));
+    AddTunnelHosts(overlay.vni, overlay);
+  }
+
+  void AddTunnelHosts(uint32_t vni, const Overlay& of) {
+    std::set<Ipv4> hosts;
+    for (const RemoteNode& remote : of.remotes) hosts.insert(remote.host);
+    for (const Ipv4 host : hosts) {
+      Add("tunnel_hosts", std::to_string(vni) + " . " + host.ToString());
+    }
+  }
+
+  // Frames of one come from hosts that have nodes of the other only.
+  void AddPeers(const Bridge& a, const Bridge& b) {
+    Add("peers", Quoted(a.name) + " . " + Quoted(b.name));
+    Add("peers", Quoted(b.name) + " . " + Quoted(a.name));
+    if (!a.overlay || !b.overlay) return;
+    AddTunnelHosts(a.overlay->vni, *b.overlay);
+    AddTunnelHosts(b.overlay->vni, *a.overlay);
+  }
+
+  const DesiredNetwork& desired_;
+  RuleTable table_;
+};
+
 }  // namespace
 
-std::string MakeRuleset(const DesiredNetwork& desired) {
-  const std::string table = "table inet " + TableName(desired.instance);
-  // Declared first: deleting a table that is not there would fail the transaction.
-  std::string text = table + "\ndelete " + table + "\n";
-  if (desired.bridges.empty()) return text;
-  const std::string ours = Quoted(NamePrefix(desired.instance, LinkKind::kBridge) + "*");
-  const std::string chains = Filled(Filled(std::string(kFilterChains) + kNatChains, "OURS", ours),
-                                    "POOL", desired.pool.ToString());
-  return text + table + " {\n" + BridgeChains(desired) + BridgeCollections(desired) +
-         ForwardCollections(desired) + TunnelCollections(desired) + chains + "}\n";
+Ruleset MakeRuleset(const DesiredNetwork& desired) {
+  Ruleset ruleset;
+  ruleset.tables.push_back(HostTable(desired).Make());
+  ruleset.tables.push_back(MakeGuardTable(desired));
+  Normalize(&ruleset);
+  return ruleset;
 }
 
 }  // namespace strata::net

@@ -77,7 +77,11 @@ start_master() {
     --run-dir "$root/$1-run" --listen "$(address "$1"):7445" --subnet-pool 10.78.128.0/17 \
     "${master_flags[@]}" "${@:2}"
 }
+start_vnetd() {
+  start_daemon "$1-vnetd" "$1" serves vnetd --state-dir "$root/$1" --run-dir "$root/$1-run"
+}
 start_worker() {
+  [ -n "${daemon[$1-vnetd]:-}" ] || start_vnetd "$1"
   start_daemon "$1-worker" "$1" 'listens for masters' vclusterd worker --state-dir "$root/$1" \
     --run-dir "$root/$1-run" --listen "$(address "$1"):7444" --masters "$(masters)" \
     --subnet-pool 10.78.128.0/17 --record-starts 0 "${worker_flags[@]}"

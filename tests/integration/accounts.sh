@@ -7,13 +7,14 @@ root=$(mktemp -d /var/tmp/strata-accounts.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run
 flags=(--subnet-pool 10.209.0.0/16 --id-base 4000000 --record-starts 0)
-imaged= vclusterd=
+imaged= vnetd= vclusterd=
 clean_up() {
   local code=$?
   [ $code -eq 0 ] || tail -n 30 "$root"/*.log >&2 || true
   if [ -n "$vclusterd" ]; then kill "$vclusterd" && wait "$vclusterd" || code=1; fi
   vclusterd --down "${flags[@]}" 2>>"$root/down.log" || { cat "$root/down.log" >&2; code=1; }
-  if [ -n "$imaged" ]; then kill "$imaged" && wait "$imaged" || code=1; fi
+  local daemon
+  for daemon in $vnetd $imaged; do kill "$daemon" && wait "$daemon" || code=1; done
   ! grep -q "$root" /proc/self/mountinfo || { echo "mounts stay behind" >&2; code=1; }
   rm -rf --one-file-system "$root"
   exit $code
@@ -43,6 +44,9 @@ start_vclusterd() {
 imaged 2>>"$root/imaged.log" &
 imaged=$!
 serves imaged.log 1 "$imaged"
+vnetd 2>>"$root/vnetd.log" &
+vnetd=$!
+serves vnetd.log 1 "$vnetd"
 start_vclusterd
 
 as() { setpriv --reuid="$1" --regid="$1" --clear-groups "${@:2}"; }

@@ -8,11 +8,12 @@ PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-pam.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run
-imaged= vclusterd=
+imaged= vnetd= vclusterd=
 clean_up() {
   local code=$?
   if [ -n "$vclusterd" ]; then kill "$vclusterd" && wait "$vclusterd" || code=1; fi
-  if [ -n "$imaged" ]; then kill "$imaged" && wait "$imaged" || code=1; fi
+  local daemon
+  for daemon in $vnetd $imaged; do kill "$daemon" && wait "$daemon" || code=1; done
   [ $code -eq 0 ] || tail -n 30 "$root"/*.log >&2 || true
   if grep "$root" /proc/self/mountinfo >&2; then
     echo "host_passwords: mounts stayed behind" >&2
@@ -56,6 +57,9 @@ printf '%s required pam_deny.so\n' auth account >"$root/etc/pam.d/other"
 imaged 2>"$root/imaged.log" &
 imaged=$!
 await_line imaged.log $imaged serves || die "imaged does not start"
+vnetd 2>"$root/vnetd.log" &
+vnetd=$!
+await_line vnetd.log $vnetd serves || die "vnetd does not start"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
   -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$root/key.pem" \
   -out "$root/cert.pem" 2>/dev/null

@@ -113,7 +113,7 @@ host_state() {
 }
 daemons_kib() {
   local name total=0
-  for name in imaged vclusterd; do
+  for name in imaged vnetd vclusterd; do
     total=$((total + $(awk '/^VmRSS/ { print $2 }' "/proc/$(cat "$STRATA_RUN_DIR/$name.pid")/status")))
   done
   echo $total

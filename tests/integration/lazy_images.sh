@@ -8,7 +8,7 @@ PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-lazy-images.XXXXXX)
 chmod 755 "$root"  # Containers have to pass it.
 bridge=strata-lazy-bridge-$$
-declare -A daemon=() clusters=()
+declare -A daemon=() vnetd=() clusters=()
 namespaces=("$bridge")
 
 clean_up() {
@@ -20,7 +20,7 @@ clean_up() {
     vclusterd --down --state-dir "$root/$name" --run-dir "$root/$name-run" 2>>"$root/down.log" ||
       { cat "$root/down.log" >&2; code=1; }
   done
-  [ ${#daemon[@]} -eq 0 ] || kill "${daemon[@]}" 2>/dev/null || true
+  for name in "${daemon[@]}" "${vnetd[@]}"; do kill "$name" 2>/dev/null || true; done
   wait || true
   if grep -q "$root" /proc/self/mountinfo; then
     echo "lazy_images: mounts stayed behind" >&2
@@ -60,6 +60,10 @@ stop() {
   unset "daemon[$1]"
 }
 start_clusters() {  # NAME POOL
+  : >"$root/$1-vnetd.log"
+  vnetd --state-dir "$root/$1" --run-dir "$root/$1-run" 2>>"$root/$1-vnetd.log" &
+  vnetd[$1]=$!
+  serves "$1" "$root/$1-vnetd.log" $!
   : >"$root/$1-clusters.log"
   vclusterd --state-dir "$root/$1" --run-dir "$root/$1-run" --subnet-pool "$2" --record-starts 3 \
     2>>"$root/$1-clusters.log" &

@@ -17,9 +17,9 @@ end_daemons() {
 clean_up() {
   local code=$?
   [ $code -eq 0 ] || tail -n 30 "$root"/*.log "$root"/run/*.log >&2 || true
-  if [ ${#daemons[@]} -eq 2 ]; then  # --down takes vclusterd's place.
-    kill "${daemons[1]}"
-    wait "${daemons[1]}" || true
+  if [ ${#daemons[@]} -eq 3 ]; then  # --down takes vclusterd's place.
+    kill "${daemons[2]}"
+    wait "${daemons[2]}" || true
   fi
   vclusterd --down 2>>"$root/down.log" || { cat "$root/down.log" >&2; code=1; }
   end_daemons
@@ -55,6 +55,7 @@ mv "$STRATA_STATE_DIR/imaged/store/objects" "$root/elsewhere/"
 rm "$root/imaged.log"
 
 start imaged --fetch-from "$root/elsewhere"
+start vnetd
 start vclusterd --subnet-pool "10.$second.0.0/16"
 store=$STRATA_STATE_DIR/imaged/store/objects
 holds() { find "$store" -type f | wc -l; }

@@ -7,11 +7,12 @@ PATH=$(realpath "$1"):$PATH
 root=$(mktemp -d /var/tmp/strata-rest.XXXXXX)
 chmod 755 "$root"
 export STRATA_STATE_DIR=$root/state STRATA_RUN_DIR=$root/run
-imaged= daemon=
+imaged= vnetd= daemon=
 clean_up() {
   local code=$?
   if [ -n "$daemon" ]; then kill "$daemon" && wait "$daemon" || code=1; fi
-  if [ -n "$imaged" ]; then kill "$imaged" && wait "$imaged" || code=1; fi
+  local pid
+  for pid in $vnetd $imaged; do kill "$pid" && wait "$pid" || code=1; done
   [ $code -eq 0 ] || tail -n 30 "$root"/*.log >&2 || true
   if grep "$root" /proc/self/mountinfo >&2; then
     echo "rest: mounts stayed behind" >&2
@@ -30,6 +31,9 @@ await_line() {  # LOG PID TEXT
 imaged 2>"$root/imaged.log" &
 imaged=$!
 await_line imaged.log $imaged serves || die "imaged does not start"
+vnetd 2>"$root/vnetd.log" &
+vnetd=$!
+await_line vnetd.log $vnetd serves || die "vnetd does not start"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
   -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$root/key.pem" \
   -out "$root/cert.pem" 2>/dev/null

@@ -19,13 +19,22 @@ namespace {
 
 constexpr size_t kLineBytes = 4096;
 
-const char* DaemonName(Daemon daemon) { return daemon == Daemon::kImaged ? "imaged" : "vclusterd"; }
+const char* DaemonName(Daemon daemon) {
+  switch (daemon) {
+    case Daemon::kImaged:
+      return "imaged";
+    case Daemon::kVclusterd:
+      return "vclusterd";
+    case Daemon::kVnetd:
+      return "vnetd";
+  }
+  return "";
+}
 
 }  // namespace
 
 std::string DefaultSocket(Daemon daemon) {
-  return daemon == Daemon::kImaged ? ImagedSocket(DefaultRunDir())
-                                   : VclusterdSocket(DefaultRunDir());
+  return DefaultRunDir() + "/" + DaemonName(daemon) + ".sock";
 }
 
 Error CallError(const grpc::Status& status, Daemon daemon) {

@@ -27,7 +27,7 @@ class Status;
 
 namespace strata::tools {
 
-enum class Daemon { kImaged, kVclusterd };
+enum class Daemon { kImaged, kVclusterd, kVnetd };
 // Where it listens unless --socket says otherwise.
 std::string DefaultSocket(Daemon daemon);
 

@@ -9,6 +9,7 @@
 #include "tools/cli/human.h"
 #include "tools/cli/json.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/unary_call.h"
 #include "tools/vcluster/follow.h"
 #include "tools/vcluster/print_clusters.h"
 #include "tools/vcluster/vcluster.h"
@@ -105,6 +106,20 @@ Result<int> Scale(Tool& tool, const std::string& name, const std::string& change
                    Follow(tool, call, *reader, "scale " + Printable(name), kCancelled));
   RETURN_IF_ERROR(PrintApplied(tool, result));
   return kExitOk;
+}
+
+Result<int> RotateKeys(Tool& tool, const std::string& name) {
+  api::RotateKeysRequest request;
+  request.set_name(name);
+  ASSIGN_OR_RETURN(
+      const auto clusters,
+      AskDaemon(tool, Daemon::kVclusterd, &api::VclusterService::Stub::RotateKeys, request));
+  return Show(tool, clusters, [&](const api::Clusters& changed) {
+    for (const api::VclusterInfo& cluster : changed.clusters()) {
+      tool.console().out << Printable(cluster.name())
+                         << ": new keys are given out; the old ones end when all nodes have them\n";
+    }
+  });
 }
 
 Result<int> Extend(Tool& tool, const std::string& name, const std::string& time) {
@@ -241,6 +256,11 @@ void AddDefinitionCommands(Tool& tool) {
                                      [&tool, name, time] { return Extend(tool, *name, *time); });
   extend->add_option("NAME", *name, "Which")->required();
   extend->add_option("TIME", *time, "From now, as in 90m, 8h, 7d; or never")->required();
+
+  CLI::App* rotate = tool.AddCommand(
+      "rotate-keys", "New keys for ssh between a Vcluster's nodes; the old ones end",
+      "  vcluster rotate-keys hpc", [&tool, name] { return RotateKeys(tool, *name); });
+  rotate->add_option("NAME", *name, "Which")->required();
 
   CLI::App* hooks = tool.AddCommand("hooks", "What the hooks of nodes did, with their output",
                                     "  vcluster hooks spark\n  vcluster hooks spark/worker-1",

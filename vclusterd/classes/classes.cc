@@ -29,6 +29,9 @@ T Least(T own, T quota) {
   return own == 0 ? quota : std::min(own, quota);
 }
 
+// A /28, so that he can try something out.
+constexpr uint32_t kStudentNodesMin = 13;
+
 Status CheckTime(const std::string& what, int64_t unix_s) {
   if (unix_s >= 0 && unix_s <= kTimeUnixSMax) return Ok();
   return Error(Code::kInvalidArgument, "the " + what + " of the class must be in 1970 to 9999");
@@ -43,6 +46,19 @@ void LimitRoles(const master::v1::ClassQuota& quota, Definition* definition) {
           Least<uint64_t>(role.limits.disk_bytes.value_or(0), quota.disk_bytes());
     }
   }
+}
+
+// As many subnets as the class has students: none larger than a Vcluster of it can become.
+void LimitNodes(const master::v1::ClassQuota& quota, Definition* definition) {
+  if (definition->nodes_max != kNodesMax) return;  // The template says it.
+  uint32_t most = 0;
+  for (const Role& role : definition->roles) {
+    most += std::max(role.count, role.autoscale ? role.autoscale->max : 0);
+    // Programs in nodes may ask for any number.
+    if (role.scale_from_nodes) most = std::max(most, role.scale_from_nodes->max);
+  }
+  most = quota.nodes() != 0 ? quota.nodes() : std::max(most, kStudentNodesMin);
+  definition->nodes_max = std::min(most, kNodesMax);
 }
 
 }  // namespace
@@ -274,6 +290,7 @@ Result<Classes::Class> Classes::NewClass(const Caller& caller,
     for (PortForward& port : role.ports) port.host_port = 0;
   }
   LimitRoles(parameters.quota, &definition);
+  LimitNodes(parameters.quota, &definition);
   RETURN_IF_ERROR(CheckDefinition(definition));
   RETURN_IF_ERROR(master_.CheckVolumes(definition));
   RETURN_IF_ERROR(CheckClassQuota(parameters.quota, definition));

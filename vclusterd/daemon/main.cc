@@ -29,6 +29,7 @@ void AddShared(CLI::App& app, Settings& settings, const std::string& otherwise) 
 
 void AddHostOptions(CLI::App& app, Settings& settings) {
   app.add_option("--imaged", settings.imaged_socket, "imaged's socket (RUN_DIR/imaged.sock)");
+  app.add_option("--vnetd", settings.vnetd_socket, "vnetd's socket (RUN_DIR/vnetd.sock)");
   app.add_option("--id-base", settings.id_base, "First user id for containers")
       ->capture_default_str();
   app.add_option("--driver", settings.driver, "kernel or fuse (the better one that works here)");
@@ -47,8 +48,14 @@ void AddHostOptions(CLI::App& app, Settings& settings) {
 
 void AddPool(CLI::App& app, Settings& settings) {
   app.add_option("--subnet-pool", settings.subnet_pool,
-                 "Each Vcluster gets a /24 of it; the same for all hosts of a cluster")
+                 "Each Vcluster gets a /24 to /28 of it, as it has nodes at most; the same for all "
+                 "hosts of a cluster")
       ->capture_default_str();
+}
+
+void AddReserved(CLI::App& app, Settings& settings) {
+  app.add_option("--subnet-reserve", settings.subnets_reserved,
+                 "A prefix of the pool that no Vcluster gets; may be repeated");
 }
 
 void AddUsers(CLI::App& app, Settings& settings) {
@@ -99,6 +106,7 @@ void AddPlacement(CLI::App& app, Settings& settings) {
 void AddMaster(CLI::App& app, Settings& settings) {
   AddPaths(app, settings);
   AddPool(app, settings);
+  AddReserved(app, settings);
   AddShared(app, settings, "nowhere; a file system that masters and all workers have mounted");
   app.add_option("--listen", settings.listen, "ADDRESS:PORT for workers")->required();
   app.add_option("--etcd", settings.etcd,
@@ -179,6 +187,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   strata::vcluster::AddPaths(app, settings);
   strata::vcluster::AddPool(app, settings);
+  strata::vcluster::AddReserved(app, settings);
   strata::vcluster::AddShared(app, settings, "STATE_DIR/vclusterd/shared");
   strata::vcluster::AddHostOptions(app, settings);
   strata::vcluster::AddPlacement(app, settings);

@@ -97,7 +97,7 @@ class RentalOffice {
 class LeaderRole {
  public:
   LeaderRole(HostSessionsOptions options, Membership& membership, records::RecordStore& store,
-       Users& users, RentalOffice* office)
+             Users& users, RentalOffice* office)
       : options_(options), membership_(membership), store_(store), users_(users), office_(office) {}
 
   void Won(Master& master) {
@@ -212,6 +212,7 @@ Status RunMaster(const Settings& settings) {
   LeaderRole lead(sessions, *membership, *store, host_users->users(), office.get());
   Leadership::Options options;
   options.master = MakeMasterOptions(membership->name(), pool, host_users->users());
+  ASSIGN_OR_RETURN(options.master.reserved, ReservedSubnets(settings));
   if (!settings.shared_dir.empty()) {
     ASSIGN_OR_RETURN(options.master.shared, SharedDir::Open(settings.shared_dir), "--shared-dir");
   }

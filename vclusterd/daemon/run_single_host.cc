@@ -3,6 +3,7 @@
 #include "common/mount.h"
 #include "common/rpc/local_server.h"
 #include "imaged/client/host_image_client.h"
+#include "net/client/vnetd_client.h"
 #include "vclusterd/daemon/host_users.h"
 #include "vclusterd/daemon/metrics.h"
 #include "vclusterd/daemon/rest_service.h"
@@ -75,6 +76,8 @@ Status RunSingleHost(const Settings& settings) {
   ASSIGN_OR_RETURN(auto store, OpenDesiredState(settings.state_dir));
   RETURN_IF_ERROR(UpgradeState(settings.state_dir, *store));
   if (settings.down) {
+    // What has to go may be all that is left of this Strata.
+    if (!net::ConnectVnetd(config.vnetd_socket).ok()) config.vnetd_socket.clear();
     ASSIGN_OR_RETURN(const std::vector<std::string> volumes, VolumesOf(*store));
     RETURN_IF_ERROR(TakeDown(*store, config, *images));
     return DeleteVolumes(config.shared_dir, volumes);

@@ -5,10 +5,9 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "common/digest.h"
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"
@@ -81,6 +80,7 @@ Status MakePathsCanonical(Settings* settings) {
   ASSIGN_OR_RETURN(settings->state_dir, Canonical(settings->state_dir));
   ASSIGN_OR_RETURN(settings->run_dir, Canonical(settings->run_dir));
   if (settings->imaged_socket.empty()) settings->imaged_socket = ImagedSocket(settings->run_dir);
+  if (settings->vnetd_socket.empty()) settings->vnetd_socket = VnetdSocket(settings->run_dir);
   return CheckSharedDir(settings);
 }
 
@@ -97,10 +97,19 @@ Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind
   return lock;
 }
 
+Result<std::vector<net::Ipv4Prefix>> ReservedSubnets(const Settings& settings) {
+  std::vector<net::Ipv4Prefix> reserved;
+  for (const std::string& text : settings.subnets_reserved) {
+    ASSIGN_OR_RETURN(reserved.emplace_back(), net::Ipv4Prefix::Parse(text), "--subnet-reserve");
+  }
+  return reserved;
+}
+
 Result<HostConfig> MakeHostConfig(const Settings& settings) {
   ASSIGN_OR_RETURN(const std::string programs, ProgramDirectory());
   HostConfig config;
   config.state_dir = settings.state_dir;
+  config.vnetd_socket = settings.vnetd_socket;
   config.shared_dir = settings.shared_dir;
   config.id_first = settings.id_base;
   config.record_starts = std::chrono::seconds(settings.record_starts_s);
@@ -109,6 +118,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
                                                  .imaged_socket = settings.imaged_socket,
                                                  .binary = programs + "/layerfs-objects"};
   ASSIGN_OR_RETURN(config.pool, net::Ipv4Prefix::Parse(settings.subnet_pool));
+  ASSIGN_OR_RETURN(config.reserved, ReservedSubnets(settings));
   if (config.pool.length > net::kClusterPrefixLength || config.pool.length < 8) {
     return Error(Code::kInvalidArgument, "--subnet-pool is a /8 to /24");
   }
@@ -117,7 +127,7 @@ Result<HostConfig> MakeHostConfig(const Settings& settings) {
   }
   RETURN_IF_ERROR(MakeDirectories(settings.run_dir));
   config.host.run_dir = settings.run_dir;
-  config.host.instance = Hasher::Of(settings.state_dir).Hex().substr(0, net::kInstanceDigits);
+  config.host.instance = net::InstanceOf(settings.state_dir);
   config.host.node_binary = programs + "/strata-node";
   config.host.unified_cgroups = HasUnifiedCgroups();
   struct sysinfo memory = {};

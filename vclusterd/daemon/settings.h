@@ -15,8 +15,10 @@ namespace strata::vcluster {
 struct Settings {
   std::string state_dir = DefaultStateDir();
   std::string run_dir = DefaultRunDir();
-  std::string imaged_socket;  // Empty: in run_dir.
+  std::string imaged_socket;  // Empty: in run_dir; as the next.
+  std::string vnetd_socket;
   std::string subnet_pool = "10.90.0.0/16";
+  std::vector<std::string> subnets_reserved;  // Of the pool, for others.
   uint32_t id_base = 1'000'000;
   std::string driver;   // Empty: the better one.
   std::string volumes;  // Empty: the best kind that works.
@@ -69,6 +71,7 @@ Result<std::string> ProgramDirectory();
 Status MakePathsCanonical(Settings* settings);
 // One process of this kind ("vclusterd", "master") per state directory, held until it ends.
 Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind);
+Result<std::vector<net::Ipv4Prefix>> ReservedSubnets(const Settings& settings);
 // For a process that runs nodes.
 Result<HostConfig> MakeHostConfig(const Settings& settings);
 

@@ -157,15 +157,24 @@ void CheckNodeCounts(const Definition& definition, Faults* out) {
       *std::max_element(definition.roles.begin(), definition.roles.end(),
                         [](const Role& a, const Role& b) { return MostNodes(a) < MostNodes(b); });
   const std::string path = "roles." + largest.name + ".count";
-  const std::string limit = ", but a Vcluster has at most " + std::to_string(kNodesMax);
+  const uint32_t nodes_max = std::min(definition.nodes_max, kNodesMax);
+  const std::string limit = nodes_max == kNodesMax
+                                ? ", but a Vcluster has at most " + std::to_string(kNodesMax)
+                                : ", but nodes-max is " + std::to_string(nodes_max);
   if (nodes == 0) {
     out->push_back({path, "there is no node in the Vcluster"});
-  } else if (nodes > kNodesMax) {
+  } else if (nodes > nodes_max) {
     out->push_back({path, std::to_string(nodes) + " nodes in all" + limit});
-  } else if (most > kNodesMax) {
+  } else if (most > nodes_max) {
     out->push_back(
         {path, std::to_string(most) + " nodes when all roles are at their largest" + limit});
   }
+}
+
+void CheckNodesMax(const Definition& definition, Faults* out) {
+  if (definition.nodes_max >= 1 && definition.nodes_max <= kNodesMax) return;
+  out->push_back({"nodes-max", std::to_string(definition.nodes_max) + " is not from 1 to " +
+                                   std::to_string(kNodesMax)});
 }
 
 void CheckRoles(const Definition& definition, Faults* out) {
@@ -249,6 +258,7 @@ Faults FindFaultsInside(const Definition& definition) {
     out.push_back({"description", "holds control characters, or is no UTF-8"});
   }
   CheckVolumes(definition, &out);
+  CheckNodesMax(definition, &out);
   CheckRoles(definition, &out);
   CheckTimes(definition, &out);
   return out;

@@ -16,7 +16,7 @@
 
 namespace strata::vcluster {
 
-inline constexpr uint32_t kNodesMax = 250;  // Of a Vcluster: its subnet is a /24.
+inline constexpr uint32_t kNodesMax = 250;  // Of a Vcluster: then its subnet is a /24.
 inline constexpr size_t kRolesMax = 64;
 inline constexpr size_t kNameSizeMax = 40;  // Of a Vcluster.
 inline constexpr size_t kRoleNameSizeMax = 30;
@@ -178,6 +178,8 @@ struct Definition {
   std::string description;
   std::vector<Role> roles;  // In the file's order; 1 to kRolesMax, kNodesMax nodes in all.
   std::vector<Volume> volumes;
+  // It never has more; what is not needed for them, other Vclusters have.
+  uint32_t nodes_max = kNodesMax;
   // At most one of the two; neither: it lives until it is deleted.
   std::optional<std::chrono::sys_seconds> expires;
   std::optional<std::chrono::seconds> lifetime;  // From its creation.

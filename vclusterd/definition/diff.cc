@@ -21,7 +21,7 @@ using Changes = std::vector<DefinitionChange>;
 constexpr size_t kShownMax = 100;  // Of a value.
 
 ChangeEffect EffectOfTopKey(std::string_view key) {
-  return key == "name" ? ChangeEffect::kRefused : ChangeEffect::kLive;
+  return key == "name" || key == "nodes-max" ? ChangeEffect::kRefused : ChangeEffect::kLive;
 }
 
 ChangeEffect EffectOfRoleKey(std::string_view key) {

@@ -180,6 +180,7 @@ Json TopToJson(const Definition& definition, Defaults defaults) {
   Keys keys(defaults);
   keys.AddAlways("name", definition.name);
   keys.Add("description", definition.description, plain.description, definition.description);
+  keys.Add("nodes-max", definition.nodes_max, plain.nodes_max, definition.nodes_max);
   if (definition.expires) keys.AddAlways("expires", InstantText(*definition.expires));
   if (definition.lifetime) keys.AddAlways("lifetime", DurationText(*definition.lifetime));
   keys.AddChoice("on-expiry", kExpiryActions, definition.on_expiry, plain.on_expiry);

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
-#include "net/desired.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
 #include "vclusterd/runtime/node_spec.h"
@@ -19,11 +19,14 @@ struct HostConfig {
   std::string state_dir;  // …/vclusterd below it is ours.
   HostLayout host;
   net::Ipv4Prefix pool;
+  std::vector<net::Ipv4Prefix> reserved;  // Of the pool, where this host's process gives subnets.
   // This host's address in the network of the hosts; absent: it is alone. Then every Vcluster's
   // bridge may reach the other hosts that have nodes of it.
   std::optional<net::Ipv4> underlay;
   uint32_t underlay_mtu = 1500;
   uint16_t vxlan_port = net::kVxlanPort;
+  // Who makes the networks; empty: this process, and only while it runs they are mended.
+  std::string vnetd_socket;
   net::PortRange ports;  // Of this host, for nodes that ask for any.
   uint32_t id_first = 1'000'000;
   layerfs::Driver driver = layerfs::Driver::kKernel;

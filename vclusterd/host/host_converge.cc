@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
 #include "vclusterd/runtime/cgroups.h"
@@ -41,8 +41,13 @@ bool MayRestart(const NodeOrder& order, std::optional<int> status) {
   return order.restart() == host::v1::ALWAYS || !clean;
 }
 
+// What a node's files name: the others, and the keys between them.
 std::string PeersOf(const host::v1::Part& order) {
   std::string text = " ";  // Never empty: that means unknown.
+  for (const std::string& seed : {order.ssh_login_seed(), order.ssh_host_seed(),
+                                  order.ssh_login_seed_before(), order.ssh_host_seed_before()}) {
+    text += seed + ";";
+  }
   for (const host::v1::Peer& peer : order.peers()) text += peer.SerializeAsString();
   return text;
 }
@@ -58,16 +63,6 @@ Limits LimitsOf(const NodeOrder& order) {
 }
 
 }  // namespace
-
-// Links of its nodes are not as the kernel makes them: a rate is held, or forwards make them ports
-// through which frames leave where they came in.
-bool HostNodes::HasLinkSettings(const Part& part) {
-  return std::any_of(
-             part.order.nodes().begin(), part.order.nodes().end(),
-             [](const NodeOrder& order) { return order.limits().network_bits_per_s() != 0; }) ||
-         std::any_of(part.nodes.begin(), part.nodes.end(),
-                     [](const auto& node) { return !node.second->local.forwards().empty(); });
-}
 
 void HostNodes::EnqueueThose(const PartPtr& part, const std::function<bool(const Node&)>& chosen) {
   std::vector<uint32_t> indices;
@@ -393,11 +388,9 @@ Status HostNodes::StartNode(Job& job) {
   }
   const NodeRecord& record = *started;
   const bool settles = MustSettle(*job.wanted, job.local.created(), recovering);
-  bool sets_link = false;
   {
     const std::lock_guard lock(job.part->mutex);
     Node& node = *job.node;
-    sets_link = !node.limits.empty() || HasLinkSettings(*job.part);
     node.record = record;
     node.problem.reset();
     if (!node.local.started()) ++job.part->changes;
@@ -418,8 +411,7 @@ Status HostNodes::StartNode(Job& job) {
     const std::lock_guard lock(job.part->mutex);
     held = job.node->held;
   }
-  if (held) PauseNode(job);            // The masters fell silent while it started.
-  if (sets_link) UpdateNetworkSoon();  // Its link is there only now.
+  if (held) PauseNode(job);  // The masters fell silent while it started.
   if (settles) SettleLater(job);
   return Ok();
 }
@@ -567,7 +559,8 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.id_first = job.id_first;
   spec.limits = LimitsOf(node);
   spec.machine_id = node.machine_id();
-  spec.ssh = {order.ssh_login_seed(), order.ssh_host_seed()};
+  spec.ssh = {order.ssh_login_seed(), order.ssh_host_seed(), order.ssh_login_seed_before(),
+              order.ssh_host_seed_before()};
   if (node.command().empty()) {
     spec.command.assign(job.local.command().begin(), job.local.command().end());
   } else {

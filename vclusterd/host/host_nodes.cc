@@ -6,8 +6,8 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
-#include "net/apply.h"
-#include "net/plan.h"
+#include "net/client/vnetd_client.h"
+#include "net/keeper.h"
 
 namespace strata::vcluster {
 namespace {
@@ -41,6 +41,15 @@ uint64_t FirstSequence() {
                                    .count());
 }
 
+Result<std::unique_ptr<net::NetworkMaker>> OpenNetwork(const HostConfig& config) {
+  if (!config.vnetd_socket.empty()) return net::ConnectVnetd(config.vnetd_socket);
+  net::NetworkKeeper::Options options;
+  options.instance = config.host.instance;
+  options.run_dir = config.host.run_dir;
+  ASSIGN_OR_RETURN(auto keeper, net::NetworkKeeper::Open(std::move(options)));
+  return std::unique_ptr<net::NetworkMaker>(std::move(keeper));
+}
+
 }  // namespace
 
 HostNodes::HostNodes(HostConfig config, OwnerIds owners, Listener listener)
@@ -63,7 +72,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
                    OwnerIds::Load(config.state_dir + "/vclusterd/owners.json", config.id_first));
   std::unique_ptr<HostNodes> nodes(
       new HostNodes(std::move(config), std::move(owners), std::move(listener)));
-  RETURN_IF_ERROR(nodes->rules_.nft().Start(), "network");
+  ASSIGN_OR_RETURN(nodes->network_, OpenNetwork(nodes->config_), "network");
   ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
   ASSIGN_OR_RETURN(nodes->tasks_,
                    NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
@@ -326,16 +335,6 @@ Status HostNodes::BeginWork(const std::vector<PartPtr>& taken,
   return network.ok() ? Ok() : Status(network.error().Wrap("network"));
 }
 
-void HostNodes::UpdateNetworkSoon() {
-  if (network_asked_.exchange(true)) return;
-  chores_.Push([this] {
-    network_asked_ = false;
-    if (Status status = UpdateNetwork(); !status.ok()) {
-      LOG_WARNING("network: " + status.error().message());
-    }
-  });
-}
-
 // The way to the Vcluster's nodes on other hosts.
 std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) const {
   if (!config_.underlay.has_value()) return std::nullopt;
@@ -356,48 +355,45 @@ std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) co
   return overlay;
 }
 
-Status HostNodes::UpdateNetwork(bool at_start) {
+Status HostNodes::UpdateNetwork() {
   const std::lock_guard network_lock(network_mutex_);
-  Status updated = MakeNetwork(at_start);
+  const auto put = [&]() -> Status {
+    ASSIGN_OR_RETURN(net::DesiredNetwork desired, DesiredNetwork());
+    return network_->Put(std::move(desired));
+  };
+  Status updated = put();
   network_is_broken_ = !updated.ok();
   return updated;
 }
 
-Status HostNodes::MakeNetwork(bool at_start) {
-  net::DesiredNetwork desired{config_.host.instance, config_.pool, {}, {}};
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [number, part] : parts_) {
-      const std::lock_guard part_lock(part->mutex);
-      if (part->nodes.empty()) continue;
-      ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
-      net::Bridge bridge{
-          net::BridgeName(config_.host.instance, number), prefix, {}, OverlayOf(part->order)};
-      std::map<uint32_t, uint64_t> rates;
-      for (const NodeOrder& order : part->order.nodes()) {
-        rates[order.index()] = order.limits().network_bits_per_s();
-      }
-      for (const auto& [index, node] : part->nodes) {
-        for (const host::v1::Forward& forward : node->local.forwards()) {
-          bridge.forwards.push_back({forward.udp() ? net::Protocol::kUdp : net::Protocol::kTcp,
-                                     static_cast<uint16_t>(forward.host_port()),
-                                     prefix.Host(net::kFirstNodeHost + index),
-                                     static_cast<uint16_t>(forward.node_port())});
-        }
-        if (!node->record.has_value()) continue;
-        desired.veths.push_back(
-            {net::VethName(config_.host.instance, number, index), rates[index]});
-      }
-      desired.bridges.push_back(std::move(bridge));
+Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
+  const std::string& instance = config_.host.instance;
+  net::DesiredNetwork desired{instance, config_.pool, {}, {}};
+  // With a file that cannot be read it is not known what belongs to it.
+  desired.keep_unknown_veths = !unreadable_.empty();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, part] : parts_) {
+    const std::lock_guard part_lock(part->mutex);
+    if (part->nodes.empty()) continue;
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
+    net::Bridge bridge = net::MakeBridge(instance, number, prefix);
+    bridge.overlay = OverlayOf(part->order);
+    std::map<uint32_t, uint64_t> rates;
+    for (const NodeOrder& order : part->order.nodes()) {
+      rates[order.index()] = order.limits().network_bits_per_s();
     }
+    for (const auto& [index, node] : part->nodes) {
+      for (const host::v1::Forward& forward : node->local.forwards()) {
+        bridge.forwards.push_back({forward.udp() ? net::Protocol::kUdp : net::Protocol::kTcp,
+                                   static_cast<uint16_t>(forward.host_port()),
+                                   prefix.Host(net::kFirstNodeHost + index),
+                                   static_cast<uint16_t>(forward.node_port())});
+      }
+      desired.veths.push_back(net::MakeVeth(instance, number, index, rates[index]));
+    }
+    desired.bridges.push_back(std::move(bridge));
   }
-  const std::string marker = config_.host.run_dir + "/ip_forward.was_off";
-  if (!desired.bridges.empty()) RETURN_IF_ERROR(net::EnableForwarding(marker));
-  ASSIGN_OR_RETURN(const std::vector<net::ObservedLink> links, net::ObserveLinks());
-  ASSIGN_OR_RETURN(const net::NetworkPlan plan,
-                   net::MakePlan(desired, links, /*delete_veths=*/at_start));
-  RETURN_IF_ERROR(net::ApplyPlan(plan, &rules_));
-  return desired.bridges.empty() ? net::RestoreForwarding(marker, rules_.nft()) : Ok();
+  return desired;
 }
 
 PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* output_left) {

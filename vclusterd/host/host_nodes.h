@@ -32,7 +32,6 @@
 #include "common/subprocess.h"
 #include "common/work_queue.h"
 #include "imaged/client/host_image_client.h"
-#include "net/rules_in_force.h"
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"
@@ -49,6 +48,12 @@
 #include "vclusterd/host/usage_totals.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/network_usage.h"
+
+namespace strata::net {
+class NetworkMaker;
+struct DesiredNetwork;
+struct Overlay;
+}  // namespace strata::net
 
 namespace strata::vcluster {
 
@@ -215,10 +220,9 @@ class HostNodes {
   bool IsOfRemoved(const host::v1::Part& order);
   bool IsUnreadable(uint32_t number) const;
   host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
-  Status UpdateNetwork(bool at_start = false);
-  Status MakeNetwork(bool at_start);  // REQUIRES: network_mutex_ is held.
-  // The same soon, once for many who ask: settings of links that have just come.
-  void UpdateNetworkSoon();
+  // Has the host's networks as the parts say now.
+  Status UpdateNetwork();
+  Result<net::DesiredNetwork> DesiredNetwork();
   std::optional<net::Overlay> OverlayOf(const host::v1::Part& order) const;
 
   // host_recovery.cc
@@ -242,7 +246,6 @@ class HostNodes {
   static std::optional<RootKey> RootToAcquire(const Part& part, uint32_t index, const Node& node);
 
   // host_converge.cc: from an order to what it says. Work on a node: its `work` is held.
-  static bool HasLinkSettings(const Part& part);  // REQUIRES: its mutex is held.
   void EnqueueThose(const PartPtr& part, const std::function<bool(const Node&)>& chosen);
   void EnqueueAll(const PartPtr& part);
   // Those without a container; `only_made`: and that the part's file knows as made.
@@ -329,8 +332,8 @@ class HostNodes {
   std::vector<uint32_t> unreadable_;  // Numbers of files that could not be read.
   std::mutex apply_mutex_;            // One Apply at a time.
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
-  std::mutex network_mutex_;          // Held around observe, plan and apply; guards rules_.
-  net::RulesInForce rules_;
+  std::mutex network_mutex_;          // Held while a state of the parts is told to network_.
+  std::unique_ptr<net::NetworkMaker> network_;
   std::atomic<bool> network_is_broken_ = false;  // The last work on it failed.
   std::mutex mutex_;                   // Guards parts_, removed_, load_, totals_, history_.
   std::condition_variable changed_;    // A part was told.
@@ -342,7 +345,6 @@ class HostNodes {
   std::optional<UsageTotals> totals_;
   UsageHistory history_;  // Of load_.
   CancelToken closing_;
-  std::atomic<bool> network_asked_ = false;
   std::atomic<uint64_t> sequence_;  // Of the last status.
   WorkQueue starters_;
   WorkQueue waiters_;  // Hooks, checks and stops: they wait for as long as a user says.

@@ -57,7 +57,7 @@ Status HostNodes::Recover() {
       LOG_ERROR("node " + NodeId(part->order.number(), index) + ": " + recovered.error().message());
     }
   }
-  RETURN_IF_ERROR(UpdateNetwork(/*at_start=*/unreadable_.empty()));
+  RETURN_IF_ERROR(UpdateNetwork());
   for (const PartPtr& part : parts) EnqueueAll(part);
   return Ok();
 }

@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/jobs/run_id.h"
 #include "vclusterd/runtime/node_spec.h"
@@ -129,16 +129,22 @@ Status CheckPart(const Part& part) {
   if (part.nodes().empty()) return Ok();  // A removal.
   RETURN_IF_ERROR(CheckClusterName(part.cluster()));
   ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part.subnet()));
-  if (prefix.length != net::kClusterPrefixLength) return Wrong("the subnet is no /24");
+  if (prefix.length < net::kClusterPrefixLength || prefix.length > net::kClusterPrefixLengthMax) {
+    return Wrong("the subnet is no /24 to /28");
+  }
   if (part.ssh_login_seed().size() != kSshSeedSize || part.ssh_host_seed().size() != kSshSeedSize) {
     return Wrong("bad keys");
+  }
+  for (const std::string& seed : {part.ssh_login_seed_before(), part.ssh_host_seed_before()}) {
+    if (!seed.empty() && seed.size() != kSshSeedSize) return Wrong("bad keys of before");
   }
   std::set<uint32_t> seen;
   for (const NodeOrder& node : part.nodes()) {
     RETURN_IF_ERROR(CheckNode(node));
     RETURN_IF_ERROR(CheckTasks(part, node));
     if (!seen.insert(node.index()).second) return Wrong("a node twice");
-    if (!prefix.Contains(net::Ipv4::Parse(node.address()).value())) {
+    if (node.index() >= net::NodesMaxOf(prefix) ||
+        !prefix.Contains(net::Ipv4::Parse(node.address()).value())) {
       return Wrong("an address outside of the subnet");
     }
   }

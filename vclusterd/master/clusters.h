@@ -181,6 +181,10 @@ class Clusters {
   // Moves the end of its time, which may be over; `for_seconds` from now. 0: it has none any more.
   Result<ClusterView> Extend(const Caller& caller, const std::string& name, int64_t for_seconds);
 
+  // New keys for ssh between its nodes. The old ones are taken until all nodes have the new ones,
+  // and then no more; a host that is away puts that off.
+  Result<ClusterView> RotateKeys(const Caller& caller, const std::string& name);
+
   // A whole Vcluster, for commands in it; whether the caller may run them is not asked yet.
   Result<VclusterPtr> FindForCommands(const Caller& caller, const std::string& name);
   // For what `operation` does to it. kInvalidArgument unless `node` names one node; kUnavailable:

@@ -95,6 +95,21 @@ Result<Clusters::Applied> Clusters::Scale(const Caller& caller, const std::strin
                         });
 }
 
+Result<ClusterView> Clusters::RotateKeys(const Caller& caller, const std::string& name) {
+  ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterApply, name));
+  const auto rotate = [](master::v1::Vcluster* record) -> Status {
+    RETURN_IF_ERROR(CheckLive(*record));
+    record->set_ssh_login_seed_before(record->ssh_login_seed());
+    record->set_ssh_host_seed_before(record->ssh_host_seed());
+    return GiveKeys(record);
+  };
+  return users_.Perform(caller, Operation::kVclusterApply, found.target, "new ssh keys",
+                        [&]() -> Result<ClusterView> {
+                          RETURN_IF_ERROR(master_.Change({found.number()}, rotate));
+                          return View(master_.Find(found.number()), /*with_usage=*/false);
+                        });
+}
+
 Result<ClusterView> Clusters::Extend(const Caller& caller, const std::string& name,
                                      int64_t for_seconds) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterApply, name));

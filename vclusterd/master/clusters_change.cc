@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/clusters.h"
 #include "vclusterd/master/verdicts.h"

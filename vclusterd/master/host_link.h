@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "net/plan.h"
+#include "net/observed.h"
 #include "vclusterd/api/worker.pb.h"
 #include "vclusterd/api/worker_images.pb.h"
 #include "vclusterd/host/exec_session.h"

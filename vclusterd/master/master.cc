@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "net/subnets.h"
+#include "vclusterd/definition/format_file.h"
 #include "vclusterd/master/moves.h"
 #include "vclusterd/master/plausible.h"
 #include "vclusterd/master/tables.h"
@@ -216,11 +218,13 @@ Status Master::CheckNames(const std::vector<master::v1::Vcluster>& records) {
 
 Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
                            const std::vector<net::ObservedLink>& links) {
-  std::vector<net::Ipv4Prefix> taken;
+  std::vector<net::Ipv4Prefix> taken = options_.reserved;
   for (const auto& [number, entry] : entries_) taken.push_back(entry.vcluster->prefix);
   std::set<uint32_t> given;
   for (master::v1::Vcluster& record : *records) {
-    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::ChoosePrefix(options_.pool, taken, links));
+    ASSIGN_OR_RETURN(const Definition definition, ParseDefinitionJson(record.definition()));
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix,
+                     net::ChoosePrefix(options_.pool, PrefixLengthOf(definition), taken, links));
     taken.push_back(prefix);
     record.set_subnet(prefix.ToString());
     if (entries_.size() + given.size() >= kNumbersMax - 1) {

@@ -56,6 +56,7 @@ struct MasterOptions {
 
   std::string name;  // Of the host that runs it.
   net::Ipv4Prefix pool;
+  std::vector<net::Ipv4Prefix> reserved;  // Of the pool, for others: no Vcluster gets them.
   std::chrono::milliseconds every{10'000};
   // A host that is not there for so long is lost: nodes that may be made anew elsewhere are. A host
   // pauses such nodes earlier when it hears no master (docs/clusters.md).
@@ -418,6 +419,7 @@ class Master {
   // master_rules.cc
   void FollowRules(Entry& entry);
   void Expire(Entry& entry);
+  void RetireKeys(Entry& entry);
   void StopIdle(Entry& entry);
   void ScaleRoles(Entry& entry);
   void StoreByRule(Entry& entry, master::v1::Vcluster record, const std::string& why);

@@ -27,6 +27,7 @@ bool AnyWanted(const master::v1::Vcluster& record) {
 void Master::FollowRules(Entry& entry) {
   if (entry.vcluster->record.phase() != master::v1::LIVE) return;
   entry.notice.clear();
+  RetireKeys(entry);
   Expire(entry);
   StopIdle(entry);
   ScaleRoles(entry);
@@ -66,6 +67,31 @@ void Master::Expire(Entry& entry) {
     for (master::v1::Node& node : *record.mutable_nodes()) node.set_wanted(false);
   }
   StoreByRule(entry, std::move(record), "its time was over");
+}
+
+// Once all nodes have the new ones.
+void Master::RetireKeys(Entry& entry) {
+  const master::v1::Vcluster& current = entry.vcluster->record;
+  if (current.ssh_login_seed_before().empty()) return;
+  for (const master::v1::Node& node : current.nodes()) {
+    if (!node.host().empty() && !entry.told.contains(node.host())) return;
+  }
+  for (const auto& [host, told] : entry.told) {
+    if (told.order.nodes().empty()) continue;
+    const auto heard = entry.heard.find(host);
+    if (told.order.ssh_login_seed() != current.ssh_login_seed() || told.under_way ||
+        told.error.has_value() || heard == entry.heard.end() ||
+        heard->second.revision() < told.order.revision()) {
+      return;
+    }
+    for (const host::v1::NodeStatus& node : heard->second.nodes()) {
+      if (node.revision() < told.order.revision()) return;
+    }
+  }
+  master::v1::Vcluster record = current;
+  record.clear_ssh_login_seed_before();
+  record.clear_ssh_host_seed_before();
+  StoreByRule(entry, std::move(record), "all nodes have the new keys");
 }
 
 void Master::StopIdle(Entry& entry) {

@@ -155,12 +155,9 @@ void AddPeer(const Vcluster& vcluster, const master::v1::Node& node, const std::
   peer->set_hostname(hostname);
   peer->set_address(vcluster.AddressOf(node).ToString());
   peer->add_aliases(hostname + "." + vcluster.record.name());
-  if (node.role() == kDefaultRole) {
-    peer->add_aliases(node.role() + ordinal);
-  } else {
-    peer->add_aliases(vcluster.record.name() + "-" + hostname);
-    if (vcluster.RoleOf(node)->count == 1) peer->add_aliases(node.role());
-  }
+  peer->add_aliases(node.role() == kDefaultRole ? node.role() + ordinal
+                                                : vcluster.record.name() + "-" + hostname);
+  peer->add_aliases(node.role());  // So a role's name has the addresses of all its nodes.
   if (node.host() == host) return;
   const auto address = context.host_addresses.find(node.host());
   if (address != context.host_addresses.end()) peer->set_host_address(address->second);
@@ -211,6 +208,8 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const OrderCont
   part.set_subnet(record.subnet());
   part.set_ssh_login_seed(record.ssh_login_seed());
   part.set_ssh_host_seed(record.ssh_host_seed());
+  part.set_ssh_login_seed_before(record.ssh_login_seed_before());
+  part.set_ssh_host_seed_before(record.ssh_host_seed_before());
   if (MountsVolumes(vcluster.definition)) part.set_shared_id(context.shared_id);
   for (const master::v1::Node& node : record.nodes()) {
     if (!node.leaving()) AddPeer(vcluster, node, host, context, &part);

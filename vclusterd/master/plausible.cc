@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "net/plan.h"
+#include "net/subnets.h"
 
 namespace strata::vcluster {
 namespace {

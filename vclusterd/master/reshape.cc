@@ -1,3 +1,4 @@
+#include "net/subnets.h"
 #include "vclusterd/master/reshape.h"
 
 #include <algorithm>
@@ -98,7 +99,8 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
     const auto leaving = static_cast<uint32_t>(std::count_if(
         record->nodes().begin(), record->nodes().end(),
         [&](const auto& node) { return node.role() == role.name && node.leaving(); }));
-    RETURN_IF_ERROR(AddNodes(record, role.name, role.count + leaving));
+    RETURN_IF_ERROR(
+        AddNodes(record, role.name, role.count + leaving, net::NodesMaxOf(before.prefix)));
   }
   if (wanted.expires == before.definition.expires &&
       wanted.lifetime == before.definition.lifetime) {

@@ -66,6 +66,7 @@ Result<std::unique_ptr<SingleHost>> SingleHost::Open(const HostConfig& config,
   ASSIGN_OR_RETURN(host->local_, LocalHost::Open(config, images));
   MasterOptions options = MakeMasterOptions(kSingleHostName, config.pool, users);
   options.placer = placer;
+  options.reserved = config.reserved;
   if (!config.shared_dir.empty()) {
     if (auto shared = SharedDir::Open(config.shared_dir); shared.ok()) {
       options.shared = std::move(*shared);

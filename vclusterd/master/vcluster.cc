@@ -7,7 +7,7 @@
 
 #include "common/digest.h"
 #include "common/log.h"
-#include "net/plan.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/runtime/ssh_keys.h"
 #include "vclusterd/volumes/shared_dir.h"
@@ -70,7 +70,7 @@ Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record) {
   ASSIGN_OR_RETURN(vcluster->prefix, net::Ipv4Prefix::Parse(record.subnet()));
   std::set<uint32_t> seen;
   for (const master::v1::Node& node : record.nodes()) {
-    if (node.index() >= net::kNodesMaxPerCluster || !seen.insert(node.index()).second ||
+    if (node.index() >= net::NodesMaxOf(vcluster->prefix) || !seen.insert(node.index()).second ||
         (!node.leaving() && vcluster->definition.FindRole(node.role()) == nullptr)) {
       return Error(Code::kCorrupt, "node " + std::to_string(node.index()) + " makes no sense");
     }
@@ -90,9 +90,14 @@ Result<VclusterPtr> ParseVcluster(std::string_view bytes) {
   return vcluster;
 }
 
-Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms) {
+Status GiveKeys(master::v1::Vcluster* record) {
   ASSIGN_OR_RETURN(*record->mutable_ssh_login_seed(), RandomBytes(kSshSeedSize));
   ASSIGN_OR_RETURN(*record->mutable_ssh_host_seed(), RandomBytes(kSshSeedSize));
+  return Ok();
+}
+
+Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms) {
+  RETURN_IF_ERROR(GiveKeys(record));
   for (master::v1::Node& node : *record->mutable_nodes()) {
     ASSIGN_OR_RETURN(const std::string bytes, RandomBytes(16));
     node.set_machine_id(ToHex(bytes));
@@ -101,7 +106,12 @@ Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms) {
   return Ok();
 }
 
-Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count) {
+int PrefixLengthOf(const Definition& definition) {
+  return net::PrefixLengthFor(definition.nodes_max);
+}
+
+Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count,
+                uint32_t nodes_max) {
   std::set<uint32_t> indices;
   std::set<uint32_t> ordinals;
   for (const master::v1::Node& node : record->nodes()) {
@@ -115,9 +125,9 @@ Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t 
     return free;
   };
   while (ordinals.size() < count) {
-    if (indices.size() >= net::kNodesMaxPerCluster) {
+    if (indices.size() >= nodes_max) {
       return Error(Code::kResourceExhausted,
-                   "a Vcluster has at most " + std::to_string(net::kNodesMaxPerCluster) + " nodes");
+                   "its subnet has addresses for " + std::to_string(nodes_max) + " nodes");
     }
     master::v1::Node* node = record->add_nodes();
     node->set_role(role);
@@ -213,7 +223,7 @@ Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t 
   record.set_phase(master::v1::CREATING);
   record.set_definition(FormatDefinitionJson(definition));
   for (const Role& role : definition.roles) {
-    RETURN_IF_ERROR(AddNodes(&record, role.name, role.count));
+    RETURN_IF_ERROR(AddNodes(&record, role.name, role.count, definition.nodes_max));
   }
   NameVolumes(definition, &record);
   RETURN_IF_ERROR(GiveIdentity(&record, now_unix_ms));

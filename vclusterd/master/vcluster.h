@@ -57,10 +57,15 @@ Status CheckClassQuota(const master::v1::ClassQuota& quota, const Definition& de
 // A record without nodes' places for this definition: number, names, keys of its own.
 Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t owner_uid,
                                          int64_t now_unix_ms);
+// For ssh between its nodes.
+Status GiveKeys(master::v1::Vcluster* record);
 // What no two Vclusters share, not even clones: keys, machine-ids, time.
 Status GiveIdentity(master::v1::Vcluster* record, int64_t now_unix_ms);
 // Nodes of a role up to `count`, with the lowest indices and ordinals that are free.
-// kResourceExhausted: the Vcluster has no more.
-Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count);
+// kResourceExhausted: there would be more than `nodes_max` altogether.
+Status AddNodes(master::v1::Vcluster* record, const std::string& role, uint32_t count,
+                uint32_t nodes_max);
+// How long the prefix of its subnet is.
+int PrefixLengthOf(const Definition& definition);
 
 }  // namespace strata::vcluster

@@ -2,7 +2,6 @@
 
 #include <map>
 
-#include "net/plan.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_files.h"

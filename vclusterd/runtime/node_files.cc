@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "common/file_io.h"
 #include "vclusterd/runtime/ssh_keys.h"
@@ -14,13 +15,21 @@ namespace {
 
 constexpr char kHostResolvConf[] = "/etc/resolv.conf";
 
-// Written in place: nobody reads a node's files before it starts.
+// Written in place: those that are mounted one by one have to stay the same file.
 Status Put(int dir, const std::string& name, std::string_view text, mode_t mode, uid_t owner) {
   ASSIGN_OR_RETURN(UniqueFd fd, OpenAt(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   RETURN_IF_ERROR(WriteAll(fd.get(), text), name);
   if (::fchown(fd.get(), owner, owner) != 0) return Errno("chown " + name);
   if (::fchmod(fd.get(), mode) != 0) return Errno("chmod " + name);
   return fd.Close();
+}
+
+// For what programs of a running node may be about to read: they have the old file or the new one.
+Status Replace(int dir, const std::string& name, std::string_view text, mode_t mode, uid_t owner) {
+  const std::string next = "." + name + ".new";
+  RETURN_IF_ERROR(Put(dir, next, text, mode, owner));
+  if (::renameat(dir, next.c_str(), dir, name.c_str()) != 0) return Errno("rename " + name);
+  return Ok();
 }
 
 Result<UniqueFd> MakeDirectory(const std::string& path, mode_t mode, uid_t owner) {
@@ -70,12 +79,18 @@ std::string SshClientConfig(const NodeSpec& spec) {
          "  LogLevel ERROR\n";
 }
 
-std::string KnownHosts(const NodeSpec& spec, const std::string& host_public_line) {
-  std::string names;
+// One line for each key by which they may be known.
+std::string KnownHosts(const NodeSpec& spec, const std::vector<std::string>& host_public_lines) {
+  std::set<std::string> all;
   for (const NodeAddress& peer : spec.peers) {
-    names += (names.empty() ? "" : ",") + peer.hostname + "," + peer.address.ToString();
+    all.insert({peer.hostname, peer.address.ToString()});
+    all.insert(peer.aliases.begin(), peer.aliases.end());
   }
-  return names + " " + host_public_line;
+  std::string names;
+  for (const std::string& name : all) names += (names.empty() ? "" : ",") + name;
+  std::string text;
+  for (const std::string& line : host_public_lines) text += names + " " + line;
+  return text;
 }
 
 std::string ResolvConf(const std::string& host_resolv_conf) {
@@ -106,12 +121,23 @@ Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir, SshKeyP
 
   ASSIGN_OR_RETURN(const auto login, keys.Of(spec.ssh.login_seed, "strata-login"));
   ASSIGN_OR_RETURN(const auto host, keys.Of(spec.ssh.host_seed, "strata-host"));
-  RETURN_IF_ERROR(Put(strata.get(), "login_key", login->private_file, 0600, owner));
-  RETURN_IF_ERROR(Put(strata.get(), "authorized_keys", login->public_line, 0644, owner));
-  RETURN_IF_ERROR(Put(strata.get(), "host_key", host->private_file, 0600, owner));
+  std::string may_log_in = login->public_line;
+  std::vector<std::string> known = {host->public_line};
+  if (!spec.ssh.login_seed_before.empty()) {
+    ASSIGN_OR_RETURN(const auto before, keys.Of(spec.ssh.login_seed_before, "strata-login"));
+    may_log_in += before->public_line;
+  }
+  if (!spec.ssh.host_seed_before.empty()) {
+    ASSIGN_OR_RETURN(const auto before, keys.Of(spec.ssh.host_seed_before, "strata-host"));
+    known.push_back(before->public_line);
+  }
+  // Whom a node knows first, then what it shows.
+  RETURN_IF_ERROR(Replace(strata.get(), "known_hosts", KnownHosts(spec, known), 0644, owner));
+  RETURN_IF_ERROR(Replace(strata.get(), "authorized_keys", may_log_in, 0644, owner));
+  RETURN_IF_ERROR(Replace(strata.get(), "login_key", login->private_file, 0600, owner));
+  RETURN_IF_ERROR(Replace(strata.get(), "host_key", host->private_file, 0600, owner));
   // The command is mounted over it.
-  RETURN_IF_ERROR(Put(strata.get(), kNodeCommandName, "", 0444, owner));
-  return Put(strata.get(), "known_hosts", KnownHosts(spec, host->public_line), 0644, owner);
+  return Put(strata.get(), kNodeCommandName, "", 0444, owner);
 }
 
 std::vector<std::string> NodeFileEntries(const std::string& node_dir, const std::string& vinit,

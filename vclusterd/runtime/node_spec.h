@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "net/desired.h"
 #include "net/ipv4.h"
+#include "net/names.h"
+#include "net/wire.h"
 #include "vclusterd/definition/definition.h"
 
 namespace strata::vcluster {
@@ -25,6 +26,9 @@ struct NodeAddress {
 struct SshKeys {
   std::string login_seed;  // 32 bytes each: an Ed25519 private key.
   std::string host_seed;
+  // While keys are changed: those of before, which nodes still take. Otherwise empty.
+  std::string login_seed_before;
+  std::string host_seed_before;
 };
 
 // A directory that is mounted in the node.

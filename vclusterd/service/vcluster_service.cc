@@ -162,6 +162,13 @@ class VclusterServiceImpl final : public Base {
     return Answer((*clusters)->Extend(caller_, request->name(), request->for_seconds()), response);
   }
 
+  grpc::Status RotateKeys(grpc::ServerContext*, const v1::RotateKeysRequest* request,
+                          v1::Clusters* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    return Answer((*clusters)->RotateKeys(caller_, request->name()), response);
+  }
+
   grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest* request,
                       v1::ExportResponse* response) override {
     const auto clusters = source_();

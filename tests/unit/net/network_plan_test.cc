@@ -83,6 +83,35 @@ TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
   EXPECT_EQ(MakePlan(unsure, links)->delete_links, std::vector<std::string>{"s1a2b3b9"});
 }
 
+TEST(NetworkPlan, NodesThatMayBeWantedStillMayOnlySpeakAsThemselves) {
+  DesiredNetwork unsure = Two();
+  unsure.bridges[0] = MakeBridge("1a2b3", 1, P("10.90.1.0/24"));
+  unsure.veths = {MakeVeth("1a2b3", 1, 0, 0)};
+  const std::string kept = VethName("1a2b3", 1, 5);
+  const auto is_known = [&] {
+    const NetworkPlan plan = MakePlan(unsure, {{kept, true, {}}, {"s1a2b3v", true, {}}}).value();
+    const std::string text = FormatRuleset(plan.ruleset);
+    const std::string mac = ToString(MacForNode(1, P("10.90.1.7/32").base));
+    return text.find("\"" + kept + "\" . " + mac + " . 10.90.1.7,") != std::string::npos;
+  };
+  EXPECT_FALSE(is_known());
+  unsure.keep_unknown_veths = true;
+  EXPECT_TRUE(is_known());
+}
+
+TEST(NetworkPlan, TellsWhoseALinkIsByItsName) {
+  for (const auto& [network, index] : {std::pair(1u, 0u), std::pair(kVniMax, 249u)}) {
+    const auto veth = ParseVethName(VethName("1a2b3", network, index), "1a2b3");
+    ASSERT_TRUE(veth.has_value());
+    EXPECT_EQ(veth->network, network);
+    EXPECT_EQ(veth->index, index);
+  }
+  for (const char* name : {"s1a2b3v", "s1a2b3v!", "s1a2b3v7 ", "s1a2b3b7", "s1a2b4v7", "s1a2b3v07",
+                           "s1a2b3v-7", "s1a2b3vzzzzzzzzz", "s1a2b3v6y"}) {
+    EXPECT_FALSE(ParseVethName(name, "1a2b3").has_value()) << name;
+  }
+}
+
 TEST(NetworkPlan, NamesFitIntoAnInterfaceName) {
   EXPECT_LE(BridgeName("fffff", 99'999).size(), 15u);
   EXPECT_LE(VethName("fffff", 99'999, 255).size(), 15u);
@@ -201,17 +230,63 @@ TEST(Rates, OutOfRangeAreRefusedWithTheirBounds) {
 }
 
 TEST(ChoosePrefix, LeavesOutWhatIsTakenOrOnTheHost) {
-  const auto prefix =
-      ChoosePrefix(P("10.90.0.0/16"), {P("10.90.1.0/24")}, {{"other0", true, {P("10.90.2.7/32")}}});
+  const auto prefix = ChoosePrefix(P("10.90.0.0/16"), 24, {P("10.90.1.0/24")},
+                                   {{"other0", true, {P("10.90.2.7/32")}}});
   ASSERT_TRUE(prefix.ok());
   EXPECT_EQ(prefix->ToString(), "10.90.3.0/24");
 }
 
 TEST(ChoosePrefix, SaysWhatToDoWhenThePoolIsFull) {
-  const auto prefix = ChoosePrefix(P("10.90.0.0/23"), {P("10.90.1.0/24")}, {});
+  const auto prefix = ChoosePrefix(P("10.90.0.0/23"), 24, {P("10.90.1.0/24")}, {});
   ASSERT_FALSE(prefix.ok());
   EXPECT_EQ(prefix.error().code(), Code::kResourceExhausted);
   EXPECT_NE(prefix.error().message().find("--subnet-pool"), std::string::npos);
+}
+
+TEST(ChoosePrefix, SmallOnesFillTheGapsBetweenLargeOnes) {
+  std::vector<Ipv4Prefix> taken = {P("10.90.1.0/24"), P("10.90.2.16/28"), P("10.90.4.0/22")};
+  const auto next = [&](int length) {
+    const auto prefix = ChoosePrefix(P("10.90.0.0/16"), length, taken, {});
+    taken.push_back(prefix.value());
+    return prefix->ToString();
+  };
+  EXPECT_EQ(next(28), "10.90.2.0/28");
+  EXPECT_EQ(next(28), "10.90.2.32/28");
+  EXPECT_EQ(next(27), "10.90.2.64/27");
+  EXPECT_EQ(next(28), "10.90.2.48/28");
+  EXPECT_EQ(next(24), "10.90.3.0/24");
+  EXPECT_EQ(next(24), "10.90.8.0/24");
+}
+
+TEST(ChoosePrefix, EveryPrefixOfAPoolIsGivenOnce) {
+  std::vector<Ipv4Prefix> taken;
+  while (true) {
+    const auto prefix = ChoosePrefix(P("10.90.0.0/22"), 28, taken, {});
+    if (!prefix.ok()) break;
+    for (const Ipv4Prefix& other : taken) ASSERT_FALSE(prefix->Overlaps(other));
+    ASSERT_TRUE(P("10.90.0.0/22").Contains(prefix->base));
+    taken.push_back(*prefix);
+  }
+  EXPECT_EQ(taken.size(), 3 * 16u);  // The first /24 is left out.
+}
+
+TEST(Networks, AreAsLargeAsTheirNodesNeed) {
+  for (const auto& [nodes, length] : std::vector<std::pair<uint32_t, int>>{{1, 28},
+                                                                           {13, 28},
+                                                                           {14, 27},
+                                                                           {29, 27},
+                                                                           {30, 26},
+                                                                           {61, 26},
+                                                                           {62, 25},
+                                                                           {125, 25},
+                                                                           {126, 24},
+                                                                           {250, 24}}) {
+    EXPECT_EQ(PrefixLengthFor(nodes), length) << nodes;
+    EXPECT_GE(NodesMaxOf({P("10.90.1.0/24").base, length}), nodes);
+  }
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/28")), 13u);
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/24")), 250u);
+  EXPECT_EQ(NodesMaxOf(P("10.90.1.0/31")), 0u);
 }
 
 TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {
@@ -223,14 +298,15 @@ TEST(Ruleset, IsAcceptedByNftWithAndWithoutBridgesAndForwards) {
   DesiredNetwork nothing = Two();
   nothing.bridges.clear();
   for (const DesiredNetwork& desired : {plain, with_forwards, nothing}) {
-    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, MakeRuleset(desired));
+    const auto checked =
+        RunChecked({"unshare", "-n", "nft", "-f", "-"}, FormatRuleset(MakeRuleset(desired)));
     EXPECT_TRUE(checked.ok()) << checked.error().message();
   }
 }
 
 TEST(Ruleset, RewritesNoSourceOfWhatStaysInThePool) {
   const DesiredNetwork desired = Two();
-  const std::string rules = MakeRuleset(desired);
+  const std::string rules = FormatRuleset(MakeRuleset(desired));
   const size_t line = rules.rfind(" masquerade");
   ASSERT_NE(line, std::string::npos);
   const std::string rule = rules.substr(rules.rfind('\n', line), line - rules.rfind('\n', line));

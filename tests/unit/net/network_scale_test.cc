@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kBridges = 200;
 constexpr uint32_t kRemotes = 4;
+constexpr uint32_t kNodes = 4;  // On this host; their links come later.
 
 // Milliseconds of `work`.
 template <typename Work>
@@ -28,8 +29,16 @@ class NetworkScaleTest : public ::testing::Test {
     for (uint32_t number = 1; number <= kBridges; ++number) {
       Bridge& bridge = host_.AddBridge(number);
       bridge.overlay = {.vni = number, .local = Ipv4::Parse("192.0.2.1").value()};
+      for (uint32_t node = 0; node < kNodes; ++node) {
+        host_.desired.veths.push_back(MakeVeth(TestHost::kInstance, number, node, 0));
+        host_.desired.veths.back().group = node % 2 + 1;
+      }
+      bridge.group_rules = {{.to_group = 1, .kind = GroupRule::Kind::kTcp},
+                            {.from = GroupRule::From::kGroup, .from_group = 1, .to_group = 2}};
+      bridge.forwards = {{Protocol::kTcp, static_cast<uint16_t>(20000 + number),
+                          bridge.prefix.Host(kFirstNodeHost), 80}};
       for (uint32_t remote = 0; remote < kRemotes; ++remote) {
-        const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + remote);
+        const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + kNodes + remote);
         bridge.overlay->remotes.push_back(
             {address, MacForNode(number, address), Ipv4{(192u << 24) + (2u << 8) + 2 + remote}});
       }
@@ -39,7 +48,7 @@ class NetworkScaleTest : public ::testing::Test {
   void Report(const std::string& what) {
     Result<std::vector<ObservedLink>> links(std::vector<ObservedLink>{});
     Result<NetworkPlan> plan(NetworkPlan{});
-    Status applied;
+    Result<bool> applied(false);
     host_.space.In([&] {
       const double observe = Timed([&] { links = ObserveLinks(); });
       const double decide = Timed([&] { plan = MakePlan(host_.desired, *links); });
@@ -70,6 +79,12 @@ TEST_F(NetworkScaleTest, TwoHundredOverlaysWithFourRemoteNodesEach) {
   EXPECT_EQ(plan.set_neighbours.size(), 0u);
   Report("one remote node moves");
   EXPECT_TRUE(IsDone(host_.Plan()));
+  host_.desired.veths.push_back(MakeVeth(TestHost::kInstance, 100, kNodes, 0));
+  Report("one node comes");
+  host_.desired.veths.back().group = 2;
+  Report("it changes its group");
+  host_.desired.bridges[100].forwards.clear();
+  Report("a forward ends");
   host_.desired.bridges.pop_back();
   Report("one Vcluster ends");
   host_.desired.bridges.clear();

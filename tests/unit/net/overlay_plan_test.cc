@@ -193,7 +193,7 @@ TEST(OverlayPlan, RulesAreAcceptedByNft) {
   DesiredNetwork desired = One();
   desired.bridges[0].overlay->remotes.push_back(Remote("10.90.1.9", "192.0.2.3"));
   for (int round = 0; round < 2; ++round) {
-    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, MakeRuleset(desired));
+    const auto checked = RunChecked({"unshare", "-n", "nft", "-f", "-"}, FormatRuleset(MakeRuleset(desired)));
     EXPECT_TRUE(checked.ok()) << checked.error().message();
     desired.bridges[0].overlay->remotes.clear();
   }

@@ -153,6 +153,7 @@ class OverlayTest : public ::testing::Test {
     for (int node = 0; node < kHosts * kNodesPerHost; ++node) {
       nodes_.push_back(hosts_[node / kNodesPerHost].AddNode(1, static_cast<uint32_t>(node)));
     }
+    for (TestHost& host : hosts_) host.Apply();
   }
 
   Overlay& OverlayOf(int host) { return *hosts_[host].desired.bridges[0].overlay; }
@@ -252,6 +253,7 @@ TEST_F(OverlayTest, ANodeThatMovesKeepsItsAddressAndItsPeers) {
   OverlayOf(2).remotes.push_back({moved, MacForNode(kVni, moved), A(HostAddress(1))});
   for (TestHost& host : hosts_) host.Apply();
   nodes_[4] = hosts_[1].AddNode(1, 4);
+  hosts_[1].Apply();
   for (const int from : {0, 2, 5}) EXPECT_TRUE(Ping(nodes_[from].space, nodes_[4].address)) << from;
 }
 

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "tests/unit/net/test_host.h"
 
@@ -36,8 +38,10 @@ class RateTest : public ::testing::Test {
     return host_.space.In([] { return RunChecked({"tc", "qdisc", "show"}).value(); });
   }
 
-  // Payload bits per second of one TCP connection that sends as fast as it can; 0 after kPatience.
-  static double Measure(const TestNode& from, const TestNode& to) {
+  // Gives what comes of one TCP connection that sends as fast as it can to `take`, until that says
+  // that it is enough.
+  template <typename Take>
+  static void Stream(const TestNode& from, const TestNode& to, const Take& take) {
     const UniqueFd server = OpenServer(to.space, Protocol::kTcp, 5000);
     const UniqueFd sender = from.space.In([&] {
       UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -48,28 +52,56 @@ class RateTest : public ::testing::Test {
     const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
     ::fcntl(sender.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(receiver.get(), F_SETFL, O_NONBLOCK);
-    static char bytes[64 << 10];
-    const Clock::time_point deadline = Clock::now() + kPatience;
-    Clock::time_point start;
-    size_t received = 0;
-    while (Clock::now() < deadline) {
+    thread_local char bytes[64 << 10];
+    for (size_t count = 0; take(count);) {
       pollfd entries[] = {{sender.get(), POLLOUT, 0}, {receiver.get(), POLLIN, 0}};
       ::poll(entries, 2, 100);
       if (entries[0].revents != 0) (void)::send(sender.get(), bytes, sizeof(bytes), MSG_NOSIGNAL);
-      if (entries[1].revents == 0) continue;
-      const ssize_t count = ::recv(receiver.get(), bytes, sizeof(bytes), 0);
-      if (count > 0) received += static_cast<size_t>(count);
-      if (received < kWarmUpBytes) continue;
-      if (start == Clock::time_point()) {
+      const ssize_t got =
+          entries[1].revents == 0 ? 0 : ::recv(receiver.get(), bytes, sizeof(bytes), 0);
+      count = got > 0 ? static_cast<size_t>(got) : 0;
+    }
+  }
+
+  // Payload bits per second; 0 after kPatience.
+  static double Measure(const TestNode& from, const TestNode& to) {
+    const Clock::time_point deadline = Clock::now() + kPatience;
+    Clock::time_point start;
+    size_t received = 0;
+    double rate = 0;
+    Stream(from, to, [&](size_t count) {
+      received += count;
+      if (received >= kWarmUpBytes && start == Clock::time_point()) {
         start = Clock::now();
         received = kWarmUpBytes;
       }
       if (received >= kWarmUpBytes + kMeasuredBytes) {
-        return static_cast<double>(received - kWarmUpBytes) * 8 /
+        rate = static_cast<double>(received - kWarmUpBytes) * 8 /
                Seconds(Clock::now() - start).count();
       }
+      return rate == 0 && Clock::now() < deadline;
+    });
+    return rate;
+  }
+
+  // Of all together, in the time from `start` on.
+  static double MeasureTogether(
+      const std::vector<std::pair<const TestNode*, const TestNode*>>& pairs,
+      std::chrono::milliseconds start, std::chrono::milliseconds length) {
+    const Clock::time_point from = Clock::now() + start;
+    std::atomic<size_t> received = 0;
+    std::vector<std::thread> threads;
+    for (const auto& pair : pairs) {
+      threads.emplace_back([&, pair] {
+        Stream(*pair.first, *pair.second, [&](size_t count) {
+          const Clock::time_point now = Clock::now();
+          if (now >= from && now < from + length) received += count;
+          return now < from + length;
+        });
+      });
     }
-    return 0;
+    for (std::thread& thread : threads) thread.join();
+    return static_cast<double>(received) * 8 / Seconds(length).count();
   }
 
   TestHost host_;
@@ -120,6 +152,35 @@ TEST_F(RateTest, IsMadeAnewForALinkThatIsMadeAnewAndGoesWithItsNode) {
   host_.desired.bridges.clear();
   host_.Apply();
   EXPECT_EQ(host_.space.In([] { return ObserveLinks()->size(); }), 1u) << "the loopback device";
+}
+
+// Its bucket holds a second, which comes first. What is above the rate is dropped, not queued: what
+// TCP makes of that depends on the moment.
+TEST_F(RateTest, NodesOfOneUserShareItsLimit) {
+  host_.desired.veths[0].bits_per_s_max = 0;
+  const TestNode second = host_.AddNode(1, 2);
+  const TestNode other = host_.AddNode(1, 3);
+  for (const size_t node : {0u, 2u}) host_.desired.veths[node].user = 7;
+  constexpr std::chrono::milliseconds kBucket(1500);
+  constexpr std::chrono::milliseconds kLength(2000);
+  for (const uint64_t limit : {5 * kLimit}) {
+    host_.desired.user_limits = {{7, limit}};
+    host_.Apply();
+    const double rates[] = {
+        MeasureTogether({{&limited_, &free_}}, kBucket, kLength),
+        MeasureTogether({{&free_, &limited_}}, kBucket, kLength),
+        MeasureTogether({{&limited_, &free_}, {&second, &other}}, kBucket, kLength)};
+    std::printf("user's limit %.0f Mbit/s: %.1f from one node, %.1f to it, %.1f from two\n",
+                static_cast<double>(limit) / 1e6, rates[0] / 1e6, rates[1] / 1e6, rates[2] / 1e6);
+    for (const double rate : rates) {
+      EXPECT_GT(rate, static_cast<double>(limit) * 0.4);
+      EXPECT_LT(rate, static_cast<double>(limit) * 1.2);
+    }
+  }
+  EXPECT_GT(Measure(free_, other), 10.0 * kLimit) << "others have no limit";
+  host_.desired.user_limits.clear();
+  host_.Apply();
+  EXPECT_GT(Measure(limited_, free_), 10.0 * kLimit);
 }
 
 TEST_F(RateTest, TakesTheWholeRangeOfRates) {

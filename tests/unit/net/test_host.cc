@@ -14,10 +14,7 @@ TestHost::TestHost() {
 
 Bridge& TestHost::AddBridge(uint32_t cluster) {
   const std::string prefix = "10.90." + std::to_string(cluster) + ".0/24";
-  Bridge bridge;
-  bridge.name = BridgeName(kInstance, cluster);
-  bridge.prefix = Ipv4Prefix::Parse(prefix).value();
-  desired.bridges.push_back(bridge);
+  desired.bridges.push_back(MakeBridge(kInstance, cluster, Ipv4Prefix::Parse(prefix).value()));
   return desired.bridges.back();
 }
 
@@ -30,16 +27,16 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
   const Bridge& bridge =
       *std::find_if(desired.bridges.begin(), desired.bridges.end(),
                     [&](const Bridge& one) { return one.name == BridgeName(kInstance, cluster); });
-  if (bridge.overlay) {
-    const Ipv4 address = Ipv4::Parse(node.address).value();
-    const std::string mtu = std::to_string(bridge.mtu());
-    const std::string mac = ToString(MacForNode(bridge.overlay->vni, address));
-    node.space.Ip({"link", "set", "eth0", "address", mac, "mtu", mtu});
-    space.Ip({"link", "set", node.veth, "mtu", mtu});
-  }
+  const Ipv4 address = Ipv4::Parse(node.address).value();
+  const std::string mtu = std::to_string(bridge.mtu());
+  const std::string mac = ToString(MacForNode(bridge.network(), address));
+  // Down: its address of IPv6 is made of the MAC that it comes up with.
+  node.space.Ip({"link", "set", "eth0", "down", "address", mac, "mtu", mtu});
+  node.space.Ip({"link", "set", "eth0", "up"});
+  space.Ip({"link", "set", node.veth, "mtu", mtu});
   node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
   space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
-  desired.veths.push_back({node.veth});
+  desired.veths.push_back(MakeVeth(kInstance, cluster, index, 0));
   return node;
 }
 

@@ -23,7 +23,8 @@ class TestHost {
 
   // Bridge 10.90.CLUSTER.0/24. It is there after the next Apply().
   Bridge& AddBridge(uint32_t cluster);
-  // With the MAC and MTU that an overlay asks for. REQUIRES: its bridge is there.
+  // With the MAC and MTU that it must have; the rules know it after the next Apply(). REQUIRES: its
+  // bridge is there.
   TestNode AddNode(uint32_t cluster, uint32_t index);
 
   NetworkPlan Plan() const;

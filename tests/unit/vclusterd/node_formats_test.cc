@@ -210,6 +210,36 @@ TEST(NodeFiles, HostsNamesAllNodes) {
   EXPECT_EQ(HostsFile(Spec()), "127.0.0.1 localhost\n10.90.7.2 hpc-0 node-0\n10.90.7.3 hpc-1\n");
 }
 
+TEST(NodeFiles, WhileKeysChangeBothAreTakenAndTheNewOnesAreShown) {
+  const auto directory = TemporaryDirectory::Create("/tmp", "strata-node-files.");
+  ASSERT_TRUE(directory.ok());
+  SshKeyPairs keys;
+  const std::string dir = directory->path() + "/node";
+  NodeSpec spec = Spec();
+  spec.id_first = ::getuid();
+  const auto file = [&](const std::string& name) {
+    return ReadFile(dir + "/strata/" + name).value();
+  };
+  ASSERT_TRUE(WriteNodeFiles(spec, dir, keys).ok());
+  const std::string old_login = file("authorized_keys");
+  const std::string old_known = file("known_hosts");
+  const std::string old_key = file("login_key");
+  // By every name that a node has.
+  EXPECT_THAT(old_known, HasSubstr("10.90.7.2,10.90.7.3,hpc-0,hpc-1,node-0 ssh-ed25519 "));
+  spec.ssh = {std::string(32, 'c'), std::string(32, 'd'), std::string(32, 'a'),
+              std::string(32, 'b')};
+  ASSERT_TRUE(WriteNodeFiles(spec, dir, keys).ok());
+  EXPECT_THAT(file("authorized_keys"), HasSubstr(old_login));
+  EXPECT_THAT(file("known_hosts"), HasSubstr(old_known));
+  const std::string new_key = file("login_key");
+  EXPECT_NE(new_key, old_key);
+  spec.ssh = {std::string(32, 'c'), std::string(32, 'd'), "", ""};
+  ASSERT_TRUE(WriteNodeFiles(spec, dir, keys).ok());
+  EXPECT_EQ(file("login_key"), new_key);
+  EXPECT_THAT(file("authorized_keys"), Not(HasSubstr(old_login)));
+  EXPECT_THAT(file("known_hosts"), Not(HasSubstr(old_known)));
+}
+
 TEST(SshKeys, AreWhatSshKeygenReads) {
   const auto dir = TemporaryDirectory::Create("/tmp", "strata-key.");
   for (const char seed : {'a', 'b'}) {

@@ -21,13 +21,13 @@ from failure import Failure, run
 
 VERSION = 1
 MIB = 1 << 20
-PROGRAMS = ("imaged", "vclusterd", "vimage", "vcluster", "vsave", "layerfs", "layerfs-objects",
-            "strata-node", "vinit", "strata-pam-check")
+PROGRAMS = ("imaged", "vnetd", "vclusterd", "vimage", "vcluster", "vnet", "vsave", "layerfs",
+            "layerfs-objects", "strata-node", "vinit", "strata-pam-check")
 # Beside the libraries that the programs name.
 PACKAGES = ("apparmor", "bsdextrautils", "busybox-static", "dbus", "e2fsprogs", "erofs-utils",
             "fuse3", "iproute2", "kmod", "liblxc-common", "nftables", "openssh-client",
             "systemd-sysv", "udev", "uidmap")
-UNITS = ("strata-order", "strata-imaged", "strata-worker")
+UNITS = ("strata-order", "strata-imaged", "strata-vnetd", "strata-worker")
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
           "fstrim.timer", "lxc.service", "lxc-net.service", "getty@tty1.service",
           "serial-getty@ttyS0.service", "systemd-firstboot.service")

@@ -273,6 +273,16 @@ TEST(CheckDefinitionTest, ALifeHasOneEndWithinReason) {
   EXPECT_THAT(Said([](Definition& d) { d.idle_stop = seconds(0); }), HasSubstr("idle-stop: 0s"));
 }
 
+TEST(CheckDefinitionTest, NoVclusterHasMoreNodesThanItSays) {
+  EXPECT_THAT(Said([](Definition& d) { d.nodes_max = 0; }), HasSubstr("nodes-max: 0 is not"));
+  EXPECT_THAT(Said([](Definition& d) { d.nodes_max = 251; }), HasSubstr("nodes-max: 251 is not"));
+  EXPECT_THAT(Said([](Definition& d) {
+                d.nodes_max = 3;
+                d.roles[0].count = 4;
+              }),
+              HasSubstr("4 nodes in all, but nodes-max is 3"));
+}
+
 TEST(CheckDefinitionTest, NoMessageCarriesControlCharacters) {
   const std::string said = Said([](Definition& d) {
     d.name = "\x1b[2J";

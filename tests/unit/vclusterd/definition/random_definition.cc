@@ -238,6 +238,8 @@ Definition RandomDefinition(uint64_t seed) {
   for (const std::string& name : source.Some({"data", "n", "on", "scratch-2"})) {
     definition.volumes.push_back({name});
   }
+  // Larger than all that the roles may become.
+  if (source.OneIn(3)) definition.nodes_max = static_cast<uint32_t>(source.Number(200, 249));
   if (source.OneIn(3)) {
     definition.lifetime = source.Duration(60, 86'400 * 3000);
   } else if (source.OneIn(2)) {

@@ -24,6 +24,7 @@ MasterOptions Options(const std::string& name = "m1") {
   MasterOptions options;
   options.name = name;
   options.pool = net::Ipv4Prefix::Parse("10.215.0.0/16").value();
+  options.reserved = {net::Ipv4Prefix::Parse("10.215.1.0/24").value()};
   options.user_name = [](uint32_t uid) { return std::to_string(uid); };
   options.now_unix_ms = [] { return int64_t{1'800'000'000'000}; };
   options.every = milliseconds(20);
@@ -202,6 +203,64 @@ TEST_F(MasterTest, OnlyWhatMayBeMadeAnewLeavesALostHost) {
   AddHost("h2");
   EXPECT_TRUE(Await([&] { return hosts_["h2"]->Order(1).nodes().empty(); }));
   EXPECT_TRUE(Await([&] { return IsAsWanted(2); }));
+}
+
+TEST_F(MasterTest, OldKeysAreTakenUntilAllNodesHaveTheNewOnes) {
+  ASSERT_TRUE(Create(Spread("web", 2)).ok());
+  const auto order = [&](const std::string& host) { return hosts_[host]->Order(1); };
+  const std::string old_login = order("h1").ssh_login_seed();
+  const std::string old_host = order("h1").ssh_host_seed();
+  hosts_["h2"]->Refuse(Error(Code::kUnavailable, "it is away"));
+  ASSERT_TRUE(clusters_->RotateKeys(kAlice, "web").ok());
+  ASSERT_TRUE(Await([&] { return order("h1").ssh_login_seed() != old_login; }));
+  EXPECT_NE(order("h1").ssh_host_seed(), old_host);
+  EXPECT_EQ(order("h1").ssh_login_seed_before(), old_login);
+  EXPECT_EQ(order("h1").ssh_host_seed_before(), old_host);
+  EXPECT_FALSE(master_->Find(1).vcluster->record.ssh_login_seed_before().empty());
+  hosts_["h2"]->Refuse(std::nullopt);
+  EXPECT_TRUE(Await([&] {
+    return order("h2").ssh_login_seed() == order("h1").ssh_login_seed() &&
+           order("h1").ssh_login_seed_before().empty() &&
+           order("h2").ssh_login_seed_before().empty() &&
+           order("h2").ssh_host_seed_before().empty();
+  }));
+  EXPECT_NE(order("h2").ssh_login_seed(), old_login);
+  EXPECT_TRUE(Await([&] { return IsAsWanted(1); }));
+}
+
+TEST_F(MasterTest, ARolesNameIsThatOfAllItsNodes) {
+  Definition definition = Spread("web", 2);
+  definition.roles[0].name = "worker";
+  ASSERT_TRUE(Create(definition).ok());
+  const host::v1::Part order = hosts_["h1"]->Order(1);
+  ASSERT_EQ(order.peers_size(), 2);
+  for (const host::v1::Peer& peer : order.peers()) {
+    EXPECT_EQ(std::count(peer.aliases().begin(), peer.aliases().end(), "worker"), 1);
+    EXPECT_EQ(std::count(peer.aliases().begin(), peer.aliases().end(), peer.hostname() + ".web"),
+              1);
+  }
+}
+
+TEST_F(MasterTest, SubnetsAreAsSmallAsTheirNodesAllowAndNeverOfWhatIsReserved) {
+  Definition small = Spread("small", 2);
+  small.nodes_max = 13;
+  Definition smaller = small;
+  smaller.name = "smaller";
+  ASSERT_TRUE(Create(small).ok());
+  ASSERT_TRUE(Create(Spread("large", 2)).ok());
+  ASSERT_TRUE(Create(smaller).ok());
+  const auto subnet = [&](const std::string& name) {
+    return clusters_->List(kAlice, name)->at(0).prefix.ToString();
+  };
+  // 10.215.1.0/24 is reserved.
+  EXPECT_EQ(subnet("small"), "10.215.2.0/28");
+  EXPECT_EQ(subnet("large"), "10.215.3.0/24");
+  EXPECT_EQ(subnet("smaller"), "10.215.2.16/28");
+  const auto grown = clusters_->Scale(kAlice, "small", "node", 14, Ignore, {});
+  ASSERT_FALSE(grown.ok());
+  EXPECT_NE(grown.error().message().find("nodes-max is 13"), std::string::npos);
+  const auto full = clusters_->Scale(kAlice, "small", "node", 13, Ignore, {});
+  EXPECT_TRUE(full.ok()) << full.error().message();
 }
 
 TEST_F(MasterTest, ScalingAddsNodesAndTakesTheNewestAway) {

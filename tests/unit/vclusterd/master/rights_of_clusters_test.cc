@@ -124,6 +124,8 @@ TEST_F(RightsOfClustersTest, EveryOperationByEverybody) {
       {"resize", [&](const Caller& c) { return CodeOf(clusters_->Resize(c, name, 1 << 30)); },
        false},
       {"extend", [&](const Caller& c) { return CodeOf(clusters_->Extend(c, name, 60)); }, false},
+      {"rotate keys", [&](const Caller& c) { return CodeOf(clusters_->RotateKeys(c, name)); },
+       false},
       {"delete",
        [&](const Caller& c) {
          const Outcome code = CodeOf(clusters_->Delete(c, name));

@@ -1,0 +1,46 @@
+#include "net/client/vnetd_client.h"
+
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "net/api/net.grpc.pb.h"
+#include "net/message.h"
+
+namespace strata::net {
+namespace {
+
+// Of hundreds of networks that are made or removed at once.
+constexpr std::chrono::seconds kPutMax(120);
+
+class VnetdClient final : public NetworkMaker {
+ public:
+  explicit VnetdClient(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::NetService::NewStub(channel)) {}
+
+  Status Put(DesiredNetwork desired) override {
+    v1::PutRequest request;
+    *request.mutable_networks() = ToMessage(desired);
+    grpc::ClientContext context;
+    // One that is being started again is waited for.
+    context.set_wait_for_ready(true);
+    context.set_deadline(std::chrono::system_clock::now() + kPutMax);
+    v1::PutResponse response;
+    const grpc::Status status = stub_->Put(&context, request, &response);
+    return status.ok() ? Ok() : Status(rpc::FromGrpc(status).Wrap("vnetd"));
+  }
+
+ private:
+  const std::unique_ptr<v1::NetService::Stub> stub_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<NetworkMaker>> ConnectVnetd(const std::string& socket_path) {
+  ASSIGN_OR_RETURN(const auto channel, rpc::ConnectLocal(socket_path, "vnetd"));
+  return std::unique_ptr<NetworkMaker>(std::make_unique<VnetdClient>(channel));
+}
+
+}  // namespace strata::net

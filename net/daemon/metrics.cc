@@ -1,0 +1,80 @@
+#include "net/daemon/metrics.h"
+
+#include "common/log.h"
+#include "net/rule_counters.h"
+
+namespace strata::net {
+namespace {
+
+prometheus::MetricFamily Counter(const std::string& name, const std::string& help, double value) {
+  prometheus::MetricFamily family = http::Gauge(name, help, 0);
+  family.type = prometheus::MetricType::Counter;
+  family.metric[0] = {};
+  family.metric[0].counter.value = value;
+  return family;
+}
+
+// What the rules of this instance counted, by reason or forward.
+void AddRuleCounters(const std::string& instance, http::MetricFamilies* families) {
+  const auto counters = ReadCounters(instance);
+  if (!counters.ok()) {
+    LOG_WARNING("counters of rules: " + counters.error().message());
+    return;
+  }
+  prometheus::MetricFamily packets =
+      Counter("strata_net_rule_packets_total", "Packets that a rule took, by its counter", 0);
+  prometheus::MetricFamily bytes =
+      Counter("strata_net_rule_bytes_total", "Bytes that a rule took, by its counter", 0);
+  packets.metric.clear();
+  bytes.metric.clear();
+  for (const RuleCounter& counter : *counters) {
+    const auto add = [&](prometheus::MetricFamily* family, uint64_t value) {
+      prometheus::ClientMetric metric;
+      metric.label = {{"counter", counter.name}};
+      metric.counter.value = static_cast<double>(value);
+      family->metric.push_back(std::move(metric));
+    };
+    add(&packets, counter.packets);
+    add(&bytes, counter.bytes);
+  }
+  families->push_back(std::move(packets));
+  families->push_back(std::move(bytes));
+}
+
+}  // namespace
+
+http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& instance) {
+  const NetworkKeeper::State state = keeper.Look();
+  const DesiredNetwork none;
+  const DesiredNetwork& desired = state.desired.has_value() ? *state.desired : none;
+  size_t remotes = 0;
+  size_t forwards = 0;
+  for (const Bridge& bridge : desired.bridges) {
+    forwards += bridge.forwards.size();
+    if (bridge.overlay) remotes += bridge.overlay->remotes.size();
+  }
+  http::MetricFamilies families = {
+      http::Gauge("strata_net_networks", "Vclusters with a network on this host",
+                  static_cast<double>(desired.bridges.size())),
+      http::Gauge("strata_net_nodes", "Nodes of this host that have a link, or will have",
+                  static_cast<double>(desired.veths.size())),
+      http::Gauge("strata_net_remote_nodes", "Nodes of other hosts that this one has a way to",
+                  static_cast<double>(remotes)),
+      http::Gauge("strata_net_forwards", "Ports of this host that lead to nodes",
+                  static_cast<double>(forwards)),
+      http::Gauge("strata_net_problem", "1: networks are not as they should be (vnet show)",
+                  state.problem.has_value() ? 1 : 0),
+      Counter("strata_net_looks_total", "How often what is there was compared with what should be",
+              static_cast<double>(state.looks)),
+      Counter("strata_net_repairs_total", "How often somebody else's change was mended",
+              static_cast<double>(state.repairs)),
+  };
+  if (state.fast_frames.has_value()) {
+    families.push_back(Counter("strata_net_fast_frames_total", "Frames that took the fast path",
+                               static_cast<double>(*state.fast_frames)));
+  }
+  AddRuleCounters(instance, &families);
+  return families;
+}
+
+}  // namespace strata::net

@@ -1,0 +1,117 @@
+#include "net/fastpath/fast_plan.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace strata::net {
+namespace {
+
+using LinksByName = std::unordered_map<std::string, const ObservedLink*>;
+
+// Null when it is not there, or takes no part in what `bridge` joins.
+const ObservedLink* FindPort(const LinksByName& links, const std::string& name,
+                             const Bridge& bridge) {
+  const auto found = links.find(name);
+  if (found == links.end()) return nullptr;
+  const ObservedLink* const link = found->second;
+  return link->up && link->master == bridge.name ? link : nullptr;
+}
+
+FastNode NodeOf(const Bridge& bridge, const Mac& mac) {
+  FastNode node = {.network = bridge.number};
+  std::copy(mac.begin(), mac.end(), node.mac);
+  return node;
+}
+
+bool IsFull(const FastState& state) {
+  return state.sources.size() >= kFastSourcesMax || state.ways.size() >= kFastWaysMax;
+}
+
+void AddNode(const Bridge& bridge, const Veth& veth, const ObservedLink& link, FastState* state) {
+  if (IsFull(*state)) return;
+  const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + veth.index);
+  const Mac mac = MacForNode(bridge.overlay ? bridge.overlay->vni : bridge.number, address);
+  const auto index = static_cast<uint32_t>(link.index);
+  FastSource source = {.network = bridge.number, .address = htonl(address.value)};
+  std::copy(mac.begin(), mac.end(), source.mac);
+  state->sources.emplace(index, source);
+  state->ways.emplace(NodeOf(bridge, mac), FastWay{.link = index});
+}
+
+void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, FastState* state) {
+  if (IsFull(*state)) return;
+  const auto index = static_cast<uint32_t>(tunnel.index);
+  state->sources.emplace(index, FastSource{.network = bridge.number, .is_tunnel = 1});
+  for (const RemoteNode& remote : bridge.overlay->remotes) {
+    const auto known = tunnel.remotes.find(remote.mac);
+    const bool reached = known != tunnel.remotes.end() && known->second.on_tunnel &&
+                         known->second.host == remote.host;
+    const FastNode node = NodeOf(bridge, remote.mac);
+    // A node that is still elsewhere is there for the bridge too, whoever has its MAC here.
+    state->ways.erase(node);
+    if (reached && !IsFull(*state))
+      state->ways.emplace(node, FastWay{.link = index, .is_tunnel = 1});
+  }
+}
+
+bool IsLimited(const Veth& veth, const ObservedLink& link) {
+  return veth.bits_per_s_max != 0 || link.sends_bits_per_s_max != 0 || link.has_ingress;
+}
+
+// What `wanted` has and `now` has not, or otherwise.
+template <typename Key, typename Value>
+std::vector<std::pair<Key, Value>> News(const std::map<Key, Value>& now,
+                                        const std::map<Key, Value>& wanted) {
+  std::vector<std::pair<Key, Value>> news;
+  for (const auto& [key, value] : wanted) {
+    const auto found = now.find(key);
+    if (found == now.end() || !(found->second == value)) news.emplace_back(key, value);
+  }
+  return news;
+}
+
+template <typename Key, typename Value>
+std::vector<Key> Gone(const std::map<Key, Value>& now, const std::map<Key, Value>& wanted) {
+  std::vector<Key> gone;
+  for (const auto& [key, value] : now) {
+    if (!wanted.contains(key)) gone.push_back(key);
+  }
+  return gone;
+}
+
+}  // namespace
+
+FastState MakeFastState(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
+                        const std::set<std::string>& kept_off) {
+  LinksByName links;
+  for (const ObservedLink& link : observed) links.emplace(link.name, &link);
+  std::map<uint32_t, const Bridge*> bridges;
+  for (const Bridge& bridge : desired.bridges) bridges.emplace(bridge.number, &bridge);
+  FastState state;
+  for (const Veth& veth : desired.veths) {
+    const auto bridge = bridges.find(veth.network);
+    if (bridge == bridges.end() || veth.index >= kNodesMaxPerCluster) continue;
+    const ObservedLink* const link = FindPort(links, veth.name, *bridge->second);
+    if (link == nullptr || IsLimited(veth, *link) || kept_off.contains(veth.name)) continue;
+    AddNode(*bridge->second, veth, *link, &state);
+  }
+  for (const Bridge& bridge : desired.bridges) {
+    if (!bridge.overlay) continue;
+    const ObservedLink* const tunnel = FindPort(links, bridge.tunnel(), bridge);
+    const bool is_its_own =
+        tunnel != nullptr && tunnel->tunnel && tunnel->tunnel->vni == bridge.overlay->vni;
+    if (is_its_own) AddRemotes(bridge, *tunnel, &state);
+  }
+  return state;
+}
+
+FastPlan MakeFastPlan(const FastState& now, const FastState& wanted) {
+  return {.remove_sources = Gone(now.sources, wanted.sources),
+          .remove_ways = Gone(now.ways, wanted.ways),
+          .set_ways = News(now.ways, wanted.ways),
+          .set_sources = News(now.sources, wanted.sources)};
+}
+
+}  // namespace strata::net

@@ -1,0 +1,57 @@
+// FastProgram: net/fastpath/program.bpf.c in the kernel, with its maps. Nothing is pinned: the
+// program, its maps and every attachment end with this object, or with the process.
+//
+// Used by one thread at a time. Errors are kInternal with what was tried.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "net/fastpath/maps.h"
+
+struct bpf_object;
+
+namespace strata::net {
+
+class FastProgram {
+ public:
+  using Counts = std::array<uint64_t, kFastCounts>;
+
+  // kUnsupported when this kernel refuses it, or this build has none.
+  static Result<std::unique_ptr<FastProgram>> Load();
+  ~FastProgram();
+
+  Status SetSource(uint32_t link, const FastSource& source);
+  Status SetWay(const FastNode& node, const FastWay& way);
+  // Missing is Ok.
+  Status RemoveSource(uint32_t link);
+  Status RemoveWay(const FastNode& node);
+  Result<Counts> Count() const;
+
+  // It runs for what this link of the thread's network namespace receives, for as long as the
+  // descriptor is open. kNotFound: there is no such link (any more).
+  Result<UniqueFd> Attach(uint32_t link) const;
+  // The link of an attachment; 0: it is gone, or somebody has detached it.
+  static Result<uint32_t> LinkOf(const UniqueFd& attachment);
+
+  // Runs it once, without an effect, as if loopback (link 1) had received `frame`; the verdict.
+  Result<int> Try(std::string_view frame) const;
+
+ private:
+  struct Close {
+    void operator()(bpf_object* object) const;
+  };
+  FastProgram() = default;
+
+  std::unique_ptr<bpf_object, Close> object_;
+  int program_ = -1;  // Descriptors of object_.
+  int sources_ = -1;
+  int ways_ = -1;
+  int counts_ = -1;
+};
+
+}  // namespace strata::net

@@ -1,0 +1,70 @@
+// HostNetwork: the networks of one host, once: looks at what is there, and makes what should be, by
+// the kernel's bridges and tunnels or by Open vSwitch, with rules, limits and the fast path.
+// NetworkKeeper does it again and again.
+//
+// Of the network namespace of the thread that uses it. One call at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "net/apply.h"
+#include "net/fastpath/fast_path.h"
+#include "net/ovs/ovs_switch.h"
+#include "net/rules_in_force.h"
+
+namespace strata::net {
+
+class HostNetwork {
+ public:
+  struct Options {
+    std::string instance;
+    std::string run_dir;  // For what has to be undone at the end.
+    Driver driver = Driver::kLinux;
+    OvsSwitch::Options ovs;  // Of kOvs; its instance is this one's.
+    bool fast_path = false;  // Of kLinux, where the kernel has it.
+  };
+  struct Planned {
+    std::vector<std::string> changes;  // One per line, for people (docs/network.md).
+    std::string ruleset;               // Commands of nft(8), as they should be…
+    bool new_rules = false;            // …and are not, or it is not known.
+  };
+  struct Made {
+    std::vector<std::string> changes;
+    // More than what links of nodes need that have come since the last time.
+    bool mends = false;
+  };
+
+  // Errors are OvsSwitch's, and those of a host that knows no nftables.
+  static Result<std::unique_ptr<HostNetwork>> Open(Options options);
+
+  Result<Planned> Plan(const DesiredNetwork& desired);
+  // Repeating it after an error is fine. `before_rules` is called when it is about to see whether
+  // the rules are in force: whoever hears of others' transactions has rules() know of them.
+  Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);
+
+  RulesInForce& rules() { return rules_; }
+  // What the fast path counted; nullopt: there is none.
+  std::optional<FastProgram::Counts> FastCounts() const;
+
+ private:
+  explicit HostNetwork(Options options) : options_(std::move(options)) {}
+  // The links, after Open vSwitch has done its part.
+  Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired, Made* made);
+  Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
+  Result<Made> MakeAll(const DesiredNetwork& desired, const std::function<void()>& before_rules);
+  std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
+
+  const Options options_;
+  RulesInForce rules_;
+  std::optional<OvsSwitch> ovs_;
+  std::unique_ptr<FastPath> fast_;
+  std::set<std::string> linked_;  // Nodes' links that were there the last time.
+  bool rules_were_put_ = false;   // By this process.
+};
+
+}  // namespace strata::net

@@ -1,0 +1,20 @@
+// NetworkMaker: who makes the networks of this host as they should be: a NetworkKeeper of this
+// process, or vnetd (net/client/vnetd_client.h).
+#pragma once
+
+#include "common/result.h"
+#include "net/desired.h"
+
+namespace strata::net {
+
+class NetworkMaker {
+ public:
+  virtual ~NetworkMaker() = default;
+
+  // The host is so when this is Ok, and stays so. Otherwise it is tried again, unless the error is
+  // kInvalidArgument, or kFailedPrecondition: somebody else says how it should be. Thread-safe;
+  // what the last call said holds.
+  virtual Status Put(DesiredNetwork desired) = 0;
+};
+
+}  // namespace strata::net

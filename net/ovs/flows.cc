@@ -1,0 +1,92 @@
+#include "net/ovs/flows.h"
+
+#include <net/ethernet.h>
+
+#include <algorithm>
+
+namespace strata::net {
+namespace {
+
+enum Table : uint8_t { kSenders = 0, kToOtherHosts = 1, kToGatewayAndAll = 2, kToNodes = 3 };
+constexpr uint16_t kPriority = 100;
+constexpr uint16_t kOtherwise = 1;
+constexpr uint16_t kArpRequest = 1;
+
+class Flows {
+ public:
+  void Add(Table table, const FlowMatch& match, const FlowActions& actions,
+           uint16_t priority = kPriority) {
+    flows_.push_back({table, priority, match, actions.Instructions(), kFlowCookie});
+  }
+  std::vector<Flow> Take() {
+    std::sort(flows_.begin(), flows_.end());
+    return std::move(flows_);
+  }
+
+ private:
+  std::vector<Flow> flows_;
+};
+
+FlowMatch From(uint32_t port, const Mac& mac, uint16_t type) {
+  return FlowMatch().InPort(port).EthSource(mac).EthType(type).Untagged();
+}
+
+FlowMatch To(const Mac& mac) { return FlowMatch().EthDestination(mac); }
+
+void AddNode(const Bridge& bridge, uint32_t index, Flows* flows) {
+  const uint32_t port = kFirstNodeOfPort + index;
+  const Ipv4 address = NodeAddress(bridge, index);
+  const Mac mac = NodeMac(bridge, index);
+  const FlowActions next = FlowActions().GoTo(kToOtherHosts);
+  flows->Add(kSenders, From(port, mac, ETHERTYPE_IP).Ipv4Source(address), next);
+  flows->Add(kSenders, From(port, mac, ETHERTYPE_ARP).ArpSenderAddress(address).ArpSenderMac(mac),
+             next);
+  flows->Add(kToNodes, To(mac), FlowActions().Output(port));
+}
+
+void AddRemote(const RemoteNode& remote, Flows* flows) {
+  flows->Add(kSenders,
+             From(kTunnelOfPort, remote.mac, ETHERTYPE_IP)
+                 .Ipv4Source(remote.address)
+                 .TunnelSource(remote.host),
+             FlowActions().GoTo(kToNodes));
+  flows->Add(
+      kToOtherHosts,
+      FlowMatch().EthType(ETHERTYPE_ARP).ArpOperation(kArpRequest).ArpTargetAddress(remote.address),
+      FlowActions().AnswerArp(remote.address, remote.mac));
+  flows->Add(kToOtherHosts, To(remote.mac).EthType(ETHERTYPE_IP),
+             FlowActions().SetTunnelDestination(remote.host).Output(kTunnelOfPort));
+}
+
+}  // namespace
+
+Ipv4 NodeAddress(const Bridge& bridge, uint32_t index) {
+  return bridge.prefix.Host(kFirstNodeHost + index);
+}
+Mac NodeMac(const Bridge& bridge, uint32_t index) {
+  return MacForNode(bridge.number, NodeAddress(bridge, index));
+}
+
+std::vector<Flow> MakeFlows(const Bridge& bridge, const std::vector<uint32_t>& nodes) {
+  Flows flows;
+  FlowActions to_all;
+  for (const uint32_t index : nodes) {
+    AddNode(bridge, index, &flows);
+    to_all.Output(kFirstNodeOfPort + index);
+  }
+  to_all.Output(kPortLocal);  // Never back to where it came from.
+  if (bridge.overlay) {
+    for (const RemoteNode& remote : bridge.overlay->remotes) AddRemote(remote, &flows);
+  }
+  const FlowActions from_gateway = FlowActions().GoTo(kToGatewayAndAll);
+  for (const uint16_t type : {ETHERTYPE_IP, ETHERTYPE_ARP}) {
+    flows.Add(kSenders, From(kPortLocal, bridge.mac(), type), from_gateway);
+  }
+  flows.Add(kToOtherHosts, FlowMatch(), FlowActions().GoTo(kToGatewayAndAll), kOtherwise);
+  flows.Add(kToGatewayAndAll, To(bridge.mac()), FlowActions().Output(kPortLocal));
+  flows.Add(kToGatewayAndAll, FlowMatch().ToGroup(), to_all);
+  flows.Add(kToGatewayAndAll, FlowMatch(), FlowActions().GoTo(kToNodes), kOtherwise);
+  return flows.Take();
+}
+
+}  // namespace strata::net

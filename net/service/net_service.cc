@@ -1,0 +1,147 @@
+#include "net/service/net_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include "common/rpc/status.h"
+#include "net/api/net.grpc.pb.h"
+#include "net/doctor.h"
+#include "net/message.h"
+#include "net/rule_counters.h"
+
+namespace strata::net {
+namespace {
+
+// How soon a watch notices that nobody listens any more.
+constexpr std::chrono::milliseconds kWatchTurn(250);
+constexpr std::chrono::seconds kEchoPatience(1);
+
+v1::NetworkEvent EventMessage(const NetworkKeeper::Event& event) {
+  v1::NetworkEvent message;
+  message.set_unix_ms(event.unix_ms);
+  message.set_repair(event.repair);
+  message.mutable_changes()->Assign(event.changes.begin(), event.changes.end());
+  message.set_problem(event.problem);
+  return message;
+}
+
+class NetServiceImpl final : public v1::NetService::Service {
+ public:
+  NetServiceImpl(NetworkKeeper& keeper, NetworkEvents& events, std::string source,
+                 rpc::Caller caller)
+      : keeper_(keeper), events_(events), source_(std::move(source)), caller_(caller) {}
+
+  grpc::Status Put(grpc::ServerContext*, const v1::PutRequest* request, v1::PutResponse*) override {
+    return rpc::ToGrpc(PutFor(*request));
+  }
+
+  grpc::Status Plan(grpc::ServerContext*, const v1::PlanRequest* request,
+                    v1::PlanResponse* response) override {
+    return rpc::ToGrpc(PlanFor(*request, response));
+  }
+
+  grpc::Status Show(grpc::ServerContext*, const v1::ShowRequest*,
+                    v1::ShowResponse* response) override {
+    if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
+    const NetworkKeeper::State state = keeper_.Look();
+    if (state.desired.has_value()) *response->mutable_networks() = ToMessage(*state.desired);
+    if (state.problem.has_value()) response->set_problem(state.problem->message());
+    response->set_source(source_);
+    response->set_looks(state.looks);
+    response->set_repairs(state.repairs);
+    response->set_last_repair_unix_ms(state.last_repair_unix_ms);
+    if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
+    if (!state.desired.has_value()) return grpc::Status::OK;
+    const auto counters = ReadCounters(state.desired->instance);
+    if (!counters.ok()) return rpc::ToGrpc(counters.error());
+    for (const RuleCounter& counter : *counters) {
+      v1::RuleCounter* out = response->add_counters();
+      out->set_name(counter.name);
+      out->set_packets(counter.packets);
+      out->set_bytes(counter.bytes);
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Examine(grpc::ServerContext*, const v1::ExamineRequest*,
+                       v1::ExamineResponse* response) override {
+    return rpc::ToGrpc(ExamineFor(response));
+  }
+
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest*,
+                     grpc::ServerWriter<v1::NetworkEvent>* writer) override {
+    if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
+    uint64_t seen = events_.count();
+    writer->SendInitialMetadata();  // From here on nothing is missed.
+    while (!context->IsCancelled()) {
+      for (const NetworkKeeper::Event& event : events_.After(&seen, kWatchTurn)) {
+        if (!writer->Write(EventMessage(event))) return grpc::Status::OK;
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  Status Allowed() const {
+    if (caller_.IsRoot()) return Ok();
+    return Error(Code::kPermissionDenied, "only root may do this");
+  }
+
+  Status PutFor(const v1::PutRequest& request) {
+    RETURN_IF_ERROR(Allowed());
+    ASSIGN_OR_RETURN(DesiredNetwork desired, FromMessage(request.networks()));
+    return keeper_.Put(std::move(desired));
+  }
+
+  Status PlanFor(const v1::PlanRequest& request, v1::PlanResponse* response) {
+    RETURN_IF_ERROR(Allowed());
+    std::optional<DesiredNetwork> desired;
+    if (request.has_networks()) {
+      ASSIGN_OR_RETURN(desired, FromMessage(request.networks()));
+    }
+    ASSIGN_OR_RETURN(const NetworkKeeper::Planned planned, keeper_.Plan(desired));
+    response->mutable_changes()->Assign(planned.changes.begin(), planned.changes.end());
+    response->set_new_rules(planned.new_rules);
+    response->set_ruleset(planned.ruleset);
+    return Ok();
+  }
+
+  Status ExamineFor(v1::ExamineResponse* response) {
+    RETURN_IF_ERROR(Allowed());
+    const NetworkKeeper::State state = keeper_.Look();
+    const auto add = [&](const Finding& finding) {
+      v1::Finding* out = response->add_findings();
+      out->set_level(static_cast<v1::Level>(finding.level));
+      out->set_what(finding.what);
+      out->set_remedy(finding.remedy);
+    };
+    if (!state.desired.has_value()) {
+      add({Finding::Level::kWarning, "nobody has said yet how the networks should be",
+           "start vclusterd, or vnetd with --file"});
+      return Ok();
+    }
+    if (state.problem.has_value()) {
+      add({Finding::Level::kProblem, "not as it should be: " + state.problem->message(),
+           "vnetd tries again by itself; vnet plan says what is left to do"});
+    }
+    ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+    Nft nft;
+    for (const Finding& finding : strata::net::Examine(*state.desired, links, nft, kEchoPatience)) {
+      add(finding);
+    }
+    return Ok();
+  }
+
+  NetworkKeeper& keeper_;
+  NetworkEvents& events_;
+  const std::string source_;
+  const rpc::Caller caller_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeNetService(NetworkKeeper& keeper, NetworkEvents& events,
+                                              std::string source, rpc::Caller caller) {
+  return std::make_unique<NetServiceImpl>(keeper, events, std::move(source), caller);
+}
+
+}  // namespace strata::net

@@ -1,0 +1,73 @@
+// Hosts of a test whose nodes are joined by an Open vSwitch of their own: namespaces in which
+// ovsdb-server and ovs-vswitchd run, with the datapath inside of ovs-vswitchd.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/apply.h"
+#include "net/ovs/ovs_switch.h"
+#include "tests/unit/net/namespaces.h"
+
+namespace strata::net {
+
+struct OvsNode {
+  NetNamespace space;
+  std::string veth;  // The host's end; "eth0" is the node's.
+  std::string address;
+  Mac mac{};
+};
+
+class OvsHost {
+ public:
+  static constexpr char kInstance[] = "ab123";
+
+  OvsHost();
+
+  void StartDatabase();
+  void StartSwitch();
+  void KillDatabase() { ovsdb_.reset(); }
+  void KillSwitch() { vswitchd_.reset(); }
+  // A tunnel of the datapath inside of ovs-vswitchd goes out by a bridge of it alone: "phy0", with
+  // `address`, and a port to `fabric`.
+  void JoinUnderlay(const NetNamespace& fabric, const std::string& fabric_port,
+                    const std::string& address);
+
+  // Opens with these options; those that say where Open vSwitch is are set here.
+  void Open(OvsSwitch::Options options);
+  OvsPlan PlanSwitch() const;
+  // As NetworkKeeper does it.
+  Status TryApply();
+  void Apply();
+
+  // Bridge 10.90.SUBNET.0/24 of Vcluster `number`, with an overlay.
+  Bridge& AddBridge(uint32_t number, uint32_t subnet, const std::string& host_address);
+  void WantNode(uint32_t number, uint32_t index);
+  // Its link, which is there then. REQUIRES: its bridge is among the desired ones.
+  OvsNode StartNode(uint32_t number, uint32_t index);
+
+  // For a look: `ovs-vsctl WORD...`, `ovs-ofctl -O OpenFlow14 WORD...`; with their output.
+  std::string Vsctl(const std::vector<std::string>& words) const;
+  std::string Ofctl(const std::vector<std::string>& words) const;
+
+  const std::string& dir() const { return dir_.path(); }
+  NetNamespace space;
+  DesiredNetwork desired;
+  RulesInForce rules;
+  std::optional<OvsSwitch> ovs;
+
+ private:
+  Subprocess Start(const std::vector<std::string>& argv) const;
+
+  TemporaryDirectory dir_;
+  std::optional<Subprocess> ovsdb_;
+  std::optional<Subprocess> vswitchd_;
+};
+
+// "+ port ..." and so on, one per line.
+std::string Words(const OvsPlan& plan);
+
+}  // namespace strata::net

@@ -1,0 +1,73 @@
+#include <ostream>
+
+#include "common/printable.h"
+#include "tools/cli/human.h"
+#include "tools/cli/table.h"
+#include "tools/vnet/vnet.h"
+
+namespace strata::tools {
+
+void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
+  Table table({">NETWORK", "SUBNET", ">NODES HERE", ">ELSEWHERE", ">FORWARDS", "UNDERLAY"});
+  for (const net::v1::Network& network : shown.networks().networks()) {
+    table.Add(
+        {std::to_string(network.number()), network.prefix(), std::to_string(network.nodes_size()),
+         std::to_string(network.overlay().remotes_size()), std::to_string(network.forwards_size()),
+         network.has_overlay() ? network.overlay().local() : "-"});
+  }
+  table.Print(out);
+  if (!shown.has_networks()) {
+    out << "nobody has said yet how the networks should be\n";
+  } else if (shown.problem().empty()) {
+    out << "all is as it should be";
+  } else {
+    out << "not as it should be: " << Printable(shown.problem());
+  }
+  if (shown.has_networks()) {
+    out << " (instance " << Printable(shown.networks().instance());
+    if (!shown.source().empty()) out << ", as " << Printable(shown.source()) << " says";
+    out << ")\n";
+  }
+  if (shown.has_fast_frames()) {
+    out << HumanCount(shown.fast_frames()) << " frames took the fast path\n";
+  }
+  Table counters({"COUNTER", ">PACKETS", ">BYTES"});
+  for (const net::v1::RuleCounter& counter : shown.counters()) {
+    if (counter.packets() == 0) continue;
+    counters.Add({counter.name(), HumanCount(counter.packets()), HumanBytes(counter.bytes())});
+  }
+  counters.Print(out);
+  if (shown.repairs() != 0) {
+    out << "mended " << shown.repairs() << " times what others had changed, last at "
+        << LocalTime(shown.last_repair_unix_ms()) << "\n";
+  }
+}
+
+void PrintPlan(const net::v1::PlanResponse& plan, bool with_rules, std::ostream& out) {
+  for (const std::string& change : plan.changes()) out << Printable(change) << "\n";
+  if (plan.new_rules()) out << "~ rules\n";
+  if (plan.changes().empty() && !plan.new_rules()) out << "nothing to do\n";
+  if (with_rules) out << "\n" << plan.ruleset();
+}
+
+void PrintFindings(const net::v1::ExamineResponse& examined, std::ostream& out) {
+  for (const net::v1::Finding& finding : examined.findings()) {
+    const char* const level = finding.level() == net::v1::OK        ? "ok       "
+                              : finding.level() == net::v1::WARNING ? "warning  "
+                                                                    : "PROBLEM  ";
+    out << level << Printable(finding.what()) << "\n";
+    if (!finding.remedy().empty()) out << "         " << Printable(finding.remedy()) << "\n";
+  }
+}
+
+void PrintNetworkEvent(const net::v1::NetworkEvent& event, std::ostream& out) {
+  const std::string start =
+      LocalTime(event.unix_ms()) + (event.repair() ? "  mended   " : "  changed  ");
+  for (const std::string& change : event.changes()) out << start << Printable(change) << "\n";
+  if (!event.problem().empty()) {
+    out << LocalTime(event.unix_ms()) << "  problem  " << Printable(event.problem()) << "\n";
+  }
+  out.flush();
+}
+
+}  // namespace strata::tools
