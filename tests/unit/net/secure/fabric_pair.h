@@ -82,6 +82,7 @@ class FabricPair : public ::testing::Test {
     }
     nodes_.push_back(a_.AddNode(cluster, 0));
     nodes_.push_back(b_.AddNode(cluster, 1));
+    for (FabricHost* host : {&a_, &b_}) host->Apply();
   }
 
   // What makes a fabric's device disappear all at once.
