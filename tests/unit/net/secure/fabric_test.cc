@@ -287,6 +287,25 @@ TEST_F(FabricTest, AStreamArrivesWholeAndIsMeasured) {
   EXPECT_GT(plain, 0);
 }
 
+TEST_F(FabricTest, HostsAreCalledByIpv6) {
+  for (FabricHost* host : {&a_, &b_}) {
+    const int number = host == &a_ ? 1 : 2;
+    host->space.Set("net/ipv6/conf/up0/disable_ipv6", "0");
+    host->space.Ip(
+        {"addr", "add", "2001:db8::" + std::to_string(number) + "/64", "dev", "up0", "nodad"});
+    host->fabric.has_ipv6_endpoints = true;
+    host->fabric.peers[0].endpoint =
+        Endpoint::Parse("[2001:db8::" + std::to_string(3 - number) + "]:51820").value();
+  }
+  MakeFabrics();
+  EXPECT_TRUE(PingUntilAnswered(a_.space, "10.88.0.2"));
+  const Wire wire(underlay_, "h1");
+  EXPECT_TRUE(Ping(a_.space, "10.88.0.2", 1420));
+  EXPECT_FALSE(Ping(a_.space, "10.88.0.2", 1421, kSilence));
+  for (const std::string& frame : wire.Take()) EXPECT_LE(frame.size(), 1514u);
+  EXPECT_TRUE(a_.IsMade());
+}
+
 // A is behind a router that hides it, and that lets in only answers.
 TEST_F(FabricTest, AHostBehindANatIsReachedOnceItHasCalled) {
   FabricHost inside(3);
