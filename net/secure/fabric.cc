@@ -66,6 +66,23 @@ Status CheckEndpoint(const SecureFabric& fabric, const FabricPeer& peer) {
   return Ok();
 }
 
+Status CheckEsp(const SecureFabric& fabric) {
+  constexpr char kRemedy[] = ": ESP needs that; use WireGuard";
+  if (fabric.is_behind_nat || !fabric.endpoint || !fabric.endpoint->ipv4()) {
+    return Wrong(std::string("this host is not called at an IPv4 address") + kRemedy);
+  }
+  for (const FabricPeer& peer : fabric.peers) {
+    if (!peer.endpoint || !peer.endpoint->ipv4()) {
+      return Wrong(peer.host + " is not called at an IPv4 address" + kRemedy);
+    }
+    if (peer.endpoint->ipv4() == fabric.endpoint->ipv4()) {
+      return Wrong(peer.host + " cannot be called at " + peer.endpoint->ToString() +
+                   ": that is this host; give each host its own address");
+    }
+  }
+  return Ok();
+}
+
 // Each may be one host's only.
 class Owners {
  public:
@@ -113,11 +130,12 @@ Status CheckFabric(const SecureFabric& fabric) {
     RETURN_IF_ERROR(owners.Take("address " + peer.address.ToString(), peer.host, kOtherAddress));
     if (peer.endpoint) {
       RETURN_IF_ERROR(CheckEndpoint(fabric, peer));
-      RETURN_IF_ERROR(
-          owners.Take("endpoint " + peer.endpoint->ToString(), peer.host, kOtherAddress));
+      Endpoint place = *peer.endpoint;
+      if (fabric.kind == FabricKind::kEsp) place.port = 0;
+      RETURN_IF_ERROR(owners.Take("endpoint " + place.ToString(), peer.host, kOtherAddress));
     }
   }
-  return Ok();
+  return fabric.kind == FabricKind::kEsp ? CheckEsp(fabric) : Ok();
 }
 
 std::vector<std::string> UnreachablePeers(const SecureFabric& fabric) {

@@ -16,10 +16,16 @@
 namespace strata::net {
 namespace {
 
-// IFLA_INFO_KIND of a link, or "".
-Result<std::string> ReadKind(const std::string& name) {
+constexpr char kEspLinkKind[] = "xfrm";
+
+struct LinkType {
+  std::string kind;         // IFLA_INFO_KIND, or "".
+  uint32_t xfrm_if_id = 0;  // Of one of kind "xfrm".
+};
+
+Result<LinkType> ReadType(const std::string& name) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
-  std::string kind;
+  LinkType type;
   const Owned<nl_msg> request = NewMessage(RTM_GETLINK, 0, ifinfomsg{});
   nla_put_string(request.get(), IFLA_IFNAME, name.c_str());
   RETURN_IF_ERROR(Ask(socket.get(), request, "look at " + name, [&](nlmsghdr* header) {
@@ -30,10 +36,16 @@ Result<std::string> ReadKind(const std::string& name) {
         link[IFLA_LINKINFO] != nullptr &&
         nla_parse_nested(info, IFLA_INFO_MAX, link[IFLA_LINKINFO], nullptr) == 0 &&
         info[IFLA_INFO_KIND] != nullptr) {
-      kind = nla_get_string(info[IFLA_INFO_KIND]);
+      type.kind = nla_get_string(info[IFLA_INFO_KIND]);
+      nlattr* xfrm[IFLA_XFRM_MAX + 1];
+      if (type.kind == kEspLinkKind && info[IFLA_INFO_DATA] != nullptr &&
+          nla_parse_nested(xfrm, IFLA_XFRM_MAX, info[IFLA_INFO_DATA], nullptr) == 0 &&
+          xfrm[IFLA_XFRM_IF_ID] != nullptr) {
+        type.xfrm_if_id = nla_get_u32(xfrm[IFLA_XFRM_IF_ID]);
+      }
     }
   }));
-  return kind;
+  return type;
 }
 
 Result<std::vector<LinkAddress>> ReadAddresses(const std::string& name) {
@@ -93,7 +105,20 @@ FabricDevice::FabricDevice(Options options)
     : options_(std::move(options)),
       name_(FabricName(options_.instance)),
       kernel_(NewKernelWireguard()),
-      wireguard_go_(NewWireguardGo(options_.run_dir)) {}
+      wireguard_go_(NewWireguardGo(options_.run_dir)),
+      esp_(options_.instance),
+      session_(options_.run_dir + "/" + name_ + ".session") {}
+
+Status FabricDevice::Prepare(const SecureFabric& desired) {
+  if (desired.kind == FabricKind::kWireguard) return ChooseDriver();
+  RETURN_IF_ERROR(esp_.Probe());
+  return session_.Open();
+}
+
+Result<PublicKey> FabricDevice::Session() {
+  RETURN_IF_ERROR(session_.Open());
+  return session_.current().Public();
+}
 
 Status FabricDevice::ChooseDriver() {
   if (driver_ != nullptr) return Ok();
@@ -120,19 +145,29 @@ Result<std::string> FabricDevice::ListRules() {
   return std::string();
 }
 
-Result<ObservedFabric> FabricDevice::Observe() {
+Result<ObservedFabric> FabricDevice::Observe(FabricKind kind) {
   ObservedFabric observed;
   observed.now = std::chrono::system_clock::now().time_since_epoch();
   ASSIGN_OR_RETURN(observed.links, ObserveLinks());
   ASSIGN_OR_RETURN(const std::string listed, ListRules());
   observed.has_rules = !listed.empty() && (rules_list_.empty() || listed == rules_list_);
+  // A session says that this host has, or has had, associations.
+  if (kind == FabricKind::kEsp || session_.IsKept()) {
+    ASSIGN_OR_RETURN(observed.esp, esp_.Read());
+    observed.esp.used_sessions = session_.used();
+  }
   const bool has_link = std::any_of(observed.links.begin(), observed.links.end(),
                                     [&](const ObservedLink& link) { return link.name == name_; });
   if (!has_link) return observed;
   ASSIGN_OR_RETURN(observed.addresses, ReadAddresses(name_));
-  ASSIGN_OR_RETURN(const std::string kind, ReadKind(name_));
-  if (driver_ == nullptr || kind != driver_->link_kind()) return observed;
+  ASSIGN_OR_RETURN(const LinkType type, ReadType(name_));
+  if (kind == FabricKind::kEsp) {
+    observed.has_device = type.kind == kEspLinkKind && type.xfrm_if_id == esp_.if_id();
+    return observed;
+  }
+  if (driver_ == nullptr || type.kind != driver_->link_kind()) return observed;
   ASSIGN_OR_RETURN(observed.device, driver_->Read(name_));
+  observed.has_device = observed.device.has_value();
   if (!observed.device) return observed;
   for (ObservedPeer& peer : observed.device->peers) {
     if (const auto told = told_.find(peer.key); told != told_.end()) peer.told = told->second;
@@ -141,11 +176,17 @@ Result<ObservedFabric> FabricDevice::Observe() {
 }
 
 Result<FabricPlan> FabricDevice::Plan(const std::optional<SecureFabric>& desired) {
-  if (desired) RETURN_IF_ERROR(ChooseDriver());
-  ASSIGN_OR_RETURN(ObservedFabric observed, Observe());
+  std::optional<SecureFabric> wanted = desired;
+  if (wanted) {
+    RETURN_IF_ERROR(Prepare(*wanted));
+    wanted->session = session_.current();
+    wanted->previous_session = session_.previous();
+  }
+  ASSIGN_OR_RETURN(ObservedFabric observed,
+                   Observe(wanted ? wanted->kind : FabricKind::kWireguard));
   // What this process has not put in force is not known to be right.
-  if (desired && rules_ != MakeFabricRuleset(*desired)) observed.has_rules = false;
-  return MakeFabricPlan(options_.instance, desired, observed);
+  if (wanted && rules_ != MakeFabricRuleset(*wanted)) observed.has_rules = false;
+  return MakeFabricPlan(options_.instance, wanted, observed);
 }
 
 Status FabricDevice::ApplyRules(const FabricPlan& plan) {
@@ -165,7 +206,7 @@ void FabricDevice::Remember(const DeviceChange& change) {
 }
 
 // Rules are there before the device, and as long as it is.
-Status FabricDevice::Apply(const FabricPlan& plan) {
+Status FabricDevice::Apply(const FabricPlan& plan, bool is_esp) {
   const bool ends = plan.remove && !plan.create;
   if (!ends) RETURN_IF_ERROR(ApplyRules(plan));
   if (plan.remove) {
@@ -174,7 +215,10 @@ Status FabricDevice::Apply(const FabricPlan& plan) {
     RETURN_IF_ERROR(wireguard_go_->Forget(plan.name));
   }
   if (plan.change.port) RETURN_IF_ERROR(CheckHostPortFree(Protocol::kUdp, *plan.change.port));
-  if (plan.create) RETURN_IF_ERROR(driver_->Create(plan.name));
+  if (plan.create && is_esp) RETURN_IF_ERROR(esp_.CreateLink(plan.name));
+  if (plan.create && !is_esp) RETURN_IF_ERROR(driver_->Create(plan.name));
+  RETURN_IF_ERROR(session_.Use(plan.esp.use_sessions));
+  RETURN_IF_ERROR(esp_.Apply(plan.esp));
   if (!plan.change.empty()) {
     RETURN_IF_ERROR(driver_->Change(plan.name, plan.change));
     Remember(plan.change);
@@ -184,16 +228,26 @@ Status FabricDevice::Apply(const FabricPlan& plan) {
 }
 
 Result<std::vector<std::string>> FabricDevice::Make(const std::optional<SecureFabric>& desired) {
-  ASSIGN_OR_RETURN(const FabricPlan plan, Plan(desired));
-  RETURN_IF_ERROR(Apply(plan));
+  ASSIGN_OR_RETURN(FabricPlan plan, Plan(desired));
+  std::vector<std::string> changes;
+  if (plan.esp.renew_session) {
+    changes = DescribeChanges(plan.esp, name_);
+    RETURN_IF_ERROR(session_.Renew());
+    ASSIGN_OR_RETURN(plan, Plan(desired));
+  }
+  const bool is_esp = desired && desired->kind == FabricKind::kEsp;
+  RETURN_IF_ERROR(Apply(plan, is_esp));
   // A process whose link somebody else has deleted leaves its socket and its log.
   if (!desired) RETURN_IF_ERROR(wireguard_go_->Forget(name_));
-  return DescribeChanges(plan);
+  if (!is_esp) RETURN_IF_ERROR(session_.Forget());
+  const std::vector<std::string> done = DescribeChanges(plan);
+  changes.insert(changes.end(), done.begin(), done.end());
+  return changes;
 }
 
 Result<std::optional<ObservedDevice>> FabricDevice::Look() {
-  if (driver_ == nullptr) RETURN_IF_ERROR(ChooseDriver());
-  ASSIGN_OR_RETURN(ObservedFabric observed, Observe());
+  RETURN_IF_ERROR(ChooseDriver());
+  ASSIGN_OR_RETURN(ObservedFabric observed, Observe(FabricKind::kWireguard));
   return std::move(observed.device);
 }
 

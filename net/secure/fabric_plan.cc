@@ -138,6 +138,7 @@ Result<FabricPlan> MakeFabricPlan(const std::string& instance,
   const bool has_link = link != observed.links.end();
   if (!desired) {
     plan.remove = has_link;
+    plan.esp = RemovalOfEsp(observed.esp);
     if (observed.has_rules) plan.ruleset = RemovalOfFabricRuleset(instance);
     return plan;
   }
@@ -147,10 +148,15 @@ Result<FabricPlan> MakeFabricPlan(const std::string& instance,
   }
   RETURN_IF_ERROR(CheckFabric(*desired));
   RETURN_IF_ERROR(CheckHost(*desired, observed));
-  plan.remove = has_link && !observed.device;
-  plan.create = !has_link || !observed.device;
+  plan.remove = has_link && !observed.has_device;
+  plan.create = !has_link || !observed.has_device;
   if (!observed.has_rules) plan.ruleset = MakeFabricRuleset(*desired);
-  PlanDevice(*desired, observed, &plan);
+  if (desired->kind == FabricKind::kEsp) {
+    ASSIGN_OR_RETURN(plan.esp, MakeEspPlan(*desired, observed.esp));
+  } else {
+    plan.esp = RemovalOfEsp(observed.esp);
+    PlanDevice(*desired, observed, &plan);
+  }
   PlanLink(*desired, has_link ? &*link : nullptr, observed, &plan);
   return plan;
 }
@@ -161,7 +167,7 @@ std::vector<std::string> DescribeChanges(const FabricPlan& plan) {
   if (!plan.ruleset.empty()) lines.push_back("~ rules of fabric " + plan.name);
   const std::string device = (plan.create ? "+ fabric " : "~ fabric ") + plan.name;
   const DeviceChange& change = plan.change;
-  if (change.key || change.port) {
+  if (change.key || change.port || plan.create) {
     lines.push_back(device + (change.key && !plan.create ? " with another key" : "") +
                     (change.port ? " port " + std::to_string(*change.port) : ""));
   }
@@ -171,6 +177,8 @@ std::vector<std::string> DescribeChanges(const FabricPlan& plan) {
   for (const PeerSettings& peer : change.set_peers) {
     lines.push_back((peer.is_new ? "+ " : "~ ") + PeerText(peer, plan.name));
   }
+  const std::vector<std::string> esp = DescribeChanges(plan.esp, plan.name);
+  lines.insert(lines.end(), esp.begin(), esp.end());
   for (const LinkAddress& address : plan.remove_addresses) {
     lines.push_back("- address " + address.ToString() + " of " + plan.name);
   }

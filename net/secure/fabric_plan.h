@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/plan.h"
+#include "net/secure/esp_plan.h"
 #include "net/secure/fabric.h"
 
 namespace strata::net {
@@ -45,11 +46,12 @@ struct LinkAddress {
 };
 
 struct ObservedFabric {
-  std::vector<ObservedLink> links;     // All of the host.
-  std::vector<LinkAddress> addresses;  // Of the device.
-  bool has_rules = false;              // As they should be.
-  // None: there is no device, or it is not one of the driver in use.
-  std::optional<ObservedDevice> device;
+  std::vector<ObservedLink> links;       // All of the host.
+  std::vector<LinkAddress> addresses;    // Of the device.
+  bool has_rules = false;                // As they should be.
+  bool has_device = false;               // There is one, and it is of the kind in use.
+  std::optional<ObservedDevice> device;  // Of WireGuard, when that is in use.
+  ObservedEsp esp;
   std::chrono::nanoseconds now{0};  // Since 1970.
 };
 
@@ -78,14 +80,15 @@ struct FabricPlan {
   bool remove = false;  // The device that is there.
   std::string ruleset;  // Commands of nft(8), when there are others or none, or some that go.
   bool create = false;
-  DeviceChange change;
+  DeviceChange change;  // Of WireGuard.
+  EspPlan esp;
   std::vector<LinkAddress> remove_addresses;
   std::optional<LinkAddress> add_address;
   std::optional<uint32_t> raise_with_mtu;
 
   bool empty() const {
-    return !remove && ruleset.empty() && !create && change.empty() && remove_addresses.empty() &&
-           !add_address && !raise_with_mtu;
+    return !remove && ruleset.empty() && !create && change.empty() && esp.empty() &&
+           remove_addresses.empty() && !add_address && !raise_with_mtu;
   }
 };
 

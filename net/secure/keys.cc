@@ -42,6 +42,13 @@ std::optional<KeyBytes> ParseBase64(std::string_view text) {
   return bytes;
 }
 
+using OwnedKey = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+OwnedKey PrivateOf(const KeyBytes& bytes) {
+  return {EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, bytes.data(), bytes.size()),
+          EVP_PKEY_free};
+}
+
 Result<KeyBytes> Random() {
   ASSIGN_OR_RETURN(std::string random, pki::RandomBytes(kKeyBytes));
   KeyBytes bytes;
@@ -86,9 +93,7 @@ Result<SecretKey> SecretKey::Parse(std::string_view text) {
 bool SecretKey::is_none() const { return *this == SecretKey(); }
 
 Result<PublicKey> SecretKey::Public() const {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, bytes_.data(), bytes_.size()),
-      EVP_PKEY_free);
+  const OwnedKey key = PrivateOf(bytes_);
   PublicKey result;
   size_t size = result.bytes.size();
   if (key == nullptr || EVP_PKEY_get_raw_public_key(key.get(), result.bytes.data(), &size) != 1 ||
@@ -96,6 +101,23 @@ Result<PublicKey> SecretKey::Public() const {
     return pki::OpensslError(Code::kInternal, "public half of a Curve25519 key");
   }
   return result;
+}
+
+Result<SecretKey> SecretKey::SharedWith(const PublicKey& other) const {
+  const OwnedKey own = PrivateOf(bytes_);
+  const OwnedKey theirs(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, other.bytes.data(), other.bytes.size()),
+      EVP_PKEY_free);
+  const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(
+      EVP_PKEY_CTX_new(own.get(), nullptr), EVP_PKEY_CTX_free);
+  SecretKey shared;
+  size_t size = shared.bytes_.size();
+  if (context == nullptr || EVP_PKEY_derive_init(context.get()) != 1 ||
+      EVP_PKEY_derive_set_peer(context.get(), theirs.get()) != 1 ||
+      EVP_PKEY_derive(context.get(), shared.bytes_.data(), &size) != 1 || shared.is_none()) {
+    return pki::OpensslError(Code::kInvalidArgument, "a secret with " + other.ToString());
+  }
+  return shared;
 }
 
 std::string SecretKey::ToString() const { return Base64(bytes_); }

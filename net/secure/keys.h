@@ -44,6 +44,8 @@ class SecretKey {
   bool is_none() const;
   // The public half of a private key.
   Result<PublicKey> Public() const;
+  // What both compute (X25519). kInvalidArgument: `other` is no key, zeros would come out.
+  Result<SecretKey> SharedWith(const PublicKey& other) const;
   // Base64 with padding. A secret.
   std::string ToString() const;
   // In constant time.

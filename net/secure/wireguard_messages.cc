@@ -5,6 +5,7 @@
 #include <linux/wireguard.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <optional>
@@ -121,8 +122,11 @@ bool AddPeer(nlattr* nest, ObservedDevice* device) {
   if (table[WGPEER_A_ENDPOINT] != nullptr) peer.endpoint = ReadEndpoint(table[WGPEER_A_ENDPOINT]);
   ReadAs(table[WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL], &peer.keepalive_s);
   if (KernelTime time; ReadAs(table[WGPEER_A_LAST_HANDSHAKE_TIME], &time)) {
+    // Within what nanoseconds can tell.
+    constexpr int64_t kSecondsMax = int64_t{200} * 365 * 86400;
     peer.last_handshake =
-        std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanoseconds);
+        std::chrono::seconds(std::clamp<int64_t>(time.seconds, 0, kSecondsMax)) +
+        std::chrono::nanoseconds(std::clamp<int64_t>(time.nanoseconds, 0, 999'999'999));
   }
   ReadAs(table[WGPEER_A_RX_BYTES], &peer.received_bytes);
   ReadAs(table[WGPEER_A_TX_BYTES], &peer.sent_bytes);

@@ -1,6 +1,9 @@
-// Any bytes as what WireGuard answers, through its socket and by netlink: an error, or a device
-// within the limits; and as an endpoint, which means the same when it is written again.
+// Any bytes as what WireGuard answers, through its socket and by netlink, and the kernel's IPsec:
+// an error, or a device within the limits; and as an endpoint, which means the same when it is
+// written again.
 //   build/fuzz/bin/fuzz_wireguard_answers -max_len=65536 CORPUS
+#include <linux/xfrm.h>
+
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -8,9 +11,12 @@
 #include "common/log.h"
 #include "net/secure/uapi_text.h"
 #include "net/secure/wireguard_messages.h"
+#include "net/secure/xfrm_messages.h"
 
 namespace strata::net {
 namespace {
+
+constexpr uint32_t kIfId = 1;
 
 void TrySocket(std::string_view input) {
   const auto device = ParseUapiDevice(input);
@@ -30,6 +36,11 @@ void TryMessage(std::string_view input) {
   ObservedDevice device;
   (void)AddDeviceMessage(whole, &device);
   (void)ReadFamily(whole);
+  for (const int type : {XFRM_MSG_NEWSA, XFRM_MSG_NEWPOLICY}) {
+    whole->nlmsg_type = static_cast<uint16_t>(type);
+    (void)ReadEspState(kIfId, whole);
+    (void)ReadEspPolicy(kIfId, whole);
+  }
 }
 
 void TryEndpoint(std::string_view input) {

@@ -2,6 +2,7 @@
 #include "common/file_io.h"
 #include "common/log.h"
 #include "net/secure/wireguard_messages.h"
+#include "net/secure/xfrm_messages.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
@@ -15,14 +16,20 @@ int main(int argc, char** argv) {
   strata::net::PeerSettings peer;
   peer.endpoint = strata::net::Endpoint::Parse("[2001:db8::1]:51820").value();
   peer.allowed = {strata::net::Ipv4Prefix::Parse("10.88.0.2/32").value()};
-  const auto message = strata::net::NewPeerSettings(1, "sab123w", peer);
-  const nlmsghdr* header = nlmsg_hdr(message.get());
-  const auto* bytes = reinterpret_cast<const char*>(header) + sizeof(*header);
+  strata::net::EspState state;
+  state.spi = 256;
   CHECK(strata::MakeDirectories(corpus).ok());
   CHECK(strata::WriteFileAtomically(corpus + "/answer", answer).ok());
   CHECK(strata::WriteFileAtomically(corpus + "/endpoint", "[2001:db8::1]:51820").ok());
-  CHECK(
-      strata::WriteFileAtomically(corpus + "/message", {bytes, header->nlmsg_len - sizeof(*header)})
-          .ok());
+  const auto write = [&](const std::string& name, const strata::net::Owned<nl_msg>& message) {
+    const nlmsghdr* header = nlmsg_hdr(message.get());
+    const auto* bytes = reinterpret_cast<const char*>(header) + sizeof(*header);
+    CHECK(strata::WriteFileAtomically(corpus + "/" + name,
+                                      {bytes, header->nlmsg_len - sizeof(*header)})
+              .ok());
+  };
+  write("peer", strata::net::NewPeerSettings(1, "sab123w", peer));
+  write("state", strata::net::NewEspState(1, state));
+  write("policy", strata::net::NewEspPolicy(1, {}));
   return 0;
 }

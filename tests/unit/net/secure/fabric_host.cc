@@ -57,6 +57,7 @@ FabricHost::~FabricHost() {
   EXPECT_TRUE(Processes().empty());
   EXPECT_FALSE(PathExists("/var/run/wireguard/" + fabric.device() + ".sock"));
   EXPECT_FALSE(PathExists(run_dir + "/" + fabric.device() + ".log"));
+  EXPECT_FALSE(PathExists(run_dir + "/" + fabric.device() + ".session"));
   const auto tables = space.In([&] { return RunChecked({"nft", "list", "tables"}); });
   EXPECT_EQ(tables.value_or("").find(FabricTableName(fabric.instance)), std::string::npos);
   EXPECT_TRUE(RemoveTree(run_dir).ok());
@@ -144,7 +145,7 @@ std::vector<std::string> Wire::Take() const {
   }
 }
 
-size_t CountPlain(const std::vector<std::string>& frames) {
+size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind) {
   size_t count = 0;
   for (const std::string& frame : frames) {
     ether_header ether;
@@ -157,8 +158,9 @@ size_t CountPlain(const std::vector<std::string>& frames) {
         frame.size() >= sizeof(ether) + sizeof(ip) + sizeof(udp)) {
       std::memcpy(&ip, frame.data() + sizeof(ether), sizeof(ip));
       std::memcpy(&udp, frame.data() + sizeof(ether) + sizeof(ip), sizeof(udp));
-      if (ip.protocol == IPPROTO_UDP && udp.source == htons(kFabricPort) &&
-          udp.dest == htons(kFabricPort)) {
+      if (kind == FabricKind::kEsp && ip.protocol == IPPROTO_ESP) continue;
+      if (kind == FabricKind::kWireguard && ip.protocol == IPPROTO_UDP &&
+          udp.source == htons(kFabricPort) && udp.dest == htons(kFabricPort)) {
         continue;
       }
     }

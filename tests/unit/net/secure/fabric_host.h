@@ -51,8 +51,8 @@ class Wire {
   UniqueFd fd_;
 };
 
-// Frames that are neither ARP nor UDP from and to kFabricPort.
-size_t CountPlain(const std::vector<std::string>& frames);
+// Frames that are neither ARP nor of the kind: UDP from and to kFabricPort, or ESP.
+size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind = FabricKind::kWireguard);
 size_t CountWith(const std::vector<std::string>& frames, const std::string& text);
 
 }  // namespace strata::net

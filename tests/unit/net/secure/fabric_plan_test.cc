@@ -54,6 +54,7 @@ class FabricPlanTest : public ::testing::Test {
     made.links.push_back(link);
     made.addresses = {{fabric_.address, 16}};
     made.has_rules = true;
+    made.has_device = true;
     made.device.emplace();
     made.device->key = fabric_.key;
     made.device->port = fabric_.port;
@@ -185,6 +186,7 @@ TEST_F(FabricPlanTest, AnAddressGoesWithTheKeyThatWasUsedLast) {
 
 TEST_F(FabricPlanTest, WhatIsNotOursIsReplacedAndWhatIsNotWantedGoes) {
   ObservedFabric observed = Made();
+  observed.has_device = false;
   observed.device.reset();
   FabricPlan plan = Plan(observed);
   EXPECT_TRUE(plan.remove);

@@ -1,5 +1,7 @@
 // What is said to WireGuard, by netlink and by socket, and what is understood of its answers.
 #include <gtest/gtest.h>
+#include <linux/genetlink.h>
+#include <linux/wireguard.h>
 
 #include <cstring>
 #include <string>
@@ -192,6 +194,22 @@ TEST(WireguardMessages, AMessageThatIsCutShortIsNotReadBeyondItsEnd) {
     (void)AddDeviceMessage(header, &device);
     EXPECT_LE(device.peers.size(), 1u);
   }
+}
+
+TEST(WireguardMessages, ATimeThatNoClockTellsIsCutToOneThatItCan) {
+  const Owned<nl_msg> message = NewPeerRemoval(kFamily, "sab123w", {Filled(0x11)});
+  // Into the peer, which is the last of the message.
+  const int64_t time[] = {INT64_MAX, INT64_MIN};
+  nlattr* peers = nlmsg_find_attr(nlmsg_hdr(message.get()), sizeof(genlmsghdr), WGDEVICE_A_PEERS);
+  auto* peer = static_cast<nlattr*>(nla_data(peers));
+  ASSERT_EQ(nla_put(message.get(), WGPEER_A_LAST_HANDSHAKE_TIME, sizeof(time), time), 0);
+  const auto more = static_cast<uint16_t>(nla_total_size(sizeof(time)));
+  peers->nla_len = static_cast<uint16_t>(peers->nla_len + more);
+  peer->nla_len = static_cast<uint16_t>(peer->nla_len + more);
+  ObservedDevice device;
+  ASSERT_TRUE(AddDeviceMessage(nlmsg_hdr(message.get()), &device));
+  ASSERT_EQ(device.peers.size(), 1u);
+  EXPECT_EQ(device.peers[0].last_handshake, std::chrono::seconds(int64_t{200} * 365 * 86400));
 }
 
 TEST(WireguardMessages, RemovalNamesThePeerAndTheFamilyIsRead) {
