@@ -68,9 +68,25 @@ class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
     for (const Node& node : {kFirst, kNeighbour, kOther}) world_->AddNode(node, 0);
     for (const Node& node : {kFar, kOtherFar}) world_->AddNode(node, 1);
     world_->Settle();
+    // So that all have been asked for who is where.
+    for (const Node& node : {kFirst, kNeighbour, kFar, kOther, kOtherFar}) {
+      ASSERT_TRUE(Reaches(node, "192.0.2.254")) << node.first << "/" << node.second;
+    }
+    ASSERT_TRUE(Reaches(kFirst, kFar));
+    ASSERT_TRUE(Reaches(kOther, kOtherFar));
   }
-  bool Reaches(Node from, Node to, size_t bytes = 100, milliseconds patience = kAnswer) {
-    return Ping(world_->SpaceOf(from), World::AddressOf(to), bytes, patience);
+  // A datapath in user space drops what comes while it asks for a host's MAC.
+  bool Reaches(Node from, const std::string& to, size_t bytes = 100) {
+    for (int tries = 0; tries < 20; ++tries) {
+      if (Ping(world_->SpaceOf(from), to, bytes, kSilence)) return true;
+    }
+    return false;
+  }
+  bool Reaches(Node from, Node to, size_t bytes = 100) {
+    return Reaches(from, World::AddressOf(to), bytes);
+  }
+  bool ReachesNow(Node from, Node to) {
+    return Ping(world_->SpaceOf(from), World::AddressOf(to), 100, kSilence);
   }
   void ExpectAllAreDone() {
     for (int host = 0; host < kHosts; ++host) {
@@ -107,9 +123,9 @@ TEST_P(NetworkConformanceTest, ManyBytesArriveAsTheyWereSent) {
 }
 
 TEST_P(NetworkConformanceTest, NetworksDoNotReachEachOther) {
-  EXPECT_FALSE(Reaches(kFirst, kOther, 100, kSilence));
-  EXPECT_FALSE(Reaches(kFirst, kOtherFar, 100, kSilence));
-  EXPECT_FALSE(Reaches(kOtherFar, kFar, 100, kSilence));
+  EXPECT_FALSE(ReachesNow(kFirst, kOther));
+  EXPECT_FALSE(ReachesNow(kFirst, kOtherFar));
+  EXPECT_FALSE(ReachesNow(kOtherFar, kFar));
   EXPECT_TRUE(Reaches(kOther, kOtherFar));
 }
 
@@ -121,7 +137,12 @@ TEST_P(NetworkConformanceTest, WhoSpeaksAsAnotherIsNotHeard) {
   const RawLink sender(world_->SpaceOf(kFirst));
   for (const Node& victim : {kNeighbour, kFar}) {
     ASSERT_TRUE(Reaches(kFirst, victim));  // Both know each other's MAC.
-    const RawLink seen(world_->SpaceOf(victim));
+    // One listener for each, because a look takes all that has come.
+    const NetNamespace& space = world_->SpaceOf(victim);
+    const RawLink honest(space);
+    const std::vector<std::string> lies = {"as another MAC", "as another address", "as a stranger"};
+    std::vector<std::unique_ptr<RawLink>> seen;
+    for (size_t i = 0; i <= lies.size(); ++i) seen.push_back(std::make_unique<RawLink>(space));
     const Mac to = World::MacOf(victim);
     const Ipv4 to_address = Ipv4::Parse(World::AddressOf(victim)).value();
     const auto udp = [&](Ipv4 from, const std::string& text) {
@@ -140,15 +161,13 @@ TEST_P(NetworkConformanceTest, WhoSpeaksAsAnotherIsNotHeard) {
     const std::string arp = ArpPayload(lie);
     sender.Send(EthernetFrame(to, own, 0x0806, arp));
     sender.Send(EthernetFrame(to, own, 0x0800, udp(own_address, "as itself")));
+    // What was sent before it has come by then, or never will.
     const auto until = std::chrono::steady_clock::now() + kAnswer;
-    unsigned honest = 0;
-    std::string lies;
-    while (honest == 0 && std::chrono::steady_clock::now() < until) {
-      // One look takes all that has come.
-      honest = seen.CountOf("as ");
-    }
-    EXPECT_EQ(honest, 1u) << "to node " << victim.second;
-    EXPECT_FALSE(seen.Saw(arp));
+    bool heard = false;
+    while (!heard && std::chrono::steady_clock::now() < until) heard = honest.Saw("as itself");
+    EXPECT_TRUE(heard) << "to node " << victim.second;
+    for (size_t i = 0; i < lies.size(); ++i) EXPECT_FALSE(seen[i]->Saw(lies[i])) << lies[i];
+    EXPECT_FALSE(seen.back()->Saw(arp));
   }
 }
 
@@ -225,7 +244,7 @@ TEST_P(NetworkConformanceTest, RulesThatOthersFlushHoldAgain) {
   const auto made = world_->Make(0);
   ASSERT_TRUE(made.ok()) << made.error().message();
   EXPECT_TRUE(made->mends);
-  EXPECT_FALSE(Reaches(kFirst, kOther, 100, kSilence));
+  EXPECT_FALSE(ReachesNow(kFirst, kOther));
   EXPECT_TRUE(Reaches(kFirst, kFar));
 }
 
@@ -247,7 +266,7 @@ TEST_P(NetworkConformanceTest, WithoutNodesNothingOfOursIsLeft) {
 INSTANTIATE_TEST_SUITE_P(Drivers, NetworkConformanceTest,
                          ::testing::Values(Means::kLinux, Means::kFastPath, Means::kOvsVxlan,
                                            Means::kOvsGre),
-                         [](const auto& info) { return NameOf(info.param); });
+                         [](const auto& driver) { return NameOf(driver.param); });
 
 }  // namespace
 }  // namespace strata::net
