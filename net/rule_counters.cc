@@ -45,7 +45,9 @@ void ReadObject(nlmsghdr* message, const std::string& family, std::vector<RuleCo
 Result<std::vector<RuleCounter>> ReadTableCounters(const std::string& family,
                                                    const std::string& table) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink(NETLINK_NETFILTER));
-  const uint8_t number = family == "bridge" ? NFPROTO_BRIDGE : NFPROTO_INET;
+  const uint8_t number = family == "bridge" ? NFPROTO_BRIDGE
+                         : family == "arp"  ? NFPROTO_ARP
+                                            : NFPROTO_INET;
   Owned<nl_msg> request = NewMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETOBJ, NLM_F_DUMP,
                                      nfgenmsg{number, NFNETLINK_V0, 0});
   nla_put_string(request.get(), NFTA_OBJ_TABLE, table.c_str());

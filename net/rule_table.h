@@ -31,7 +31,7 @@ struct RuleChain {
 };
 
 struct RuleTable {
-  std::string family;  // "inet", "bridge".
+  std::string family;  // "inet", "bridge", "arp".
   std::string name;
   std::vector<std::string> counters;          // Names.
   std::map<std::string, std::string> limits;  // Name to "rate over …".

@@ -250,12 +250,26 @@ class HostTable {
   RuleTable table_;
 };
 
+// A link that is no port of a bridge of the kernel (before it is one; a port of Open vSwitch in
+// user space) is a link of the host as any other, which answers ARP for all addresses of the host.
+RuleTable MakeArpTable(const DesiredNetwork& desired) {
+  RuleTable table;
+  table.family = "arp";
+  table.name = TableName(desired.instance);
+  if (desired.bridges.empty()) return table;
+  const std::string veths = Quoted(NamePrefix(desired.instance, LinkKind::kVeth) + "*");
+  table.chains["input"] = {"type filter hook input priority filter; policy accept;",
+                           {"iifname " + veths + " drop"}};
+  return table;
+}
+
 }  // namespace
 
 Ruleset MakeRuleset(const DesiredNetwork& desired) {
   Ruleset ruleset;
   ruleset.tables.push_back(HostTable(desired).Make());
   ruleset.tables.push_back(MakeGuardTable(desired));
+  ruleset.tables.push_back(MakeArpTable(desired));
   Normalize(&ruleset);
   return ruleset;
 }
