@@ -82,6 +82,7 @@ class NetworkKeeper final : public NetworkMaker {
   ~NetworkKeeper() override;
 
   Status Put(DesiredNetwork desired) override;
+  bool JoinsLinks() const override { return options_.means.driver == Driver::kOvs; }
   // What would be changed now. Of what is to be: absent for what should be already.
   Result<Planned> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;

@@ -15,6 +15,8 @@ class NetworkMaker {
   // kInvalidArgument, or kFailedPrecondition: somebody else says how it should be. Thread-safe;
   // what the last call said holds.
   virtual Status Put(DesiredNetwork desired) = 0;
+  // Whether it makes nodes' links ports of their bridges; otherwise who makes the links does.
+  virtual bool JoinsLinks() const = 0;
 };
 
 }  // namespace strata::net

@@ -14,11 +14,22 @@ namespace {
 
 // Of hundreds of networks that are made or removed at once.
 constexpr std::chrono::seconds kPutMax(120);
+constexpr std::chrono::seconds kShowMax(30);
 
 class VnetdClient final : public NetworkMaker {
  public:
   explicit VnetdClient(const std::shared_ptr<grpc::Channel>& channel)
       : stub_(v1::NetService::NewStub(channel)) {}
+  Status Start() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kShowMax);
+    v1::ShowResponse response;
+    const grpc::Status status = stub_->Show(&context, v1::ShowRequest(), &response);
+    if (!status.ok()) return rpc::FromGrpc(status).Wrap("vnetd");
+    joins_links_ = response.joins_links();
+    return Ok();
+  }
+  bool JoinsLinks() const override { return joins_links_; }
 
   Status Put(DesiredNetwork desired) override {
     v1::PutRequest request;
@@ -34,13 +45,16 @@ class VnetdClient final : public NetworkMaker {
 
  private:
   const std::unique_ptr<v1::NetService::Stub> stub_;
+  bool joins_links_ = false;  // Set by Start.
 };
 
 }  // namespace
 
 Result<std::unique_ptr<NetworkMaker>> ConnectVnetd(const std::string& socket_path) {
   ASSIGN_OR_RETURN(const auto channel, rpc::ConnectLocal(socket_path, "vnetd"));
-  return std::unique_ptr<NetworkMaker>(std::make_unique<VnetdClient>(channel));
+  auto client = std::make_unique<VnetdClient>(channel);
+  RETURN_IF_ERROR(client->Start());
+  return std::unique_ptr<NetworkMaker>(std::move(client));
 }
 
 }  // namespace strata::net

@@ -10,7 +10,8 @@
 
 namespace strata::net {
 
-// kUnavailable: nobody answers at the socket.
+// kUnavailable: nobody answers at the socket. A vnetd that is started anew has to have the same
+// driver.
 Result<std::unique_ptr<NetworkMaker>> ConnectVnetd(const std::string& socket_path);
 
 }  // namespace strata::net

@@ -2,6 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
 #include "net/apply.h"
@@ -45,12 +47,13 @@ class NetServiceImpl final : public v1::NetService::Service {
                     v1::ShowResponse* response) override {
     if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
     const NetworkKeeper::State state = keeper_.Look();
-    if (state.desired.has_value()) *response->mutable_networks() = ToMessage(*state.desired);
+    if (state.desired.has_value()) AddNetworks(*state.desired, response);
     if (state.problem.has_value()) response->set_problem(state.problem->message());
     response->set_source(source_);
     response->set_looks(state.looks);
     response->set_repairs(state.repairs);
     response->set_last_repair_unix_ms(state.last_repair_unix_ms);
+    response->set_joins_links(keeper_.JoinsLinks());
     if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
     if (!state.desired.has_value()) return grpc::Status::OK;
     const auto counters = ReadCounters(state.desired->instance);
@@ -91,6 +94,21 @@ class NetServiceImpl final : public v1::NetService::Service {
   Status Allowed() const {
     if (caller_.IsRoot()) return Ok();
     return Error(Code::kPermissionDenied, "only root may do this");
+  }
+
+  static void AddNetworks(const DesiredNetwork& desired, v1::ShowResponse* response) {
+    *response->mutable_networks() = ToMessage(desired);
+    for (v1::Network& network : *response->mutable_networks()->mutable_networks()) {
+      const auto bridge =
+          std::find_if(desired.bridges.begin(), desired.bridges.end(),
+                       [&](const Bridge& one) { return one.number == network.number(); });
+      for (v1::LocalNode& node : *network.mutable_nodes()) {
+        const Ipv4 address = bridge->prefix.Host(kFirstNodeHost + node.index());
+        node.set_address(address.ToString());
+        node.set_mac(ToString(MacForNode(bridge->network(), address)));
+        node.set_link(VethName(desired.instance, network.number(), node.index()));
+      }
+    }
   }
 
   Status PutFor(const v1::PutRequest& request) {

@@ -87,6 +87,7 @@ start_daemon h2-imaged h2 serves imaged --state-dir "$root/h2" --run-dir "$root/
   --peer-name "$name" --peer-listen "$(address h2):7443"
 jq -r .token "$order" | on h2 vimage host join - >/dev/null
 on h2 vimage pull h1 root/tiny >/dev/null
+start_vnetd h2
 start_daemon h2-worker h2 'listens for masters' vclusterd worker --state-dir "$root/h2" \
   --run-dir "$root/h2-run" --listen "$(address h2):7444" --masters "$(jq -r .masters "$order")" \
   --subnet-pool 10.78.128.0/17 --record-starts 0 --label "$(jq -r '.labels[0]' "$order")"
@@ -120,6 +121,7 @@ stop_daemon h2-worker
 [ -z "$(ls "$root/h2/vclusterd/parts")" ] || die "nodes stayed on it"
 inside h2 vclusterd --down --state-dir "$root/h2" --run-dir "$root/h2-run" \
   --subnet-pool 10.78.128.0/17 2>>"$root/h2-down.log" || die "h2: $(cat "$root/h2-down.log")"
+stop_daemon h2-vnetd
 stop_daemon h2-imaged
 rm -rf --one-file-system "${root:?}/h2" "${root:?}/h2-run"
 await hosts_present 1 || die "the host did not go: $(vc host list)"

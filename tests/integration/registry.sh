@@ -23,6 +23,7 @@ clean_up() {
   pod image unmount --all >/dev/null 2>&1 || true
   "$top/tools/setup/daemons" stop vclusterd >"$root/down.log" 2>&1 || code=1
   vclusterd --down 2>>"$root/down.log" || code=1
+  "$top/tools/setup/daemons" stop vnetd >>"$root/down.log" 2>&1 || code=1
   for pid in $daemon $registry; do
     kill "$pid" && wait "$pid" || [ "$pid" = "$registry" ] || code=1
   done
@@ -169,6 +170,7 @@ same podman.list back.list "what podman pulled is another tree"
 kill $registry && { wait $registry || true; } && registry=
 
 echo "== a container's image, saved, and pulled by podman from imaged"
+"$top/tools/setup/daemons" start vnetd >/dev/null
 "$top/tools/setup/daemons" start vclusterd >/dev/null
 vcluster create hpc --image web:1 --nodes 1 >/dev/null
 vcluster exec hpc/0 -- /bin/sh -c 'echo saved >/etc/saved && rm /etc/hard && mkdir /srv'

@@ -88,18 +88,21 @@ vn show | grep -q "as $file says" || die "it does not say whose word it is"
 grep -q "only root" "$root/refused.log" || die "it is not said why: $(cat "$root/refused.log")"
 
 # Nodes as liblxc would have them: a veth of a known name.
-join() {  # NAMESPACE VETH ADDRESS GATEWAY BRIDGE NUMBER
-  ip -n "$host" link add "$2" type veth peer name eth0 netns "$1"
-  ip -n "$host" link set "$2" master "$5" up
-  [ "$5" != "$bridge1" ] || ip -n "$1" link set eth0 mtu 1450
-  ip -n "$1" address add "$3/24" dev eth0
+join() {  # NAMESPACE NETWORK INDEX
+  local link mac address
+  read -r link mac address < <(vn show --json | jq -r --argjson network "$2" --argjson index "$3" \
+    '.networks.networks[] | select(.number == $network).nodes[] | select(.index == $index)
+     | "\(.link) \(.mac) \(.address)"')
+  ip -n "$host" link add "$link" type veth peer name eth0 netns "$1" address "$mac"
+  ip -n "$host" link set "$link" master "s${instance}b$2" up
+  [ "$2" != 1 ] || ip -n "$1" link set eth0 mtu 1450
+  ip -n "$1" address add "$address/24" dev eth0
   ip -n "$1" link set eth0 up
-  ip -n "$1" route add default via "$4"
+  ip -n "$1" route add default via "10.81.$2.1"
 }
-base36() { awk -v n="$1" 'BEGIN { d = "0123456789abcdefghijklmnopqrstuvwxyz"; do { s = substr(d, n % 36 + 1, 1) s; n = int(n / 36) } while (n > 0); print s }'; }
-join "${nodes[0]}" "s${instance}v$(base36 256)" 10.81.1.2 10.81.1.1 "$bridge1"
-join "${nodes[1]}" "s${instance}v$(base36 257)" 10.81.1.3 10.81.1.1 "$bridge1"
-join "${nodes[2]}" "s${instance}v$(base36 512)" 10.81.2.2 10.81.2.1 "$bridge2"
+join "${nodes[0]}" 1 0
+join "${nodes[1]}" 1 1
+join "${nodes[2]}" 2 0
 reaches() { ip netns exec "$1" busybox ping -c 1 -W 3 "$2" >/dev/null; }
 reaches "${nodes[0]}" 10.81.1.3 || die "a node does not reach its neighbour"
 ! ip netns exec "${nodes[0]}" busybox ping -c 1 -W 1 10.81.2.2 >/dev/null || die "one Vcluster reaches another"
@@ -149,7 +152,7 @@ count=$(tail -n 1 "$root/spoken")
 await spoken $((count + 20)) || die "the nodes do not speak any more"
 
 echo "== what others break is mended at once, and told"
-nsenter --net="/run/netns/$host" vnet watch --json >"$root/watched" &
+nsenter --net="/run/netns/$host" vnet watch --json >"$root/watched" 2>/dev/null &
 watcher=$!
 port=$(sed -n 's/.*metrics are at port //p' "$root/vnetd.log")
 metric() { inside curl -sSf "http://127.0.0.1:$port/metrics" | awk -v name="$1" '$1 == name { print $2 }'; }
@@ -179,6 +182,46 @@ kicked_away() { inside ip link set "$bridge2" down 2>/dev/null || true; gone; }
 await kicked_away || die "what the file has no more stays"
 count=$(tail -n 1 "$root/spoken")
 await spoken $((count + 20)) || die "the nodes were disturbed"
+
+echo "== killed at any moment of its work, it converges, and nobody is cut off"
+many() {  # The first network, and COUNT others.
+  networks | jq --argjson count "$1" '.networks = [.networks[0]] + [range($count) | {
+    number: (. + 10), prefix: "10.81.\(. + 10).0/24", nodes: [{index: 0}],
+    overlay: {local: "127.0.0.1", remotes: [{address: "10.81.\(. + 10).9", host: "192.0.2.9"}]}}]'
+}
+count=$(tail -n 1 "$root/spoken")
+for round in $(seq 12); do
+  many $((round % 2 * 30)) >"$root/next" && mv "$root/next" "$file"
+  kill -KILL $daemon
+  wait $daemon 2>/dev/null || true
+  # It makes what the file says before it serves: somewhere in that it is killed.
+  nsenter --net="/run/netns/$host" vnetd --file "$file" 2>>"$root/killed.log" &
+  daemon=$!
+  sleep "0.$(printf '%03d' $((RANDOM % 250)))"
+done
+kill -KILL $daemon
+wait $daemon 2>/dev/null || true
+many 30 >"$root/next" && mv "$root/next" "$file"
+start
+[ "$(vn plan)" = "nothing to do" ] || die "something is left to do: $(vn plan)"
+[ "$(inside ip -br link | grep -c "^s${instance}b")" = 31 ] || die "not 31 bridges"
+await spoken $((count + 20)) || die "the nodes were disturbed"
+networks | jq 'del(.networks[1])' >"$root/next" && mv "$root/next" "$file"
+few() { [ "$(inside ip -br link | grep -c "^s${instance}b")" = 1 ]; }
+kicked_few() { inside ip link set "$bridge1" mtu 1300; few; }
+await kicked_few || die "networks that are wanted no more stay"
+
+echo "== trace and doctor"
+vn trace 10.81.1.2 10.81.1.3 | grep -q '^arrives .*: node 1' || die "$(vn trace 10.81.1.2 10.81.1.3)"
+code=0
+vn trace 198.51.100.1 10.81.1.2 --tcp 80 >"$root/traced" || code=$?
+[ $code != 0 ] && grep -q '^DROPPED .*from_outside' "$root/traced" || die "$(cat "$root/traced")"
+vn doctor >"$root/found" || die "the doctor finds a problem: $(cat "$root/found")"
+grep -q '^warning  host 192.0.2.9 does not answer' "$root/found" || die "$(cat "$root/found")"
+inside sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+! vn doctor >"$root/found" || die "the doctor does not see that nothing is forwarded"
+grep -q '^PROBLEM  IPv4 is not forwarded' "$root/found" || die "$(cat "$root/found")"
+inside sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 
 echo "== a second one for the same Strata is refused"
 ! inside vnetd --state-dir "$STRATA_STATE_DIR" --run-dir "$STRATA_RUN_DIR" 2>"$root/second.log" ||

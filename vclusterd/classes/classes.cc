@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/printable.h"
+#include "net/subnets.h"
 #include "vclusterd/definition/format_file.h"
 #include "vclusterd/definition/roster.h"
 #include "vclusterd/master/tables.h"
@@ -48,7 +49,8 @@ void LimitRoles(const master::v1::ClassQuota& quota, Definition* definition) {
   }
 }
 
-// As many subnets as the class has students: none larger than a Vcluster of it can become.
+// As many subnets as the class has students: none larger than a Vcluster of it can become. Quotas
+// are asked before the size of a subnet says no.
 void LimitNodes(const master::v1::ClassQuota& quota, Definition* definition) {
   if (definition->nodes_max != kNodesMax) return;  // The template says it.
   uint32_t most = 0;
@@ -57,8 +59,9 @@ void LimitNodes(const master::v1::ClassQuota& quota, Definition* definition) {
     // Programs in nodes may ask for any number.
     if (role.scale_from_nodes) most = std::max(most, role.scale_from_nodes->max);
   }
-  most = quota.nodes() != 0 ? quota.nodes() : std::max(most, kStudentNodesMin);
-  definition->nodes_max = std::min(most, kNodesMax);
+  if (quota.nodes() != 0) most = std::max(definition->NodeCount(), quota.nodes());
+  const int length = net::PrefixLengthFor(std::min(std::max(most, kStudentNodesMin), kNodesMax));
+  definition->nodes_max = net::NodesMaxOf({{}, length});
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 
 #include "common/file_io.h"
@@ -72,6 +73,23 @@ void KeepHeard(const std::string& path, Obedience::Clock::time_point heard) {
   }
 }
 
+// Otherwise nodes' large frames would be lost between hosts without a word.
+Status CheckUnderlay(const Settings& settings, net::Ipv4 address) {
+  ASSIGN_OR_RETURN(const auto links, net::ObserveLinks());
+  for (const net::ObservedLink& link : links) {
+    const bool is_ours =
+        std::any_of(link.addresses.begin(), link.addresses.end(),
+                    [&](const net::Ipv4Prefix& one) { return one.base == address; });
+    if (!is_ours || link.mtu >= settings.underlay_mtu) continue;
+    return Error(Code::kFailedPrecondition,
+                 "link " + link.name + " with " + address.ToString() + " has an MTU of " +
+                     std::to_string(link.mtu) + ", --underlay-mtu is " +
+                     std::to_string(settings.underlay_mtu) + ": start all workers with " +
+                     std::to_string(link.mtu) + ", or raise it");
+  }
+  return Ok();
+}
+
 }  // namespace
 
 Status RunWorker(const Settings& settings) {
@@ -83,6 +101,7 @@ Status RunWorker(const Settings& settings) {
                    net::Ipv4::Parse(settings.listen.substr(0, settings.listen.rfind(':'))),
                    "--listen");
   config.underlay_mtu = settings.underlay_mtu;
+  RETURN_IF_ERROR(CheckUnderlay(settings, *config.underlay));
   config.vxlan_port = settings.vxlan_port;
   Obedience::Options obeys;
   for (const MasterAddress& master : masters) obeys.masters.insert(master.host);

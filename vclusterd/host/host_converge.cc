@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "net/network_maker.h"
 #include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
@@ -552,7 +553,9 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.self = {node.hostname(), {}, net::Ipv4::Parse(node.address()).value_or(net::Ipv4())};
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
   spec.gateway = spec.prefix.Host(net::kGatewayHost);
-  spec.bridge = net::BridgeName(config_.host.instance, order.number());
+  if (!network_->JoinsLinks()) {
+    spec.bridge = net::BridgeName(config_.host.instance, order.number());
+  }
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
   spec.mac = net::MacForNode(order.number(), spec.self.address);
   if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;

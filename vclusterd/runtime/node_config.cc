@@ -23,7 +23,7 @@ void AddLimits(const Limits& limits, bool unified, Items* items) {
 void AddNetwork(const NodeSpec& spec, Items* items) {
   const std::string net = "lxc.net.0.";
   items->emplace_back(net + "type", "veth");
-  items->emplace_back(net + "link", spec.bridge);
+  if (!spec.bridge.empty()) items->emplace_back(net + "link", spec.bridge);
   items->emplace_back(net + "veth.pair", spec.veth);
   items->emplace_back(net + "name", "eth0");
   items->emplace_back(net + "hwaddr", net::ToString(spec.mac));

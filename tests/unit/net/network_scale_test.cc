@@ -1,6 +1,7 @@
 // How long a host with many Vclusters takes: figures on standard output, for docs/network.md.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -90,6 +91,79 @@ TEST_F(NetworkScaleTest, TwoHundredOverlaysWithFourRemoteNodesEach) {
   host_.desired.bridges.clear();
   Report("all taken away");
   EXPECT_EQ(host_.space.In([] { return ObserveLinks()->size(); }), 1u) << "the loopback device";
+}
+
+// Of one host that has a node of each, the others' nodes being elsewhere; nothing is there yet, or
+// all but what one change asks for.
+class PlanScaleTest : public ::testing::Test {
+ protected:
+  static DesiredNetwork Make(uint32_t networks, uint32_t nodes_each) {
+    DesiredNetwork desired{TestHost::kInstance, Ipv4Prefix::Parse("10.0.0.0/8").value(), {}, {}};
+    for (uint32_t number = 1; number <= networks; ++number) {
+      Bridge bridge = MakeBridge(TestHost::kInstance, number, desired.pool.Nth(24, number));
+      bridge.overlay = {.vni = number, .local = Ipv4::Parse("192.0.2.1").value()};
+      desired.veths.push_back(MakeVeth(TestHost::kInstance, number, 0, 0));
+      for (uint32_t node = 1; node < nodes_each; ++node) {
+        const Ipv4 address = bridge.prefix.Host(kFirstNodeHost + node);
+        bridge.overlay->remotes.push_back(
+            {address, MacForNode(number, address), Ipv4{(192u << 24) + (2u << 8) + 1 + node}});
+      }
+      desired.bridges.push_back(std::move(bridge));
+    }
+    return desired;
+  }
+  static std::vector<ObservedLink> AsDesired(const DesiredNetwork& desired) {
+    std::vector<ObservedLink> links;
+    for (const Bridge& bridge : desired.bridges) {
+      ObservedLink link{.name = bridge.name, .up = true, .addresses = {{bridge.gateway(), 32}}};
+      link.mac = bridge.mac();
+      link.mtu = bridge.mtu();
+      ObservedLink tunnel{.name = bridge.tunnel(), .up = true, .master = bridge.name};
+      tunnel.mtu = bridge.mtu();
+      tunnel.tunnel = {bridge.overlay->vni, bridge.overlay->local, bridge.overlay->port};
+      tunnel.is_quiet_port = true;
+      for (const RemoteNode& remote : bridge.overlay->remotes) {
+        link.neighbours[remote.address] = remote.mac;
+        tunnel.remotes[remote.mac] = {remote.host, true, true};
+      }
+      links.push_back(std::move(link));
+      links.push_back(std::move(tunnel));
+    }
+    for (const Veth& veth : desired.veths) {
+      links.push_back(
+          {.name = veth.name, .up = true, .master = BridgeName(TestHost::kInstance, veth.network)});
+    }
+    return links;
+  }
+  // The median of five.
+  static double PlanMs(const DesiredNetwork& desired, const std::vector<ObservedLink>& links,
+                       NetworkPlan* plan) {
+    std::vector<double> times;
+    for (int i = 0; i < 5; ++i) {
+      times.push_back(Timed([&] { *plan = MakePlan(desired, links).value(); }));
+    }
+    std::sort(times.begin(), times.end());
+    return times[2];
+  }
+};
+
+TEST_F(PlanScaleTest, ThousandsOfNodesArePlannedInAMoment) {
+  for (const auto& [networks, nodes] :
+       {std::pair(1000u, 4u), std::pair(2500u, 4u), std::pair(40u, 250u)}) {
+    DesiredNetwork desired = Make(networks, nodes);
+    NetworkPlan plan;
+    const double anew = PlanMs(desired, {}, &plan);
+    EXPECT_EQ(plan.create_bridges.size(), networks);
+    EXPECT_EQ(plan.set_fdb.size(), networks * (nodes - 1));
+    const std::vector<ObservedLink> links = AsDesired(desired);
+    const double nothing = PlanMs(desired, links, &plan);
+    EXPECT_TRUE(IsDone(plan));
+    desired.bridges[networks / 2].overlay->remotes[0].host = Ipv4::Parse("192.0.2.200").value();
+    const double one = PlanMs(desired, links, &plan);
+    EXPECT_EQ(plan.set_fdb.size(), 1u);
+    std::printf("%4u networks of %3u nodes: planned anew %5.1f ms, nothing %5.1f, a move %5.1f\n",
+                networks, nodes, anew, nothing, one);
+  }
 }
 
 }  // namespace

@@ -216,6 +216,27 @@ TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
   ExpectAllAreDone();
 }
 
+TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
+  Connection far(*world_, kFar, kFirst, 5010);
+  ASSERT_TRUE(far.Works());
+  for (int i = 0; i < 5; ++i) {  // A link that flaps.
+    world_->Cut(1);
+    world_->Mend(1);
+  }
+  EXPECT_TRUE(far.Works(milliseconds(20'000)));
+  world_->Cut(1);
+  EXPECT_FALSE(ReachesNow(kFirst, kFar));
+  EXPECT_TRUE(Reaches(kFirst, kNeighbour));
+  // The networks change meanwhile, and all hosts are told.
+  const Node late = {1, 9};
+  world_->AddNode(late, 2);
+  world_->Settle();
+  world_->Mend(1);
+  EXPECT_TRUE(far.Works(milliseconds(20'000)));
+  EXPECT_TRUE(Reaches(kFar, late));
+  ExpectAllAreDone();
+}
+
 TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
   Connection stays(*world_, kNeighbour, kFar, 5009);
   ASSERT_TRUE(stays.Works());
@@ -263,6 +284,36 @@ TEST_P(NetworkConformanceTest, WithoutNodesNothingOfOursIsLeft) {
   }
 }
 
+// Eight hosts behind links of 100 Mbit/s, each with a node of the same network.
+class ManyHostsTest : public ::testing::TestWithParam<Means> {};
+
+TEST_P(ManyHostsTest, EveryNodeReachesEveryOther) {
+  constexpr int kMany = 8;
+  World world(GetParam(), kMany);
+  world.Shape("100mbit");
+  world.AddNetwork(1);
+  for (int host = 0; host < kMany; ++host) world.AddNode({1, static_cast<uint32_t>(host)}, host);
+  world.Settle();
+  for (uint32_t from = 0; from < kMany; ++from) {
+    for (uint32_t to = 0; to < kMany; ++to) {
+      bool reached = from == to;
+      for (int tries = 0; !reached && tries < 20; ++tries) {
+        reached = Ping(world.SpaceOf({1, from}), World::AddressOf({1, to}), 1450, kSilence);
+      }
+      EXPECT_TRUE(reached) << from << " to " << to;
+    }
+  }
+  for (const uint32_t to : {1u, 7u}) {
+    EXPECT_GT(StreamMbits(world.SpaceOf({1, 0}), world.SpaceOf({1, to}), World::AddressOf({1, to}),
+                          2 << 20),
+              0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, ManyHostsTest,
+                         ::testing::Values(Means::kLinux, Means::kFastPath, Means::kOvsVxlan,
+                                           Means::kOvsGre),
+                         [](const auto& driver) { return NameOf(driver.param); });
 INSTANTIATE_TEST_SUITE_P(Drivers, NetworkConformanceTest,
                          ::testing::Values(Means::kLinux, Means::kFastPath, Means::kOvsVxlan,
                                            Means::kOvsGre),

@@ -35,7 +35,7 @@ World::World(Means means, int hosts) : means_(means) {
 void World::AddHost() {
   const int number = static_cast<int>(hosts_.size());
   Host& host = hosts_.emplace_back();
-  const std::string port = "host" + std::to_string(number);
+  const std::string port = PortOf(number);
   const std::string address = HostAddress(number) + "/24";
   HostNetwork::Options options;
   options.instance = kInstance;
@@ -59,6 +59,16 @@ void World::AddHost() {
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
+}
+
+void World::Shape(const std::string& rate) {
+  for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+    const auto shaped = fabric_.In([&] {
+      return RunChecked({"tc", "qdisc", "replace", "dev", PortOf(host), "root", "tbf", "rate", rate,
+                         "burst", "64kb", "latency", "20ms"});
+    });
+    CHECK(shaped.ok());
+  }
 }
 
 std::string World::AddressOf(Node node) {

@@ -43,6 +43,10 @@ class World {
   const NetNamespace& SpaceOf(Node node) const { return *nodes_.at(node).space; }
   const NetNamespace& HostSpace(int host) const { return *hosts_[static_cast<size_t>(host)].space; }
   const NetNamespace& fabric() const { return fabric_; }
+  // The hosts' network carries so much from each of them, and holds little back.
+  void Shape(const std::string& rate);
+  void Cut(int host) { fabric_.Ip({"link", "set", PortOf(host), "down"}); }
+  void Mend(int host) { fabric_.Ip({"link", "set", PortOf(host), "up"}); }
   static std::string AddressOf(Node node);
   static Mac MacOf(Node node);
   static std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
@@ -60,6 +64,7 @@ class World {
     int host = 0;
     bool linked = false;
   };
+  static std::string PortOf(int host) { return "host" + std::to_string(host); }
   void AddHost();
   void Link(Node node);
 

@@ -125,6 +125,8 @@ class FastPathTest : public ::testing::Test {
     for (int node = 0; node < kHosts * kNodesPerHost; ++node) {
       nodes_.push_back(hosts_[node / kNodesPerHost].AddNode(kNetwork, static_cast<uint32_t>(node)));
     }
+    for (TestHost& host : hosts_)
+      host.Apply();  // Of nodes that nobody has announced nothing passes.
     for (int host = 0; host < kWithFastPath; ++host) {
       paths_[host] = Open(host);
       Keep(host);
@@ -356,6 +358,7 @@ TEST_F(FastPathTest, ANodeThatMovesKeepsItsPeers) {
   }
   for (TestHost& host : hosts_) host.Apply();
   nodes_[1] = hosts_[1].AddNode(kNetwork, 1);
+  hosts_[1].Apply();
   for (int host = 0; host < kWithFastPath; ++host) EXPECT_TRUE(Keep(host));
   const uint64_t sent = Count(0, kFastSent);
   const uint64_t within = Count(1, kFastWithinHost);

@@ -154,6 +154,8 @@ size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind) {
     CHECK(frame.size() >= sizeof(ether));
     std::memcpy(&ether, frame.data(), sizeof(ether));
     if (ether.ether_type == htons(ETHERTYPE_ARP)) continue;
+    // Neighbours of IPv6 that look for each other.
+    if (ether.ether_dhost[0] == 0x33 && ether.ether_dhost[1] == 0x33) continue;
     if (ether.ether_type == htons(ETHERTYPE_IP) &&
         frame.size() >= sizeof(ether) + sizeof(ip) + sizeof(udp)) {
       std::memcpy(&ip, frame.data() + sizeof(ether), sizeof(ip));

@@ -280,7 +280,7 @@ TEST(CheckDefinitionTest, NoVclusterHasMoreNodesThanItSays) {
                 d.nodes_max = 3;
                 d.roles[0].count = 4;
               }),
-              HasSubstr("4 nodes in all, but nodes-max is 3"));
+              HasSubstr("5 nodes in all, but nodes-max is 3"));
 }
 
 TEST(CheckDefinitionTest, NoMessageCarriesControlCharacters) {
