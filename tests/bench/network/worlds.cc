@@ -1,6 +1,7 @@
 #include "tests/bench/network/worlds.h"
 
 #include "net/fastpath/fast_path.h"
+#include "tests/unit/net/frames.h"
 
 namespace strata::net {
 namespace {
@@ -33,6 +34,11 @@ class Fabric {
   void Add(const NetNamespace& host, int number) {
     const std::string port = "h" + std::to_string(number);
     Join(host, "up0", HostAddress(number) + "/24", space_, port, "");
+    space_.Ip({"link", "set", port, "master", "br0"});
+  }
+  void Add(OvsHost* host, int number) {
+    const std::string port = "h" + std::to_string(number);
+    host->JoinUnderlay(space_, port, HostAddress(number) + "/24");
     space_.Ip({"link", "set", port, "master", "br0"});
   }
 
@@ -146,6 +152,7 @@ class LinuxDriver : public World {
     for (int node = 0; node < kNodes; ++node) {
       nodes_.push_back(hosts_[kHostOf[node]].AddNode(kNetwork, static_cast<uint32_t>(node)));
     }
+    for (TestHost& host : hosts_) host.Apply();  // Rules know only nodes that were announced.
     AddNodeWays({&nodes_[0].space, &nodes_[1].space, &nodes_[2].space, &nodes_[3].space}, true,
                 this);
     ways[kHostToNode] = {&hosts_[0].space, &nodes_[0].space, NodeAddress(0)};
@@ -171,6 +178,47 @@ class LinuxDriver : public World {
   std::vector<TestNode> nodes_;
 };
 
+// Open vSwitch, with the datapath inside of ovs-vswitchd where the kernel has none.
+class OvsDriver : public World {
+ public:
+  explicit OvsDriver(TunnelKind tunnel) {
+    for (int host = 0; host < kHosts; ++host) {
+      OvsHost& one = hosts_[host];
+      fabric_.Add(&one, host);
+      one.Open({.tunnel = tunnel});
+      // Its number is its VNI.
+      Bridge& bridge = one.AddBridge(kVni, kNetwork, HostAddress(host));
+      for (int node = 0; node < kNodes; ++node) {
+        if (kHostOf[node] == host) {
+          one.WantNode(kVni, static_cast<uint32_t>(node));
+          continue;
+        }
+        const Ipv4 address = Ipv4::Parse(NodeAddress(node)).value();
+        bridge.overlay->remotes.push_back(
+            {address, MacForNode(kVni, address), Ipv4::Parse(HostAddress(kHostOf[node])).value()});
+      }
+      one.Apply();
+    }
+    for (int node = 0; node < kNodes; ++node) {
+      nodes_.push_back(hosts_[kHostOf[node]].StartNode(kVni, static_cast<uint32_t>(node)));
+    }
+    for (OvsHost& host : hosts_) host.Apply();
+    AddNodeWays({&nodes_[0].space, &nodes_[1].space, &nodes_[2].space, &nodes_[3].space}, true,
+                this);
+    ways[kHostToNode] = {&hosts_[0].space, &nodes_[0].space, NodeAddress(0)};
+    // The first packet to a host is lost, while its MAC is asked for.
+    for (const auto& [name, way] : ways) {
+      int tries = 50;
+      while (!PingOnce(*way.from, way.address, kSilence)) CHECK(--tries > 0);
+    }
+  }
+
+ private:
+  Fabric fabric_;
+  std::array<OvsHost, kHosts> hosts_;
+  std::vector<OvsNode> nodes_;
+};
+
 }  // namespace
 
 std::unique_ptr<World> MakeFlatHosts() { return std::make_unique<FlatHosts>(); }
@@ -187,6 +235,10 @@ std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter, bool fast) {
   return std::make_unique<LinuxDriver>(bridge_filter, fast);
 }
 
+std::unique_ptr<World> MakeOvsDriver(TunnelKind tunnel) {
+  return std::make_unique<OvsDriver>(tunnel);
+}
+
 std::vector<Candidate> MakeCandidates() {
   std::vector<Candidate> candidates;
   candidates.push_back({kFlat, MakeFlatHosts()});
@@ -200,6 +252,8 @@ std::vector<Candidate> MakeCandidates() {
     candidates.push_back({"Strata linux, fast path", MakeLinuxDriver(false, true)});
     candidates.push_back({"Strata linux, fast path, filtered", MakeLinuxDriver(true, true)});
   }
+  candidates.push_back({"Strata ovs, VXLAN", MakeOvsDriver(TunnelKind::kVxlan)});
+  candidates.push_back({"Strata ovs, GRE", MakeOvsDriver(TunnelKind::kGre)});
   return candidates;
 }
 

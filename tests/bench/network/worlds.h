@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/bench/network/measure.h"
+#include "tests/unit/net/ovs/ovs_host.h"
 #include "tests/unit/net/test_host.h"
 
 namespace strata::net {
@@ -50,6 +51,7 @@ std::unique_ptr<World> MakePlainBridge(bool bridge_filter);
 enum class HandMadeVxlan { kLearning, kStatic };
 std::unique_ptr<World> MakeHandMadeVxlan(HandMadeVxlan kind);
 std::unique_ptr<World> MakeLinuxDriver(bool bridge_filter, bool fast);
+std::unique_ptr<World> MakeOvsDriver(TunnelKind tunnel);
 
 // All of them. A driver that is to be measured gets its line there.
 std::vector<Candidate> MakeCandidates();
