@@ -19,6 +19,9 @@ namespace {
 
 // While changes do not end, a tenth of one CPU goes into looking at them.
 constexpr int kRestPerLook = 9;
+// While they go on, as when many nodes start, it is looked after so many times the pause in which
+// it would be looked if they had ended: those who start them wait for the kernel's lock too.
+constexpr int kGathersMax = 10;
 constexpr std::chrono::milliseconds kToldOfMax(100);
 
 int64_t NowUnixMs() {
@@ -219,7 +222,9 @@ void NetworkKeeper::HearOut() {
 }
 
 void NetworkKeeper::Run() {
-  auto next = NetworkWatch::Clock::now() + options_.every;
+  auto latest = NetworkWatch::Clock::now() + options_.every;
+  auto next = latest;
+  std::optional<NetworkWatch::Clock::time_point> heard_first;  // Since the last look.
   NetworkWatch::Clock::duration gather = options_.gather;
   while (true) {
     const NetworkWatch::Heard heard = watch_->Wait(next);
@@ -227,14 +232,19 @@ void NetworkKeeper::Run() {
     if (stop_) return;
     network_->rules().Heard(heard.transactions);
     const auto now = NetworkWatch::Clock::now();
-    if (heard.links || heard.rules || targets_changed_) next = std::min(next, now + gather);
+    if (heard.links || heard.rules || targets_changed_) {
+      if (!heard_first) heard_first = now;
+      next = std::min(latest, std::min(now + gather, *heard_first + kGathersMax * gather));
+    }
     if (now < next) continue;
+    heard_first.reset();
     look_soon_ = false;
     LookAgain();
     const auto end = NetworkWatch::Clock::now();
     gather = std::clamp<NetworkWatch::Clock::duration>(kRestPerLook * (end - now), options_.gather,
                                                        options_.every);
-    next = end + (look_soon_ ? gather : options_.every);
+    latest = end + options_.every;
+    next = look_soon_ ? end + gather : latest;
   }
 }
 

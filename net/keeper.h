@@ -56,7 +56,8 @@ class NetworkKeeper final : public NetworkMaker {
     std::string file;
     Means means;
     std::chrono::milliseconds every{10'000};
-    // After a change it waits for so long, for more of them; longer where looking takes long.
+    // After a change it waits for so long, for more of them, up to ten times as long; longer where
+    // looking takes long.
     std::chrono::milliseconds gather{50};
     // From any thread, one call at a time. It must not call this object.
     std::function<void(const Event&)> listener = [](const Event&) {};
