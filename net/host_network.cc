@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/log.h"
-#include "net/plan_text.h"
 
 namespace strata::net {
 namespace {
@@ -49,8 +48,8 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
   return network;
 }
 
-Result<HostNetwork::Planned> HostNetwork::Plan(const DesiredNetwork& desired) {
-  Planned planned;
+Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& desired) {
+  PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
   if (ovs_.has_value()) {
     ASSIGN_OR_RETURN(const OvsPlan ovs, ovs_->Plan(desired, links));

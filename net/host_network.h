@@ -15,6 +15,7 @@
 #include "net/apply.h"
 #include "net/fastpath/fast_path.h"
 #include "net/ovs/ovs_switch.h"
+#include "net/plan_text.h"
 #include "net/rules_in_force.h"
 
 namespace strata::net {
@@ -28,11 +29,6 @@ class HostNetwork {
     OvsSwitch::Options ovs;  // Of kOvs; its instance is this one's.
     bool fast_path = false;  // Of kLinux, where the kernel has it.
   };
-  struct Planned {
-    std::vector<std::string> changes;  // One per line, for people (docs/network.md).
-    std::string ruleset;               // Commands of nft(8), as they should be…
-    bool new_rules = false;            // …and are not, or it is not known.
-  };
   struct Made {
     std::vector<std::string> changes;
     // More than what links of nodes need that have come since the last time.
@@ -42,7 +38,7 @@ class HostNetwork {
   // Errors are OvsSwitch's, and those of a host that knows no nftables.
   static Result<std::unique_ptr<HostNetwork>> Open(Options options);
 
-  Result<Planned> Plan(const DesiredNetwork& desired);
+  Result<PlannedChanges> Plan(const DesiredNetwork& desired);
   // Repeating it after an error is fine. `before_rules` is called when it is about to see whether
   // the rules are in force: whoever hears of others' transactions has rules() know of them.
   Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);

@@ -141,14 +141,12 @@ Status NetworkKeeper::Put(DesiredNetwork desired) {
   return Make(/*asked=*/true);
 }
 
-Result<NetworkKeeper::Planned> NetworkKeeper::Plan(const std::optional<DesiredNetwork>& desired) {
+Result<PlannedChanges> NetworkKeeper::Plan(const std::optional<DesiredNetwork>& desired) {
   const std::lock_guard lock(mutex_);
   if (!desired.has_value() && !state_.desired.has_value()) {
     return Error(Code::kFailedPrecondition, "nobody has said yet how the networks should be");
   }
-  ASSIGN_OR_RETURN(HostNetwork::Planned planned,
-                   network_->Plan(desired.has_value() ? *desired : Reachable()));
-  return Planned{std::move(planned.changes), std::move(planned.ruleset), planned.new_rules};
+  return network_->Plan(desired.has_value() ? *desired : Reachable());
 }
 
 NetworkKeeper::State NetworkKeeper::Look() const {

@@ -24,7 +24,7 @@
 #include "common/result.h"
 #include "common/unique_fd.h"
 #include "net/network_maker.h"
-#include "net/plan.h"
+#include "net/plan_text.h"
 
 namespace strata::net {
 
@@ -70,11 +70,6 @@ class NetworkKeeper final : public NetworkMaker {
     int64_t last_repair_unix_ms = 0;
     std::optional<uint64_t> fast_frames;  // That took the fast path; nullopt: there is none.
   };
-  struct Planned {
-    std::vector<std::string> changes;  // One per line, for people (docs/network.md).
-    std::string ruleset;               // Commands of nft(8), as they should be…
-    bool new_rules = false;            // …and are not, or it is not known.
-  };
 
   // Takes over what an earlier one has kept. What cannot be made now is tried again. Before that
   // and a first Put nothing is touched. kFailedPrecondition: another one keeps them.
@@ -85,7 +80,7 @@ class NetworkKeeper final : public NetworkMaker {
   Status Put(DesiredNetwork desired) override;
   bool JoinsLinks() const override { return options_.means.driver == Driver::kOvs; }
   // What would be changed now. Of what is to be: absent for what should be already.
-  Result<Planned> Plan(const std::optional<DesiredNetwork>& desired);
+  Result<PlannedChanges> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;
   const Means& means() const { return options_.means; }
 

@@ -16,4 +16,11 @@ namespace strata::net {
 // Without the rules: whether those change is not in a plan.
 std::vector<std::string> DescribeChanges(const NetworkPlan& plan);
 
+// What would be changed now.
+struct PlannedChanges {
+  std::vector<std::string> changes;  // One per line, for people (docs/network.md).
+  std::string ruleset;               // Commands of nft(8), as they should be…
+  bool new_rules = false;            // …and are not, or it is not known.
+};
+
 }  // namespace strata::net

@@ -28,6 +28,14 @@ prometheus::MetricFamily Gauge(const std::string& name, const std::string& help,
   return family;
 }
 
+prometheus::MetricFamily Counter(const std::string& name, const std::string& help, double value) {
+  prometheus::MetricFamily family = Gauge(name, help, 0);
+  family.type = prometheus::MetricType::Counter;
+  family.metric[0] = {};
+  family.metric[0].counter.value = value;
+  return family;
+}
+
 void AddGauge(const std::string& label, const std::string& of, double value,
               prometheus::MetricFamily* family) {
   prometheus::ClientMetric& metric = family->metric.emplace_back();

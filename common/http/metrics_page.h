@@ -20,6 +20,8 @@ using MetricFamilies = std::vector<prometheus::MetricFamily>;
 
 // A family of one gauge without labels.
 prometheus::MetricFamily Gauge(const std::string& name, const std::string& help, double value);
+// The same of one counter.
+prometheus::MetricFamily Counter(const std::string& name, const std::string& help, double value);
 // Adds a gauge with a label to a family.
 void AddGauge(const std::string& label, const std::string& of, double value,
               prometheus::MetricFamily* family);

@@ -1,5 +1,6 @@
 #include "net/client/vnetd_client.h"
 
+#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
 #include <chrono>
@@ -12,6 +13,8 @@
 namespace strata::net {
 namespace {
 
+// One that is being started again is waited for.
+constexpr std::chrono::seconds kConnectMax(10);
 // Of hundreds of networks that are made or removed at once.
 constexpr std::chrono::seconds kPutMax(120);
 constexpr std::chrono::seconds kShowMax(30);
@@ -19,7 +22,7 @@ constexpr std::chrono::seconds kShowMax(30);
 class VnetdClient final : public NetworkMaker {
  public:
   explicit VnetdClient(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(v1::NetService::NewStub(channel)) {}
+      : channel_(channel), stub_(v1::NetService::NewStub(channel)) {}
   Status Start() {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kShowMax);
@@ -32,11 +35,13 @@ class VnetdClient final : public NetworkMaker {
   bool JoinsLinks() const override { return joins_links_; }
 
   Status Put(DesiredNetwork desired) override {
+    if (!channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectMax)) {
+      return Error(Code::kUnavailable,
+                   "vnetd does not answer: is it running? (tools/setup/daemons start vnetd)");
+    }
     v1::PutRequest request;
     *request.mutable_networks() = ToMessage(desired);
     grpc::ClientContext context;
-    // One that is being started again is waited for.
-    context.set_wait_for_ready(true);
     context.set_deadline(std::chrono::system_clock::now() + kPutMax);
     v1::PutResponse response;
     const grpc::Status status = stub_->Put(&context, request, &response);
@@ -44,6 +49,7 @@ class VnetdClient final : public NetworkMaker {
   }
 
  private:
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::NetService::Stub> stub_;
   bool joins_links_ = false;  // Set by Start.
 };

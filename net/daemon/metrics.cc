@@ -6,14 +6,6 @@
 namespace strata::net {
 namespace {
 
-prometheus::MetricFamily Counter(const std::string& name, const std::string& help, double value) {
-  prometheus::MetricFamily family = http::Gauge(name, help, 0);
-  family.type = prometheus::MetricType::Counter;
-  family.metric[0] = {};
-  family.metric[0].counter.value = value;
-  return family;
-}
-
 // What the rules of this instance counted, by reason or forward.
 void AddRuleCounters(const std::string& instance, http::MetricFamilies* families) {
   const auto counters = ReadCounters(instance);
@@ -22,9 +14,9 @@ void AddRuleCounters(const std::string& instance, http::MetricFamilies* families
     return;
   }
   prometheus::MetricFamily packets =
-      Counter("strata_net_rule_packets_total", "Packets that a rule took, by its counter", 0);
+      http::Counter("strata_net_rule_packets_total", "Packets that a rule took, by its counter", 0);
   prometheus::MetricFamily bytes =
-      Counter("strata_net_rule_bytes_total", "Bytes that a rule took, by its counter", 0);
+      http::Counter("strata_net_rule_bytes_total", "Bytes that a rule took, by its counter", 0);
   packets.metric.clear();
   bytes.metric.clear();
   for (const RuleCounter& counter : *counters) {
@@ -64,14 +56,16 @@ http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& i
                   static_cast<double>(forwards)),
       http::Gauge("strata_net_problem", "1: networks are not as they should be (vnet show)",
                   state.problem.has_value() ? 1 : 0),
-      Counter("strata_net_looks_total", "How often what is there was compared with what should be",
-              static_cast<double>(state.looks)),
-      Counter("strata_net_repairs_total", "How often somebody else's change was mended",
-              static_cast<double>(state.repairs)),
+      http::Counter("strata_net_looks_total",
+                    "How often what is there was compared with what should be",
+                    static_cast<double>(state.looks)),
+      http::Counter("strata_net_repairs_total", "How often somebody else's change was mended",
+                    static_cast<double>(state.repairs)),
   };
   if (state.fast_frames.has_value()) {
-    families.push_back(Counter("strata_net_fast_frames_total", "Frames that took the fast path",
-                               static_cast<double>(*state.fast_frames)));
+    families.push_back(http::Counter("strata_net_fast_frames_total",
+                                     "Frames that took the fast path",
+                                     static_cast<double>(*state.fast_frames)));
   }
   AddRuleCounters(instance, &families);
   return families;

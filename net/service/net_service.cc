@@ -123,7 +123,7 @@ class NetServiceImpl final : public v1::NetService::Service {
     if (request.has_networks()) {
       ASSIGN_OR_RETURN(desired, FromMessage(request.networks()));
     }
-    ASSIGN_OR_RETURN(const NetworkKeeper::Planned planned, keeper_.Plan(desired));
+    ASSIGN_OR_RETURN(const PlannedChanges planned, keeper_.Plan(desired));
     response->mutable_changes()->Assign(planned.changes.begin(), planned.changes.end());
     response->set_new_rules(planned.new_rules);
     response->set_ruleset(planned.ruleset);

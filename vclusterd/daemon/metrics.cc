@@ -26,14 +26,6 @@ prometheus::MetricFamily ByState(const char* name, const char* help,
   return family;
 }
 
-prometheus::MetricFamily Counter(const std::string& name, const std::string& help, double value) {
-  prometheus::MetricFamily family = http::Gauge(name, help, 0);
-  family.type = prometheus::MetricType::Counter;
-  family.metric[0] = {};
-  family.metric[0].counter.value = value;
-  return family;
-}
-
 struct CounterOf {
   const char* name;  // Behind strata_node_ or strata_host_.
   const char* help;
@@ -69,8 +61,8 @@ constexpr GaugeOf kPressures[] = {
 void AddHost(const HostFigures& figures, http::MetricFamilies* families) {
   if (figures.totals.has_value()) {
     for (const CounterOf& counter : kCounters) {
-      families->push_back(Counter(std::string("strata_host_") + counter.name, counter.help,
-                                  counter.value(*figures.totals)));
+      families->push_back(http::Counter(std::string("strata_host_") + counter.name, counter.help,
+                                        counter.value(*figures.totals)));
     }
   }
   if (!figures.load.has_value()) return;

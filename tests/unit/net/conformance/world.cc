@@ -135,7 +135,7 @@ Result<HostNetwork::Made> World::Make(int host) {
   return one.space->In([&] { return one.network->Make(DesiredOf(host), [] {}); });
 }
 
-Result<HostNetwork::Planned> World::Plan(int host) {
+Result<PlannedChanges> World::Plan(int host) {
   Host& one = hosts_[static_cast<size_t>(host)];
   return one.space->In([&] { return one.network->Plan(DesiredOf(host)); });
 }

@@ -35,7 +35,7 @@ class World {
   // What should be on `host` follows from what was added.
   DesiredNetwork DesiredOf(int host) const;
   Result<HostNetwork::Made> Make(int host);
-  Result<HostNetwork::Planned> Plan(int host);
+  Result<PlannedChanges> Plan(int host);
   // All hosts.
   void Settle();
 
