@@ -153,7 +153,8 @@ NetworkKeeper::State NetworkKeeper::Look() const {
   const std::lock_guard lock(mutex_);
   State state = state_;
   if (const auto counts = network_->FastCounts()) {
-    state.fast_frames = std::accumulate(counts->begin(), counts->end(), uint64_t{0});
+    state.fast_frames =
+        std::accumulate(counts->begin(), counts->begin() + kFastSentOn, uint64_t{0});
   }
   return state;
 }

@@ -5,6 +5,7 @@
 #include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 
 #include <cstring>
 #include <map>
@@ -96,6 +97,7 @@ Result<LinksByIndex> ReadLinks(nl_sock* socket) {
     link.name = nla_get_string(table[IFLA_IFNAME]);
     link.index = info->ifi_index;
     link.up = (info->ifi_flags & IFF_UP) != 0;
+    link.is_ethernet = info->ifi_type == ARPHRD_ETHER;
     link.promiscuous = (info->ifi_flags & IFF_PROMISC) != 0;
     link.route_localnet = RouteLocalnet(table[IFLA_AF_SPEC]);
     link.mac = ReadMac(table[IFLA_ADDRESS]);

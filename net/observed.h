@@ -32,6 +32,7 @@ struct ObservedLink {
   bool up = false;
   bool promiscuous = false;  // By its flags, as what Open vSwitch has taken in.
   bool is_kernel_bridge = false;
+  bool is_ethernet = false;           // What it carries are frames of Ethernet; loopback is not.
   std::vector<Ipv4Prefix> addresses;  // Each /32 holds one address of the link.
   bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
   std::string master;                 // The bridge that this is a port of, or "".

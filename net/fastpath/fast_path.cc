@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/log.h"
+#include "net/ipsec_policies.h"
 
 namespace strata::net {
 namespace {
@@ -68,7 +69,9 @@ Status FastPath::Try() {
   RETURN_IF_ERROR(program_->RemoveSource(kLoopback));
   RETURN_IF_ERROR(program_->RemoveWay(node));
   ASSIGN_OR_RETURN(tried_, program_->Count());
-  ASSIGN_OR_RETURN(const UniqueFd attachment, program_->Attach(kLoopback));
+  for (const auto part : {FastProgram::Part::kNodes, FastProgram::Part::kUnderlay}) {
+    ASSIGN_OR_RETURN(const UniqueFd attachment, program_->Attach(kLoopback, part));
+  }
   return Ok();
 }
 
@@ -80,9 +83,13 @@ Result<FastProgram::Counts> FastPath::Count() const {
 
 Result<bool> FastPath::Keep(const DesiredNetwork& desired,
                             const std::vector<ObservedLink>& observed,
-                            const std::set<std::string>& kept_off) {
+                            std::set<std::string> kept_off) {
   Status kept = Forget();
-  const FastPlan plan = MakeFastPlan(state_, MakeFastState(desired, observed, kept_off));
+  const Result<bool> is_encrypted = HasIpsecPolicies();
+  if (kept.ok() && !is_encrypted.ok()) kept = is_encrypted.error();
+  const FastChoices choices = {.kept_off = std::move(kept_off),
+                               .wraps = !is_encrypted.value_or(true)};
+  const FastPlan plan = MakeFastPlan(state_, MakeFastState(desired, observed, choices));
   if (kept.ok()) kept = Apply(plan);
   if (kept.ok()) return !plan.empty();
   RETURN_IF_ERROR(Clear());
@@ -100,16 +107,37 @@ Status FastPath::Forget() {
     }
     RETURN_IF_ERROR(program_->RemoveSource(each->first));
     state_.sources.erase(each->first);
+    state_.underlays.erase(each->first);
     each = attachments_.erase(each);
   }
   return Ok();
 }
 
+Result<bool> FastPath::Attach(uint32_t link, FastProgram::Part part) {
+  auto attachment = program_->Attach(link, part);
+  if (attachment.ok()) {
+    attachments_.emplace(link, std::move(*attachment));
+    return true;
+  }
+  // The next look will not see it; or its frames go over the bridge.
+  const Code code = attachment.error().code();
+  if (code == Code::kNotFound || code == Code::kResourceExhausted) return false;
+  return attachment.error();
+}
+
 Status FastPath::Apply(const FastPlan& plan) {
+  for (const uint32_t link : plan.remove_underlays) {
+    attachments_.erase(link);
+    state_.underlays.erase(link);
+  }
   for (const uint32_t link : plan.remove_sources) {
     attachments_.erase(link);
     RETURN_IF_ERROR(program_->RemoveSource(link));
     state_.sources.erase(link);
+  }
+  for (const FastSender& sender : plan.remove_senders) {
+    RETURN_IF_ERROR(program_->RemoveSender(sender));
+    state_.senders.erase(sender);
   }
   for (const FastNode& node : plan.remove_ways) {
     RETURN_IF_ERROR(program_->RemoveWay(node));
@@ -119,21 +147,21 @@ Status FastPath::Apply(const FastPlan& plan) {
     RETURN_IF_ERROR(program_->SetWay(node, way));
     state_.ways[node] = way;
   }
+  for (const auto& [sender, network] : plan.set_senders) {
+    RETURN_IF_ERROR(program_->SetSender(sender, network));
+    state_.senders[sender] = network;
+  }
   for (const auto& [link, source] : plan.set_sources) {
     if (!attachments_.contains(link)) {
-      auto attachment = program_->Attach(link);
-      if (!attachment.ok()) {
-        // The next look will not see it; or there is no room, and its frames go over the bridge.
-        if (attachment.error().code() == Code::kNotFound ||
-            attachment.error().code() == Code::kResourceExhausted) {
-          continue;
-        }
-        return attachment.error();
-      }
-      attachments_.emplace(link, std::move(*attachment));
+      ASSIGN_OR_RETURN(const bool attached, Attach(link, FastProgram::Part::kNodes));
+      if (!attached) continue;
     }
     RETURN_IF_ERROR(program_->SetSource(link, source));
     state_.sources[link] = source;
+  }
+  for (const uint32_t link : plan.add_underlays) {
+    ASSIGN_OR_RETURN(const bool attached, Attach(link, FastProgram::Part::kUnderlay));
+    if (attached) state_.underlays.insert(link);
   }
   return Ok();
 }

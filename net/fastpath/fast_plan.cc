@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 
 namespace strata::net {
@@ -40,7 +41,31 @@ void AddNode(const Bridge& bridge, const Veth& veth, const ObservedLink& link, F
   state->ways.emplace(NodeOf(bridge, mac), FastWay{.link = index});
 }
 
-void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, FastState* state) {
+// As it stands in the header of VXLAN.
+uint32_t VniInHeader(uint32_t vni) { return htonl(vni << 8); }
+
+FastWay TunnelTo(const Overlay& overlay, Ipv4 host, uint32_t link, bool wraps) {
+  FastWay way = {.link = link, .is_tunnel = 1};
+  if (!wraps) return way;
+  way.host = htonl(host.value);
+  way.local = htonl(overlay.local.value);
+  way.vni = VniInHeader(overlay.vni);
+  way.port = htons(overlay.port);
+  return way;
+}
+
+void AddSender(const Bridge& bridge, Ipv4 host, FastState* state) {
+  const Overlay& overlay = *bridge.overlay;
+  if (state->senders.size() >= kFastSendersMax) return;
+  state->senders.emplace(FastSender{.host = htonl(host.value),
+                                    .local = htonl(overlay.local.value),
+                                    .vni = VniInHeader(overlay.vni),
+                                    .port = htons(overlay.port),
+                                    .padding = 0},
+                         bridge.number);
+}
+
+void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, bool wraps, FastState* state) {
   if (IsFull(*state)) return;
   const auto index = static_cast<uint32_t>(tunnel.index);
   state->sources.emplace(index, FastSource{.network = bridge.number, .is_tunnel = 1});
@@ -51,13 +76,29 @@ void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, FastState* sta
     const FastNode node = NodeOf(bridge, remote.mac);
     // A node that is still elsewhere is there for the bridge too, whoever has its MAC here.
     state->ways.erase(node);
-    if (reached && !IsFull(*state))
-      state->ways.emplace(node, FastWay{.link = index, .is_tunnel = 1});
+    if (!reached || IsFull(*state)) continue;
+    state->ways.emplace(node, TunnelTo(*bridge.overlay, remote.host, index, wraps));
+    if (wraps) AddSender(bridge, remote.host, state);
   }
 }
 
 bool IsLimited(const Veth& veth, const ObservedLink& link) {
   return veth.bits_per_s_max != 0 || link.sends_bits_per_s_max != 0 || link.has_ingress;
+}
+
+// Where the addresses are that tunnels are from.
+void AddUnderlays(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
+                  FastState* state) {
+  std::set<Ipv4> locals;
+  for (const Bridge& bridge : desired.bridges) {
+    if (bridge.overlay) locals.insert(bridge.overlay->local);
+  }
+  for (const ObservedLink& link : observed) {
+    if (!link.up || !link.is_ethernet) continue;
+    const bool has_one = std::any_of(link.addresses.begin(), link.addresses.end(),
+                                     [&](const auto& one) { return locals.contains(one.base); });
+    if (has_one) state->underlays.insert(static_cast<uint32_t>(link.index));
+  }
 }
 
 // What `wanted` has and `now` has not, or otherwise.
@@ -84,7 +125,7 @@ std::vector<Key> Gone(const std::map<Key, Value>& now, const std::map<Key, Value
 }  // namespace
 
 FastState MakeFastState(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
-                        const std::set<std::string>& kept_off) {
+                        const FastChoices& choices) {
   LinksByName links;
   for (const ObservedLink& link : observed) links.emplace(link.name, &link);
   std::map<uint32_t, const Bridge*> bridges;
@@ -94,7 +135,7 @@ FastState MakeFastState(const DesiredNetwork& desired, const std::vector<Observe
     const auto bridge = bridges.find(veth.network);
     if (bridge == bridges.end() || veth.index >= kNodesMaxPerCluster) continue;
     const ObservedLink* const link = FindPort(links, veth.name, *bridge->second);
-    if (link == nullptr || IsLimited(veth, *link) || kept_off.contains(veth.name)) continue;
+    if (link == nullptr || IsLimited(veth, *link) || choices.kept_off.contains(veth.name)) continue;
     AddNode(*bridge->second, veth, *link, &state);
   }
   for (const Bridge& bridge : desired.bridges) {
@@ -102,16 +143,26 @@ FastState MakeFastState(const DesiredNetwork& desired, const std::vector<Observe
     const ObservedLink* const tunnel = FindPort(links, bridge.tunnel(), bridge);
     const bool is_its_own =
         tunnel != nullptr && tunnel->tunnel && tunnel->tunnel->vni == bridge.overlay->vni;
-    if (is_its_own) AddRemotes(bridge, *tunnel, &state);
+    if (is_its_own) AddRemotes(bridge, *tunnel, choices.wraps, &state);
   }
+  if (choices.wraps) AddUnderlays(desired, observed, &state);
   return state;
 }
 
 FastPlan MakeFastPlan(const FastState& now, const FastState& wanted) {
-  return {.remove_sources = Gone(now.sources, wanted.sources),
-          .remove_ways = Gone(now.ways, wanted.ways),
-          .set_ways = News(now.ways, wanted.ways),
-          .set_sources = News(now.sources, wanted.sources)};
+  FastPlan plan = {.remove_underlays = {},
+                   .remove_sources = Gone(now.sources, wanted.sources),
+                   .remove_senders = Gone(now.senders, wanted.senders),
+                   .remove_ways = Gone(now.ways, wanted.ways),
+                   .set_ways = News(now.ways, wanted.ways),
+                   .set_senders = News(now.senders, wanted.senders),
+                   .set_sources = News(now.sources, wanted.sources),
+                   .add_underlays = {}};
+  std::ranges::set_difference(now.underlays, wanted.underlays,
+                              std::back_inserter(plan.remove_underlays));
+  std::ranges::set_difference(wanted.underlays, now.underlays,
+                              std::back_inserter(plan.add_underlays));
+  return plan;
 }
 
 }  // namespace strata::net

@@ -53,13 +53,19 @@ Result<std::unique_ptr<FastProgram>> FastProgram::Load() {
     return Error(Code::kUnsupported,
                  "the kernel refuses the program: " + Errno("bpf", -result).message());
   }
-  const bpf_program* const program = bpf_object__find_program_by_name(object, "strata_fastpath");
-  CHECK(program != nullptr);
-  loaded->program_ = bpf_program__fd(program);
+  const auto program = [&](const char* name) {
+    const bpf_program* const found = bpf_object__find_program_by_name(object, name);
+    CHECK(found != nullptr);
+    return bpf_program__fd(found);
+  };
+  loaded->nodes_ = program("strata_fastpath");
+  loaded->underlay_ = program("strata_underlay");
   loaded->sources_ = bpf_object__find_map_fd_by_name(object, "sources");
   loaded->ways_ = bpf_object__find_map_fd_by_name(object, "ways");
+  loaded->senders_ = bpf_object__find_map_fd_by_name(object, "senders");
   loaded->counts_ = bpf_object__find_map_fd_by_name(object, "counts");
-  CHECK(loaded->sources_ >= 0 && loaded->ways_ >= 0 && loaded->counts_ >= 0);
+  CHECK(loaded->sources_ >= 0 && loaded->ways_ >= 0 && loaded->senders_ >= 0 &&
+        loaded->counts_ >= 0);
   return loaded;
 }
 
@@ -73,6 +79,11 @@ Status FastProgram::SetWay(const FastNode& node, const FastWay& way) {
                   "fast path: set the way to a node of " + std::to_string(node.network));
 }
 
+Status FastProgram::SetSender(const FastSender& sender, uint32_t network) {
+  return StatusOf(bpf_map_update_elem(senders_, &sender, &network, BPF_ANY),
+                  "fast path: know a host of " + std::to_string(network));
+}
+
 Status FastProgram::RemoveSource(uint32_t link) {
   const int result = bpf_map_delete_elem(sources_, &link);
   return result == -ENOENT ? Ok() : StatusOf(result, "fast path: forget a link");
@@ -81,6 +92,11 @@ Status FastProgram::RemoveSource(uint32_t link) {
 Status FastProgram::RemoveWay(const FastNode& node) {
   const int result = bpf_map_delete_elem(ways_, &node);
   return result == -ENOENT ? Ok() : StatusOf(result, "fast path: forget a way");
+}
+
+Status FastProgram::RemoveSender(const FastSender& sender) {
+  const int result = bpf_map_delete_elem(senders_, &sender);
+  return result == -ENOENT ? Ok() : StatusOf(result, "fast path: forget a host");
 }
 
 Result<FastProgram::Counts> FastProgram::Count() const {
@@ -95,8 +111,9 @@ Result<FastProgram::Counts> FastProgram::Count() const {
   return counts;
 }
 
-Result<UniqueFd> FastProgram::Attach(uint32_t link) const {
-  const int fd = bpf_link_create(program_, static_cast<int>(link), kTcxIngress, nullptr);
+Result<UniqueFd> FastProgram::Attach(uint32_t link, Part part) const {
+  const int program = part == Part::kNodes ? nodes_ : underlay_;
+  const int fd = bpf_link_create(program, static_cast<int>(link), kTcxIngress, nullptr);
   const std::string what = "attach the fast path to link " + std::to_string(link);
   if (fd == -ENODEV) return Error(Code::kNotFound, what + ": it is gone");
   if (fd == -EMFILE || fd == -ENFILE) {
@@ -122,7 +139,7 @@ Result<int> FastProgram::Try(std::string_view frame) const {
   options.data_in = frame.data();
   options.data_size_in = static_cast<uint32_t>(frame.size());
   options.repeat = 1;
-  RETURN_IF_ERROR(StatusOf(bpf_prog_test_run_opts(program_, &options), "try the fast path"));
+  RETURN_IF_ERROR(StatusOf(bpf_prog_test_run_opts(nodes_, &options), "try the fast path"));
   return static_cast<int>(options.retval);
 }
 

@@ -51,7 +51,7 @@ class FastPlanTest : public ::testing::Test {
   }
 
   FastState State(const std::set<std::string>& kept_off = {}) const {
-    return MakeFastState(desired_, observed_, kept_off);
+    return MakeFastState(desired_, observed_, {.kept_off = kept_off});
   }
   // The links to which the program is attached.
   static std::vector<uint32_t> LinksOf(const FastState& state) {
@@ -76,7 +76,13 @@ TEST_F(FastPlanTest, NodesOfTheHostAndKnownOnesOfOthersHaveAWay) {
   EXPECT_EQ(std::memcmp(second.mac, second_.data(), second_.size()), 0);
   EXPECT_EQ(state.ways.size(), 3u);
   EXPECT_EQ(state.ways.at(Node(second_)), (FastWay{.link = kFirstVeth + 1}));
-  EXPECT_EQ(state.ways.at(Node(remote_)), (FastWay{.link = kTunnel, .is_tunnel = 1}));
+  const FastWay& way = state.ways.at(Node(remote_));
+  EXPECT_EQ(way.link, uint32_t{kTunnel});
+  EXPECT_EQ(way.is_tunnel, 1u);
+  EXPECT_EQ(way.host, htonl(A("192.0.2.2").value));
+  EXPECT_EQ(way.local, htonl(A("192.0.2.1").value));
+  EXPECT_EQ(way.vni, htonl(kNumber << 8));
+  EXPECT_EQ(way.port, htons(kVxlanPort));
 }
 
 TEST_F(FastPlanTest, ANodeWithALimitHasNoPart) {
@@ -121,6 +127,49 @@ TEST_F(FastPlanTest, ANodeThatIsSaidToBeElsewhereIsNotHere) {
   EXPECT_FALSE(State().ways.contains(Node(second_)));
   observed_[1].remotes[second_] = {A("192.0.2.2"), true, true};
   EXPECT_EQ(State().ways.at(Node(second_)).link, uint32_t{kTunnel});
+}
+
+TEST_F(FastPlanTest, PacketsOfHostsThatHaveNodesAreTakenApartWhereThisHostsAddressIs) {
+  observed_.push_back({.name = "eth0",
+                       .up = true,
+                       .is_ethernet = true,
+                       .addresses = {{A("192.0.2.1"), 32}, {A("192.0.2.11"), 32}},
+                       .index = 30});
+  observed_.push_back({.name = "eth1",
+                       .up = true,
+                       .is_ethernet = true,
+                       .addresses = {{A("192.0.2.9"), 32}},
+                       .index = 31});
+  FastState state = State();
+  EXPECT_THAT(state.underlays, ElementsAre(30u));
+  ASSERT_EQ(state.senders.size(), 1u);
+  const auto& [sender, network] = *state.senders.begin();
+  EXPECT_EQ(sender.host, htonl(A("192.0.2.2").value));
+  EXPECT_EQ(sender.local, htonl(A("192.0.2.1").value));
+  EXPECT_EQ(sender.vni, htonl(kNumber << 8));
+  EXPECT_EQ(sender.port, htons(kVxlanPort));
+  EXPECT_EQ(network, kNumber);
+
+  const FastPlan plan = MakeFastPlan(FastState(), state);
+  EXPECT_THAT(plan.add_underlays, ElementsAre(30u));
+  EXPECT_EQ(plan.set_senders.size(), 1u);
+  EXPECT_THAT(MakeFastPlan(state, FastState()).remove_underlays, ElementsAre(30u));
+  EXPECT_EQ(MakeFastPlan(state, FastState()).remove_senders.size(), 1u);
+  // As an encrypted network of the hosts is: its packets have no header of Ethernet.
+  observed_[4].is_ethernet = false;
+  EXPECT_THAT(State().underlays, IsEmpty());
+}
+
+TEST_F(FastPlanTest, LeftToTheTunnelsNothingIsSaidOfTheUnderlay) {
+  observed_.push_back({.name = "eth0",
+                       .up = true,
+                       .is_ethernet = true,
+                       .addresses = {{A("192.0.2.1"), 32}},
+                       .index = 30});
+  const FastState state = MakeFastState(desired_, observed_, {.kept_off = {}, .wraps = false});
+  EXPECT_EQ(state.ways.at(Node(remote_)), (FastWay{.link = kTunnel, .is_tunnel = 1}));
+  EXPECT_TRUE(state.senders.empty());
+  EXPECT_TRUE(state.underlays.empty());
 }
 
 TEST_F(FastPlanTest, APlanIsTheDifference) {

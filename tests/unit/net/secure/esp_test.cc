@@ -2,6 +2,7 @@
 // runs it on one that has.
 #include <gtest/gtest.h>
 
+#include "net/ipsec_policies.h"
 #include "tests/unit/net/secure/fabric_pair.h"
 
 namespace strata::net {
@@ -51,7 +52,9 @@ class EspTest : public FabricPair {
 
 TEST_F(EspTest, OnlyEspIsOnTheUnderlayWhileNodesTalk) {
   const Wire wire(underlay_, "h1");
+  EXPECT_FALSE(a_.space.In([] { return HasIpsecPolicies(); }).value());
   MakeBoth();
+  EXPECT_TRUE(a_.space.In([] { return HasIpsecPolicies(); }).value());
   MakeOverlay();
   EXPECT_TRUE(Ping(nodes_[0].space, nodes_[1].address));
   const uint32_t mtu = 1500 - 60 - 50;
