@@ -44,6 +44,7 @@ void World::AddHost() {
     host.ovs = std::make_unique<OvsHost>();
     host.space = &host.ovs->space;
     host.ovs->JoinUnderlay(fabric_, port, address);
+    host.space->Set("net/ipv6/conf/all/disable_ipv6", "0");
     options.driver = Driver::kOvs;
     options.ovs.run_dir = host.ovs->dir();
     options.ovs.tunnel = means_ == Means::kOvsGre ? TunnelKind::kGre : TunnelKind::kVxlan;
