@@ -1,24 +1,8 @@
 #include "net/apply.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "common/file_io.h"
 #include "net/changes.h"
 
 namespace strata::net {
-namespace {
-
-constexpr char kForwarding[] = "/proc/sys/net/ipv4/ip_forward";
-
-Status WriteForwarding(std::string_view value) {
-  ASSIGN_OR_RETURN(UniqueFd fd, Open(kForwarding, O_WRONLY));
-  RETURN_IF_ERROR(WriteAll(fd.get(), value), kForwarding);
-  return fd.Close();
-}
-
-}  // namespace
-
 Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> owned, OpenNetlink());
   nl_sock* const socket = owned.get();
@@ -28,6 +12,7 @@ Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   for (const auto& bridge : plan.create_bridges) RETURN_IF_ERROR(AddBridge(socket, bridge));
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));
+  for (const auto& bridge : plan.address6_bridges) RETURN_IF_ERROR(AddAddress6(socket, bridge));
   for (const auto& bridge : plan.create_tunnels) RETURN_IF_ERROR(AddTunnel(socket, bridge));
   for (const auto& bridge : plan.set_tunnels) RETURN_IF_ERROR(SetTunnel(socket, bridge));
   for (const auto& entry : plan.delete_fdb) RETURN_IF_ERROR(RemoveFdbEntry(socket, entry));
@@ -42,21 +27,6 @@ Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
 Status DeleteLink(const std::string& name) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink());
   return RemoveLinks(socket.get(), {name});
-}
-
-Status EnableForwarding(const std::string& marker_path) {
-  ASSIGN_OR_RETURN(const std::string value, ReadFile(kForwarding, 16));
-  if (!value.starts_with('0')) return Ok();
-  RETURN_IF_ERROR(WriteFileAtomically(marker_path, "0\n"));
-  return WriteForwarding("1\n");
-}
-
-Status RestoreForwarding(const std::string& marker_path, Nft& nft) {
-  if (!PathExists(marker_path)) return Ok();
-  ASSIGN_OR_RETURN(const std::string tables, nft.Run("list tables"));
-  if (tables.find(kTablePrefix) == std::string::npos) RETURN_IF_ERROR(WriteForwarding("0\n"));
-  if (::unlink(marker_path.c_str()) != 0) return Errno("unlink " + marker_path);
-  return Ok();
 }
 
 }  // namespace strata::net

@@ -24,10 +24,4 @@ Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules);
 // Missing is Ok.
 Status DeleteLink(const std::string& name);
 
-// Turns IPv4 forwarding on. If it was off, `marker_path` is written, and RestoreForwarding turns it
-// off again and removes the marker; without a marker it does nothing. While another Strata of this
-// host has Vclusters, forwarding stays on. Called after this instance's own table is gone.
-Status EnableForwarding(const std::string& marker_path);
-Status RestoreForwarding(const std::string& marker_path, Nft& nft);
-
 }  // namespace strata::net

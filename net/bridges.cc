@@ -72,6 +72,22 @@ Status AddAddress(nl_sock* socket, const Bridge& bridge) {
               "give " + bridge.gateway().ToString() + " to " + bridge.name, {NLE_EXIST});
 }
 
+// Without detection of duplicates: every host has it, and the kernel begins that when a node's link
+// comes.
+Status AddAddress6(nl_sock* socket, const Bridge& bridge) {
+  ASSIGN_OR_RETURN(const int index, LinkIndex(bridge.name));
+  const IpAddress address = bridge.gateway6();
+  Owned<nl_msg> message =
+      NewMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
+                 ifaddrmsg{.ifa_family = AF_INET6,
+                           .ifa_prefixlen = static_cast<uint8_t>(bridge.prefix6->length),
+                           .ifa_flags = IFA_F_NODAD,
+                           .ifa_index = static_cast<uint32_t>(index)});
+  PutAddress(message, IFA_LOCAL, address);
+  return Send(socket, std::move(message), "give " + address.ToString() + " to " + bridge.name,
+              {NLE_EXIST});
+}
+
 Status SetPort(nl_sock* socket, const PortSettings& settings) {
   const auto index = LinkIndex(settings.name);
   if (!index.ok()) return Ok();

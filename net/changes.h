@@ -16,6 +16,7 @@ Status RemoveLinks(nl_sock* socket, const std::vector<std::string>& names);
 Status AddBridge(nl_sock* socket, const Bridge& bridge);
 Status SetBridge(nl_sock* socket, const BridgeSettings& settings);
 Status AddAddress(nl_sock* socket, const Bridge& bridge);
+Status AddAddress6(nl_sock* socket, const Bridge& bridge);
 Status SetPort(nl_sock* socket, const PortSettings& settings);
 
 // overlay.cc

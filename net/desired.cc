@@ -68,6 +68,16 @@ Status CheckOverlays(const DesiredNetwork& desired) {
   return Ok();
 }
 
+Status CheckPrefixes6(const DesiredNetwork& desired) {
+  for (const Bridge& bridge : desired.bridges) {
+    if (!bridge.prefix6) continue;
+    if (desired.pool6 && *bridge.prefix6 == NetworkOf(*desired.pool6, bridge.number)) continue;
+    return Error(Code::kInvalidArgument, bridge.prefix6->ToString() + " of " + bridge.name +
+                                             " is not its prefix of the pool of IPv6");
+  }
+  return Ok();
+}
+
 Status CheckRate(uint64_t rate, uint64_t most, const std::string& whose) {
   if (rate == 0 || (rate >= kBitsPerSecondMin && rate <= most)) return Ok();
   return Error(Code::kInvalidArgument,
@@ -96,8 +106,17 @@ std::string_view ProtocolName(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : "udp";
 }
 
-Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix) {
-  return {BridgeName(instance, number), prefix, {}, std::nullopt, number};
+Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix,
+                  const std::optional<Ipv6Prefix>& pool6) {
+  Bridge bridge{BridgeName(instance, number), prefix, {}, std::nullopt, number};
+  if (pool6) bridge.prefix6 = NetworkOf(*pool6, number);
+  return bridge;
+}
+
+DesiredNetwork WithoutIpv6(DesiredNetwork desired) {
+  desired.pool6.reset();
+  for (Bridge& bridge : desired.bridges) bridge.prefix6.reset();
+  return desired;
 }
 
 Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index,
@@ -146,6 +165,7 @@ Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckOverlays(desired));
   RETURN_IF_ERROR(CheckGroups(desired));
   RETURN_IF_ERROR(CheckPeers(desired));
+  RETURN_IF_ERROR(CheckPrefixes6(desired));
   return CheckRates(desired);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
 #include "net/subnets.h"
@@ -88,12 +89,21 @@ struct Bridge {
   // Numbers of Vclusters with which it would talk; two do when each names the other. This host then
   // has both bridges, each with all of its remote nodes, although it may have no node of one.
   std::vector<uint32_t> peers;
+  // Of the Strata's pool; none: its nodes have IPv4 alone. Nodes have the same host part in both.
+  std::optional<Ipv6Prefix> prefix6;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
+  IpAddress gateway6() const { return prefix6->Host(kGatewayHost); }  // REQUIRES: has_ipv6.
   Mac mac() const;
   // Of the bridge, and what its nodes' links must have: nothing tells the two ends of a tunnel
   // that a frame was too large.
   uint32_t mtu() const { return overlay ? overlay->underlay_mtu - kVxlanHeaderBytes : kBridgeMtu; }
+  // Links of a smaller MTU carry no IPv6.
+  bool has_ipv6() const { return prefix6 && mtu() >= kIpv6MtuMin; }
+  // Of whoever has this address of its prefix. REQUIRES: has_ipv6.
+  IpAddress Address6Of(Ipv4 address) const {
+    return prefix6->Host(address.value - prefix.base.value);
+  }
   // By which MACs are told: the VNI.
   uint32_t network() const { return overlay ? overlay->vni : number; }
   bool has_forwards() const { return !forwards.empty() || !balanced.empty(); }
@@ -118,7 +128,8 @@ struct UserLimit {
 };
 
 // With the names that they have on a host.
-Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix);
+Bridge MakeBridge(std::string_view instance, uint32_t number, const Ipv4Prefix& prefix,
+                  const std::optional<Ipv6Prefix>& pool6 = std::nullopt);
 Veth MakeVeth(std::string_view instance, uint32_t network, uint32_t index, uint64_t bits_per_s_max);
 
 // Whose it is, by its name alone.
@@ -136,7 +147,11 @@ struct DesiredNetwork {
   // Veths of ours that are not among these stay: it is not known whether they are wanted.
   bool keep_unknown_veths = false;
   std::vector<UserLimit> user_limits;
+  std::optional<Ipv6Prefix> pool6;  // Of all prefixes of IPv6. None: no bridge has one.
 };
+
+// The same for a host that knows no IPv6.
+DesiredNetwork WithoutIpv6(DesiredNetwork desired);
 
 // Pairs of bridges of which each names the other as its peer, each pair once.
 std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwork& desired);
@@ -144,7 +159,8 @@ std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwor
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
 // a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
-// peers whose prefixes overlap; a rule of groups that says nothing.
+// peers whose prefixes overlap; a rule of groups that says nothing; a prefix of IPv6 that is not of
+// the pool.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

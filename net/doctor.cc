@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/file_io.h"
+#include "net/forwarding.h"
 #include "net/path_check.h"
 
 namespace strata::net {
@@ -48,6 +49,15 @@ void ExamineKernel(const DesiredNetwork& desired, std::vector<Finding>* out) {
   } else {
     out->push_back(Problem("IPv4 is not forwarded: nodes reach nothing outside of their network",
                            "see what turns net.ipv4.ip_forward off (sysctl.d, a firewall)"));
+  }
+  if (desired.pool6 && !HasIpv6()) {
+    out->push_back(Warning("this host has no IPv6: its nodes have IPv4 alone",
+                           "sysctl net.ipv6.conf.default.disable_ipv6=0, then start vclusterd and "
+                           "vnetd again"));
+  } else if (desired.pool6 && !IsOn("net/ipv6/conf/all/forwarding")) {
+    out->push_back(
+        Problem("IPv6 is not forwarded: nodes reach nothing outside of their network by it",
+                "see what turns net.ipv6.conf.all.forwarding off (sysctl.d, a firewall)"));
   }
   if (IsOn("net/bridge/bridge-nf-call-iptables")) {
     out->push_back(Warning("bridged frames pass the host's IP packet filter too, which costs speed",
@@ -100,6 +110,21 @@ void ExaminePaths(const DesiredNetwork& desired, std::chrono::milliseconds patie
 }
 
 }  // namespace
+
+std::vector<Finding> ExaminePool6(const DesiredNetwork& desired,
+                                  const std::vector<ObservedLink>& links) {
+  std::vector<Finding> out;
+  for (const ObservedLink& link : links) {
+    if (IsNameOf(link.name, desired.instance, LinkKind::kBridge)) continue;
+    for (const IpAddress& address : link.addresses6) {
+      if (!desired.pool6 || !desired.pool6->Contains(address)) continue;
+      out.push_back(Problem(address.ToString() + " of link " + link.name +
+                                " is in the pool of IPv6, " + desired.pool6->ToString(),
+                            "start all hosts of the cluster with another --subnet-pool6"));
+    }
+  }
+  return out;
+}
 
 std::vector<Finding> ExamineUnderlay(const DesiredNetwork& desired,
                                      const std::vector<ObservedLink>& links) {
@@ -157,6 +182,7 @@ std::vector<Finding> Examine(const DesiredNetwork& desired, const std::vector<Ob
   std::vector<Finding> out;
   ExamineKernel(desired, &out);
   ExamineOthersRules(nft, &out);
+  for (Finding& finding : ExaminePool6(desired, links)) out.push_back(std::move(finding));
   for (Finding& finding : ExamineUnderlay(desired, links)) out.push_back(std::move(finding));
   ExaminePaths(desired, patience, &out);
   return out;

@@ -28,6 +28,9 @@ std::vector<Finding> Examine(const DesiredNetwork& desired, const std::vector<Ob
 // The parts of it that only think.
 std::vector<Finding> ExamineUnderlay(const DesiredNetwork& desired,
                                      const std::vector<ObservedLink>& links);
+// Addresses of the host's in the pool of IPv6.
+std::vector<Finding> ExaminePool6(const DesiredNetwork& desired,
+                                  const std::vector<ObservedLink>& links);
 // `chains`: what `nft list chains` prints. Chains of others that drop what they do not know.
 std::vector<std::string> ChainsThatDrop(std::string_view chains);
 

@@ -14,10 +14,13 @@ constexpr char kAnswers[] = R"(
   icmpv6 type
       { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
   ip frag-off & 0x1fff != 0 accept
+  frag frag-off != 0 accept
   icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
   icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept
   ip daddr . ip saddr . udp dport . udp sport @flows accept
   icmp type echo-reply ip daddr . ip saddr . icmp id @pings accept
+  ip6 daddr . ip6 saddr . udp dport . udp sport @flows6 accept
+  icmpv6 type echo-reply ip6 daddr . ip6 saddr . icmpv6 id @pings6 accept
 )";
 
 // Of what a closed node sends. A node gets no more than its part of the room for flows.
@@ -28,6 +31,16 @@ constexpr char kRemember[] = R"(
       { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
   meta l4proto udp update @flows { ip saddr . ip daddr . udp sport . udp dport }
   icmp type echo-request update @pings { ip saddr . ip daddr . icmp id }
+)";
+constexpr char kRemember6[] = R"(
+  ip6 saddr . ip6 daddr . udp sport . udp dport @flows6 update @flows6
+      { ip6 saddr . ip6 daddr . udp sport . udp dport } accept
+  meta l4proto udp update @new_flows
+      { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
+  icmpv6 type echo-request update @new_flows
+      { iifname limit rate over 100/second burst 1000 packets } counter name flows_full accept
+  meta l4proto udp update @flows6 { ip6 saddr . ip6 daddr . udp sport . udp dport }
+  icmpv6 type echo-request update @pings6 { ip6 saddr . ip6 daddr . icmpv6 id }
 )";
 
 std::string Ports(const GroupRule& rule) {
@@ -46,7 +59,7 @@ std::string What(const GroupRule& rule) {
     case GroupRule::Kind::kUdp:
       return ports.empty() ? "meta l4proto udp " : "udp dport " + ports;
     case GroupRule::Kind::kIcmp:
-      return "meta l4proto icmp ";
+      return "meta l4proto { icmp, icmpv6 } ";
   }
   return "";
 }
@@ -69,10 +82,8 @@ class Groups {
 
   // A node wherever it is.
   void AddMember(uint32_t group, Ipv4 address) {
-    const auto members = table_.collections.find(Name("members", group));
-    if (members != table_.collections.end()) {
-      members->second.elements.push_back(address.ToString());
-    }
+    AddMember(Name("members", group), address);
+    if (bridge_.has_ipv6()) AddMember(Name("members6", group), bridge_.Address6Of(address));
   }
   // A node of this host.
   void AddNode(const Veth& veth) {
@@ -84,6 +95,11 @@ class Groups {
   }
 
  private:
+  void AddMember(const std::string& set, const IpAddress& address) {
+    const auto members = table_.collections.find(set);
+    if (members == table_.collections.end()) return;
+    members->second.elements.push_back(address.ToString());
+  }
   std::string Name(const std::string& kind, uint32_t group) const {
     return kind + "." + std::to_string(bridge_.number) + "." + std::to_string(group);
   }
@@ -107,8 +123,11 @@ class Groups {
         break;
       case GroupRule::From::kGroup: {
         const std::string members = Name("members", rule.from_group);
+        const std::string members6 = Name("members6", rule.from_group);
         table_.collections[members] = {"set", "type ipv4_addr", {}};
+        table_.collections[members6] = {"set", "type ipv6_addr", {}};
         add("ether saddr != " + mac + "ip saddr @" + members + " ");
+        add("ether saddr != " + mac + "ip6 saddr @" + members6 + " ");
         break;
       }
     }
@@ -132,9 +151,16 @@ void AddGroupRules(const DesiredNetwork& desired, RuleTable* table) {
                                  {}};
   table->collections["pings"] = {
       "set", "typeof ip saddr . ip daddr . icmp id" + dynamic + "timeout 1m; size 1000000", {}};
+  table->collections["flows6"] = {"set",
+                                  "type ipv6_addr . ipv6_addr . inet_service . inet_service" +
+                                      dynamic + "timeout 3m; size 1000000",
+                                  {}};
+  table->collections["pings6"] = {
+      "set", "typeof ip6 saddr . ip6 daddr . icmpv6 id" + dynamic + "timeout 1m; size 1000000", {}};
   table->collections["new_flows"] = {"set", "type ifname" + dynamic + "timeout 1m; size 65536", {}};
   table->chains["answers"] = {"", RulesOf(kAnswers)};
   table->chains["remember"] = {"", RulesOf(kRemember)};
+  table->chains["remember6"] = {"", RulesOf(kRemember6)};
   std::map<uint32_t, Groups> groups;
   for (const Bridge& bridge : desired.bridges) {
     if (bridge.group_rules.empty()) continue;
@@ -147,6 +173,7 @@ void AddGroupRules(const DesiredNetwork& desired, RuleTable* table) {
   }
   if (groups.empty()) return;
   table->chains["from_ip"].rules.push_back("iifname @closed goto remember");
+  table->chains["from_ip6"].rules.push_back("iifname @closed goto remember6");
   table->chains["to_node"].rules.push_back("oifname vmap @groups");
   for (const Veth& veth : desired.veths) {
     const auto one = groups.find(veth.network);

@@ -1,32 +1,7 @@
 #include "net/guard_rules.h"
 
-#include <array>
-
 namespace strata::net {
 namespace {
-
-// The address that IPv6 gives itself on a link: the MAC in the form of EUI-64 (RFC 4291, 2.5.6).
-std::array<uint8_t, 16> LinkLocal(const Mac& mac) {
-  return {0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
-          mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
-}
-
-std::string Hex(const std::array<uint8_t, 16>& address) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(32);
-  for (const uint8_t byte : address) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
-std::string Ipv6Text(const std::string& hex) {
-  std::string text;
-  for (size_t i = 0; i < hex.size(); i += 4) text += (i == 0 ? "" : ":") + hex.substr(i, 4);
-  return text;
-}
 
 // Of a neighbour advertisement: 16 bytes behind the first 8 of ICMPv6 (RFC 4861, 4.4). nft 1.0.6
 // has no name for it.
@@ -105,9 +80,8 @@ class Senders {
     macs_.push_back(as);
     // Its addresses: of each family as many as it has.
     sources_.push_back(as + " . " + address.ToString());
-    const std::string link_local = Hex(LinkLocal(mac));
-    sources6_.push_back(as + " . " + Ipv6Text(link_local));
-    advertised_.push_back(name + " . 0x" + link_local);
+    Add6(name, as, IpAddress::LinkLocal(mac));
+    if (bridge.has_ipv6()) Add6(name, as, bridge.Address6Of(address));
     AddKnown(mac_text, address);
   }
   // Whom a node may look for and send to.
@@ -131,6 +105,10 @@ class Senders {
   }
 
  private:
+  void Add6(const std::string& name, const std::string& as, const IpAddress& address) {
+    sources6_.push_back(as + " . " + address.ToString());
+    advertised_.push_back(name + " . 0x" + address.Hex());
+  }
   std::vector<std::string> nodes_, macs_, known_macs_, sources_, sources6_, advertised_, addresses_;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "net/forwarding.h"
 
 namespace strata::net {
 namespace {
@@ -48,7 +49,8 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
   return network;
 }
 
-Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& desired) {
+Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& asked) {
+  const DesiredNetwork desired = HasIpv6() ? asked : WithoutIpv6(asked);
   PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
   if (ovs_.has_value()) {
@@ -64,7 +66,8 @@ Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& desired) {
 
 Result<HostNetwork::Made> HostNetwork::Make(const DesiredNetwork& desired,
                                             const std::function<void()>& before_rules) {
-  Result<Made> made = MakeAll(desired, before_rules);
+  Result<Made> made = desired.pool6 && !HasIpv6() ? MakeAll(WithoutIpv6(desired), before_rules)
+                                                  : MakeAll(desired, before_rules);
   if (!made.ok() && fast_ != nullptr) {
     if (Status cleared = fast_->Clear(); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }
@@ -92,7 +95,10 @@ Status HostNetwork::MakeFast(const DesiredNetwork& desired,
 Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
                                                const std::function<void()>& before_rules) {
   Made made;
-  if (!desired.bridges.empty()) RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
+  if (!desired.bridges.empty()) {
+    RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
+    if (desired.pool6) RETURN_IF_ERROR(EnableForwarding6(Marker6Path()));
+  }
   ASSIGN_OR_RETURN(std::vector<ObservedLink> links, MakeSwitch(desired, &made));
   ASSIGN_OR_RETURN(const NetworkPlan plan, MakePlan(desired, links, options_.driver));
   before_rules();
@@ -116,7 +122,10 @@ Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
                !std::all_of(made.changes.begin(), made.changes.end(), is_of_new_link);
   if (new_rules) made.changes.push_back("~ rules of table " + TableName(options_.instance));
   linked_ = veths;
-  if (desired.bridges.empty()) RETURN_IF_ERROR(RestoreForwarding(MarkerPath(), rules_.nft()));
+  if (desired.bridges.empty()) {
+    RETURN_IF_ERROR(RestoreForwarding6(Marker6Path(), rules_.nft()));
+    RETURN_IF_ERROR(RestoreForwarding(MarkerPath(), rules_.nft()));
+  }
   return made;
 }
 

@@ -35,7 +35,8 @@ class HostNetwork {
     bool mends = false;
   };
 
-  // Errors are OvsSwitch's, and those of a host that knows no nftables.
+  // Errors are OvsSwitch's, and those of a host that knows no nftables. On one that knows no IPv6
+  // (net/forwarding.h), networks are made without it.
   static Result<std::unique_ptr<HostNetwork>> Open(Options options);
 
   Result<PlannedChanges> Plan(const DesiredNetwork& desired);
@@ -54,6 +55,7 @@ class HostNetwork {
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
   Result<Made> MakeAll(const DesiredNetwork& desired, const std::function<void()>& before_rules);
   std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
+  std::string Marker6Path() const { return options_.run_dir + "/ip6_forward.was_off"; }
 
   const Options options_;
   RulesInForce rules_;

@@ -150,6 +150,9 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     return Error(Code::kInvalidArgument, "instance: not five lower-case hex digits");
   }
   ASSIGN_OR_RETURN(desired.pool, Ipv4Prefix::Parse(message.pool()), "pool");
+  if (!message.pool6().empty()) {
+    ASSIGN_OR_RETURN(desired.pool6, ParsePool6(message.pool6()), "pool6");
+  }
   desired.keep_unknown_veths = message.keep_unknown_nodes();
   for (const v1::UserLimit& limit : message.user_limits()) {
     desired.user_limits.push_back({limit.user(), limit.bits_per_s_max()});
@@ -165,7 +168,7 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     if (prefix->length < kClusterPrefixLength || prefix->length > kClusterPrefixLengthMax) {
       return Wrong(network, prefix->ToString() + " is no /24 to /28");
     }
-    Bridge bridge = MakeBridge(desired.instance, network.number(), *prefix);
+    Bridge bridge = MakeBridge(desired.instance, network.number(), *prefix, desired.pool6);
     RETURN_IF_ERROR(ReadForwards(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadOverlay(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadBalanced(network, &bridge), "network " + std::to_string(network.number()));
@@ -182,6 +185,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
   v1::HostNetworks message;
   message.set_instance(desired.instance);
   message.set_pool(desired.pool.ToString());
+  if (desired.pool6) message.set_pool6(desired.pool6->ToString());
   message.set_keep_unknown_nodes(desired.keep_unknown_veths);
   std::map<uint32_t, v1::Network*> networks;
   for (const Bridge& bridge : desired.bridges) {

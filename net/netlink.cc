@@ -4,6 +4,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 namespace strata::net {
@@ -95,5 +96,22 @@ Status Dump(nl_sock* socket, const Owned<nl_msg>& request, const std::string& wh
 }
 
 Ipv4 ReadIpv4(const nlattr* attribute) { return {ntohl(nla_get_u32(attribute))}; }
+
+std::optional<IpAddress> ReadAddress(const nlattr* attribute) {
+  if (attribute == nullptr) return std::nullopt;
+  if (nla_len(attribute) == sizeof(uint32_t)) return IpAddress(ReadIpv4(attribute));
+  IpAddress address;
+  if (nla_len(attribute) != static_cast<int>(address.bytes.size())) return std::nullopt;
+  std::memcpy(address.bytes.data(), nla_data(attribute), address.bytes.size());
+  return address;
+}
+
+void PutAddress(const Owned<nl_msg>& message, int type, const IpAddress& address) {
+  const int skip = address.is_ipv4() ? 12 : 0;
+  nla_put(message.get(), type, static_cast<int>(address.bytes.size()) - skip,
+          address.bytes.data() + skip);
+}
+
+uint8_t FamilyOf(const IpAddress& address) { return address.is_ipv4() ? AF_INET : AF_INET6; }
 
 }  // namespace strata::net

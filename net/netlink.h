@@ -11,10 +11,12 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/log.h"
 #include "common/result.h"
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 
 namespace strata::net {
@@ -79,5 +81,10 @@ Status Dump(nl_sock* socket, int type, const Header& header, const std::string& 
 
 // An attribute of four bytes in network order.
 Ipv4 ReadIpv4(const nlattr* attribute);
+// One of four bytes or of sixteen; nothing when it is neither.
+std::optional<IpAddress> ReadAddress(const nlattr* attribute);
+void PutAddress(const Owned<nl_msg>& message, int type, const IpAddress& address);
+// AF_INET or AF_INET6.
+uint8_t FamilyOf(const IpAddress& address);
 
 }  // namespace strata::net

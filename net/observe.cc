@@ -121,17 +121,23 @@ ObservedLink* Find(LinksByIndex* links, int index) {
 }
 
 Status ReadAddresses(nl_sock* socket, LinksByIndex* links) {
-  const ifaddrmsg ipv4 = {.ifa_family = AF_INET};
-  return Dump(socket, RTM_GETADDR, ipv4, "list addresses", [&](nlmsghdr* header) {
+  return Dump(socket, RTM_GETADDR, ifaddrmsg{}, "list addresses", [&](nlmsghdr* header) {
     nlattr* table[IFA_MAX + 1];
     if (header->nlmsg_type != RTM_NEWADDR ||
-        nlmsg_parse(header, sizeof(ifaddrmsg), table, IFA_MAX, nullptr) != 0 ||
-        table[IFA_LOCAL] == nullptr) {
+        nlmsg_parse(header, sizeof(ifaddrmsg), table, IFA_MAX, nullptr) != 0) {
       return;
     }
     const auto* info = static_cast<const ifaddrmsg*>(nlmsg_data(header));
     ObservedLink* const link = Find(links, static_cast<int>(info->ifa_index));
-    if (link != nullptr) link->addresses.push_back({ReadIpv4(table[IFA_LOCAL]), 32});
+    if (link == nullptr) return;
+    if (info->ifa_family == AF_INET && table[IFA_LOCAL] != nullptr) {
+      link->addresses.push_back({ReadIpv4(table[IFA_LOCAL]), 32});
+    }
+    if (info->ifa_family != AF_INET6) return;
+    // IFA_LOCAL is there too where a link has two ends.
+    const auto address =
+        ReadAddress(table[IFA_LOCAL] != nullptr ? table[IFA_LOCAL] : table[IFA_ADDRESS]);
+    if (address && !address->is_link_local()) link->addresses6.push_back(*address);
   });
 }
 
@@ -194,12 +200,12 @@ Status ReadRemotes(nl_sock* socket, LinksByIndex* links) {
 }
 
 Status ReadNeighbours(nl_sock* socket, LinksByIndex* links) {
-  return DumpNeighbours(socket, AF_INET, "list neighbours",
+  return DumpNeighbours(socket, AF_UNSPEC, "list neighbours",
                         [&](const ndmsg& entry, nlattr** table) {
                           ObservedLink* const link = Find(links, entry.ndm_ifindex);
                           if (link == nullptr || (entry.ndm_state & NUD_PERMANENT) == 0) return;
-                          if (table[NDA_DST] == nullptr) return;
-                          link->neighbours[ReadIpv4(table[NDA_DST])] = ReadMac(table[NDA_LLADDR]);
+                          const auto address = ReadAddress(table[NDA_DST]);
+                          if (address) link->neighbours[*address] = ReadMac(table[NDA_LLADDR]);
                         });
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
 
@@ -34,6 +35,7 @@ struct ObservedLink {
   bool is_kernel_bridge = false;
   bool is_ethernet = false;           // What it carries are frames of Ethernet; loopback is not.
   std::vector<Ipv4Prefix> addresses;  // Each /32 holds one address of the link.
+  std::vector<IpAddress> addresses6;  // Those of IPv6, without link-local ones.
   bool route_localnet = false;        // Takes packets from and to 127.0.0.0/8.
   std::string master;                 // The bridge that this is a port of, or "".
   bool hairpin = false;               // As a port: frames may leave where they came in.
@@ -46,7 +48,7 @@ struct ObservedLink {
   // behind it.
   bool is_quiet_port = false;
   std::map<Mac, ObservedRemote> remotes;  // Of a tunnel; static ones.
-  std::map<Ipv4, Mac> neighbours;         // Permanent ones.
+  std::map<IpAddress, Mac> neighbours;    // Permanent ones.
   int index = 0;                          // The kernel's number for it.
 };
 

@@ -1,9 +1,9 @@
 // The way from a bridge to the other hosts of its Vcluster: a VXLAN device as a port of the bridge.
 // All that it needs to know is told to it (RFC 7348 would learn it from flooded frames): which MAC
-// is at which host, and which address has which MAC. The bridge answers ARP itself, for its nodes,
-// from the permanent neighbours (neigh_suppress in bridge(8)), and floods nothing of theirs into
-// the tunnel. What the host itself floods ends there: without an entry for all-zero there is
-// nowhere to flood to.
+// is at which host, and which address has which MAC. The bridge answers ARP and neighbour
+// solicitations itself, for its nodes, from the permanent neighbours (neigh_suppress in bridge(8)),
+// and floods nothing of theirs into the tunnel. What the host itself floods ends there: without an
+// entry for all-zero there is nowhere to flood to.
 #include <arpa/inet.h>
 #include <linux/if_bridge.h>
 #include <linux/neighbour.h>
@@ -40,12 +40,8 @@ ndmsg FdbHeader(int index, int flags) {
           .ndm_flags = static_cast<uint8_t>(flags)};
 }
 
-ndmsg NeighbourHeader(int index) {
-  return {.ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
-}
-
-void PutIpv4(const Owned<nl_msg>& message, int type, Ipv4 address) {
-  nla_put_u32(message.get(), type, htonl(address.value));
+ndmsg NeighbourHeader(int index, const IpAddress& address) {
+  return {.ndm_family = FamilyOf(address), .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
 }
 
 void PutMac(const Owned<nl_msg>& message, const Mac& mac) {
@@ -64,7 +60,7 @@ Status AddTunnel(nl_sock* socket, const Bridge& bridge) {
     nla_put_string(message.get(), IFLA_INFO_KIND, "vxlan");
     const Nested vxlan(message, IFLA_INFO_DATA);
     nla_put_u32(message.get(), IFLA_VXLAN_ID, overlay.vni);
-    PutIpv4(message, IFLA_VXLAN_LOCAL, overlay.local);
+    PutAddress(message, IFLA_VXLAN_LOCAL, overlay.local);
     nla_put_u16(message.get(), IFLA_VXLAN_PORT, htons(overlay.port));
     nla_put_u8(message.get(), IFLA_VXLAN_LEARNING, 0);
   }
@@ -96,7 +92,7 @@ Status SetFdbEntry(nl_sock* socket, const FdbEntry& entry) {
   Owned<nl_msg> message = NewMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
                                      FdbHeader(index, NTF_SELF | NTF_MASTER | NTF_STICKY));
   PutMac(message, entry.mac);
-  PutIpv4(message, NDA_DST, entry.host);
+  PutAddress(message, NDA_DST, entry.host);
   return Send(socket, std::move(message),
               "send " + ToString(entry.mac) + " through " + entry.tunnel);
 }
@@ -116,9 +112,9 @@ Status RemoveFdbEntry(nl_sock* socket, const FdbEntry& entry) {
 
 Status SetNeighbour(nl_sock* socket, const Neighbour& neighbour) {
   ASSIGN_OR_RETURN(const int index, LinkIndex(neighbour.bridge));
-  Owned<nl_msg> message =
-      NewMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, NeighbourHeader(index));
-  PutIpv4(message, NDA_DST, neighbour.address);
+  Owned<nl_msg> message = NewMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
+                                     NeighbourHeader(index, neighbour.address));
+  PutAddress(message, NDA_DST, neighbour.address);
   PutMac(message, neighbour.mac);
   return Send(socket, std::move(message),
               "know " + neighbour.address.ToString() + " on " + neighbour.bridge);
@@ -126,8 +122,8 @@ Status SetNeighbour(nl_sock* socket, const Neighbour& neighbour) {
 
 Status RemoveNeighbour(nl_sock* socket, const Neighbour& neighbour) {
   ASSIGN_OR_RETURN(const int index, LinkIndex(neighbour.bridge));
-  Owned<nl_msg> message = NewMessage(RTM_DELNEIGH, 0, NeighbourHeader(index));
-  PutIpv4(message, NDA_DST, neighbour.address);
+  Owned<nl_msg> message = NewMessage(RTM_DELNEIGH, 0, NeighbourHeader(index, neighbour.address));
+  PutAddress(message, NDA_DST, neighbour.address);
   return Send(socket, std::move(message),
               "forget " + neighbour.address.ToString() + " on " + neighbour.bridge,
               {NLE_OBJ_NOTFOUND});

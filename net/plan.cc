@@ -27,6 +27,11 @@ bool HasAddress(const ObservedLink& link, Ipv4 address) {
                      [&](const Ipv4Prefix& prefix) { return prefix.base == address; });
 }
 
+bool HasAddress6(const ObservedLink& link, const IpAddress& address) {
+  return std::find(link.addresses6.begin(), link.addresses6.end(), address) !=
+         link.addresses6.end();
+}
+
 // What a VXLAN device was made with cannot be changed.
 bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
   return bridge.overlay && link.tunnel && link.tunnel->vni == bridge.overlay->vni &&
@@ -68,6 +73,9 @@ void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* pla
   if (link == nullptr || !HasAddress(*link, bridge.gateway())) {
     plan->address_bridges.push_back(bridge);
   }
+  if (bridge.has_ipv6() && (link == nullptr || !HasAddress6(*link, bridge.gateway6()))) {
+    plan->address6_bridges.push_back(bridge);
+  }
 }
 
 void PlanFdb(const Bridge& bridge, const ObservedLink* tunnel, NetworkPlan* plan) {
@@ -98,16 +106,20 @@ void PlanTunnel(const Bridge& bridge, const LinksByName& links, NetworkPlan* pla
 }
 
 void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
-  std::map<Ipv4, Mac> observed;
+  std::map<IpAddress, Mac> observed;
   // Another MAC makes the bridge forget them.
   if (link != nullptr && link->mac == bridge.mac()) observed = link->neighbours;
   const std::vector<RemoteNode> none;
-  for (const RemoteNode& remote : bridge.overlay ? bridge.overlay->remotes : none) {
-    const auto found = observed.find(remote.address);
-    if (found == observed.end() || found->second != remote.mac) {
-      plan->set_neighbours.push_back({bridge.name, remote.address, remote.mac});
+  const auto know = [&](const IpAddress& address, const Mac& mac) {
+    const auto found = observed.find(address);
+    if (found == observed.end() || found->second != mac) {
+      plan->set_neighbours.push_back({bridge.name, address, mac});
     }
-    observed.erase(remote.address);
+    if (found != observed.end()) observed.erase(found);
+  };
+  for (const RemoteNode& remote : bridge.overlay ? bridge.overlay->remotes : none) {
+    know(remote.address, remote.mac);
+    if (bridge.has_ipv6()) know(bridge.Address6Of(remote.address), remote.mac);
   }
   for (const auto& [address, mac] : observed) {
     plan->delete_neighbours.push_back({bridge.name, address, mac});

@@ -37,10 +37,11 @@ struct FdbEntry {
   Ipv4 host;
 };
 
-// `address` has `mac`: what a bridge answers to ARP, and what the host itself uses.
+// `address` has `mac`: what a bridge answers to ARP and neighbour solicitations, and what the host
+// itself uses.
 struct Neighbour {
   std::string bridge;
-  Ipv4 address;
+  IpAddress address;
   Mac mac{};
 };
 
@@ -49,7 +50,8 @@ struct NetworkPlan {
   Ruleset ruleset;
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
-  std::vector<Bridge> address_bridges;      // New, or without its address.
+  std::vector<Bridge> address_bridges;      // New, or without its address…
+  std::vector<Bridge> address6_bridges;     // …or that of IPv6.
   std::vector<Bridge> create_tunnels;       // They are set up as listed below.
   std::vector<Bridge> set_tunnels;          // New, down, or no quiet port of their bridge.
   std::vector<FdbEntry> delete_fdb;

@@ -39,6 +39,10 @@ std::vector<std::string> DescribeChanges(const NetworkPlan& plan) {
     lines.push_back("+ address " + bridge.gateway().ToString() + "/" +
                     std::to_string(bridge.prefix.length) + " of " + bridge.name);
   }
+  for (const Bridge& bridge : plan.address6_bridges) {
+    lines.push_back("+ address " + bridge.gateway6().ToString() + "/" +
+                    std::to_string(bridge.prefix6->length) + " of " + bridge.name);
+  }
   created.clear();
   for (const Bridge& bridge : plan.create_tunnels) created.insert(bridge.name);
   for (const Bridge& bridge : plan.set_tunnels) {

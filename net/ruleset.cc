@@ -13,10 +13,11 @@ namespace {
 // Of VXLAN, so that its VNI can be looked up: 24 bits behind the UDP header and the flags.
 constexpr char kVni[] = "@th,96,24";
 
-// OURS stands for all bridges of the instance, VETHS for all links of its nodes, POOL for all
-// prefixes, MARK for kForwardedMark. Bridges hand frames to some group addresses of IEEE 802.1D
-// (LLDP, LACP) over to the host as their port's own, past the rules of family bridge
-// (br_handle_frame, net/bridge/br_input.c). What is in them would be taken for the host.
+// OURS stands for all bridges of the instance, VETHS for all links of its nodes, POOL and SIX for
+// all prefixes of IPv4 and IPv6, MARK for kForwardedMark. Bridges hand frames to some group
+// addresses of IEEE 802.1D (LLDP, LACP) over to the host as their port's own, past the rules of
+// family bridge (br_handle_frame, net/bridge/br_input.c). What is in them would be taken for the
+// host.
 constexpr char kLinks[] = R"(
   iifname VETHS counter name beside_bridge drop
 )";
@@ -26,8 +27,10 @@ constexpr char kForward[] = R"(
   # Frames that a node made up for tunnels of other hosts, which would take them for ours.
   iifname OURS udp dport @tunnel_ports counter name forged_frame drop
   iifname OURS iifname . ip saddr != @prefixes counter name spoofed_source drop
+  iifname OURS iifname . ip6 saddr != @prefixes6 counter name spoofed_source drop
   iifname . oifname @peers accept
   ct status dnat oifname . ip daddr . meta l4proto . th dport @forwarded accept
+  ct status dnat oifname . ip6 daddr . meta l4proto . th dport @forwarded6 accept
   # Connections of a forward that is gone.
   ct status dnat ct direction original meta l4proto { tcp, udp } oifname OURS
       counter name forward_gone drop
@@ -35,7 +38,6 @@ constexpr char kForward[] = R"(
   iifname OURS oifname OURS counter name between_networks drop
   oifname OURS ct state established,related accept
   oifname OURS counter name from_outside drop
-  iifname OURS meta nfproto ipv6 counter name to_outside_ipv6 drop
 )";
 // Packets of tunnels are of no connection: each of a node would be one of the host too, by its port
 // of the tunnel, and the host has room for so many only.
@@ -52,22 +54,32 @@ constexpr char kInput[] = R"(
   udp dport @tunnel_ports @th,96,24 @vnis counter name tunnel_stranger drop
   # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
   iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
+  iifname OURS ip6 saddr != { ::, fe80::/10 } iifname . ip6 saddr != @prefixes6
+      counter name spoofed_source drop
   iifname OURS ct state established,related accept
   iifname OURS icmp type echo-request accept
+  iifname OURS icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
   iifname OURS counter name to_host drop
 )";
 
+// What is sent to ::1, or comes from there, never leaves the host.
 constexpr char kTranslate[] = R"(
   fib daddr type local dnat ip to meta l4proto . th dport map @forwards
+  ip6 daddr != { ::1, fe80::/10 } fib daddr type local
+      dnat ip6 to meta l4proto . th dport map @forwards6
   fib daddr type local meta l4proto . th dport vmap @balanced
 )";
 // POOL is left alone in the last rule: with br_netfilter on, another Strata's bridged frames come
 // there too.
 constexpr char kPostrouting[] = R"(
   ct status dnat ip saddr . ip daddr @hairpins masquerade
+  ct status dnat ip6 saddr . ip6 daddr @hairpins6 masquerade
   ct status dnat ip daddr . meta l4proto . th dport @other_hosts masquerade
   ip saddr 127.0.0.0/8 oifname OURS masquerade
   ip saddr POOL ip daddr != POOL oifname != OURS masquerade
+)";
+constexpr char kPostrouting6[] = R"(
+  ip6 saddr SIX ip6 daddr != SIX oifname != OURS masquerade
 )";
 
 // After translation, where the first packet of a connection has it too. nft knows the ports of one
@@ -100,9 +112,8 @@ class HostTable {
 
   RuleTable Make() {
     if (desired_.bridges.empty()) return table_;
-    table_.counters = {"beside_bridge",   "forged_frame",     "spoofed_source",
-                       "forward_gone",    "between_networks", "from_outside",
-                       "to_outside_ipv6", "tunnel_stranger",  "to_host"};
+    table_.counters = {"beside_bridge",    "forged_frame", "spoofed_source",  "forward_gone",
+                       "between_networks", "from_outside", "tunnel_stranger", "to_host"};
     AddCollections();
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
@@ -118,11 +129,15 @@ class HostTable {
         {"within", {"set", "type ifname . ifname", {}}},
         {"peers", {"set", "type ifname . ifname", {}}},
         {"prefixes", {"set", "type ifname . ipv4_addr; flags interval", {}}},
+        {"prefixes6", {"set", "type ifname . ipv6_addr; flags interval", {}}},
         {"forwards", {"map", "type " + port + " : ipv4_addr . inet_service", {}}},
+        {"forwards6", {"map", "type " + port + " : ipv6_addr . inet_service", {}}},
         {"balanced", {"map", "type " + port + " : verdict", {}}},
         {"forwarded", {"set", "type ifname . ipv4_addr . " + port, {}}},
+        {"forwarded6", {"set", "type ifname . ipv6_addr . " + port, {}}},
         {"other_hosts", {"set", "type ipv4_addr . " + port, {}}},
         {"hairpins", {"set", "type ipv4_addr . ipv4_addr; flags interval", {}}},
+        {"hairpins6", {"set", "type ipv6_addr . ipv6_addr; flags interval", {}}},
         {"counted.tcp.in", {"map", "type inet_service : counter", {}}},
         {"counted.tcp.out", {"map", "type inet_service : counter", {}}},
         {"counted.udp.in", {"map", "type inet_service : counter", {}}},
@@ -142,17 +157,18 @@ class HostTable {
     AddChain("prerouting", "nat hook prerouting priority dstnat", kTranslate);
     // dstnat's number: a name that nft does not take there.
     AddChain("output", "nat hook output priority -100", kTranslate);
-    AddChain("postrouting", "nat hook postrouting priority srcnat", kPostrouting);
+    AddChain("postrouting", "nat hook postrouting priority srcnat",
+             std::string(kPostrouting) + (desired_.pool6 ? kPostrouting6 : ""));
     AddChain("translated", "filter hook prerouting priority -90", kTranslated);
     AddChain("translated_own", "filter hook output priority -90", kTranslated);
   }
 
-  void AddChain(const std::string& name, const std::string& hook, const char* rules) {
-    std::string text = rules;
+  void AddChain(const std::string& name, const std::string& hook, std::string text) {
     for (const auto& [word, value] :
          {std::pair("OURS", Quoted(NamePrefix(desired_.instance, LinkKind::kBridge) + "*")),
           std::pair("VETHS", Quoted(NamePrefix(desired_.instance, LinkKind::kVeth) + "*")),
           std::pair("POOL", desired_.pool.ToString()),
+          std::pair("SIX", desired_.pool6 ? desired_.pool6->ToString() : ""),
           std::pair("MARK", std::string(kForwardedMark))}) {
       text = Filled(std::move(text), word, value);
     }
@@ -176,7 +192,22 @@ class HostTable {
       AddTarget(bridge, forward.protocol, forward.address, forward.node_port);
     }
     for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
+    if (bridge.has_ipv6()) AddBridge6(bridge);
     if (bridge.overlay) AddTunnel(*bridge.overlay);
+  }
+
+  void AddBridge6(const Bridge& bridge) {
+    const std::string prefix = bridge.prefix6->ToString();
+    Add("prefixes6", Quoted(bridge.name) + " . " + prefix);
+    if (bridge.has_forwards()) Add("hairpins6", prefix + " . " + prefix);
+    for (const Forward& forward : bridge.forwards) {
+      const std::string protocol(ProtocolName(forward.protocol));
+      const std::string address = bridge.Address6Of(forward.address).ToString();
+      const std::string port = std::to_string(forward.node_port);
+      Add("forwards6",
+          protocol + " . " + std::to_string(forward.host_port) + " : " + address + " . " + port);
+      Add("forwarded6", Quoted(bridge.name) + " . " + address + " . " + protocol + " . " + port);
+    }
   }
 
   // A port of the host that leads somewhere, as an element.

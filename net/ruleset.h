@@ -17,7 +17,8 @@
 // the answer would not pass the host. A forward that is gone ends its connections, but for those
 // between nodes of one Vcluster. A balanced one may lead to other hosts too, which then see this
 // host as the sender. Counters of forwards: "forward.tcp.20000.in" is what was sent to the port,
-// ".out" the answers.
+// ".out" the answers. At the host's addresses of IPv6 a forward leads to the node's, but for ::1
+// and link-local ones; a balanced one is of IPv4 alone.
 //
 // Peers: a packet to a peer's node goes to the gateway, and from there through the peer's bridge of
 // the same host, whose tunnel leads to the node's host; the answer begins at that host in the same

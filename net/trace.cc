@@ -34,10 +34,20 @@ class Tracer {
     Add(End::kDropped, std::move(where), std::move(what));
   }
 
-  const Bridge* NetworkOf(Ipv4 address) const {
-    const auto found =
-        std::find_if(desired_.bridges.begin(), desired_.bridges.end(),
-                     [&](const Bridge& bridge) { return bridge.prefix.Contains(address); });
+  // What `n` of the network's prefix has, in the family that is asked for.
+  IpAddress Host(const Bridge& bridge, uint32_t n) const {
+    return question_.from.is_ipv4() ? bridge.prefix.Host(n) : bridge.prefix6->Host(n);
+  }
+  IpAddress AddressOf(const Bridge& bridge, Ipv4 address) const {
+    return Host(bridge, address.value - bridge.prefix.base.value);
+  }
+  bool IsIn(const Bridge& bridge, const IpAddress& address) const {
+    if (!address.is_ipv4()) return bridge.has_ipv6() && bridge.prefix6->Contains(address);
+    return bridge.prefix.Contains(Ipv4::Parse(address.ToString()).value());
+  }
+  const Bridge* NetworkOf(const IpAddress& address) const {
+    const auto found = std::find_if(desired_.bridges.begin(), desired_.bridges.end(),
+                                    [&](const Bridge& bridge) { return IsIn(bridge, address); });
     return found == desired_.bridges.end() ? nullptr : &*found;
   }
   const ObservedLink* LinkOf(const std::string& name) const {
@@ -45,26 +55,28 @@ class Tracer {
                                     [&](const ObservedLink& link) { return link.name == name; });
     return found == links_.end() ? nullptr : &*found;
   }
-  const Veth* LocalNode(const Bridge& bridge, Ipv4 address) const {
+  const Veth* LocalNode(const Bridge& bridge, const IpAddress& address) const {
     const auto found =
         std::find_if(desired_.veths.begin(), desired_.veths.end(), [&](const Veth& veth) {
           return veth.network == bridge.number &&
-                 bridge.prefix.Host(kFirstNodeHost + veth.index) == address;
+                 Host(bridge, kFirstNodeHost + veth.index) == address;
         });
     return found == desired_.veths.end() ? nullptr : &*found;
   }
-  static const RemoteNode* RemoteNodeOf(const Bridge& bridge, Ipv4 address) {
+  const RemoteNode* RemoteNodeOf(const Bridge& bridge, const IpAddress& address) const {
     if (!bridge.overlay) return nullptr;
     const auto& remotes = bridge.overlay->remotes;
     const auto found = std::find_if(remotes.begin(), remotes.end(), [&](const RemoteNode& remote) {
-      return remote.address == address;
+      return AddressOf(bridge, remote.address) == address;
     });
     return found == remotes.end() ? nullptr : &*found;
   }
-  bool IsOfHost(Ipv4 address) const {
+  bool IsOfHost(const IpAddress& address) const {
     return std::any_of(links_.begin(), links_.end(), [&](const ObservedLink& link) {
       return std::any_of(link.addresses.begin(), link.addresses.end(),
-                         [&](const Ipv4Prefix& one) { return one.base == address; });
+                         [&](const Ipv4Prefix& one) { return IpAddress(one.base) == address; }) ||
+             std::find(link.addresses6.begin(), link.addresses6.end(), address) !=
+                 link.addresses6.end();
     });
   }
   std::string PortText() const {
@@ -111,7 +123,7 @@ class Tracer {
       if (!BridgeWorks(bridge)) return;
       GoesOn("tunnel " + bridge.tunnel(), "comes from host " + remote->host.ToString());
       from_group_ = remote->group;
-    } else if (question_.from == bridge.gateway()) {
+    } else if (question_.from == Host(bridge, kGatewayHost)) {
       GoesOn("bridge " + bridge.name, "from this host");
     } else {
       Dropped("bridge " + bridge.name, "nobody has " + question_.from.ToString());
@@ -123,9 +135,9 @@ class Tracer {
 
   void To(const Bridge& from) {
     const Bridge* const to = NetworkOf(question_.to);
-    if (to == &from && question_.to != from.gateway()) {
+    if (to == &from && question_.to != Host(from, kGatewayHost)) {
       Reach(from, question_.to, question_.protocol, question_.port);
-    } else if (to == nullptr ? IsOfHost(question_.to) : question_.to == to->gateway()) {
+    } else if (to == nullptr ? IsOfHost(question_.to) : question_.to == Host(*to, kGatewayHost)) {
       ToHost();
     } else if (to == nullptr) {
       GoesOn("bridge " + from.name, "to the gateway, this host");
@@ -154,7 +166,7 @@ class Tracer {
   void FromOutside() {
     GoesOn("host", IsOfHost(question_.from) ? "from this host" : "from outside");
     const Bridge* const to = NetworkOf(question_.to);
-    if (to != nullptr && question_.to != to->gateway()) {
+    if (to != nullptr && question_.to != Host(*to, kGatewayHost)) {
       if (IsOfHost(question_.from)) {
         Reach(*to, question_.to, question_.protocol, question_.port);
       } else {
@@ -172,17 +184,20 @@ class Tracer {
   // An address of this host: a forward, or the host itself.
   void ToHost() {
     for (const Bridge& bridge : desired_.bridges) {
+      if (!question_.to.is_ipv4() && !bridge.has_ipv6()) continue;
       for (const Forward& forward : bridge.forwards) {
         if (forward.protocol != question_.protocol || forward.host_port != question_.port) continue;
-        GoesOn("rules", PortText() + " of this host leads to " + forward.address.ToString() + ":" +
+        GoesOn("rules", PortText() + " of this host leads to " +
+                            AddressOf(bridge, forward.address).ToString() + " port " +
                             std::to_string(forward.node_port) + " of network " +
                             std::to_string(bridge.number) + " (forward." +
                             std::string(ProtocolName(forward.protocol)) + "." +
                             std::to_string(forward.host_port) + ")");
         if (from_ != &bridge) from_ = nullptr;
-        Reach(bridge, forward.address, forward.protocol, forward.node_port);
+        Reach(bridge, AddressOf(bridge, forward.address), forward.protocol, forward.node_port);
         return;
       }
+      if (!question_.to.is_ipv4()) continue;  // Balanced forwards are of IPv4 alone.
       for (const BalancedForward& forward : bridge.balanced) {
         if (forward.protocol != question_.protocol || forward.host_port != question_.port) continue;
         std::string targets;
@@ -207,7 +222,8 @@ class Tracer {
   }
 
   // The last part of the way: a node, by its bridge.
-  void Reach(const Bridge& bridge, Ipv4 address, std::optional<Protocol> protocol, uint16_t port) {
+  void Reach(const Bridge& bridge, const IpAddress& address, std::optional<Protocol> protocol,
+             uint16_t port) {
     if (!BridgeWorks(bridge)) return;
     if (const Veth* const node = LocalNode(bridge, address)) {
       if (!LinkWorks(bridge, *node)) return;
@@ -224,8 +240,9 @@ class Tracer {
 
   void ReachRemote(const Bridge& bridge, const RemoteNode& remote) {
     if (driver_ == Driver::kLinux && !TunnelWorks(bridge, remote)) return;
-    GoesOn("bridge " + bridge.name,
-           "answers ARP for " + remote.address.ToString() + " with " + ToString(remote.mac));
+    GoesOn("bridge " + bridge.name, "answers who has " +
+                                        AddressOf(bridge, remote.address).ToString() + " with " +
+                                        ToString(remote.mac));
     Add(End::kElsewhere, "tunnel " + bridge.tunnel(),
         "VNI " + std::to_string(bridge.overlay->vni) + " to host " + remote.host.ToString() +
             ": vnet trace there says how it goes on");

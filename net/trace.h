@@ -15,8 +15,8 @@
 namespace strata::net {
 
 struct TraceQuestion {
-  Ipv4 from;
-  Ipv4 to;
+  IpAddress from;
+  IpAddress to;  // Of the same family.
   // Of what would begin a connection; neither: ping.
   std::optional<Protocol> protocol;
   uint16_t port = 0;

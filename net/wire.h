@@ -15,6 +15,7 @@ inline constexpr uint32_t kVniMax = (1u << 24) - 1;
 inline constexpr uint32_t kVxlanHeaderBytes = 20 + 8 + 8 + 14;
 inline constexpr uint32_t kUnderlayMtuMin = 1280;
 inline constexpr uint32_t kUnderlayMtuMax = 65535;
-inline constexpr uint32_t kBridgeMtu = 1500;  // Without an overlay.
+inline constexpr uint32_t kBridgeMtu = 1500;   // Without an overlay.
+inline constexpr uint32_t kIpv6MtuMin = 1280;  // Of links (RFC 8200).
 
 }  // namespace strata::net

@@ -7,10 +7,20 @@
 namespace strata::net {
 namespace {
 
-enum Table : uint8_t { kSenders = 0, kToOtherHosts = 1, kToGatewayAndAll = 2, kToNodes = 3 };
+enum Table : uint8_t {
+  kSenders = 0,
+  kClaims = 1,
+  kToOtherHosts = 2,
+  kToGatewayAndAll = 3,
+  kToNodes = 4
+};
 constexpr uint16_t kPriority = 100;
+constexpr uint16_t kUnlessClaimed = 50;
 constexpr uint16_t kOtherwise = 1;
 constexpr uint16_t kArpRequest = 1;
+// RFC 4861, section 4.
+constexpr uint8_t kRouterAdvertisement = 134, kSolicitation = 135, kAdvertisement = 136,
+                  kRedirect = 137;
 
 class Flows {
  public:
@@ -27,8 +37,11 @@ class Flows {
   std::vector<Flow> flows_;
 };
 
+FlowMatch From(uint32_t port, const Mac& mac) {
+  return FlowMatch().InPort(port).EthSource(mac).Untagged();
+}
 FlowMatch From(uint32_t port, const Mac& mac, uint16_t type) {
-  return FlowMatch().InPort(port).EthSource(mac).EthType(type).Untagged();
+  return From(port, mac).EthType(type);
 }
 
 FlowMatch To(const Mac& mac) { return FlowMatch().EthDestination(mac); }
@@ -42,6 +55,48 @@ void AddNode(const Bridge& bridge, uint32_t index, Flows* flows) {
   flows->Add(kSenders, From(port, mac, ETHERTYPE_ARP).ArpSenderAddress(address).ArpSenderMac(mac),
              next);
   flows->Add(kToNodes, To(mac), FlowActions().Output(port));
+}
+
+// Of IPv6 it has two addresses.
+void AddNode6(const Bridge& bridge, uint32_t index, Flows* flows) {
+  const uint32_t port = kFirstNodeOfPort + index;
+  const Mac mac = NodeMac(bridge, index);
+  const IpAddress address = bridge.Address6Of(NodeAddress(bridge, index));
+  for (const IpAddress& own : {address, IpAddress::LinkLocal(mac)}) {
+    flows->Add(kSenders, From(port, mac, ETHERTYPE_IPV6).Ipv6Source(own),
+               FlowActions().GoTo(kClaims));
+    flows->Add(kClaims, From(port, mac).Icmpv6(kAdvertisement).NeighbourTarget(own),
+               FlowActions().GoTo(kToOtherHosts));
+  }
+  flows->Add(kToNodes, FlowMatch().ToGroup().Icmpv6(kSolicitation).NeighbourTarget(address),
+             FlowActions().Output(port));
+}
+
+void AddRemote6(const Bridge& bridge, const RemoteNode& remote, Flows* flows) {
+  const IpAddress address = bridge.Address6Of(remote.address);
+  for (const IpAddress& theirs : {address, IpAddress::LinkLocal(remote.mac)}) {
+    flows->Add(kSenders,
+               From(kTunnelOfPort, remote.mac, ETHERTYPE_IPV6)
+                   .Ipv6Source(theirs)
+                   .TunnelSource(remote.host),
+               FlowActions().GoTo(kToNodes));
+  }
+  const FlowActions to_host = FlowActions().SetTunnelDestination(remote.host).Output(kTunnelOfPort);
+  flows->Add(kToOtherHosts, FlowMatch().Icmpv6(kSolicitation).NeighbourTarget(address), to_host);
+  flows->Add(kToOtherHosts, To(remote.mac).EthType(ETHERTYPE_IPV6), to_host);
+}
+
+void AddIpv6(const Bridge& bridge, const std::vector<uint32_t>& nodes, Flows* flows) {
+  for (const uint32_t index : nodes) AddNode6(bridge, index, flows);
+  if (bridge.overlay) {
+    for (const RemoteNode& remote : bridge.overlay->remotes) AddRemote6(bridge, remote, flows);
+  }
+  flows->Add(kSenders, From(kPortLocal, bridge.mac(), ETHERTYPE_IPV6),
+             FlowActions().GoTo(kToGatewayAndAll));
+  for (const uint8_t type : {kRouterAdvertisement, kAdvertisement, kRedirect}) {
+    flows->Add(kClaims, FlowMatch().Icmpv6(type), FlowActions(), kUnlessClaimed);
+  }
+  flows->Add(kClaims, FlowMatch(), FlowActions().GoTo(kToOtherHosts), kOtherwise);
 }
 
 void AddRemote(const RemoteNode& remote, Flows* flows) {
@@ -78,6 +133,7 @@ std::vector<Flow> MakeFlows(const Bridge& bridge, const std::vector<uint32_t>& n
   if (bridge.overlay) {
     for (const RemoteNode& remote : bridge.overlay->remotes) AddRemote(remote, &flows);
   }
+  if (bridge.has_ipv6()) AddIpv6(bridge, nodes, &flows);
   const FlowActions from_gateway = FlowActions().GoTo(kToGatewayAndAll);
   for (const uint16_t type : {ETHERTYPE_IP, ETHERTYPE_ARP}) {
     flows.Add(kSenders, From(kPortLocal, bridge.mac(), type), from_gateway);

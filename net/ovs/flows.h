@@ -3,12 +3,16 @@
 // A frame passes tables from the one where its sender may begin; where no flow matches it is
 // dropped:
 //
-//   0  who sends it: a node as itself, in IPv4 and ARP; the gateway; a remote node, in IPv4, from
-//      the tunnel and its own host
-//   1  (of nodes) for remote nodes: ARP is answered by the switch, IPv4 goes into the tunnel
-//   2  (of nodes and the gateway) for the gateway, and for all: broadcast and multicast, which stay
+//   0  who sends it: a node as itself, in IPv4, IPv6 and ARP; the gateway; a remote node, in IPv4
+//   and
+//      IPv6, from the tunnel and its own host
+//   1  (of nodes, IPv6) who says to have an address, or to be a router: nodes have their own alone
+//   2  (of nodes) for remote nodes: ARP is answered by the switch, IPv4 and IPv6 go into the
+//   tunnel,
+//      and so does a solicitation of a neighbour, to the one host that has it
+//   3  (of nodes and the gateway) for the gateway, and for all: broadcast and multicast, which stay
 //      on this host
-//   3  for the nodes of this host
+//   4  for the nodes of this host
 #pragma once
 
 #include <optional>

@@ -1,5 +1,7 @@
 #include "net/ovs/openflow.h"
 
+#include <net/ethernet.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -18,11 +20,15 @@ constexpr uint32_t kEthDstMasked = Oxm(kBasic, 3, 6, true);
 constexpr uint32_t kEthSrc = Oxm(kBasic, 4, 6);
 constexpr uint32_t kEthType = Oxm(kBasic, 5, 2);
 constexpr uint32_t kVlanVid = Oxm(kBasic, 6, 2);
+constexpr uint32_t kIpProto = Oxm(kBasic, 10, 1);
 constexpr uint32_t kIpv4Src = Oxm(kBasic, 11, 4);
 constexpr uint32_t kArpOp = Oxm(kBasic, 21, 2);
 constexpr uint32_t kArpSpa = Oxm(kBasic, 22, 4);
 constexpr uint32_t kArpTpa = Oxm(kBasic, 23, 4);
 constexpr uint32_t kArpSha = Oxm(kBasic, 24, 6);
+constexpr uint32_t kIpv6Src = Oxm(kBasic, 26, 16);
+constexpr uint32_t kIcmpv6Type = Oxm(kBasic, 29, 1);
+constexpr uint32_t kIpv6NdTarget = Oxm(kBasic, 31, 16);
 // Open vSwitch's. It names what it copies so, also to who speaks 1.4.
 constexpr uint32_t kTunnelSrc = Oxm(1, 31, 4);
 constexpr uint32_t kTunnelDst = Oxm(1, 32, 4);
@@ -47,8 +53,10 @@ constexpr uint16_t kBundleAtomicOrdered = 1 | 2;
 constexpr uint8_t kAllTables = 0xff;
 constexpr uint32_t kAny = 0xffffffff;
 constexpr uint16_t kArpReply = 2;
+constexpr uint8_t kProtocolIcmpv6 = 58;
 
 std::string Bytes(const Mac& mac) { return {mac.begin(), mac.end()}; }
+std::string Bytes(const IpAddress& address) { return {address.bytes.begin(), address.bytes.end()}; }
 template <std::unsigned_integral T>
 std::string Bytes(T value) {
   return WireWriter().Put(value).bytes();
@@ -107,6 +115,14 @@ FlowMatch& FlowMatch::ArpOperation(uint16_t operation) { return Add(kArpOp, Byte
 FlowMatch& FlowMatch::ArpSenderAddress(Ipv4 address) { return Add(kArpSpa, Bytes(address.value)); }
 FlowMatch& FlowMatch::ArpTargetAddress(Ipv4 address) { return Add(kArpTpa, Bytes(address.value)); }
 FlowMatch& FlowMatch::ArpSenderMac(const Mac& mac) { return Add(kArpSha, Bytes(mac)); }
+FlowMatch& FlowMatch::Ipv6Source(const IpAddress& address) { return Add(kIpv6Src, Bytes(address)); }
+FlowMatch& FlowMatch::Icmpv6(uint8_t type) {
+  EthType(ETHERTYPE_IPV6).Add(kIpProto, Bytes(kProtocolIcmpv6));
+  return Add(kIcmpv6Type, Bytes(type));
+}
+FlowMatch& FlowMatch::NeighbourTarget(const IpAddress& address) {
+  return Add(kIpv6NdTarget, Bytes(address));
+}
 FlowMatch& FlowMatch::TunnelSource(Ipv4 host) { return Add(kTunnelSrc, Bytes(host.value)); }
 
 FlowMatch& FlowMatch::Add(uint32_t header, std::string payload) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
 
@@ -42,6 +43,9 @@ class FlowMatch {
   FlowMatch& ArpSenderAddress(Ipv4 address);
   FlowMatch& ArpTargetAddress(Ipv4 address);
   FlowMatch& ArpSenderMac(const Mac& mac);
+  FlowMatch& Ipv6Source(const IpAddress& address);
+  FlowMatch& Icmpv6(uint8_t type);                       // With what has to be there for it.
+  FlowMatch& NeighbourTarget(const IpAddress& address);  // Of solicitations and advertisements.
   FlowMatch& TunnelSource(Ipv4 host);
 
   void Add(OxmField field);  // Keeps them in order.

@@ -102,12 +102,26 @@ class NetServiceImpl final : public v1::NetService::Service {
       const auto bridge =
           std::find_if(desired.bridges.begin(), desired.bridges.end(),
                        [&](const Bridge& one) { return one.number == network.number(); });
+      if (bridge->has_ipv6()) AddAddresses6(*bridge, &network);
       for (v1::LocalNode& node : *network.mutable_nodes()) {
         const Ipv4 address = bridge->prefix.Host(kFirstNodeHost + node.index());
         node.set_address(address.ToString());
         node.set_mac(ToString(MacForNode(bridge->network(), address)));
         node.set_link(VethName(desired.instance, network.number(), node.index()));
       }
+    }
+  }
+
+  static void AddAddresses6(const Bridge& bridge, v1::Network* network) {
+    network->set_prefix6(bridge.prefix6->ToString());
+    for (v1::LocalNode& node : *network->mutable_nodes()) {
+      node.set_address6(bridge.prefix6->Host(kFirstNodeHost + node.index()).ToString());
+    }
+    if (!bridge.overlay) return;
+    for (size_t i = 0; i < bridge.overlay->remotes.size(); ++i) {
+      network->mutable_overlay()
+          ->mutable_remotes(static_cast<int>(i))
+          ->set_address6(bridge.Address6Of(bridge.overlay->remotes[i].address).ToString());
     }
   }
 
@@ -133,8 +147,11 @@ class NetServiceImpl final : public v1::NetService::Service {
   Status TraceFor(const v1::TraceRequest& request, v1::TraceResponse* response) {
     RETURN_IF_ERROR(Allowed());
     TraceQuestion question;
-    ASSIGN_OR_RETURN(question.from, Ipv4::Parse(request.from()));
-    ASSIGN_OR_RETURN(question.to, Ipv4::Parse(request.to()));
+    ASSIGN_OR_RETURN(question.from, IpAddress::Parse(request.from()));
+    ASSIGN_OR_RETURN(question.to, IpAddress::Parse(request.to()));
+    if (question.from.is_ipv4() != question.to.is_ipv4()) {
+      return Error(Code::kInvalidArgument, "one address is of IPv4, the other of IPv6");
+    }
     if (request.port() > 65535) {
       return Error(Code::kInvalidArgument, "there is no port " + std::to_string(request.port()));
     }

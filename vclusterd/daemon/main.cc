@@ -53,6 +53,13 @@ void AddPool(CLI::App& app, Settings& settings) {
       ->capture_default_str();
 }
 
+void AddPool6(CLI::App& app, Settings& settings) {
+  app.add_option("--subnet-pool6", settings.subnet_pool6,
+                 "A /40 of fd00::/8 in which each Vcluster has a /64, the same for all hosts of a "
+                 "cluster; auto: one of this cluster's own; none: nodes have IPv4 alone")
+      ->capture_default_str();
+}
+
 void AddReserved(CLI::App& app, Settings& settings) {
   app.add_option("--subnet-reserve", settings.subnets_reserved,
                  "A prefix of the pool that no Vcluster gets; may be repeated");
@@ -148,6 +155,7 @@ void AddMaster(CLI::App& app, Settings& settings) {
 void AddWorker(CLI::App& app, Settings& settings) {
   AddPaths(app, settings);
   AddPool(app, settings);
+  AddPool6(app, settings);
   AddShared(app, settings, "nowhere; what the masters have");
   AddHostOptions(app, settings);
   app.add_option("--listen", settings.listen, "ADDRESS:PORT for masters")->required();
@@ -187,6 +195,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   strata::vcluster::AddPaths(app, settings);
   strata::vcluster::AddPool(app, settings);
+  strata::vcluster::AddPool6(app, settings);
   strata::vcluster::AddReserved(app, settings);
   strata::vcluster::AddShared(app, settings, "STATE_DIR/vclusterd/shared");
   strata::vcluster::AddHostOptions(app, settings);

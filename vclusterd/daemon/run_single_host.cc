@@ -68,6 +68,7 @@ Status DeleteVolumes(const std::string& shared_dir, const std::vector<std::strin
 Status RunSingleHost(const Settings& settings) {
   ASSIGN_OR_RETURN(const UniqueFd lock, LockState(settings.state_dir, "vclusterd"));
   ASSIGN_OR_RETURN(HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(config.pool6, ChoosePool6(settings, config.host.instance));
   if (config.shared_dir.empty()) {
     config.shared_dir = settings.state_dir + "/vclusterd/shared";
     RETURN_IF_ERROR(MakeDirectories(config.shared_dir));

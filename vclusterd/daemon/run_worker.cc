@@ -97,6 +97,8 @@ Status RunWorker(const Settings& settings) {
   ASSIGN_OR_RETURN(const auto masters, ParseMasters(settings.masters));
   ASSIGN_OR_RETURN(const auto membership, Membership::Open(settings.state_dir));
   ASSIGN_OR_RETURN(HostConfig config, MakeHostConfig(settings));
+  ASSIGN_OR_RETURN(const std::string authority, ReadFile(membership->AuthorityPath()));
+  ASSIGN_OR_RETURN(config.pool6, ChoosePool6(settings, authority));
   ASSIGN_OR_RETURN(config.underlay,
                    net::Ipv4::Parse(settings.listen.substr(0, settings.listen.rfind(':'))),
                    "--listen");

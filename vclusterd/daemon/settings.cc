@@ -7,6 +7,8 @@
 
 #include "common/file_io.h"
 #include "layerfs/volume/probe_volumes.h"
+#include "net/apply.h"
+#include "net/forwarding.h"
 #include "net/subnets.h"
 #include "vclusterd/runtime/apparmor.h"
 #include "vclusterd/runtime/cgroups.h"
@@ -103,6 +105,35 @@ Result<std::vector<net::Ipv4Prefix>> ReservedSubnets(const Settings& settings) {
     ASSIGN_OR_RETURN(reserved.emplace_back(), net::Ipv4Prefix::Parse(text), "--subnet-reserve");
   }
   return reserved;
+}
+
+Result<std::optional<net::Ipv6Prefix>> ChoosePool6(const Settings& settings,
+                                                   const std::string& seed) {
+  const bool automatic = settings.subnet_pool6 == "auto";
+  if (settings.subnet_pool6 == "none") return std::optional<net::Ipv6Prefix>();
+  net::Ipv6Prefix pool = net::Pool6For(seed);
+  if (!automatic) {
+    ASSIGN_OR_RETURN(pool, net::ParsePool6(settings.subnet_pool6), "--subnet-pool6");
+  }
+  if (!net::HasIpv6()) {
+    LOG_INFO("this host has no IPv6: its nodes have IPv4 alone");
+    return std::optional<net::Ipv6Prefix>();
+  }
+  ASSIGN_OR_RETURN(const auto links, net::ObserveLinks());
+  for (const net::ObservedLink& link : links) {
+    if (link.name.starts_with("s" + net::InstanceOf(settings.state_dir))) continue;
+    for (const net::IpAddress& address : link.addresses6) {
+      if (!pool.Contains(address)) continue;
+      const Error taken(Code::kFailedPrecondition,
+                        "link " + link.name + " has " + address.ToString() +
+                            ", which is in the pool of IPv6, " + pool.ToString() +
+                            ": start all hosts with another --subnet-pool6, or none");
+      if (!automatic) return taken;
+      LOG_WARNING("nodes have IPv4 alone: " + taken.message());
+      return std::optional<net::Ipv6Prefix>();
+    }
+  }
+  return std::optional(pool);
 }
 
 Result<HostConfig> MakeHostConfig(const Settings& settings) {

@@ -18,6 +18,7 @@ struct Settings {
   std::string imaged_socket;  // Empty: in run_dir; as the next.
   std::string vnetd_socket;
   std::string subnet_pool = "10.90.0.0/16";
+  std::string subnet_pool6 = "auto";          // A /40 of fd00::/8, "auto" or "none".
   std::vector<std::string> subnets_reserved;  // Of the pool, for others.
   uint32_t id_base = 1'000'000;
   std::string driver;   // Empty: the better one.
@@ -72,6 +73,11 @@ Status MakePathsCanonical(Settings* settings);
 // One process of this kind ("vclusterd", "master") per state directory, held until it ends.
 Result<UniqueFd> LockState(const std::string& state_dir, const std::string& kind);
 Result<std::vector<net::Ipv4Prefix>> ReservedSubnets(const Settings& settings);
+// Of IPv6; none: this host has no IPv6, or should not use it. "auto": it depends on `seed`, which
+// all hosts of a cluster have; when this host has an address in it, there is none.
+// kFailedPrecondition: it has one in the pool that was asked for.
+Result<std::optional<net::Ipv6Prefix>> ChoosePool6(const Settings& settings,
+                                                   const std::string& seed);
 // For a process that runs nodes.
 Result<HostConfig> MakeHostConfig(const Settings& settings);
 

@@ -9,6 +9,7 @@
 
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
 #include "vclusterd/runtime/node_spec.h"
@@ -19,6 +20,7 @@ struct HostConfig {
   std::string state_dir;  // …/vclusterd below it is ours.
   HostLayout host;
   net::Ipv4Prefix pool;
+  std::optional<net::Ipv6Prefix> pool6;   // The same on all hosts. None: nodes have IPv4 alone.
   std::vector<net::Ipv4Prefix> reserved;  // Of the pool, where this host's process gives subnets.
   // This host's address in the network of the hosts; absent: it is alone. Then every Vcluster's
   // bridge may reach the other hosts that have nodes of it.

@@ -545,20 +545,27 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   const NodeOrder& node = *job.wanted;
   NodeSpec spec;
   spec.id = job.id;
-  for (const host::v1::Peer& peer : order.peers()) {
-    spec.peers.push_back({peer.hostname(),
-                          {peer.aliases().begin(), peer.aliases().end()},
-                          net::Ipv4::Parse(peer.address()).value_or(net::Ipv4())});
-  }
-  spec.self = {node.hostname(), {}, net::Ipv4::Parse(node.address()).value_or(net::Ipv4())};
+  if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
-  spec.gateway = spec.prefix.Host(net::kGatewayHost);
-  if (!network_->JoinsLinks()) {
-    spec.bridge = net::BridgeName(config_.host.instance, order.number());
+  net::Bridge bridge =
+      net::MakeBridge(config_.host.instance, order.number(), spec.prefix, config_.pool6);
+  if (spec.mtu < net::kIpv6MtuMin) bridge.prefix6.reset();
+  const auto address_of = [&](const std::string& name, std::vector<std::string> aliases,
+                              const std::string& text) {
+    NodeAddress address{name, std::move(aliases), {}, {}};
+    address.address = net::Ipv4::Parse(text).value_or(net::Ipv4());
+    if (bridge.prefix6) address.address6 = bridge.Address6Of(address.address);
+    return address;
+  };
+  for (const host::v1::Peer& peer : order.peers()) {
+    spec.peers.push_back(address_of(peer.hostname(), {peer.aliases().begin(), peer.aliases().end()},
+                                    peer.address()));
   }
+  spec.self = address_of(node.hostname(), {}, node.address());
+  spec.gateway = spec.prefix.Host(net::kGatewayHost);
+  if (!network_->JoinsLinks()) spec.bridge = bridge.name;
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
   spec.mac = net::MacForNode(order.number(), spec.self.address);
-  if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
   spec.id_first = job.id_first;
   spec.limits = LimitsOf(node);
   spec.machine_id = node.machine_id();

@@ -369,6 +369,7 @@ Status HostNodes::UpdateNetwork() {
 Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
   const std::string& instance = config_.host.instance;
   net::DesiredNetwork desired{instance, config_.pool, {}, {}};
+  desired.pool6 = config_.pool6;
   // With a file that cannot be read it is not known what belongs to it.
   desired.keep_unknown_veths = !unreadable_.empty();
   const std::lock_guard lock(mutex_);
@@ -376,7 +377,7 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
     const std::lock_guard part_lock(part->mutex);
     if (part->nodes.empty()) continue;
     ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
-    net::Bridge bridge = net::MakeBridge(instance, number, prefix);
+    net::Bridge bridge = net::MakeBridge(instance, number, prefix, config_.pool6);
     bridge.overlay = OverlayOf(part->order);
     std::map<uint32_t, uint64_t> rates;
     for (const NodeOrder& order : part->order.nodes()) {

@@ -1,12 +1,15 @@
 // vinit: process 1 of a node.
 //
-//   vinit [--grace SECONDS] [--started SOCKET LOCK] [--dir PATH]...
+//   vinit [--grace SECONDS] [--started SOCKET LOCK] [--ipv6 ADDRESS] [--dir PATH]...
 //         [--listen PORT PROGRAM [ARG...] ';']... [-- COMMAND...]
 //
 // --started are descriptors. Once everything before the COMMAND is done, a message is sent through
 // SOCKET and an answer awaited, by which whoever started the node has it on record; without one,
 // vinit ends. Then LOCK is unlocked (flock), another message says so, and both are closed. 0, 1 and
 // 2 become /dev/null of the node.
+// --ipv6 gives eth0 an address (32 hex digits) in a /64 and the first host there as the gateway,
+// where the kernel takes it: at once, without looking for others that have it, and for programs to
+// prefer IPv4 to it ("deprecated"; RFC 6724, section 6, rule 3).
 // Reaps orphans. On SIGTERM, SIGINT or SIGPWR it sends SIGTERM to everything in the node, and ends
 // when all have ended, after SECONDS (5) at the latest; its end is their SIGKILL. --dir makes a
 // directory that programs expect at run time. --listen accepts TCP connections and runs PROGRAM
@@ -15,6 +18,9 @@
 // the image's own, is started once; the node outlives it.
 //
 // One of these stays in memory per node: static, allocates nothing, no C or C++ library.
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+
 #include "vclusterd/init/bare_linux.h"
 
 namespace {
@@ -29,7 +35,8 @@ constexpr bare::SignalMask kAllSignals = ~0ull;
 constexpr bare::SignalMask kNoSignals = 0;
 
 // From headers of the C library, which are not used here.
-constexpr int kAfInet = 2, kSockStream = 1, kCloexec = 02000000, kNonblock = 04000;
+constexpr int kAfInet = 2, kAfInet6 = 10, kAfNetlink = 16;
+constexpr int kSockStream = 1, kSockRaw = 3, kCloexec = 02000000, kNonblock = 04000;
 constexpr int kReadWrite = 2, kUnlock = 8;
 constexpr int kSolSocket = 1, kSoReuseAddr = 2, kWNoHang = 1, kClockMonotonic = 1, kXOk = 1;
 
@@ -74,21 +81,30 @@ int Spawn(char** argv, int in_out) {
   return static_cast<int>(pid);
 }
 
+// At all addresses; negative: it cannot be.
+long Listen(int family, long port) {
+  const long fd = Call(__NR_socket, family, kSockStream | kCloexec | kNonblock, 0);
+  if (fd < 0) return fd;
+  sockaddr_in6 address = {};  // Port and "any" lie where those of IPv4 do.
+  address.sin6_family = static_cast<uint16_t>(family);
+  address.sin6_port = __builtin_bswap16(static_cast<uint16_t>(port));
+  const long size = family == kAfInet6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  const int on = 1;
+  if (Call(__NR_setsockopt, fd, kSolSocket, kSoReuseAddr, Pointer(&on), sizeof(on)) == 0 &&
+      Call(__NR_bind, fd, Pointer(&address), size) == 0 && Call(__NR_listen, fd, 64) == 0) {
+    return fd;
+  }
+  Call(__NR_close, fd);
+  return -1;
+}
+
 void AddListener(long port, char** argv) {
   if (Call(__NR_access, Pointer(argv[0]), kXOk) != 0) return;
   if (listener_count == kListenersMax) Die("vinit: too many --listen\n");
-  const long fd = Call(__NR_socket, kAfInet, kSockStream | kCloexec | kNonblock, 0);
-  sockaddr_in address = {};
-  address.sin_family = kAfInet;
-  address.sin_port = __builtin_bswap16(static_cast<uint16_t>(port));
-  const int on = 1;
-  if (fd < 0 ||
-      Call(__NR_setsockopt, fd, kSolSocket, kSoReuseAddr, Pointer(&on), sizeof(on)) != 0 ||
-      Call(__NR_bind, fd, Pointer(&address), sizeof(address)) != 0 ||
-      Call(__NR_listen, fd, 64) != 0) {
-    Die("vinit: cannot listen\n");
-  }
-  listeners[listener_count++] = {static_cast<int>(fd), argv};
+  const long fd = Listen(kAfInet6, port);  // For IPv4 too.
+  const long other = fd >= 0 ? fd : Listen(kAfInet, port);
+  if (other < 0) Die("vinit: cannot listen\n");
+  listeners[listener_count++] = {static_cast<int>(other), argv};
 }
 
 void Accept(const Listener& listener) {
@@ -166,6 +182,60 @@ void TellStarted(long socket, long lock) {
   Call(__NR_close, socket);
 }
 
+struct LinkRequest {  // ifreq
+  char name[16] = "eth0";
+  int index = 0;
+  char unused[20];
+};
+
+struct AddressRequest {
+  nlmsghdr header = {sizeof(AddressRequest), RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE, 0, 0};
+  ifaddrmsg message = {kAfInet6, 64, IFA_F_NODAD, 0, 0};
+  rtattr local_header = {sizeof(rtattr) + sizeof(local), IFA_LOCAL};
+  uint8_t local[16];
+  rtattr life_header = {sizeof(rtattr) + sizeof(life), IFA_CACHEINFO};
+  ifa_cacheinfo life = {0, ~0u, 0, 0};  // Valid for ever, preferred never.
+};
+
+struct RouteRequest {
+  nlmsghdr header = {sizeof(RouteRequest), RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_CREATE, 0, 0};
+  rtmsg message = {kAfInet6,          0,           0, 0, RT_TABLE_MAIN, RTPROT_BOOT,
+                   RT_SCOPE_UNIVERSE, RTN_UNICAST, 0};
+  rtattr gateway_header = {sizeof(rtattr) + sizeof(gateway), RTA_GATEWAY};
+  uint8_t gateway[16] = {};
+  rtattr link_header = {sizeof(rtattr) + sizeof(link), RTA_OIF};
+  uint32_t link = 0;
+};
+
+int HexDigit(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+// What fails leaves the node with IPv4.
+void AddIpv6(const char* hex) {
+  AddressRequest address;
+  if (bare::Length(hex) != 2 * sizeof(address.local)) Die("vinit: bad --ipv6\n");
+  for (size_t i = 0; i < sizeof(address.local); ++i) {
+    const int high = HexDigit(hex[2 * i]), low = HexDigit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) Die("vinit: bad --ipv6\n");
+    address.local[i] = static_cast<uint8_t>(high << 4 | low);
+  }
+  const long fd = Call(__NR_socket, kAfNetlink, kSockRaw | kCloexec, NETLINK_ROUTE);
+  if (fd < 0) return;
+  LinkRequest link;
+  if (Call(__NR_ioctl, fd, SIOCGIFINDEX, Pointer(&link)) == 0) {
+    address.message.ifa_index = static_cast<uint32_t>(link.index);
+    RouteRequest route;
+    memcpy(route.gateway, address.local, 8);
+    route.gateway[15] = 1;
+    route.link = address.message.ifa_index;
+    Call(__NR_write, fd, Pointer(&address), sizeof(address));
+    Call(__NR_write, fd, Pointer(&route), sizeof(route));
+  }
+  Call(__NR_close, fd);
+}
+
 char** ParseListen(char** arg) {
   if (arg[0] == nullptr || arg[1] == nullptr) Die("vinit: --listen PORT PROGRAM [ARG...] ';'\n");
   const long port = bare::ParseNumber(arg[0], 65535);
@@ -184,6 +254,9 @@ char** Parse(char** arg) {
     if (bare::Equal(*arg, "--")) return arg[1] != nullptr ? arg + 1 : nullptr;
     if (bare::Equal(*arg, "--listen")) {
       arg = ParseListen(arg + 1);
+    } else if (bare::Equal(*arg, "--ipv6") && arg[1] != nullptr) {
+      AddIpv6(arg[1]);
+      arg += 2;
     } else if (bare::Equal(*arg, "--dir") && arg[1] != nullptr) {
       Call(__NR_mkdir, Pointer(arg[1]),
            0755);  // There already, or it is missed where it is needed.

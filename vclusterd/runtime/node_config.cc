@@ -106,6 +106,9 @@ StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
                   "--started",
                   std::to_string(kStartedFd),
                   std::to_string(kLockFd)};
+  if (spec.self.address6) {
+    request.argv.insert(request.argv.end(), {"--ipv6", spec.self.address6->Hex()});
+  }
   const std::vector<std::string> sshd = SshdArguments();
   request.argv.insert(request.argv.end(), sshd.begin(), sshd.end());
   if (!spec.command.empty()) {

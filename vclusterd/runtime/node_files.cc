@@ -52,9 +52,10 @@ bool IsLoopbackServer(std::string_view line) {
 std::string HostsFile(const NodeSpec& spec) {
   std::string text = "127.0.0.1 localhost\n";
   for (const NodeAddress& peer : spec.peers) {
-    text += peer.address.ToString() + " " + peer.hostname;
-    for (const std::string& alias : peer.aliases) text += " " + alias;
-    text += "\n";
+    std::string names = " " + peer.hostname;
+    for (const std::string& alias : peer.aliases) names += " " + alias;
+    text += peer.address.ToString() + names + "\n";
+    if (peer.address6) text += peer.address6->ToString() + names + "\n";
   }
   return text;
 }
@@ -63,6 +64,7 @@ std::string SshClientConfig(const NodeSpec& spec) {
   std::string hosts;
   for (const NodeAddress& peer : spec.peers) {
     hosts += " " + peer.hostname + " " + peer.address.ToString();
+    if (peer.address6) hosts += " " + peer.address6->ToString();
     for (const std::string& alias : peer.aliases) hosts += " " + alias;
   }
   const std::string dir = kStrataDirInNode;
@@ -84,6 +86,7 @@ std::string KnownHosts(const NodeSpec& spec, const std::vector<std::string>& hos
   std::set<std::string> all;
   for (const NodeAddress& peer : spec.peers) {
     all.insert({peer.hostname, peer.address.ToString()});
+    if (peer.address6) all.insert(peer.address6->ToString());
     all.insert(peer.aliases.begin(), peer.aliases.end());
   }
   std::string names;

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
 #include "net/wire.h"
@@ -20,6 +22,7 @@ struct NodeAddress {
   std::string hostname;
   std::vector<std::string> aliases;
   net::Ipv4 address;
+  std::optional<net::IpAddress> address6;  // In a /64, whose first host is the gateway.
 };
 
 // Keys of one Vcluster: one for logging in, one by which its nodes know each other.

@@ -94,7 +94,21 @@ TEST_F(DoctorTest, ForwardingThatIsOffAndFiltersOfOthersAreFound) {
                   })
                   .ok());
   EXPECT_THAT(Problems(), Contains(HasSubstr("IPv4 is not forwarded")));
+  host_.space.Set("net/ipv6/conf/all/forwarding", "0");
+  EXPECT_THAT(Problems(), Contains(HasSubstr("IPv6 is not forwarded")));
   EXPECT_THAT(Warnings(), Contains(HasSubstr("chain ip filter FORWARD drops")));
+}
+
+TEST_F(DoctorTest, AnAddressOfTheHostInThePoolOfIpv6IsFound) {
+  host_.space.Ip(
+      {"address", "add", host_.desired.pool6->Host(1).ToString() + "/128", "dev", "up0"});
+  EXPECT_THAT(Problems(), Contains(HasSubstr("of link up0 is in the pool of IPv6")));
+}
+
+TEST_F(DoctorTest, AHostWithoutIpv6IsFound) {
+  host_.space.Set("net/ipv6/conf/all/disable_ipv6", "1");
+  EXPECT_THAT(Warnings(), Contains(HasSubstr("this host has no IPv6")));
+  EXPECT_THAT(Problems(), IsEmpty());
 }
 
 TEST_F(DoctorTest, EchoesNameThoseWhoAnswered) {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "tests/unit/net/traffic.h"
+
 namespace strata::net {
 namespace {
 
@@ -19,7 +21,7 @@ std::string Big16(unsigned value) {
 std::string Big32(uint32_t value) { return Big16(value >> 16) + Big16(value & 0xffff); }
 
 // RFC 1071.
-uint16_t Checksum(std::string bytes) {
+uint16_t BigChecksum(std::string bytes) {
   if (bytes.size() % 2 != 0) bytes += '\0';
   uint32_t sum = 0;
   for (size_t i = 0; i < bytes.size(); i += 2) {
@@ -50,7 +52,7 @@ std::string Ipv4Payload(uint8_t protocol, Ipv4 from, Ipv4 to, const std::string&
            std::string(1, 64) + std::string(1, static_cast<char>(protocol)) + Big16(checksum) +
            Big32(from.value) + Big32(to.value);
   };
-  return header(Checksum(header(0))) + payload;
+  return header(BigChecksum(header(0))) + payload;
 }
 
 std::string UdpPayload(uint16_t from, uint16_t to, const std::string& payload) {
@@ -70,17 +72,18 @@ std::string Icmpv6Payload(const Ipv6Bytes& from, const Ipv6Bytes& to, const std:
   const auto size = static_cast<unsigned>(message.size());
   const std::string pseudo = Bytes(from) + Bytes(to) + Big32(size) + Big32(58) + message;
   std::string summed = message;
-  summed.replace(2, 2, Big16(Checksum(pseudo)));
+  summed.replace(2, 2, Big16(BigChecksum(pseudo)));
   return Big32(0x60000000) + Big16(size) + std::string("\x3a\xff") + Bytes(from) + Bytes(to) +
          summed;
 }
 
 bool PingOnce(const NetNamespace& from, const std::string& to, std::chrono::milliseconds patience) {
+  if (to.find(':') != to.npos) return Ping(from, to, 100, patience);
   const UniqueFd fd(
       from.In([] { return ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP); }));
   SetPatience(fd, patience);
   std::string echo = Big16(0x0800) + Big16(0) + Big16(4711) + Big16(1) + "ping";
-  echo.replace(2, 2, Big16(Checksum(echo)));
+  echo.replace(2, 2, Big16(BigChecksum(echo)));
   const sockaddr_in there = Address(to, 0);
   if (::sendto(fd.get(), echo.data(), echo.size(), 0, reinterpret_cast<const sockaddr*>(&there),
                sizeof(there)) < 0) {

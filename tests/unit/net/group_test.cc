@@ -62,12 +62,17 @@ class GroupTest : public ::testing::Test {
   const TestNode& far_web() const { return nodes_[3]; }
   const TestNode& far_data() const { return nodes_[4]; }
 
-  // What is asked of it comes through, and its answer back.
+  // What is asked of it comes through, and its answer back; at both of its addresses, when it is
+  // expected to, otherwise at any of them.
   static bool Reaches(const NetNamespace& from, const TestNode& to, uint16_t port,
                       Protocol protocol = Protocol::kTcp, bool expected = true) {
-    const UniqueFd server = OpenServer(to.space, protocol, port);
-    return AskWho(from, protocol, to.address, port, server, expected ? kAnswer : kSilence)
-        .has_value();
+    const UniqueFd server = OpenServer(to.space, protocol, port, "::");
+    for (const std::string& address : {to.address, to.address6}) {
+      const auto asked =
+          AskWho(from, protocol, address, port, server, expected ? kAnswer : kSilence);
+      if (asked.has_value() != expected) return !expected;
+    }
+    return expected;
   }
   static bool IsKeptFrom(const NetNamespace& from, const TestNode& to, uint16_t port,
                          Protocol protocol = Protocol::kTcp) {
@@ -94,6 +99,7 @@ TEST_F(GroupTest, AClosedGroupIsReachedByItsRulesOnly) {
   }
   EXPECT_TRUE(IsKeptFrom(data().space, far_data(), 80)) << "of the same group";
   EXPECT_FALSE(PingOnce(web().space, data().address, kSilence));
+  EXPECT_FALSE(PingOnce(web().space, data().address6, kSilence));
   const auto counters =
       hosts_[0].space.In([] { return ReadCounters(TestHost::kInstance).value(); });
   const auto counter = std::find_if(counters.begin(), counters.end(),
@@ -107,8 +113,10 @@ TEST_F(GroupTest, WhatItsNodesBeginPassesWithItsAnswers) {
     EXPECT_TRUE(Reaches(data().space, *to, 7000)) << to->address;
     EXPECT_TRUE(Reaches(data().space, *to, 7000, Protocol::kUdp)) << to->address;
     EXPECT_TRUE(PingOnce(data().space, to->address)) << to->address;
+    EXPECT_TRUE(PingOnce(data().space, to->address6)) << to->address6;
   }
   EXPECT_TRUE(PingOnce(data().space, "10.90.1.1"));
+  EXPECT_TRUE(PingOnce(data().space, hosts_[0].desired.bridges[0].gateway6().ToString()));
   for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
     const UniqueFd server = OpenServer(fabric_, protocol, 7000);
     EXPECT_TRUE(AskWho(data().space, protocol, kOutsider, 7000, server).has_value());
@@ -119,6 +127,7 @@ TEST_F(GroupTest, AnOpenGroupIsReachedByAll) {
   for (const TestNode* from : {&data(), &other(), &far_web(), &far_data()}) {
     EXPECT_TRUE(Reaches(from->space, web(), 7000)) << from->address;
     EXPECT_TRUE(PingOnce(from->space, web().address)) << from->address;
+    EXPECT_TRUE(PingOnce(from->space, web().address6)) << from->address6;
   }
 }
 
@@ -158,20 +167,22 @@ TEST_F(GroupTest, ANodeThatChangesItsGroupIsUnderTheRulesOfTheNewOne) {
 }
 
 TEST_F(GroupTest, LongDatagramsPassInTheirFragments) {
-  const UniqueFd server = OpenServer(data().space, Protocol::kUdp, 53);
+  const UniqueFd server = OpenServer(data().space, Protocol::kUdp, 53, "::");
   SetPatience(server, kAnswer);
   const std::string payload(4000, 'x');
-  const UniqueFd client(
-      web().space.In([] { return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }));
-  const sockaddr_in to = Address(data().address, 53);
-  // Rules of inet that see bridged frames see them put together.
-  for (const char* bridged : {"1", "0"}) {
-    hosts_[0].space.Set("net/bridge/bridge-nf-call-iptables", bridged);
-    ASSERT_EQ(::sendto(client.get(), payload.data(), payload.size(), 0,
-                       reinterpret_cast<const sockaddr*>(&to), sizeof(to)),
-              4000);
-    std::string received(65536, '\0');
-    EXPECT_EQ(::recv(server.get(), received.data(), received.size(), 0), 4000) << bridged;
+  for (const std::string& address : {data().address, data().address6}) {
+    const SocketAddress to = SocketAddressOf(address, 53);
+    const UniqueFd client(
+        web().space.In([&] { return ::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0); }));
+    // Rules of inet that see bridged frames see them put together.
+    for (const char* bridged : {"1", "0"}) {
+      hosts_[0].space.Set("net/bridge/bridge-nf-call-iptables", bridged);
+      hosts_[0].space.Set("net/bridge/bridge-nf-call-ip6tables", bridged);
+      ASSERT_EQ(::sendto(client.get(), payload.data(), payload.size(), 0, to.get(), to.size), 4000);
+      std::string received(65536, '\0');
+      EXPECT_EQ(::recv(server.get(), received.data(), received.size(), 0), 4000)
+          << address << " " << bridged;
+    }
   }
 }
 

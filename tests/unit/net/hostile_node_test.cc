@@ -21,6 +21,8 @@ constexpr uint16_t kArp = 0x0806;
 constexpr uint16_t kVlan = 0x8100;
 constexpr uint16_t kIp6 = 0x86dd;
 constexpr uint8_t kUdp = 17;
+constexpr uint8_t kEcho6 = 128;
+constexpr uint8_t kUnknown6 = 200;  // Of private experiments (RFC 4443).
 constexpr char kVxlanOfNetworkOne[] = "\x08\0\0\0\0\0\x01\0";
 
 Ipv4 A(const std::string& text) { return Ipv4::Parse(text).value(); }
@@ -90,6 +92,21 @@ class HostileNodeTest : public ::testing::Test {
     ExpectCount(name, before + frames.size());
   }
 
+  static Ipv6Bytes Bytes6(const std::string& address) {
+    return IpAddress::Parse(address).value().bytes;
+  }
+  // ICMPv6 of a type, with eight bytes and what follows them.
+  std::string Frame6(const Mac& to, const std::string& from, const std::string& to_address,
+                     uint8_t type, const std::string& rest = kTag) const {
+    return EthernetFrame(
+        to, MacOf(evil()), kIp6,
+        Icmpv6Payload(Bytes6(from), Bytes6(to_address),
+                      std::string(1, static_cast<char>(type)) + std::string(7, '\0') + rest));
+  }
+  std::string gateway6(uint32_t number) const {
+    return NetworkOf(*host_.desired.pool6, number).Host(kGatewayHost).ToString();
+  }
+
   std::string Datagram(const Mac& from_mac, Ipv4 from, const TestNode& to, uint16_t from_port = 9,
                        uint16_t to_port = 9) const {
     return EthernetFrame(
@@ -125,6 +142,12 @@ TEST_F(HostileNodeTest, CannotSendAsAnotherAddress) {
                 {EthernetFrame(MacOf(alice()), MacOf(evil()), kIp6,
                                Icmpv6Payload(bob_address, alice_address,
                                              std::string("\x80\0\0\0\0\0\0\0", 8) + kTag))});
+  for (const std::string& from :
+       {bob().address6, carol().address6, gateway6(1),
+        NetworkOf(*host_.desired.pool6, 1).Host(77).ToString(), std::string("2001:db8::7"),
+        std::string("::1"), std::string("::ffff:10.90.1.2"), std::string("::")}) {
+    ExpectDropped("spoofed_ip", {Frame6(MacOf(alice()), from, alice().address6, kEcho6)});
+  }
 }
 
 TEST_F(HostileNodeTest, CannotAnswerOrAskForOthers) {
@@ -149,6 +172,12 @@ TEST_F(HostileNodeTest, CannotAnswerOrAskForOthers) {
                      Icmpv6Payload(LinkLocalOf(own), all,
                                    std::string("\x88\0\0\0\x20\0\0\0", 8) +
                                        std::string(target.begin(), target.end()) + kTag))});
+  for (const std::string& of : {bob().address6, gateway6(1), carol().address6}) {
+    const Ipv6Bytes claimed = Bytes6(of);
+    const std::string rest = std::string(claimed.begin(), claimed.end()) + kTag;
+    ExpectDropped("spoofed_arp",
+                  {Frame6(MacOf(alice()), evil().address6, alice().address6, 136, rest)});
+  }
 }
 
 TEST_F(HostileNodeTest, CannotBeARouterOrServerOfAddresses) {
@@ -189,6 +218,11 @@ TEST_F(HostileNodeTest, CannotReachOtherNetworksOrTheHostOrItsTunnels) {
   ExpectDropped("between_networks", {routed("10.90.2.2", 9, kTag)});
   ExpectDropped("to_host", {routed("10.90.1.1", 9, kTag), routed("10.90.2.1", 9, kTag),
                             routed(kHostAddress, 9, kTag)});
+  const auto routed6 = [&](const std::string& to, uint8_t type) {
+    return Frame6(gateway(), evil().address6, to, type);
+  };
+  ExpectDropped("between_networks", {routed6(carol().address6, kEcho6)});
+  ExpectDropped("to_host", {routed6(gateway6(1), kUnknown6), routed6(gateway6(2), kUnknown6)});
   ExpectDropped("forged_frame", {routed(kOtherHost, kVxlanPort, frame + kTag)});
   const uint64_t to_tunnel = Count("tunnel_stranger");
   evil_->Send(routed(kHostAddress, kVxlanPort, frame + kTag));

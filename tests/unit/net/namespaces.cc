@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cstring>
+
 namespace strata::net {
 namespace {
 
@@ -69,6 +71,33 @@ sockaddr_in Address(const std::string& address, uint16_t port) {
   return result;
 }
 
+IpAddress SocketAddress::ip() const {
+  if (family() == AF_INET) {
+    return Ipv4{ntohl(reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr.s_addr)};
+  }
+  IpAddress address;
+  std::memcpy(address.bytes.data(), &reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr,
+              address.bytes.size());
+  return address;
+}
+
+SocketAddress SocketAddressOf(const std::string& address, uint16_t port) {
+  SocketAddress result;
+  if (address.find(':') == address.npos) {
+    const sockaddr_in ipv4 = Address(address, port);
+    std::memcpy(&result.storage, &ipv4, sizeof(ipv4));
+    result.size = sizeof(ipv4);
+    return result;
+  }
+  sockaddr_in6 ipv6 = {};
+  ipv6.sin6_family = AF_INET6;
+  ipv6.sin6_port = htons(port);
+  CHECK(::inet_pton(AF_INET6, address.c_str(), &ipv6.sin6_addr) == 1);
+  std::memcpy(&result.storage, &ipv6, sizeof(ipv6));
+  result.size = sizeof(ipv6);
+  return result;
+}
+
 void SetPatience(const UniqueFd& fd, std::chrono::milliseconds patience) {
   const timeval time = {patience.count() / 1000, patience.count() % 1000 * 1000};
   CHECK(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)) == 0);
@@ -78,42 +107,42 @@ void SetPatience(const UniqueFd& fd, std::chrono::milliseconds patience) {
 UniqueFd OpenServer(const NetNamespace& where, Protocol protocol, uint16_t port,
                     const std::string& address) {
   return where.In([&] {
-    UniqueFd fd(::socket(AF_INET, TypeOf(protocol) | SOCK_CLOEXEC, 0));
+    const SocketAddress own = SocketAddressOf(address, port);
+    UniqueFd fd(::socket(own.family(), TypeOf(protocol) | SOCK_CLOEXEC, 0));
     const int on = 1;  // For TCP: connections of before may linger.
     CHECK(protocol == Protocol::kUdp ||
           ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
-    const sockaddr_in own = Address(address, port);
-    CHECK(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), sizeof(own)) == 0);
+    CHECK(::bind(fd.get(), own.get(), own.size) == 0);
     CHECK(protocol == Protocol::kUdp || ::listen(fd.get(), 16) == 0);
     return fd;
   });
 }
 
-std::optional<Ipv4> AskWho(const NetNamespace& from, Protocol protocol, const std::string& address,
-                           uint16_t port, const UniqueFd& server,
-                           std::chrono::milliseconds patience) {
+std::optional<IpAddress> AskWho(const NetNamespace& from, Protocol protocol,
+                                const std::string& address, uint16_t port, const UniqueFd& server,
+                                std::chrono::milliseconds patience) {
+  const SocketAddress to = SocketAddressOf(address, port);
   const UniqueFd client(from.In(
-      [&] { return ::socket(AF_INET, TypeOf(protocol) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }));
-  const sockaddr_in to = Address(address, port);
-  (void)::connect(client.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+      [&] { return ::socket(to.family(), TypeOf(protocol) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }));
+  (void)::connect(client.get(), to.get(), to.size);
   if (!WaitFor(client.get(), POLLOUT, patience)) return std::nullopt;
   char byte = '?';
   if (::send(client.get(), &byte, 1, MSG_NOSIGNAL) != 1) return std::nullopt;
   if (!WaitFor(server.get(), POLLIN, patience)) return std::nullopt;
-  sockaddr_in sender = {};
-  socklen_t size = sizeof(sender);
-  auto* const sender_address = reinterpret_cast<sockaddr*>(&sender);
+  SocketAddress sender;
   UniqueFd served;
-  if (protocol == Protocol::kTcp) served.reset(::accept(server.get(), sender_address, &size));
+  if (protocol == Protocol::kTcp) {
+    served.reset(::accept(server.get(), sender.get(), &sender.size));
+  }
   const int fd = served.valid() ? served.get() : server.get();
-  sockaddr* const peer = served.valid() ? nullptr : sender_address;
+  sockaddr* const peer = served.valid() ? nullptr : sender.get();
   if (!WaitFor(fd, POLLIN, patience) ||
-      ::recvfrom(fd, &byte, 1, 0, peer, peer != nullptr ? &size : nullptr) != 1 ||
-      ::sendto(fd, &byte, 1, MSG_NOSIGNAL, peer, peer != nullptr ? size : 0) != 1 ||
+      ::recvfrom(fd, &byte, 1, 0, peer, peer != nullptr ? &sender.size : nullptr) != 1 ||
+      ::sendto(fd, &byte, 1, MSG_NOSIGNAL, peer, peer != nullptr ? sender.size : 0) != 1 ||
       !WaitFor(client.get(), POLLIN, patience) || ::recv(client.get(), &byte, 1, 0) != 1) {
     return std::nullopt;
   }
-  return Ipv4{ntohl(sender.sin_addr.s_addr)};
+  return sender.ip();
 }
 
 }  // namespace strata::net

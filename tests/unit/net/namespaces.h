@@ -54,6 +54,17 @@ class NetNamespace {
 void Join(const NetNamespace& a, const std::string& name_a, const std::string& address_a,
           const NetNamespace& b, const std::string& name_b, const std::string& address_b);
 
+// Of a socket, of either family.
+struct SocketAddress {
+  sockaddr_storage storage = {};
+  socklen_t size = sizeof(storage);
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+  int family() const { return storage.ss_family; }
+  IpAddress ip() const;
+};
+SocketAddress SocketAddressOf(const std::string& address, uint16_t port);
+
 // A socket of a test, that waits no longer than a moment.
 UniqueFd OpenServer(const NetNamespace& where, Protocol protocol, uint16_t port,
                     const std::string& address = "0.0.0.0");
@@ -65,9 +76,9 @@ void SetPatience(const UniqueFd& fd, std::chrono::milliseconds patience);  // Of
 
 // One message there and back: who the server says has sent it, or nothing when no answer came
 // within `patience`. A refusal is an answer at once, and nothing.
-std::optional<Ipv4> AskWho(const NetNamespace& from, Protocol protocol, const std::string& address,
-                           uint16_t port, const UniqueFd& server,
-                           std::chrono::milliseconds patience = kAnswer);
+std::optional<IpAddress> AskWho(const NetNamespace& from, Protocol protocol,
+                                const std::string& address, uint16_t port, const UniqueFd& server,
+                                std::chrono::milliseconds patience = kAnswer);
 
 sockaddr_in Address(const std::string& address, uint16_t port);
 

@@ -9,6 +9,7 @@
 #include "common/file_io.h"
 #include "common/subprocess.h"
 #include "net/apply.h"
+#include "net/forwarding.h"
 #include "net/nft.h"
 
 namespace strata::net {
@@ -151,6 +152,31 @@ TEST_F(NetworkApplyTest, ForwardingIsTurnedOffAgainOnlyByWhoTurnedItOn) {
   ASSERT_TRUE(RunChecked({"nft", "add", "table", "inet", TableName("99999")}).ok());
   ASSERT_TRUE(RestoreForwarding(marker, rules_.nft()).ok());
   EXPECT_EQ(value(), "1\n");
+}
+
+TEST_F(NetworkApplyTest, ForwardingOfIpv6LeavesTheHostWhatRoutersTellIt) {
+  const auto dir = TemporaryDirectory::Create("/tmp", "strata-net.");
+  const std::string marker = dir->path() + "/marker";
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", "up0", "type", "bridge"}).ok());
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", "deaf0", "type", "bridge"}).ok());
+  const std::string conf = "/proc/sys/net/ipv6/conf/";
+  const auto value = [&](const std::string& name) { return ReadFile(conf + name).value(); };
+  UniqueFd fd = Open(conf + "deaf0/accept_ra", O_WRONLY).value();
+  ASSERT_TRUE(WriteAll(fd.get(), "0\n").ok());
+  ASSERT_EQ(value("up0/accept_ra"), "1\n");
+  ASSERT_EQ(value("all/forwarding"), "0\n");
+  ASSERT_TRUE(EnableForwarding6(marker).ok());
+  EXPECT_EQ(value("all/forwarding"), "1\n");
+  EXPECT_EQ(value("up0/accept_ra"), "2\n");
+  EXPECT_EQ(value("deaf0/accept_ra"), "0\n");
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", "late0", "type", "bridge"}).ok());
+  EXPECT_EQ(value("late0/accept_ra"), "2\n");
+  ASSERT_TRUE(RestoreForwarding6(marker, rules_.nft()).ok());
+  EXPECT_EQ(value("all/forwarding"), "0\n");
+  EXPECT_EQ(value("up0/accept_ra"), "1\n");
+  EXPECT_EQ(value("default/accept_ra"), "1\n");
+  EXPECT_EQ(value("deaf0/accept_ra"), "0\n");
+  EXPECT_FALSE(PathExists(marker));
 }
 
 }  // namespace

@@ -33,6 +33,10 @@ TEST(NetworkMessage, RefusesPolicyThatSaysNothing) {
   const auto balanced = [](v1::HostNetworks* bad) {
     return bad->mutable_networks(0)->mutable_balanced(0);
   };
+  for (const char* pool6 : {"fd12::", "fd12::/48", "2001:db8::/40", "fd12:3456:78ff::/40", "x/40",
+                            "10.0.0.0/40", "::ffff:10.0.0.0/40"}) {
+    EXPECT_TRUE(refused([&](auto* bad) { bad->set_pool6(pool6); })) << pool6;
+  }
   EXPECT_TRUE(refused([&](auto* bad) { rule(bad)->set_to_group(0); }));
   EXPECT_TRUE(refused([&](auto* bad) { rule(bad)->set_to_group(70000); }));
   EXPECT_TRUE(refused([&](auto* bad) { rule(bad)->set_from_group(0); }));

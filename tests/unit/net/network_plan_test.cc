@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -33,6 +34,58 @@ TEST(Ipv4Prefix, RefusesWhatIsNoPrefix) {
     EXPECT_FALSE(Ipv4Prefix::Parse(text).ok()) << text;
   }
   EXPECT_EQ(P("10.90.0.0/16").ToString(), "10.90.0.0/16");
+}
+
+TEST(IpAddress, IsWrittenAsOthersWriteItAndReadBack) {
+  for (const char* text :
+       {"::", "::1", "fd12:3456:7800:1::2", "fd12::7:0:0:2", "1:0:0:2:3:4:5:6", "1:2:3:4:5:6:7:8",
+        "1:0:2:3:4:5:6:7", "fe80::", "0:0:1:1:1:1:1:1", "10.90.1.2", "::2:0:0:0:1"}) {
+    const auto address = IpAddress::Parse(text);
+    ASSERT_TRUE(address.ok()) << text;
+    char wanted[INET6_ADDRSTRLEN];
+    ::inet_ntop(AF_INET6, address->bytes.data(), wanted, sizeof(wanted));
+    const std::string mapped = std::string("::ffff:") + text;
+    EXPECT_EQ(address->is_ipv4() ? mapped : address->ToString(), wanted);
+    EXPECT_EQ(IpAddress::Parse(address->ToString()).value(), *address);
+  }
+  for (const char* text : {"", "x", "fd12", "fd12::/64", "10.0.0", "1:2:3:4:5:6:7:8:9"}) {
+    EXPECT_FALSE(IpAddress::Parse(text).ok()) << text;
+  }
+}
+
+TEST(Ipv6Prefix, OfAPoolAreAsManyAsThereAreNetworks) {
+  for (const char* text : {"", "fd12::", "fd12::/129", "fd12::1/64", "fd12::/-1", "10.0.0.0/8"}) {
+    EXPECT_FALSE(Ipv6Prefix::Parse(text).ok()) << text;
+  }
+  const Ipv6Prefix pool = Pool6For("a");
+  EXPECT_EQ(ParsePool6(pool.ToString()).value(), pool);
+  EXPECT_NE(Pool6For("b"), pool);
+  const Ipv6Prefix known = ParsePool6("fd12:3456:7800::/40").value();
+  EXPECT_EQ(NetworkOf(known, 1).ToString(), "fd12:3456:7800:1::/64");
+  EXPECT_EQ(NetworkOf(known, kVniMax).ToString(), "fd12:3456:78ff:ffff::/64");
+  EXPECT_EQ(NetworkOf(known, 0x123456).Host(251).ToString(), "fd12:3456:7812:3456::fb");
+  EXPECT_TRUE(known.Contains(NetworkOf(known, kVniMax).Host(9)));
+  EXPECT_FALSE(known.Contains(IpAddress::Parse("fd12:3456:7900::").value()));
+}
+
+TEST(NetworkPlan, GivesABridgeItsAddressOfIpv6WhereItsLinkCanHaveOne) {
+  DesiredNetwork desired = Two();
+  desired.pool6 = ParsePool6("fd12:3456:7800::/40").value();
+  Bridge& bridge = desired.bridges[0];
+  bridge.number = 1;
+  bridge.prefix6 = NetworkOf(*desired.pool6, 1);
+  std::vector<ObservedLink> links = {AsItShouldBe(bridge), AsItShouldBe(desired.bridges[1])};
+  NetworkPlan plan = MakePlan(desired, links).value();
+  ASSERT_EQ(plan.address6_bridges.size(), 1u);
+  EXPECT_EQ(plan.address6_bridges[0].gateway6().ToString(), "fd12:3456:7800:1::1");
+  links[0].addresses6 = {bridge.gateway6()};
+  EXPECT_TRUE(MakePlan(desired, links)->address6_bridges.empty());
+  const Ipv4 local = Ipv4::Parse("192.0.2.1").value();
+  bridge.overlay = {.vni = 1, .local = local, .underlay_mtu = kUnderlayMtuMin};
+  links[0].addresses6.clear();
+  EXPECT_TRUE(MakePlan(desired, links)->address6_bridges.empty()) << "too small an MTU";
+  bridge.prefix6 = NetworkOf(*desired.pool6, 2);
+  EXPECT_EQ(MakePlan(desired, links).error().code(), Code::kInvalidArgument) << "another's prefix";
 }
 
 TEST(NetworkPlan, MakesWhatIsMissingAndNothingElse) {

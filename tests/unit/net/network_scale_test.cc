@@ -99,8 +99,10 @@ class PlanScaleTest : public ::testing::Test {
  protected:
   static DesiredNetwork Make(uint32_t networks, uint32_t nodes_each) {
     DesiredNetwork desired{TestHost::kInstance, Ipv4Prefix::Parse("10.0.0.0/8").value(), {}, {}};
+    desired.pool6 = Pool6For(TestHost::kInstance);
     for (uint32_t number = 1; number <= networks; ++number) {
-      Bridge bridge = MakeBridge(TestHost::kInstance, number, desired.pool.Nth(24, number));
+      Bridge bridge =
+          MakeBridge(TestHost::kInstance, number, desired.pool.Nth(24, number), desired.pool6);
       bridge.overlay = {.vni = number, .local = Ipv4::Parse("192.0.2.1").value()};
       desired.veths.push_back(MakeVeth(TestHost::kInstance, number, 0, 0));
       for (uint32_t node = 1; node < nodes_each; ++node) {
@@ -118,12 +120,14 @@ class PlanScaleTest : public ::testing::Test {
       ObservedLink link{.name = bridge.name, .up = true, .addresses = {{bridge.gateway(), 32}}};
       link.mac = bridge.mac();
       link.mtu = bridge.mtu();
+      link.addresses6 = {bridge.gateway6()};
       ObservedLink tunnel{.name = bridge.tunnel(), .up = true, .master = bridge.name};
       tunnel.mtu = bridge.mtu();
       tunnel.tunnel = {bridge.overlay->vni, bridge.overlay->local, bridge.overlay->port};
       tunnel.is_quiet_port = true;
       for (const RemoteNode& remote : bridge.overlay->remotes) {
         link.neighbours[remote.address] = remote.mac;
+        link.neighbours[bridge.Address6Of(remote.address)] = remote.mac;
         tunnel.remotes[remote.mac] = {remote.host, true, true};
       }
       links.push_back(std::move(link));

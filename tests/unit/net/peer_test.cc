@@ -51,17 +51,23 @@ class PeerTest : public ::testing::Test {
   // By all protocols, and it sees who asks.
   static bool Reaches(const TestNode& from, const TestNode& to) {
     for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
-      const UniqueFd server = OpenServer(to.space, protocol, 80);
+      const UniqueFd server = OpenServer(to.space, protocol, 80, "::");
       if (AskWho(from.space, protocol, to.address, 80, server) != A(from.address)) return false;
+      if (AskWho(from.space, protocol, to.address6, 80, server) !=
+          IpAddress::Parse(from.address6).value()) {
+        return false;
+      }
     }
-    return PingOnce(from.space, to.address);
+    return PingOnce(from.space, to.address) && PingOnce(from.space, to.address6);
   }
   static bool IsKeptFrom(const TestNode& from, const TestNode& to) {
     for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
-      const UniqueFd server = OpenServer(to.space, protocol, 80);
+      const UniqueFd server = OpenServer(to.space, protocol, 80, "::");
       if (AskWho(from.space, protocol, to.address, 80, server, kSilence)) return false;
+      if (AskWho(from.space, protocol, to.address6, 80, server, kSilence)) return false;
     }
-    return !PingOnce(from.space, to.address, kSilence);
+    return !PingOnce(from.space, to.address, kSilence) &&
+           !PingOnce(from.space, to.address6, kSilence);
   }
 
   std::array<TestHost, 2> hosts_;

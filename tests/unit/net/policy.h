@@ -14,9 +14,11 @@ inline DesiredNetwork MakePolicy() {
   DesiredNetwork desired;
   desired.instance = kPolicyInstance;
   desired.pool = Ipv4Prefix::Parse("10.90.0.0/16").value();
+  desired.pool6 = Pool6For(kPolicyInstance);
   for (const uint32_t number : {1u, 2u}) {
     const std::string prefix = "10.90." + std::to_string(number) + ".0/24";
-    Bridge bridge = MakeBridge(kPolicyInstance, number, Ipv4Prefix::Parse(prefix).value());
+    Bridge bridge =
+        MakeBridge(kPolicyInstance, number, Ipv4Prefix::Parse(prefix).value(), desired.pool6);
     Overlay& overlay = bridge.overlay.emplace();
     overlay.vni = number;
     overlay.local = Address4("192.0.2.1");

@@ -8,13 +8,16 @@ namespace strata::net {
 
 TestHost::TestHost() {
   space.Set("net/ipv4/ip_forward", "1");
+  space.Set("net/ipv6/conf/all/forwarding", "1");
   desired.instance = kInstance;
+  desired.pool6 = Pool6For(kInstance);
   desired.pool = Ipv4Prefix::Parse("10.90.0.0/16").value();
 }
 
 Bridge& TestHost::AddBridge(uint32_t cluster) {
   const std::string prefix = "10.90." + std::to_string(cluster) + ".0/24";
-  desired.bridges.push_back(MakeBridge(kInstance, cluster, Ipv4Prefix::Parse(prefix).value()));
+  desired.bridges.push_back(
+      MakeBridge(kInstance, cluster, Ipv4Prefix::Parse(prefix).value(), desired.pool6));
   return desired.bridges.back();
 }
 
@@ -33,6 +36,11 @@ TestNode TestHost::AddNode(uint32_t cluster, uint32_t index) {
   // Down: its address of IPv6 is made of the MAC that it comes up with.
   node.space.Ip({"link", "set", "eth0", "down", "address", mac, "mtu", mtu});
   node.space.Ip({"link", "set", "eth0", "up"});
+  if (bridge.has_ipv6()) {
+    node.address6 = bridge.Address6Of(address).ToString();
+    node.space.Ip({"address", "add", node.address6 + "/64", "dev", "eth0", "nodad"});
+    node.space.Ip({"route", "add", "default", "via", bridge.gateway6().ToString()});
+  }
   space.Ip({"link", "set", node.veth, "mtu", mtu});
   node.space.Ip({"route", "add", "default", "via", prefix + std::to_string(kGatewayHost)});
   space.Ip({"link", "set", node.veth, "master", BridgeName(kInstance, cluster)});
@@ -57,9 +65,10 @@ void TestHost::Apply() {
 
 bool IsDone(const NetworkPlan& plan) {
   return plan.delete_links.empty() && plan.create_bridges.empty() && plan.set_bridges.empty() &&
-         plan.address_bridges.empty() && plan.set_ports.empty() && plan.set_rates.empty() &&
-         plan.create_tunnels.empty() && plan.set_tunnels.empty() && plan.delete_fdb.empty() &&
-         plan.set_fdb.empty() && plan.delete_neighbours.empty() && plan.set_neighbours.empty();
+         plan.address_bridges.empty() && plan.address6_bridges.empty() && plan.set_ports.empty() &&
+         plan.set_rates.empty() && plan.create_tunnels.empty() && plan.set_tunnels.empty() &&
+         plan.delete_fdb.empty() && plan.set_fdb.empty() && plan.delete_neighbours.empty() &&
+         plan.set_neighbours.empty();
 }
 
 }  // namespace strata::net

@@ -13,6 +13,7 @@ struct TestNode {
   NetNamespace space;
   std::string veth;  // The host's end; "eth0" is the node's.
   std::string address;
+  std::string address6;
 };
 
 class TestHost {
@@ -21,7 +22,7 @@ class TestHost {
 
   TestHost();
 
-  // Bridge 10.90.CLUSTER.0/24. It is there after the next Apply().
+  // Bridge 10.90.CLUSTER.0/24, with IPv6. It is there after the next Apply().
   Bridge& AddBridge(uint32_t cluster);
   // With the MAC and MTU that it must have; the rules know it after the next Apply(). REQUIRES: its
   // bridge is there.

@@ -14,15 +14,19 @@ using End = TraceStep::End;
 constexpr char kInstance[] = "ab123";
 Ipv4 A(const std::string& text) { return Ipv4::Parse(text).value(); }
 
+IpAddress Any(const std::string& text) { return IpAddress::Parse(text).value(); }
+
 class TraceTest : public ::testing::Test {
  protected:
   // Network 1: nodes 0 and 1 here, node 7 elsewhere. Network 2: node 0 here. Network 3 likewise,
   // and a peer of 2.
   void SetUp() override {
     desired_ = {kInstance, Ipv4Prefix::Parse("10.90.0.0/16").value(), {}, {}};
+    desired_.pool6 = ParsePool6("fd12:3456:7800::/40").value();
     for (const uint32_t number : {1u, 2u, 3u}) {
       const std::string prefix = "10.90." + std::to_string(number) + ".0/24";
-      desired_.bridges.push_back(MakeBridge(kInstance, number, Ipv4Prefix::Parse(prefix).value()));
+      desired_.bridges.push_back(
+          MakeBridge(kInstance, number, Ipv4Prefix::Parse(prefix).value(), desired_.pool6));
       desired_.veths.push_back(MakeVeth(kInstance, number, 0, 0));
     }
     desired_.veths.push_back(MakeVeth(kInstance, 1, 1, 0));
@@ -44,10 +48,13 @@ class TraceTest : public ::testing::Test {
     ObservedLink tunnel{.name = first.tunnel(), .up = true};
     tunnel.remotes[overlay.remotes[0].mac] = {A("192.0.2.9"), true, true};
     links_.push_back(tunnel);
-    links_.push_back({.name = "up0", .up = true, .addresses = {{A("192.0.2.1"), 32}}});
+    links_.push_back({.name = "up0",
+                      .up = true,
+                      .addresses = {{A("192.0.2.1"), 32}},
+                      .addresses6 = {Any("2001:db8::1")}});
   }
   TraceStep Last(const std::string& from, const std::string& to, uint16_t tcp = 0) {
-    TraceQuestion question{A(from), A(to), {}, tcp};
+    TraceQuestion question{Any(from), Any(to), {}, tcp};
     if (tcp != 0) question.protocol = Protocol::kTcp;
     const std::vector<TraceStep> steps = Trace(desired_, links_, Driver::kLinux, question);
     for (size_t i = 0; i + 1 < steps.size(); ++i) EXPECT_EQ(steps[i].end, End::kGoesOn);
@@ -93,6 +100,22 @@ TEST_F(TraceTest, OutsideIsReachedAndDoesNotReachIn) {
   ExpectEnd(End::kElsewhere, Last("10.90.1.2", "198.51.100.7", 443), "masqueraded");
   ExpectEnd(End::kDropped, Last("198.51.100.7", "10.90.1.2", 80), "from_outside");
   ExpectEnd(End::kArrives, Last("192.0.2.1", "10.90.1.2", 80), "node 0");
+}
+
+TEST_F(TraceTest, AddressesOfIpv6LeadTheSameWay) {
+  const std::string own = "fd12:3456:7800:1::2";
+  ExpectEnd(End::kArrives, Last(own, "fd12:3456:7800:1::3"), "node 1");
+  ExpectEnd(End::kElsewhere, Last(own, "fd12:3456:7800:1::9"), "VNI 1 to host 192.0.2.9");
+  ExpectEnd(End::kDropped, Last(own, "fd12:3456:7800:1::4d"), "nobody has fd12:3456:7800:1::4d");
+  ExpectEnd(End::kDropped, Last(own, "fd12:3456:7800:2::2"), "between_networks");
+  ExpectEnd(End::kArrives, Last("fd12:3456:7800:2::2", "fd12:3456:7800:3::2"), "node 0");
+  ExpectEnd(End::kArrives, Last(own, "fd12:3456:7800:1::1"), "answers ping");
+  ExpectEnd(End::kDropped, Last(own, "2001:db8::1", 22), "to_host");
+  ExpectEnd(End::kArrives, Last("2001:db8::7", "2001:db8::1", 20080), "node 0");
+  ExpectEnd(End::kElsewhere, Last(own, "2001:db8::7", 443), "masqueraded");
+  ExpectEnd(End::kDropped, Last("2001:db8::7", own, 80), "from_outside");
+  desired_ = WithoutIpv6(desired_);
+  ExpectEnd(End::kElsewhere, Last("2001:db8::7", own, 80), "is of no network of this host");
 }
 
 TEST_F(TraceTest, WhatIsMissingOnTheWayIsNamed) {

@@ -1,7 +1,9 @@
 #include "tests/unit/net/traffic.h"
 
 #include <arpa/inet.h>
+#include <netinet/icmp6.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 
 #include <algorithm>
@@ -21,8 +23,37 @@ uint16_t Checksum(const void* data, size_t size) {
   return static_cast<uint16_t>(~sum);
 }
 
+namespace {
+
+// The kernel makes the checksum, and takes the header off what comes.
+bool Ping6(const NetNamespace& from, const std::string& address, size_t size_bytes,
+           std::chrono::milliseconds patience) {
+  const UniqueFd fd(
+      from.In([] { return ::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6); }));
+  const int never_fragment = IPV6_PMTUDISC_DO;
+  ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &never_fragment, sizeof(never_fragment));
+  SetPatience(fd, patience);
+  std::string packet(size_bytes - sizeof(ip6_hdr), '\0');
+  icmp6_hdr header = {};
+  header.icmp6_type = ICMP6_ECHO_REQUEST;
+  header.icmp6_id = htons(4711);
+  std::memcpy(packet.data(), &header, sizeof(header));
+  const SocketAddress to = SocketAddressOf(address, 0);
+  if (::sendto(fd.get(), packet.data(), packet.size(), 0, to.get(), to.size) < 0) return false;
+  std::string answer(65536, '\0');
+  for (;;) {
+    const ssize_t size = ::recv(fd.get(), answer.data(), answer.size(), 0);
+    if (size < static_cast<ssize_t>(sizeof(header))) return false;
+    std::memcpy(&header, answer.data(), sizeof(header));
+    if (header.icmp6_type == ICMP6_ECHO_REPLY) return static_cast<size_t>(size) == packet.size();
+  }
+}
+
+}  // namespace
+
 bool Ping(const NetNamespace& from, const std::string& address, size_t size_bytes,
           std::chrono::milliseconds patience) {
+  if (address.find(':') != address.npos) return Ping6(from, address, size_bytes, patience);
   const UniqueFd fd(
       from.In([] { return ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP); }));
   const int never_fragment = IP_PMTUDISC_DO;
@@ -80,14 +111,13 @@ bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
 
 double StreamMbits(const NetNamespace& from, const NetNamespace& to, const std::string& address,
                    size_t size_bytes) {
-  const UniqueFd server = OpenServer(to, Protocol::kTcp, 5002);
+  const UniqueFd server = OpenServer(to, Protocol::kTcp, 5002, "::");
   SetPatience(server, kAnswer);
-  const UniqueFd sender(from.In([] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }));
+  const SocketAddress there = SocketAddressOf(address, 5002);
+  const UniqueFd sender(
+      from.In([&] { return ::socket(there.family(), SOCK_STREAM | SOCK_CLOEXEC, 0); }));
   SetPatience(sender, kAnswer);
-  const sockaddr_in there = Address(address, 5002);
-  if (::connect(sender.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-    return 0;
-  }
+  if (::connect(sender.get(), there.get(), there.size) != 0) return 0;
   const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
   SetPatience(receiver, kAnswer);
   const auto start = std::chrono::steady_clock::now();

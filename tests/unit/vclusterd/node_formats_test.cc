@@ -103,6 +103,13 @@ TEST(NodeConfig, MapsIdsAndDropsWhatANodeDoesNotNeed) {
   EXPECT_EQ(Item(request, "lxc.cgroup.memory.limit_in_bytes"), "(absent)");
 }
 
+TEST(NodeConfig, AnAddressOfIpv6IsOfTheNodesFirstProcess) {
+  NodeSpec spec = Spec();
+  EXPECT_THAT(MakeStartRequest(spec, {}).argv, Not(Contains("--ipv6")));
+  spec.self.address6 = net::IpAddress::Parse("fd12::7:0:0:0:3").value();
+  EXPECT_THAT(MakeStartRequest(spec, {}).argv, Contains("fd120000000000070000000000000003"));
+}
+
 TEST(NodeConfig, WritesLimitsInTheWordsOfTheHostsCgroups) {
   NodeSpec spec = Spec();
   spec.limits = {1.5, 512u << 20, 100};

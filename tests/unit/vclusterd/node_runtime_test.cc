@@ -60,8 +60,9 @@ class NodeRuntimeTest : public ::testing::Test {
     ASSERT_TRUE(runtime.ok()) << runtime.error().message();
     runtime_ = std::make_unique<NodeRuntime>(std::move(*runtime));
     network_ = {host.instance, net::Ipv4Prefix::Parse("10.213.0.0/16").value(), {}, {}};
-    network_.bridges = {
-        net::MakeBridge(host.instance, 1, net::Ipv4Prefix::Parse("10.213.1.0/24").value())};
+    network_.pool6 = net::Pool6For(path());
+    network_.bridges = {net::MakeBridge(
+        host.instance, 1, net::Ipv4Prefix::Parse("10.213.1.0/24").value(), network_.pool6)};
     for (uint32_t i = 0; i < 3; ++i)
       network_.veths.push_back(net::MakeVeth(host.instance, 1, i, 0));
     ApplyNetwork();
@@ -102,8 +103,9 @@ class NodeRuntimeTest : public ::testing::Test {
     spec.prefix = network_.bridges[0].prefix;
     spec.gateway = network_.bridges[0].gateway();
     for (uint32_t i = 0; i < 3; ++i) {
+      const net::Ipv4 address = spec.prefix.Host(net::kFirstNodeHost + i);
       spec.peers.push_back(
-          {"t-" + std::to_string(i), {}, spec.prefix.Host(net::kFirstNodeHost + i)});
+          {"t-" + std::to_string(i), {}, address, network_.bridges[0].Address6Of(address)});
     }
     spec.self = spec.peers[index];
     spec.mac = net::MacForNode(1, spec.self.address);
@@ -160,6 +162,26 @@ TEST_F(NodeRuntimeTest, RunsCommandsAsProcessesOfTheNodeWithItsNamesAndItsExitCo
   EXPECT_EQ(Exec("1-0", {"no-such-program"}).code, 127);
   EXPECT_EQ(Exec("1-0", {"sh", "-c", "echo $HOME; pwd; id -u"}, 1000).text, "/tmp\n/tmp\n1000\n");
   EXPECT_NE(Exec("1-0", {"cat", "/etc/hosts"}).text.find("10.213.1.3 t-1"), std::string::npos);
+}
+
+TEST_F(NodeRuntimeTest, NodesReachEachOtherByIpv6AndTheirNamesMeanIpv4First) {
+  ASSERT_TRUE(Start(Spec(0)).ok());
+  ASSERT_TRUE(Start(Spec(1)).ok());
+  const std::string other = Spec(1).self.address6->ToString();
+  const std::string own = Spec(0).self.address6->ToString();
+  // It is there from the first moment.
+  const Output addresses = Exec("1-0", {"ip", "-6", "addr", "show", "dev", "eth0"});
+  EXPECT_NE(addresses.text.find(own + "/64 scope global"), std::string::npos) << addresses.text;
+  EXPECT_EQ(addresses.text.find("tentative scope global"), std::string::npos) << addresses.text;
+  const Output ping = Exec("1-0", {"ping", "-6", "-c", "1", "-W", "5", other});
+  EXPECT_EQ(ping.code, 0) << ping.text;
+  const std::string gateway = network_.bridges[0].gateway6().ToString();
+  const Output route = Exec("1-0", {"ip", "-6", "route"});
+  EXPECT_NE(route.text.find("default via " + gateway), std::string::npos) << route.text;
+  EXPECT_EQ(Exec("1-0", {"ping", "-c", "1", "-W", "5", "t-1"}).text.find("PING t-1 (10.213.1.3)"),
+            0u);
+  const std::string hosts = Exec("1-0", {"cat", "/etc/hosts"}).text;
+  EXPECT_NE(hosts.find("10.213.1.3 t-1\n" + other + " t-1\n"), std::string::npos) << hosts;
 }
 
 TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {

@@ -74,6 +74,24 @@ class VinitTest : public ::testing::Test {
   std::optional<Subprocess> process_;
 };
 
+TEST_F(VinitTest, GivesItsLinkAnAddressOfIpv6ThatIsThereAtOnce) {
+  ASSERT_TRUE(RunChecked({"ip", "link", "add", "eth0", "type", "veth", "peer", "name", "b"}).ok());
+  ASSERT_TRUE(RunChecked({"ip", "link", "set", "eth0", "up"}).ok());
+  Start({"--ipv6", "fd123456780000070000000000000009", "--listen", "2222", "/bin/cat", ";"});
+  ASSERT_TRUE(Connect(2222).valid());
+  const std::string shown = RunChecked({"ip", "-6", "address", "show", "dev", "eth0"}).value();
+  EXPECT_NE(shown.find("fd12:3456:7800:7::9/64 scope global nodad deprecated"), std::string::npos)
+      << shown;
+  const std::string routes = RunChecked({"ip", "-6", "route"}).value();
+  EXPECT_NE(routes.find("default via fd12:3456:7800:7::1 dev eth0"), std::string::npos) << routes;
+}
+
+TEST_F(VinitTest, WithoutALinkOrIpv6ItServesAsWell) {
+  ASSERT_TRUE(RunChecked({"sysctl", "-q", "net.ipv6.conf.all.disable_ipv6=1"}).ok());
+  Start({"--ipv6", "fd123456780000070000000000000009", "--listen", "2222", "/bin/cat", ";"});
+  EXPECT_TRUE(Connect(2222).valid());
+}
+
 TEST_F(VinitTest, RunsTheProgramForEachConnectionWithTheConnectionAsItsInputAndOutput) {
   Start({"--listen", "2222", "/bin/cat", ";"});
   for (int i = 0; i < 3; ++i) {

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "tests/unit/net/conformance/world.h"
 #include "tests/unit/net/frames.h"
@@ -32,12 +33,13 @@ class Connection {
                    port) {}
   Connection(const NetNamespace& from, const std::string& address, uint16_t port,
              const NetNamespace& server, uint16_t server_port) {
-    listener_ = OpenServer(server, Protocol::kTcp, server_port);
+    listener_ = OpenServer(server, Protocol::kTcp, server_port, "::");
     SetPatience(listener_, kAnswer);
-    client_ = from.In([] { return UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
+    const SocketAddress to = SocketAddressOf(address, port);
+    client_ =
+        from.In([&] { return UniqueFd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)); });
     SetPatience(client_, kAnswer);
-    const sockaddr_in to = Address(address, port);
-    if (::connect(client_.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0) {
+    if (::connect(client_.get(), to.get(), to.size) == 0) {
       served_.reset(::accept(listener_.get(), nullptr, nullptr));
     }
   }
@@ -84,6 +86,12 @@ class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
   }
   bool Reaches(Node from, Node to, size_t bytes = 100) {
     return Reaches(from, World::AddressOf(to), bytes);
+  }
+  bool Reaches6(Node from, Node to, size_t bytes = 100) {
+    return Reaches(from, World::Address6Of(to), bytes);
+  }
+  bool ReachesNow6(Node from, Node to) {
+    return Ping(world_->SpaceOf(from), World::Address6Of(to), 100, kSilence);
   }
   bool ReachesNow(Node from, Node to) {
     return Ping(world_->SpaceOf(from), World::AddressOf(to), 100, kSilence);
@@ -171,6 +179,117 @@ TEST_P(NetworkConformanceTest, WhoSpeaksAsAnotherIsNotHeard) {
   }
 }
 
+TEST_P(NetworkConformanceTest, NodesReachEachOtherByIpv6WhereverTheyAre) {
+  for (const Node& to : {kNeighbour, kFar}) {
+    EXPECT_TRUE(Reaches6(kFirst, to)) << to.second;
+    EXPECT_TRUE(Reaches6(to, kFirst)) << to.second;
+    EXPECT_TRUE(Reaches6(kFirst, to, 1450)) << to.second << ": the largest packet is lost";
+    EXPECT_GT(
+        StreamMbits(world_->SpaceOf(kFirst), world_->SpaceOf(to), World::Address6Of(to), 1 << 20),
+        0)
+        << to.second;
+    const UniqueFd server = OpenServer(world_->SpaceOf(to), Protocol::kUdp, 5003, "::");
+    EXPECT_EQ(AskWho(world_->SpaceOf(kFirst), Protocol::kUdp, World::Address6Of(to), 5003, server),
+              IpAddress::Parse(World::Address6Of(kFirst)).value());
+  }
+}
+
+TEST_P(NetworkConformanceTest, NetworksDoNotReachEachOtherByIpv6) {
+  ASSERT_TRUE(Reaches6(kOther, kOtherFar));
+  EXPECT_FALSE(ReachesNow6(kFirst, kOther));
+  EXPECT_FALSE(ReachesNow6(kFirst, kOtherFar));
+  EXPECT_FALSE(ReachesNow6(kOtherFar, kFar));
+}
+
+TEST_P(NetworkConformanceTest, OutsideAndItsHostAreReachedByIpv6AsByIpv4) {
+  const NetNamespace& first = world_->SpaceOf(kFirst);
+  const std::string gateway = NetworkOf(Pool6For(World::kInstance), 1).Host(1).ToString();
+  EXPECT_TRUE(Reaches(kFirst, gateway));
+  EXPECT_TRUE(Reaches(kFar, gateway)) << "each host has it";
+  const UniqueFd on_host = OpenServer(world_->HostSpace(0), Protocol::kTcp, 5005, "::");
+  for (const std::string& host : {gateway, World::HostAddress6(0)}) {
+    EXPECT_FALSE(AskWho(first, Protocol::kTcp, host, 5005, on_host, kSilence).has_value()) << host;
+  }
+  const UniqueFd outside = OpenServer(world_->fabric(), Protocol::kUdp, 5006, "::");
+  for (const auto& [node, host] : {std::pair(kFirst, 0), std::pair(kFar, 1)}) {
+    EXPECT_EQ(AskWho(world_->SpaceOf(node), Protocol::kUdp, "2001:db8::fe", 5006, outside),
+              IpAddress::Parse(World::HostAddress6(host)).value());
+  }
+  // Nobody comes in, even by a route.
+  world_->fabric().Ip({"route", "add", NetworkOf(Pool6For(World::kInstance), 1).ToString(), "via",
+                       World::HostAddress6(0)});
+  const UniqueFd inside = OpenServer(first, Protocol::kUdp, 5007, "::");
+  EXPECT_FALSE(
+      AskWho(world_->fabric(), Protocol::kUdp, World::Address6Of(kFirst), 5007, inside, kSilence)
+          .has_value());
+}
+
+TEST_P(NetworkConformanceTest, WhoSpeaksAsAnotherByIpv6IsNotHeard) {
+  const Mac own = World::MacOf(kFirst);
+  const auto bytes = [](Node node) {
+    return IpAddress::Parse(World::Address6Of(node)).value().bytes;
+  };
+  const RawLink sender(world_->SpaceOf(kFirst));
+  for (const Node& victim : {kNeighbour, kFar}) {
+    ASSERT_TRUE(Reaches6(kFirst, victim));
+    const NetNamespace& space = world_->SpaceOf(victim);
+    const RawLink honest(space);
+    const RawLink seen(space);
+    const Mac to = World::MacOf(victim);
+    const auto echo = [&](const Ipv6Bytes& from, const std::string& text) {
+      return EthernetFrame(
+          to, own, 0x86dd,
+          Icmpv6Payload(from, bytes(victim), std::string("\x80\0\0\0\0\0\0\0", 8) + text));
+    };
+    // "I have this address", RFC 4861.
+    const auto advertisement = [&](const Ipv6Bytes& from, const Ipv6Bytes& target) {
+      return EthernetFrame(to, own, 0x86dd,
+                           Icmpv6Payload(from, bytes(victim),
+                                         std::string("\x88\0\0\0\x20\0\0\0", 8) +
+                                             std::string(target.begin(), target.end()) + "a lie"));
+    };
+    const Node nobody = {1, 77};
+    const Node gateway = {1, static_cast<uint32_t>(-1)};
+    for (const Node& other : {kNeighbour, kFar, kOther, nobody, gateway}) {
+      if (other == victim) continue;
+      sender.Send(echo(bytes(other), "a lie"));
+      sender.Send(advertisement(bytes(kFirst), bytes(other)));
+    }
+    sender.Send(echo(LinkLocalOf(World::MacOf(kNeighbour)), "a lie"));
+    sender.Send(EthernetFrame(to, World::MacOf(kNeighbour), 0x86dd,
+                              Icmpv6Payload(bytes(kFirst), bytes(victim),
+                                            std::string("\x80\0\0\0\0\0\0\0", 8) + "a lie")));
+    sender.Send(EthernetFrame(
+        to, own, 0x86dd,
+        Icmpv6Payload(LinkLocalOf(own), bytes(victim), "\x86" + std::string(15, '\0') + "a lie")));
+    // What came after the lies shows that they would have come.
+    const auto until = std::chrono::steady_clock::now() + kAnswer;
+    bool heard = false;
+    while (!heard && std::chrono::steady_clock::now() < until) {
+      sender.Send(echo(bytes(kFirst), "the truth"));
+      std::this_thread::yield();
+      heard = honest.Saw("the truth");
+    }
+    EXPECT_TRUE(heard) << victim.second;
+    EXPECT_FALSE(seen.Saw("a lie")) << victim.second;
+  }
+}
+
+TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnectionsOfIpv6) {
+  Connection near(world_->SpaceOf(kNeighbour), World::Address6Of(kFirst), 5011,
+                  world_->SpaceOf(kFirst), 5011);
+  Connection far(world_->SpaceOf(kFar), World::Address6Of(kFirst), 5012, world_->SpaceOf(kFirst),
+                 5012);
+  ASSERT_TRUE(near.Works());
+  ASSERT_TRUE(far.Works());
+  for (const int host : {2, 1, 0}) {
+    world_->MoveNode(kFirst, host);
+    EXPECT_TRUE(far.Works(milliseconds(20'000))) << "to host " << host;
+    EXPECT_TRUE(near.Works(milliseconds(20'000))) << "to host " << host;
+  }
+  ExpectAllAreDone();
+}
+
 TEST_P(NetworkConformanceTest, TheHostIsReachedByPingAlone) {
   const NetNamespace& first = world_->SpaceOf(kFirst);
   EXPECT_TRUE(Ping(first, "10.90.1.1"));
@@ -198,6 +317,16 @@ TEST_P(NetworkConformanceTest, APortOfTheHostLeadsToANode) {
   EXPECT_TRUE(
       Connection(world_->SpaceOf(kOther), World::HostAddress(0), 20080, world_->SpaceOf(kFirst), 80)
           .Works());
+  EXPECT_TRUE(
+      Connection(world_->fabric(), World::HostAddress6(0), 20080, world_->SpaceOf(kFirst), 80)
+          .Works());
+  // As the gateway, also those of the same network and itself.
+  for (const Node& from : {kOther, kNeighbour, kFirst}) {
+    EXPECT_TRUE(Connection(world_->SpaceOf(from), World::HostAddress6(0), 20080,
+                           world_->SpaceOf(kFirst), 80)
+                    .Works())
+        << from.first << "/" << from.second;
+  }
 }
 
 TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {

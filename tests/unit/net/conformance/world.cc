@@ -28,6 +28,7 @@ std::string NameOf(Means means) {
 World::World(Means means, int hosts) : means_(means) {
   fabric_.Ip({"link", "add", "br0", "type", "bridge"});
   fabric_.Ip({"address", "add", "192.0.2.254/24", "dev", "br0"});
+  fabric_.Ip({"address", "add", "2001:db8::fe/64", "dev", "br0", "nodad"});
   fabric_.Ip({"link", "set", "br0", "up"});
   for (int i = 0; i < hosts; ++i) AddHost();
 }
@@ -43,6 +44,7 @@ void World::AddHost() {
     host.ovs = std::make_unique<OvsHost>();
     host.space = &host.ovs->space;
     host.ovs->JoinUnderlay(fabric_, port, address);
+    host.space->Set("net/ipv6/conf/all/disable_ipv6", "0");
     options.driver = Driver::kOvs;
     options.ovs.run_dir = host.ovs->dir();
     options.ovs.tunnel = means_ == Means::kOvsGre ? TunnelKind::kGre : TunnelKind::kVxlan;
@@ -53,8 +55,11 @@ void World::AddHost() {
     options.fast_path = means_ == Means::kFastPath;
   }
   fabric_.Ip({"link", "set", port, "master", "br0"});
+  host.space->Ip(
+      {"address", "add", HostAddress6(number) + "/64", "dev", is_ovs() ? "phy0" : "up0", "nodad"});
   // Forwarding is on: nothing has to be undone in files.
   host.space->Set("net/ipv4/ip_forward", "1");
+  host.space->Set("net/ipv6/conf/all/forwarding", "1");
   options.run_dir = "/nonexistent";
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
@@ -75,11 +80,18 @@ std::string World::AddressOf(Node node) {
   return "10.90." + std::to_string(node.first) + "." + std::to_string(kFirstNodeHost + node.second);
 }
 
+std::string World::Address6Of(Node node) {
+  return net::NetworkOf(Pool6For(kInstance), node.first)
+      .Host(kFirstNodeHost + node.second)
+      .ToString();
+}
+
 Mac World::MacOf(Node node) { return MacForNode(node.first, Ipv4::Parse(AddressOf(node)).value()); }
 
 void World::AddNetwork(uint32_t number) {
   const std::string prefix = "10.90." + std::to_string(number) + ".0/24";
-  networks_.emplace(number, MakeBridge(kInstance, number, Ipv4Prefix::Parse(prefix).value()));
+  networks_.emplace(number, MakeBridge(kInstance, number, Ipv4Prefix::Parse(prefix).value(),
+                                       Pool6For(kInstance)));
 }
 
 void World::AddNode(Node node, int host) {
@@ -103,6 +115,7 @@ void World::RemoveNode(Node node) {
 
 DesiredNetwork World::DesiredOf(int host) const {
   DesiredNetwork desired{kInstance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
+  desired.pool6 = Pool6For(kInstance);
   for (const auto& [number, network] : networks_) {
     Bridge bridge = network;
     Overlay& overlay = bridge.overlay.emplace();
@@ -174,8 +187,11 @@ void World::Link(Node node) {
     host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
   }
   space.Ip({"address", "add", AddressOf(node) + "/24", "dev", "eth0"});
+  space.Ip({"address", "add", Address6Of(node) + "/64", "dev", "eth0", "nodad"});
   host.Ip({"link", "set", veth, "up"});
   space.Ip({"link", "set", "eth0", "up"});
+  space.Ip({"route", "add", "default", "via",
+            net::NetworkOf(Pool6For(kInstance), node.first).Host(kGatewayHost).ToString()});
   space.Ip({"route", "add", "default", "via",
             "10.90." + std::to_string(node.first) + "." + std::to_string(kGatewayHost)});
 }

@@ -24,7 +24,7 @@ class World {
 
   World(Means means, int hosts);
 
-  // Its addresses are 10.90.NUMBER.0/24.
+  // Its addresses are 10.90.NUMBER.0/24, and what Pool6For gives.
   void AddNetwork(uint32_t number);
   // Settle makes it so, then its link is there.
   void AddNode(Node node, int host);
@@ -48,8 +48,10 @@ class World {
   void Cut(int host) { fabric_.Ip({"link", "set", PortOf(host), "down"}); }
   void Mend(int host) { fabric_.Ip({"link", "set", PortOf(host), "up"}); }
   static std::string AddressOf(Node node);
+  static std::string Address6Of(Node node);
   static Mac MacOf(Node node);
   static std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
+  static std::string HostAddress6(int host) { return "2001:db8::" + std::to_string(host + 1); }
   bool is_ovs() const { return means_ == Means::kOvsVxlan || means_ == Means::kOvsGre; }
 
  private:

@@ -1,5 +1,6 @@
 // OpenFlow as bytes. Those that are compared with are what ovs-ofctl 3.1 sends for the same flow
-// (recorded at the socket), and what ovs-vswitchd answers.
+// (recorded at the socket; those of IPv6 are what its ofp-print reads so), and what ovs-vswitchd
+// answers.
 #include "net/ovs/openflow.h"
 
 #include <gtest/gtest.h>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr Mac kMac = {2, 1, 2, 3, 4, 5};
 const Ipv4 kNode = Ipv4::Parse("10.90.1.4").value();
+const IpAddress kNode6 = IpAddress::Parse("fd12:3456:7800:1::4").value();
 const Ipv4 kHost = Ipv4::Parse("192.0.2.2").value();
 
 std::string Hex(std::string_view bytes) {
@@ -47,6 +49,8 @@ FlowMatch FromNode(uint16_t type) {
   return FlowMatch().InPort(102).EthSource(kMac).EthType(type).Untagged();
 }
 
+FlowMatch FromNode6() { return FlowMatch().InPort(102).EthSource(kMac).Untagged(); }
+
 TEST(OpenFlow, FlowsAreWrittenAsOvsOfctlWritesThem) {
   EXPECT_EQ(HexOf(0, FromNode(ETHERTYPE_IP).Ipv4Source(kNode), FlowActions().GoTo(1)),
             "050e006800000006737472617461000000000000000000000000000000000064ffffffffffffffffffffff"
@@ -74,6 +78,14 @@ TEST(OpenFlow, FlowsAreWrittenAsOvsOfctlWritesThem) {
             "050e007000000006737472617461000000000000000000000200000000000064ffffffffffffffffffffff"
             "ff00000000000100148000070c010000000000010000000000000000000004002800000000000000100000"
             "0066000000000000000000000010fffffffe0000000000000000");
+  EXPECT_EQ(HexOf(1, FromNode6().Icmpv6(136).NeighbourTarget(kNode6), FlowActions().GoTo(2)),
+            "050e007800000006737472617461000000000000000000000100000000000064ffffffffffffffffffffff"
+            "ff000000000001004080000004000000668000080602010203040580000a0286dd80000c02000080001401"
+            "3a80003a018880003e10fd1234567800000100000000000000040001000802000000");
+  EXPECT_EQ(HexOf(0, FromNode(ETHERTYPE_IPV6).Ipv6Source(kNode6), FlowActions().GoTo(1)),
+            "050e007000000006737472617461000000000000000000000000000000000064ffffffffffffffffffffff"
+            "ff000000000001003680000004000000668000080602010203040580000a0286dd80000c02000080003410"
+            "fd12345678000001000000000000000400000001000801000000");
   Flow gone;
   gone.table = 2;
   gone.priority = 1;
