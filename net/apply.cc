@@ -28,6 +28,8 @@ Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   for (const auto& bridge : plan.create_bridges) RETURN_IF_ERROR(AddBridge(socket, bridge));
   for (const auto& settings : plan.set_bridges) RETURN_IF_ERROR(SetBridge(socket, settings));
   for (const auto& bridge : plan.address_bridges) RETURN_IF_ERROR(AddAddress(socket, bridge));
+  for (const auto& name : plan.add_transit) RETURN_IF_ERROR(AddTransit(socket, name));
+  for (const auto& name : plan.remove_transit) RETURN_IF_ERROR(RemoveTransit(socket, name));
   for (const auto& bridge : plan.create_tunnels) RETURN_IF_ERROR(AddTunnel(socket, bridge));
   for (const auto& bridge : plan.set_tunnels) RETURN_IF_ERROR(SetTunnel(socket, bridge));
   for (const auto& entry : plan.delete_fdb) RETURN_IF_ERROR(RemoveFdbEntry(socket, entry));

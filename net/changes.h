@@ -16,6 +16,8 @@ Status RemoveLinks(nl_sock* socket, const std::vector<std::string>& names);
 Status AddBridge(nl_sock* socket, const Bridge& bridge);
 Status SetBridge(nl_sock* socket, const BridgeSettings& settings);
 Status AddAddress(nl_sock* socket, const Bridge& bridge);
+Status AddTransit(nl_sock* socket, const std::string& bridge);
+Status RemoveTransit(nl_sock* socket, const std::string& bridge);
 Status SetPort(nl_sock* socket, const PortSettings& settings);
 
 // overlay.cc

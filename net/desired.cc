@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "net/desired_policy.h"
+#include "net/remote_forwards.h"
 
 namespace strata::net {
 namespace {
@@ -146,6 +147,7 @@ Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckOverlays(desired));
   RETURN_IF_ERROR(CheckGroups(desired));
   RETURN_IF_ERROR(CheckPeers(desired));
+  RETURN_IF_ERROR(CheckRemoteForwards(desired));
   return CheckRates(desired);
 }
 

@@ -15,13 +15,27 @@
 
 namespace strata::net {
 
-// Whoever reaches an address of the host reaches a port of a node through it (docs/network.md).
+// Whoever reaches an address of the host reaches a port of a node through it (docs/network.md). The
+// node may be on another host, as after a move: that host has a RemoteForward then.
 struct Forward {
   Protocol protocol = Protocol::kTcp;
   uint16_t host_port = 0;
   Ipv4 address;  // Of the node.
   uint16_t node_port = 0;
+  bool ending = false;  // Takes no new connections; those that it has go on.
 };
+
+// A forward of another host that leads to a node of this one. What the node sends from the port,
+// and is of no connection that this host knows, goes back to that host.
+struct RemoteForward {
+  Protocol protocol = Protocol::kTcp;
+  Ipv4 address;  // Of the node.
+  uint16_t node_port = 0;
+  Ipv4 host;  // The other host's address in the underlay.
+  auto operator<=>(const RemoteForward&) const = default;
+};
+// To one port of a node: each of the hosts gets a copy.
+inline constexpr size_t kForwardingHostsMax = 8;
 
 // Where a balanced forward leads to: a port of a node on this host, or a port of another host of
 // the Vcluster, which has a forward of its own there.
@@ -88,6 +102,7 @@ struct Bridge {
   // Numbers of Vclusters with which it would talk; two do when each names the other. This host then
   // has both bridges, each with all of its remote nodes, although it may have no node of one.
   std::vector<uint32_t> peers;
+  std::vector<RemoteForward> remote_forwards;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   Mac mac() const;
@@ -144,7 +159,8 @@ std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwor
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
 // a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
-// peers whose prefixes overlap; a rule of groups that says nothing.
+// peers whose prefixes overlap; a rule of groups that says nothing; a forward of another host to a
+// node that is not here.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "net/remote_forwards.h"
 #include "net/ruleset.h"
 
 namespace strata::net {
@@ -68,18 +69,26 @@ void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* pla
   if (link == nullptr || !HasAddress(*link, bridge.gateway())) {
     plan->address_bridges.push_back(bridge);
   }
+  const bool has_transit = link != nullptr && HasAddress(*link, kTransitOwn);
+  const bool wants_transit = !bridge.remote_forwards.empty();
+  if (wants_transit && !has_transit) plan->add_transit.push_back(bridge.name);
+  if (!wants_transit && has_transit) plan->remove_transit.push_back(bridge.name);
 }
 
 void PlanFdb(const Bridge& bridge, const ObservedLink* tunnel, NetworkPlan* plan) {
   std::map<Mac, ObservedRemote> observed;
   if (tunnel != nullptr) observed = tunnel->remotes;
-  for (const RemoteNode& remote : bridge.overlay->remotes) {
-    const auto found = observed.find(remote.mac);
-    const bool done = found != observed.end() && found->second.host == remote.host &&
+  const auto want = [&](const Mac& mac, Ipv4 host) {
+    const auto found = observed.find(mac);
+    const bool done = found != observed.end() && found->second.host == host &&
                       found->second.on_tunnel && found->second.on_bridge &&
                       tunnel->master == bridge.name;  // Another bridge keeps its half.
-    if (!done) plan->set_fdb.push_back({bridge.tunnel(), remote.mac, remote.host});
-    observed.erase(remote.mac);
+    if (!done) plan->set_fdb.push_back({bridge.tunnel(), mac, host});
+    observed.erase(mac);
+  };
+  for (const RemoteNode& remote : bridge.overlay->remotes) want(remote.mac, remote.host);
+  for (const Ipv4 host : ForwardingHosts(bridge)) {
+    want(MacForHost(bridge.overlay->vni, host), host);
   }
   for (const auto& [mac, remote] : observed) {
     plan->delete_fdb.push_back({bridge.tunnel(), mac, remote.host});
@@ -91,23 +100,34 @@ void PlanTunnel(const Bridge& bridge, const LinksByName& links, NetworkPlan* pla
   if (tunnel != nullptr && !IsTunnelOf(bridge, *tunnel)) tunnel = nullptr;  // It is deleted.
   if (tunnel == nullptr) plan->create_tunnels.push_back(bridge);
   if (tunnel == nullptr || !tunnel->up || tunnel->master != bridge.name ||
-      tunnel->mtu != bridge.mtu() || !tunnel->is_quiet_port) {
+      tunnel->mtu != bridge.mtu() || !tunnel->is_quiet_port ||
+      tunnel->mac != MacForHost(bridge.overlay->vni, bridge.overlay->local)) {
     plan->set_tunnels.push_back(bridge);
   }
   PlanFdb(bridge, tunnel, plan);
 }
 
-void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
+// Flows of Open vSwitch answer nodes; there the host alone needs to know, and those alone that it
+// sends to.
+void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, Driver driver,
+                    NetworkPlan* plan) {
   std::map<Ipv4, Mac> observed;
   // Another MAC makes the bridge forget them.
   if (link != nullptr && link->mac == bridge.mac()) observed = link->neighbours;
-  const std::vector<RemoteNode> none;
-  for (const RemoteNode& remote : bridge.overlay ? bridge.overlay->remotes : none) {
-    const auto found = observed.find(remote.address);
-    if (found == observed.end() || found->second != remote.mac) {
-      plan->set_neighbours.push_back({bridge.name, remote.address, remote.mac});
+  const auto want = [&](Ipv4 address, const Mac& mac) {
+    const auto found = observed.find(address);
+    if (found == observed.end() || found->second != mac) {
+      plan->set_neighbours.push_back({bridge.name, address, mac});
     }
-    observed.erase(remote.address);
+    observed.erase(address);
+  };
+  if (driver == Driver::kOvs) {
+    for (const RemoteNode* remote : ForwardedRemotes(bridge)) want(remote->address, remote->mac);
+  } else if (bridge.overlay) {
+    for (const RemoteNode& remote : bridge.overlay->remotes) want(remote.address, remote.mac);
+  }
+  for (const Ipv4 host : ForwardingHosts(bridge)) {
+    want(TransitAddress(host), MacForHost(bridge.overlay->vni, host));
   }
   for (const auto& [address, mac] : observed) {
     plan->delete_neighbours.push_back({bridge.name, address, mac});
@@ -170,12 +190,14 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);
     if (driver == Driver::kOvs) {
-      if (link != nullptr) PlanBridge(bridge, link, &plan);
+      if (link == nullptr) continue;
+      PlanBridge(bridge, link, &plan);
+      PlanNeighbours(bridge, link, driver, &plan);
       continue;
     }
     PlanBridge(bridge, link, &plan);
     if (bridge.overlay) PlanTunnel(bridge, links, &plan);
-    PlanNeighbours(bridge, link, &plan);
+    PlanNeighbours(bridge, link, driver, &plan);
   }
   if (driver == Driver::kLinux) PlanPorts(desired, links, &plan);
   PlanRates(desired, links, &plan);

@@ -50,6 +50,8 @@ struct NetworkPlan {
   std::vector<Bridge> create_bridges;       // Settings and address are listed below.
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address.
+  std::vector<std::string> add_transit;     // To bridges: the host's transit address…
+  std::vector<std::string> remove_transit;  // …and from them (net/remote_forwards.h).
   std::vector<Bridge> create_tunnels;       // They are set up as listed below.
   std::vector<Bridge> set_tunnels;          // New, down, or no quiet port of their bridge.
   std::vector<FdbEntry> delete_fdb;

@@ -39,6 +39,10 @@ std::vector<std::string> DescribeChanges(const NetworkPlan& plan) {
     lines.push_back("+ address " + bridge.gateway().ToString() + "/" +
                     std::to_string(bridge.prefix.length) + " of " + bridge.name);
   }
+  for (const std::string& name : plan.add_transit) lines.push_back("+ transit address of " + name);
+  for (const std::string& name : plan.remove_transit) {
+    lines.push_back("- transit address of " + name);
+  }
   created.clear();
   for (const Bridge& bridge : plan.create_tunnels) created.insert(bridge.name);
   for (const Bridge& bridge : plan.set_tunnels) {

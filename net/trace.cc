@@ -173,7 +173,10 @@ class Tracer {
   void ToHost() {
     for (const Bridge& bridge : desired_.bridges) {
       for (const Forward& forward : bridge.forwards) {
-        if (forward.protocol != question_.protocol || forward.host_port != question_.port) continue;
+        if (forward.protocol != question_.protocol || forward.host_port != question_.port ||
+            forward.ending) {
+          continue;
+        }
         GoesOn("rules", PortText() + " of this host leads to " + forward.address.ToString() + ":" +
                             std::to_string(forward.node_port) + " of network " +
                             std::to_string(bridge.number) + " (forward." +

@@ -4,10 +4,11 @@
 // dropped:
 //
 //   0  who sends it: a node as itself, in IPv4 and ARP; the gateway; a remote node, in IPv4, from
-//      the tunnel and its own host
+//      the tunnel and its own host; another host's gateway, for a node to which that host forwards,
+//      or with the answer of one to which this host does
 //   1  (of nodes) for remote nodes: ARP is answered by the switch, IPv4 goes into the tunnel
 //   2  (of nodes and the gateway) for the gateway, and for all: broadcast and multicast, which stay
-//      on this host
+//      on this host; of the gateway, for remote nodes and hosts of such forwards
 //   3  for the nodes of this host
 #pragma once
 

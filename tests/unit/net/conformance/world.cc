@@ -101,6 +101,15 @@ void World::RemoveNode(Node node) {
   nodes_.erase(node);
 }
 
+void World::AddForward(int host, Node node, Forward forward) {
+  forward.address = Ipv4::Parse(AddressOf(node)).value();
+  forwards_.push_back({host, node, forward});
+}
+
+void World::EndForwards() {
+  for (PlacedForward& one : forwards_) one.forward.ending = true;
+}
+
 DesiredNetwork World::DesiredOf(int host) const {
   DesiredNetwork desired{kInstance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
   for (const auto& [number, network] : networks_) {
@@ -119,12 +128,18 @@ DesiredNetwork World::DesiredOf(int host) const {
                                    Ipv4::Parse(HostAddress(placed.host)).value()});
       }
     }
-    // Forwards are of the host that has the node.
-    std::erase_if(bridge.forwards, [&](const Forward& forward) {
-      const auto node =
-          nodes_.find({number, forward.address.value - bridge.prefix.base.value - kFirstNodeHost});
-      return node == nodes_.end() || node->second.host != host;
-    });
+    for (const PlacedForward& one : forwards_) {
+      const auto node = nodes_.find(one.node);
+      if (one.node.first != number || node == nodes_.end()) continue;
+      if (one.host == host) {
+        bridge.forwards.push_back(one.forward);
+        is_here = true;
+      } else if (node->second.host == host) {
+        bridge.remote_forwards.push_back({one.forward.protocol, one.forward.address,
+                                          one.forward.node_port,
+                                          Ipv4::Parse(HostAddress(one.host)).value()});
+      }
+    }
     if (is_here) desired.bridges.push_back(std::move(bridge));
   }
   return desired;

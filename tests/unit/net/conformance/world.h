@@ -32,6 +32,10 @@ class World {
   // is in the node stays. In between everybody is told.
   void MoveNode(Node node, int host);
   void RemoveNode(Node node);
+  // It stays at its host, wherever the node goes, which `forward` need not name.
+  void AddForward(int host, Node node, Forward forward);
+  void EndForwards();  // They take no new connections.
+  void RemoveForwards() { forwards_.clear(); }
   // What should be on `host` follows from what was added.
   DesiredNetwork DesiredOf(int host) const;
   Result<HostNetwork::Made> Make(int host);
@@ -39,7 +43,6 @@ class World {
   // All hosts.
   void Settle();
 
-  Bridge& NetworkOf(uint32_t number) { return networks_.at(number); }
   const NetNamespace& SpaceOf(Node node) const { return *nodes_.at(node).space; }
   const NetNamespace& HostSpace(int host) const { return *hosts_[static_cast<size_t>(host)].space; }
   const NetNamespace& fabric() const { return fabric_; }
@@ -64,6 +67,11 @@ class World {
     int host = 0;
     bool linked = false;
   };
+  struct PlacedForward {
+    int host = 0;
+    Node node;
+    Forward forward;
+  };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
   void AddHost();
   void Link(Node node);
@@ -73,6 +81,7 @@ class World {
   std::vector<Host> hosts_;
   std::map<uint32_t, Bridge> networks_;  // Without what is of one host.
   std::map<Node, Placed> nodes_;
+  std::vector<PlacedForward> forwards_;
 };
 
 }  // namespace strata::net
