@@ -2,6 +2,7 @@
 // networks has to do.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,14 @@ class World {
   // As a live migration does it: another link with the same MAC and address, on another host; what
   // is in the node stays. In between everybody is told.
   void MoveNode(Node node, int host);
+  // The same in two steps. The node has the other link already, with the same MAC and address…
+  void PrepareMove(Node node, int host);
+  // …and loses its old one; then everybody is told, the new host first.
+  struct Moved {
+    std::chrono::steady_clock::time_point link_ended;
+    std::map<int, std::chrono::steady_clock::time_point> told;  // By host: when it was done there.
+  };
+  Moved FinishMove(Node node);
   void RemoveNode(Node node);
   // It stays at its host, wherever the node goes, which `forward` need not name.
   void AddForward(int host, Node node, Forward forward);
@@ -66,6 +75,9 @@ class World {
     std::unique_ptr<NetNamespace> space;
     int host = 0;
     bool linked = false;
+    std::string link = "eth0";  // In the node.
+    int next_host = 0;          // Of PrepareMove.
+    int metric = 0;             // Of routes by the link: it gives way to an older one.
   };
   struct PlacedForward {
     int host = 0;
@@ -74,7 +86,7 @@ class World {
   };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
   void AddHost();
-  void Link(Node node);
+  void Link(Node node, int host);
 
   const Means means_;
   NetNamespace fabric_;  // A bridge, "br0".
