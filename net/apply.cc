@@ -19,7 +19,8 @@ Status WriteForwarding(std::string_view value) {
 
 }  // namespace
 
-Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
+Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules,
+                       const std::function<Status()>& before_last) {
   ASSIGN_OR_RETURN(const Owned<nl_sock> owned, OpenNetlink());
   nl_sock* const socket = owned.get();
   RETURN_IF_ERROR(RemoveLinks(socket, plan.delete_links));
@@ -38,6 +39,8 @@ Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules) {
   for (const auto& one : plan.set_neighbours) RETURN_IF_ERROR(SetNeighbour(socket, one));
   for (const auto& settings : plan.set_ports) RETURN_IF_ERROR(SetPort(socket, settings));
   for (const auto& veth : plan.set_rates) RETURN_IF_ERROR(SetRate(socket, veth));
+  RETURN_IF_ERROR(before_last());
+  RETURN_IF_ERROR(RemoveLinks(socket, plan.delete_last));
   return new_rules;
 }
 

@@ -96,12 +96,14 @@ Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
   ASSIGN_OR_RETURN(std::vector<ObservedLink> links, MakeSwitch(desired, &made));
   ASSIGN_OR_RETURN(const NetworkPlan plan, MakePlan(desired, links, options_.driver));
   before_rules();
-  ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_));
   std::vector<std::string> changes = DescribeChanges(plan);
-  if (fast_ != nullptr && !changes.empty()) {
-    ASSIGN_OR_RETURN(links, ObserveLinks());
-  }
-  RETURN_IF_ERROR(MakeFast(desired, links));
+  const auto make_fast = [&]() -> Status {
+    if (fast_ != nullptr && !changes.empty()) {
+      ASSIGN_OR_RETURN(links, ObserveLinks());
+    }
+    return MakeFast(desired, links);
+  };
+  ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_, make_fast));
   Append(&made.changes, std::move(changes));
 
   const std::set<std::string> veths = VethsOf(options_.instance, links);

@@ -37,7 +37,9 @@ bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
                    const LinksByName& links, Driver driver, NetworkPlan* plan) {
   std::set<std::string> wanted;
+  std::set<uint32_t> networks;
   for (const Bridge& bridge : desired.bridges) {
+    networks.insert(bridge.number);
     wanted.insert(bridge.name);
     const ObservedLink* tunnel = Find(links, bridge.tunnel());
     if (tunnel != nullptr && IsTunnelOf(bridge, *tunnel)) wanted.insert(bridge.tunnel());
@@ -54,7 +56,10 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
         IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
         (switches && IsNameOf(link.name, desired.instance, LinkKind::kTunnel)) ||
         (!desired.keep_unknown_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
-    if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
+    if (!deletable || wanted.contains(link.name)) continue;
+    const std::optional<Veth> veth = ParseVethName(link.name, desired.instance);
+    const bool is_of_rest = veth && networks.contains(veth->network);
+    (is_of_rest ? plan->delete_last : plan->delete_links).push_back(link.name);
   }
 }
 

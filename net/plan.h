@@ -60,6 +60,9 @@ struct NetworkPlan {
   std::vector<Neighbour> set_neighbours;
   std::vector<PortSettings> set_ports;  // Of nodes.
   std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
+  // Links of nodes that are gone from networks that stay. Last, because the kernel takes its time:
+  // of a node that has moved, nobody has to wait for it. Rules let nothing through meanwhile.
+  std::vector<std::string> delete_last;
 };
 
 // Who joins a Vcluster's nodes to each other, and to those on other hosts.

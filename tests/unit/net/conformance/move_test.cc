@@ -102,6 +102,48 @@ TEST_P(MoveTest, ConnectionsThroughAPortOfTheHostGoOn) {
   EXPECT_EQ(CountOf(0, "stray_answer"), 0u);
 }
 
+// From host to host with a forward at each of them, to the same port of the node.
+TEST_P(MoveTest, ConnectionsOfSeveralHostsAreToldApart) {
+  std::vector<std::unique_ptr<Connection>> connections;
+  for (const int to : {1, 2}) {
+    const std::string host = World::HostAddress(to - 1);
+    connections.push_back(Tcp(Outside(), host));
+    ASSERT_TRUE(connections.back()->Works(kPatience));
+    if (to == 1) connections.push_back(Udp(Outside(), host));
+    ASSERT_TRUE(connections.back()->Works(kPatience));
+    world_->AddForward(to, kMoving, {Protocol::kTcp, kTcpPort, {}, kTcpOfNode});
+    world_->AddForward(to, kMoving, {Protocol::kUdp, kUdpPort, {}, kUdpOfNode});
+    world_->MoveNode(kMoving, to);
+  }
+  connections.push_back(Tcp(Outside(), World::HostAddress(2)));
+  for (size_t i = 0; i < connections.size(); ++i) {
+    EXPECT_TRUE(connections[i]->Answers(kPatience)) << i;
+    EXPECT_TRUE(connections[i]->Works(kPatience)) << i;
+  }
+  EXPECT_GT(CountOf(0, "stray_answer"), 0u) << "of the other host's";
+}
+
+TEST_P(MoveTest, ItDoesNotMatterWhetherBridgedFramesAreFiltered) {
+  constexpr char kSetting[] = "net/bridge/bridge-nf-call-iptables";
+  if (!PathExists(std::string("/proc/sys/") + kSetting)) GTEST_SKIP() << "br_netfilter is not here";
+  for (const char* filtered : {"0", "1"}) {
+    SCOPED_TRACE(filtered);
+    for (int host = 0; host < kHosts; ++host) world_->HostSpace(host).Set(kSetting, filtered);
+    auto outside = Tcp(Outside(), World::HostAddress(0));
+    auto inside = Tcp(world_->SpaceOf(kNeighbour), World::HostAddress(0));
+    ASSERT_TRUE(outside->Works());
+    ASSERT_TRUE(inside->Works());
+    for (const int to : {1, 0}) {
+      world_->MoveNode(kMoving, to);
+      // Twice: after the first, the node's host has seen both directions.
+      for (int times = 0; times < 2; ++times) {
+        EXPECT_TRUE(outside->Works(kPatience)) << to;
+        EXPECT_TRUE(inside->Answers(kPatience)) << to;
+      }
+    }
+  }
+}
+
 TEST_P(MoveTest, APortOfTheHostIsLeftWhenItHasNoConnections) {
   const std::string host = World::HostAddress(0);
   auto first = Tcp(Outside(), host);
