@@ -105,9 +105,10 @@ Status FastPath::Forget() {
   return Ok();
 }
 
+// Detaching waits for the kernel's readers (tcx_entry_sync), so it is last: without its source an
+// attachment does nothing.
 Status FastPath::Apply(const FastPlan& plan) {
   for (const uint32_t link : plan.remove_sources) {
-    attachments_.erase(link);
     RETURN_IF_ERROR(program_->RemoveSource(link));
     state_.sources.erase(link);
   }
@@ -135,6 +136,7 @@ Status FastPath::Apply(const FastPlan& plan) {
     RETURN_IF_ERROR(program_->SetSource(link, source));
     state_.sources[link] = source;
   }
+  for (const uint32_t link : plan.remove_sources) attachments_.erase(link);
   return Ok();
 }
 

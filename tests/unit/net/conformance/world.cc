@@ -4,6 +4,8 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include <utility>
+
 #include "net/ovs/datapath.h"
 
 namespace strata::net {
@@ -212,7 +214,6 @@ void World::PrepareMove(Node node, int host) {
 World::Moved World::FinishMove(Node node) {
   Placed& placed = nodes_.at(node);
   const std::string old = placed.link == "eth0" ? "eth1" : "eth0";
-  placed.host = placed.next_host;
   // Not by a command: that would take longer than what is measured.
   ifreq request = {};
   old.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
@@ -222,14 +223,17 @@ World::Moved World::FinishMove(Node node) {
     moved.link_ended = std::chrono::steady_clock::now();
     CHECK(::ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0);
   });
+  const int old_host = std::exchange(placed.host, placed.next_host);
   std::vector<int> order = {placed.host};
   for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
-    if (host != placed.host) order.push_back(host);
+    if (host != placed.host && host != old_host) order.push_back(host);
   }
+  order.push_back(old_host);
   for (const int host : order) {
+    const auto start = std::chrono::steady_clock::now();
     const auto made = Make(host);
     EXPECT_TRUE(made.ok()) << made.error().message();
-    moved.told[host] = std::chrono::steady_clock::now();
+    moved.took.push_back(std::chrono::steady_clock::now() - start);
   }
   return moved;  // The old host has removed the old link.
 }

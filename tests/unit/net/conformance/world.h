@@ -34,10 +34,11 @@ class World {
   void MoveNode(Node node, int host);
   // The same in two steps. The node has the other link already, with the same MAC and address…
   void PrepareMove(Node node, int host);
-  // …and loses its old one; then everybody is told, the new host first.
+  // …and loses its old one; then everybody is told, the new host first, the old one last. (Not at
+  // once: all share one kernel, where each would wait for the others' locks.)
   struct Moved {
     std::chrono::steady_clock::time_point link_ended;
-    std::map<int, std::chrono::steady_clock::time_point> told;  // By host: when it was done there.
+    std::vector<std::chrono::steady_clock::duration> took;  // In that order.
   };
   Moved FinishMove(Node node);
   void RemoveNode(Node node);
