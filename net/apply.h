@@ -3,6 +3,7 @@
 // (vclusterd holds one mutex around observe, plan and apply).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,11 @@ Result<std::vector<ObservedLink>> ObserveLinks();
 
 // Carries out the plan. Repeating it after an error is fine. The rules change in one transaction;
 // what follows them is one request each, and a plan made after an error in between says what is
-// left to do. `rules` is what earlier plans of this network namespace were given. True: the rules
-// were put anew.
-Result<bool> ApplyPlan(const NetworkPlan& plan, RulesInForce* rules);
+// left to do. `rules` is what earlier plans of this network namespace were given. `before_last` is
+// called when all but plan.delete_last is done. True: the rules were put anew.
+Result<bool> ApplyPlan(
+    const NetworkPlan& plan, RulesInForce* rules,
+    const std::function<Status()>& before_last = [] { return Ok(); });
 
 // Missing is Ok.
 Status DeleteLink(const std::string& name);

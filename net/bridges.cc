@@ -5,8 +5,23 @@
 #include <sys/random.h>
 
 #include "net/changes.h"
+#include "net/remote_forwards.h"
 
 namespace strata::net {
+namespace {
+
+Result<Owned<nl_msg>> AddressMessage(int type, int flags, const std::string& link, Ipv4 address,
+                                     int prefix_length) {
+  ASSIGN_OR_RETURN(const int index, LinkIndex(link));
+  Owned<nl_msg> message = NewMessage(type, flags,
+                                     ifaddrmsg{.ifa_family = AF_INET,
+                                               .ifa_prefixlen = static_cast<uint8_t>(prefix_length),
+                                               .ifa_index = static_cast<uint32_t>(index)});
+  nla_put_u32(message.get(), IFA_LOCAL, htonl(address.value));
+  return message;
+}
+
+}  // namespace
 
 // As one group, because the kernel waits for readers once per deletion. The group's number is drawn
 // anew each time, so that it never is one that somebody uses, or that a deletion which failed has
@@ -61,13 +76,9 @@ Status SetBridge(nl_sock* socket, const BridgeSettings& settings) {
 }
 
 Status AddAddress(nl_sock* socket, const Bridge& bridge) {
-  ASSIGN_OR_RETURN(const int index, LinkIndex(bridge.name));
-  Owned<nl_msg> message =
-      NewMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
-                 ifaddrmsg{.ifa_family = AF_INET,
-                           .ifa_prefixlen = static_cast<uint8_t>(bridge.prefix.length),
-                           .ifa_index = static_cast<uint32_t>(index)});
-  nla_put_u32(message.get(), IFA_LOCAL, htonl(bridge.gateway().value));
+  ASSIGN_OR_RETURN(Owned<nl_msg> message,
+                   AddressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, bridge.name,
+                                  bridge.gateway(), bridge.prefix.length));
   return Send(socket, std::move(message),
               "give " + bridge.gateway().ToString() + " to " + bridge.name, {NLE_EXIST});
 }
@@ -86,6 +97,19 @@ Status AddAddress6(nl_sock* socket, const Bridge& bridge) {
   PutAddress(message, IFA_LOCAL, address);
   return Send(socket, std::move(message), "give " + address.ToString() + " to " + bridge.name,
               {NLE_EXIST});
+}
+
+Status AddTransit(nl_sock* socket, const std::string& bridge) {
+  ASSIGN_OR_RETURN(Owned<nl_msg> message,
+                   AddressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, bridge, kTransitOwn,
+                                  kTransitPrefixLength));
+  return Send(socket, std::move(message), "give a transit address to " + bridge, {NLE_EXIST});
+}
+
+Status RemoveTransit(nl_sock* socket, const std::string& bridge) {
+  ASSIGN_OR_RETURN(Owned<nl_msg> message,
+                   AddressMessage(RTM_DELADDR, 0, bridge, kTransitOwn, kTransitPrefixLength));
+  return Send(socket, std::move(message), "take the transit address from " + bridge, {NLE_NOADDR});
 }
 
 Status SetPort(nl_sock* socket, const PortSettings& settings) {

@@ -17,6 +17,8 @@ Status AddBridge(nl_sock* socket, const Bridge& bridge);
 Status SetBridge(nl_sock* socket, const BridgeSettings& settings);
 Status AddAddress(nl_sock* socket, const Bridge& bridge);
 Status AddAddress6(nl_sock* socket, const Bridge& bridge);
+Status AddTransit(nl_sock* socket, const std::string& bridge);
+Status RemoveTransit(nl_sock* socket, const std::string& bridge);
 Status SetPort(nl_sock* socket, const PortSettings& settings);
 
 // overlay.cc

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "net/desired_policy.h"
+#include "net/remote_forwards.h"
 
 namespace strata::net {
 namespace {
@@ -166,6 +167,7 @@ Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckGroups(desired));
   RETURN_IF_ERROR(CheckPeers(desired));
   RETURN_IF_ERROR(CheckPrefixes6(desired));
+  RETURN_IF_ERROR(CheckRemoteForwards(desired));
   return CheckRates(desired);
 }
 

@@ -16,13 +16,27 @@
 
 namespace strata::net {
 
-// Whoever reaches an address of the host reaches a port of a node through it (docs/network.md).
+// Whoever reaches an address of the host reaches a port of a node through it (docs/network.md). The
+// node may be on another host, as after a move: that host has a RemoteForward then.
 struct Forward {
   Protocol protocol = Protocol::kTcp;
   uint16_t host_port = 0;
   Ipv4 address;  // Of the node.
   uint16_t node_port = 0;
+  bool ending = false;  // Takes no new connections; those that it has go on.
 };
+
+// A forward of another host that leads to a node of this one. What the node sends from the port,
+// and is of no connection that this host knows, goes back to that host.
+struct RemoteForward {
+  Protocol protocol = Protocol::kTcp;
+  Ipv4 address;  // Of the node.
+  uint16_t node_port = 0;
+  Ipv4 host;  // The other host's address in the underlay.
+  auto operator<=>(const RemoteForward&) const = default;
+};
+// To one port of a node: each of the hosts gets a copy.
+inline constexpr size_t kForwardingHostsMax = 8;
 
 // Where a balanced forward leads to: a port of a node on this host, or a port of another host of
 // the Vcluster, which has a forward of its own there.
@@ -91,6 +105,7 @@ struct Bridge {
   std::vector<uint32_t> peers;
   // Of the Strata's pool; none: its nodes have IPv4 alone. Nodes have the same host part in both.
   std::optional<Ipv6Prefix> prefix6;
+  std::vector<RemoteForward> remote_forwards;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   IpAddress gateway6() const { return prefix6->Host(kGatewayHost); }  // REQUIRES: has_ipv6.
@@ -160,7 +175,7 @@ std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwor
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
 // a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
 // peers whose prefixes overlap; a rule of groups that says nothing; a prefix of IPv6 that is not of
-// the pool.
+// the pool; a forward of another host to a node that is not here.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -160,6 +160,7 @@ RuleTable MakeGuardTable(const DesiredNetwork& desired) {
       {"from_ip", {"", RulesOf(kFromIp)}},
       {"from_ip6", {"", RulesOf(kFromIp6)}},
   };
+  AddUntracked(desired, &table);
   AddUserLimits(desired, &table);
   AddGroupRules(desired, &table);
   if (table.chains["to_node"].rules.empty()) table.chains["postrouting"].rules.clear();

@@ -20,6 +20,8 @@ RuleTable MakeGuardTable(const DesiredNetwork& desired);
 void AddGroupRules(const DesiredNetwork& desired, RuleTable* table);
 // user_rules.cc: what nodes of one user may send and receive together.
 void AddUserLimits(const DesiredNetwork& desired, RuleTable* table);
+// remote_forwards.cc: what other hosts forward to nodes is of no connection of this host.
+void AddUntracked(const DesiredNetwork& desired, RuleTable* table);
 
 // A name as nft takes it.
 std::string Quoted(std::string_view name);

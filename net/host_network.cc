@@ -75,10 +75,17 @@ Result<HostNetwork::Made> HostNetwork::Make(const DesiredNetwork& desired,
 }
 
 Result<std::vector<ObservedLink>> HostNetwork::MakeSwitch(const DesiredNetwork& desired,
-                                                          Made* made) {
+                                                          const std::function<void()>& before_rules,
+                                                          bool* new_rules, Made* made) {
   ASSIGN_OR_RETURN(std::vector<ObservedLink> links, ObserveLinks());
   if (!ovs_.has_value()) return links;
   ASSIGN_OR_RETURN(const OvsPlan plan, ovs_->Plan(desired, links));
+  // Rules first: they know how to treat what flows let through from then on.
+  if (!plan.empty() && !desired.bridges.empty()) {
+    ASSIGN_OR_RETURN(const NetworkPlan rest, MakePlan(desired, links, options_.driver));
+    before_rules();
+    ASSIGN_OR_RETURN(*new_rules, rules_.Put(rest.ruleset));
+  }
   RETURN_IF_ERROR(ovs_->Apply(plan));
   if (plan.empty()) return links;
   Append(&made->changes, DescribeOvsChanges(plan));
@@ -99,15 +106,20 @@ Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
     RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
     if (desired.pool6) RETURN_IF_ERROR(EnableForwarding6(Marker6Path()));
   }
-  ASSIGN_OR_RETURN(std::vector<ObservedLink> links, MakeSwitch(desired, &made));
+  bool new_rules = false;
+  ASSIGN_OR_RETURN(std::vector<ObservedLink> links,
+                   MakeSwitch(desired, before_rules, &new_rules, &made));
   ASSIGN_OR_RETURN(const NetworkPlan plan, MakePlan(desired, links, options_.driver));
   before_rules();
-  ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_));
   std::vector<std::string> changes = DescribeChanges(plan);
-  if (fast_ != nullptr && !changes.empty()) {
-    ASSIGN_OR_RETURN(links, ObserveLinks());
-  }
-  RETURN_IF_ERROR(MakeFast(desired, links));
+  const auto make_fast = [&]() -> Status {
+    if (fast_ != nullptr && !changes.empty()) {
+      ASSIGN_OR_RETURN(links, ObserveLinks());
+    }
+    return MakeFast(desired, links);
+  };
+  ASSIGN_OR_RETURN(const bool put, ApplyPlan(plan, &rules_, make_fast));
+  new_rules |= put;
   Append(&made.changes, std::move(changes));
 
   const std::set<std::string> veths = VethsOf(options_.instance, links);

@@ -40,8 +40,8 @@ class HostNetwork {
   static Result<std::unique_ptr<HostNetwork>> Open(Options options);
 
   Result<PlannedChanges> Plan(const DesiredNetwork& desired);
-  // Repeating it after an error is fine. `before_rules` is called when it is about to see whether
-  // the rules are in force: whoever hears of others' transactions has rules() know of them.
+  // Repeating it after an error is fine. `before_rules` is called each time it is about to see
+  // whether the rules are in force: whoever hears of others' transactions has rules() know of them.
   Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);
 
   RulesInForce& rules() { return rules_; }
@@ -51,7 +51,9 @@ class HostNetwork {
  private:
   explicit HostNetwork(Options options) : options_(std::move(options)) {}
   // The links, after Open vSwitch has done its part.
-  Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired, Made* made);
+  Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired,
+                                               const std::function<void()>& before_rules,
+                                               bool* new_rules, Made* made);
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
   Result<Made> MakeAll(const DesiredNetwork& desired, const std::function<void()>& before_rules);
   std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }

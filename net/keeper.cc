@@ -9,6 +9,7 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "net/connections.h"
 #include "net/health.h"
 #include "net/host_network.h"
 #include "net/message.h"
@@ -204,7 +205,33 @@ void NetworkKeeper::LookAgain() {
     file_problem_ = read.ok() ? std::nullopt : std::optional(read.error());
     asked |= file_text_ != before;
   }
-  if (state_.desired.has_value()) (void)Make(asked);  // It is in the state, and in the log.
+  if (!state_.desired.has_value()) return;
+  (void)Make(asked);  // It is in the state, and in the log.
+  TellOfDrained();
+}
+
+void NetworkKeeper::TellOfDrained() {
+  std::set<std::string> drained;
+  Event event;
+  event.unix_ms = NowUnixMs();
+  for (const Bridge& bridge : state_.desired->bridges) {
+    for (const Forward& forward : bridge.forwards) {
+      if (!IsLeaving(bridge, forward)) continue;
+      const auto connections = CountConnections(forward);
+      if (!connections.ok()) {
+        LOG_WARNING(connections.error().message());
+        return;
+      }
+      if (*connections != 0) continue;
+      const std::string name = std::string(ProtocolName(forward.protocol)) + " " +
+                               std::to_string(forward.host_port) + " to " +
+                               forward.address.ToString() + ":" + std::to_string(forward.node_port);
+      drained.insert(name);
+      if (!drained_.contains(name)) event.changes.push_back("= forward " + name + " is drained");
+    }
+  }
+  drained_ = std::move(drained);
+  if (!event.changes.empty()) options_.listener(event);
 }
 
 // A transaction is told of a moment after it is in force. Others' would be taken for changes of

@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,7 +35,8 @@ class NetworkWatch;
 
 class NetworkKeeper final : public NetworkMaker {
  public:
-  // A change that was made, or that could not be.
+  // A change that was made, or that could not be; or a forward that is ending, or whose node is on
+  // another host, has no connections any more ("= forward …").
   struct Event {
     int64_t unix_ms = 0;
     bool repair = false;  // Of what somebody else had changed; otherwise it was asked for.
@@ -95,6 +97,8 @@ class NetworkKeeper final : public NetworkMaker {
   // Tells the listener, too.
   Status Make(bool asked);
   Status MakeSo(bool asked, Event* event);
+  // The listener, once, of forwards that somebody waits for to have no connections any more.
+  void TellOfDrained();
   // What should be, but for targets that take no connections.
   DesiredNetwork Reachable() const;
   std::string KeptPath() const { return options_.run_dir + "/networks"; }
@@ -109,6 +113,7 @@ class NetworkKeeper final : public NetworkMaker {
   State state_;
   std::string file_text_;              // As it was followed last…
   std::optional<Error> file_problem_;  // …and why it is not as it is now.
+  std::set<std::string> drained_;      // Forwards without connections, that were told of.
   bool look_soon_ = false;             // Something was heard while a look was under way.
   bool stop_ = false;
   std::thread thread_;

@@ -29,6 +29,17 @@ Status ReadForwards(const v1::Network& network, Bridge* bridge) {
     ASSIGN_OR_RETURN(out.host_port, ReadPort(network, forward.host_port()));
     ASSIGN_OR_RETURN(out.node_port, ReadPort(network, forward.node_port()));
     ASSIGN_OR_RETURN(out.address, Ipv4::Parse(forward.address()), "a forward's target");
+    out.ending = forward.ending();
+  }
+  for (const v1::RemoteForward& forward : network.remote_forwards()) {
+    if (!v1::Protocol_IsValid(forward.protocol())) {
+      return Wrong(network, "a forward of another host is of no known protocol");
+    }
+    RemoteForward& out = bridge->remote_forwards.emplace_back();
+    out.protocol = forward.protocol() == v1::UDP ? Protocol::kUdp : Protocol::kTcp;
+    ASSIGN_OR_RETURN(out.address, Ipv4::Parse(forward.address()), "a forward's target");
+    ASSIGN_OR_RETURN(out.node_port, ReadPort(network, forward.node_port()));
+    ASSIGN_OR_RETURN(out.host, Ipv4::Parse(forward.host()), "the host of a forward");
   }
   return Ok();
 }
@@ -73,6 +84,24 @@ static_assert(static_cast<int>(GroupRule::From::kOutside) == v1::GroupRule::OUTS
               static_cast<int>(GroupRule::Kind::kTcp) == v1::GroupRule::TCP_PORTS &&
               static_cast<int>(GroupRule::Kind::kUdp) == v1::GroupRule::UDP_PORTS &&
               static_cast<int>(GroupRule::Kind::kIcmp) == v1::GroupRule::ICMP);
+
+void WriteForwards(const Bridge& bridge, v1::Network* network) {
+  for (const Forward& forward : bridge.forwards) {
+    v1::Forward* out = network->add_forwards();
+    out->set_protocol(forward.protocol == Protocol::kUdp ? v1::UDP : v1::TCP);
+    out->set_host_port(forward.host_port);
+    out->set_address(forward.address.ToString());
+    out->set_node_port(forward.node_port);
+    out->set_ending(forward.ending);
+  }
+  for (const RemoteForward& forward : bridge.remote_forwards) {
+    v1::RemoteForward* out = network->add_remote_forwards();
+    out->set_protocol(forward.protocol == Protocol::kUdp ? v1::UDP : v1::TCP);
+    out->set_address(forward.address.ToString());
+    out->set_node_port(forward.node_port);
+    out->set_host(forward.host.ToString());
+  }
+}
 
 void WritePolicy(const Bridge& bridge, v1::Network* network) {
   for (const BalancedForward& balanced : bridge.balanced) {
@@ -193,13 +222,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
     networks[bridge.number] = network;
     network->set_number(bridge.number);
     network->set_prefix(bridge.prefix.ToString());
-    for (const Forward& forward : bridge.forwards) {
-      v1::Forward* out = network->add_forwards();
-      out->set_protocol(forward.protocol == Protocol::kUdp ? v1::UDP : v1::TCP);
-      out->set_host_port(forward.host_port);
-      out->set_address(forward.address.ToString());
-      out->set_node_port(forward.node_port);
-    }
+    WriteForwards(bridge, network);
     WritePolicy(bridge, network);
     if (!bridge.overlay) continue;
     v1::Overlay* overlay = network->mutable_overlay();

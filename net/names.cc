@@ -63,6 +63,10 @@ Mac MacForNode(uint32_t vni, Ipv4 address) {
 
 Mac MacForGateway(uint32_t vni) { return MacFor("gateway " + std::to_string(vni)); }
 
+Mac MacForHost(uint32_t vni, Ipv4 host) {
+  return MacFor("host " + std::to_string(vni) + " " + host.ToString());
+}
+
 std::string ToString(const Mac& mac) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

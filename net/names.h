@@ -51,6 +51,8 @@ Mac MacFor(std::string_view seed);
 // names the network.
 Mac MacForNode(uint32_t vni, Ipv4 address);
 Mac MacForGateway(uint32_t vni);
+// Of a host's tunnel: what other hosts send to the host itself, not to a node.
+Mac MacForHost(uint32_t vni, Ipv4 host);
 std::string ToString(const Mac& mac);
 
 }  // namespace strata::net

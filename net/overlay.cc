@@ -48,6 +48,12 @@ void PutMac(const Owned<nl_msg>& message, const Mac& mac) {
   nla_put(message.get(), NDA_LLADDR, mac.size(), mac.data());
 }
 
+// The bridge takes what is sent to it for the host's, as to each port's own address.
+void PutTunnelMac(const Owned<nl_msg>& message, const Overlay& overlay) {
+  const Mac mac = MacForHost(overlay.vni, overlay.local);
+  nla_put(message.get(), IFLA_ADDRESS, mac.size(), mac.data());
+}
+
 }  // namespace
 
 Status AddTunnel(nl_sock* socket, const Bridge& bridge) {
@@ -55,6 +61,7 @@ Status AddTunnel(nl_sock* socket, const Bridge& bridge) {
   Owned<nl_msg> message = NewMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
   nla_put_string(message.get(), IFLA_IFNAME, bridge.tunnel().c_str());
   nla_put_u32(message.get(), IFLA_MTU, bridge.mtu());
+  PutTunnelMac(message, overlay);
   {
     const Nested info(message, IFLA_LINKINFO);
     nla_put_string(message.get(), IFLA_INFO_KIND, "vxlan");
@@ -78,6 +85,7 @@ Status SetTunnel(nl_sock* socket, const Bridge& bridge) {
   ASSIGN_OR_RETURN(const int master, LinkIndex(bridge.name));
   Owned<nl_msg> attach = NewMessage(RTM_SETLINK, 0, ifinfomsg{.ifi_index = index});
   nla_put_u32(attach.get(), IFLA_MTU, bridge.mtu());
+  PutTunnelMac(attach, *bridge.overlay);
   nla_put_u32(attach.get(), IFLA_MASTER, static_cast<uint32_t>(master));
   RETURN_IF_ERROR(Send(socket, std::move(attach), "join " + name + " to " + bridge.name));
   RETURN_IF_ERROR(SetQuietPort(socket, index, name));

@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "net/remote_forwards.h"
 #include "net/ruleset.h"
 
 namespace strata::net {
@@ -41,7 +42,9 @@ bool IsTunnelOf(const Bridge& bridge, const ObservedLink& link) {
 void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
                    const LinksByName& links, Driver driver, NetworkPlan* plan) {
   std::set<std::string> wanted;
+  std::set<uint32_t> networks;
   for (const Bridge& bridge : desired.bridges) {
+    networks.insert(bridge.number);
     wanted.insert(bridge.name);
     const ObservedLink* tunnel = Find(links, bridge.tunnel());
     if (tunnel != nullptr && IsTunnelOf(bridge, *tunnel)) wanted.insert(bridge.tunnel());
@@ -58,7 +61,10 @@ void PlanDeletions(const DesiredNetwork& desired, const std::vector<ObservedLink
         IsNameOf(link.name, desired.instance, LinkKind::kShaper) ||
         (switches && IsNameOf(link.name, desired.instance, LinkKind::kTunnel)) ||
         (!desired.keep_unknown_veths && IsNameOf(link.name, desired.instance, LinkKind::kVeth));
-    if (deletable && !wanted.contains(link.name)) plan->delete_links.push_back(link.name);
+    if (!deletable || wanted.contains(link.name)) continue;
+    const std::optional<Veth> veth = ParseVethName(link.name, desired.instance);
+    const bool is_of_rest = veth && networks.contains(veth->network);
+    (is_of_rest ? plan->delete_last : plan->delete_links).push_back(link.name);
   }
 }
 
@@ -76,18 +82,26 @@ void PlanBridge(const Bridge& bridge, const ObservedLink* link, NetworkPlan* pla
   if (bridge.has_ipv6() && (link == nullptr || !HasAddress6(*link, bridge.gateway6()))) {
     plan->address6_bridges.push_back(bridge);
   }
+  const bool has_transit = link != nullptr && HasAddress(*link, kTransitOwn);
+  const bool wants_transit = !bridge.remote_forwards.empty();
+  if (wants_transit && !has_transit) plan->add_transit.push_back(bridge.name);
+  if (!wants_transit && has_transit) plan->remove_transit.push_back(bridge.name);
 }
 
 void PlanFdb(const Bridge& bridge, const ObservedLink* tunnel, NetworkPlan* plan) {
   std::map<Mac, ObservedRemote> observed;
   if (tunnel != nullptr) observed = tunnel->remotes;
-  for (const RemoteNode& remote : bridge.overlay->remotes) {
-    const auto found = observed.find(remote.mac);
-    const bool done = found != observed.end() && found->second.host == remote.host &&
+  const auto want = [&](const Mac& mac, Ipv4 host) {
+    const auto found = observed.find(mac);
+    const bool done = found != observed.end() && found->second.host == host &&
                       found->second.on_tunnel && found->second.on_bridge &&
                       tunnel->master == bridge.name;  // Another bridge keeps its half.
-    if (!done) plan->set_fdb.push_back({bridge.tunnel(), remote.mac, remote.host});
-    observed.erase(remote.mac);
+    if (!done) plan->set_fdb.push_back({bridge.tunnel(), mac, host});
+    observed.erase(mac);
+  };
+  for (const RemoteNode& remote : bridge.overlay->remotes) want(remote.mac, remote.host);
+  for (const Ipv4 host : ForwardingHosts(bridge)) {
+    want(MacForHost(bridge.overlay->vni, host), host);
   }
   for (const auto& [mac, remote] : observed) {
     plan->delete_fdb.push_back({bridge.tunnel(), mac, remote.host});
@@ -99,27 +113,37 @@ void PlanTunnel(const Bridge& bridge, const LinksByName& links, NetworkPlan* pla
   if (tunnel != nullptr && !IsTunnelOf(bridge, *tunnel)) tunnel = nullptr;  // It is deleted.
   if (tunnel == nullptr) plan->create_tunnels.push_back(bridge);
   if (tunnel == nullptr || !tunnel->up || tunnel->master != bridge.name ||
-      tunnel->mtu != bridge.mtu() || !tunnel->is_quiet_port) {
+      tunnel->mtu != bridge.mtu() || !tunnel->is_quiet_port ||
+      tunnel->mac != MacForHost(bridge.overlay->vni, bridge.overlay->local)) {
     plan->set_tunnels.push_back(bridge);
   }
   PlanFdb(bridge, tunnel, plan);
 }
 
-void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, NetworkPlan* plan) {
+// Flows of Open vSwitch answer nodes for IPv4; there the host needs to know those alone that it
+// sends to.
+void PlanNeighbours(const Bridge& bridge, const ObservedLink* link, Driver driver,
+                    NetworkPlan* plan) {
   std::map<IpAddress, Mac> observed;
   // Another MAC makes the bridge forget them.
   if (link != nullptr && link->mac == bridge.mac()) observed = link->neighbours;
-  const std::vector<RemoteNode> none;
-  const auto know = [&](const IpAddress& address, const Mac& mac) {
+  const auto want = [&](const IpAddress& address, const Mac& mac) {
     const auto found = observed.find(address);
     if (found == observed.end() || found->second != mac) {
       plan->set_neighbours.push_back({bridge.name, address, mac});
     }
-    if (found != observed.end()) observed.erase(found);
+    observed.erase(address);
   };
-  for (const RemoteNode& remote : bridge.overlay ? bridge.overlay->remotes : none) {
-    know(remote.address, remote.mac);
-    if (bridge.has_ipv6()) know(bridge.Address6Of(remote.address), remote.mac);
+  if (driver == Driver::kOvs) {
+    for (const RemoteNode* remote : ForwardedRemotes(bridge)) want(remote->address, remote->mac);
+  } else if (bridge.overlay) {
+    for (const RemoteNode& remote : bridge.overlay->remotes) {
+      want(remote.address, remote.mac);
+      if (bridge.has_ipv6()) want(bridge.Address6Of(remote.address), remote.mac);
+    }
+  }
+  for (const Ipv4 host : ForwardingHosts(bridge)) {
+    want(TransitAddress(host), MacForHost(bridge.overlay->vni, host));
   }
   for (const auto& [address, mac] : observed) {
     plan->delete_neighbours.push_back({bridge.name, address, mac});
@@ -182,12 +206,14 @@ Result<NetworkPlan> MakePlan(const DesiredNetwork& desired,
   for (const Bridge& bridge : desired.bridges) {
     const ObservedLink* link = Find(links, bridge.name);
     if (driver == Driver::kOvs) {
-      if (link != nullptr) PlanBridge(bridge, link, &plan);
+      if (link == nullptr) continue;
+      PlanBridge(bridge, link, &plan);
+      PlanNeighbours(bridge, link, driver, &plan);
       continue;
     }
     PlanBridge(bridge, link, &plan);
     if (bridge.overlay) PlanTunnel(bridge, links, &plan);
-    PlanNeighbours(bridge, link, &plan);
+    PlanNeighbours(bridge, link, driver, &plan);
   }
   if (driver == Driver::kLinux) PlanPorts(desired, links, &plan);
   PlanRates(desired, links, &plan);

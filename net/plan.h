@@ -52,6 +52,8 @@ struct NetworkPlan {
   std::vector<BridgeSettings> set_bridges;  // New, down, or with other settings.
   std::vector<Bridge> address_bridges;      // New, or without its address…
   std::vector<Bridge> address6_bridges;     // …or that of IPv6.
+  std::vector<std::string> add_transit;     // To bridges: the host's transit address…
+  std::vector<std::string> remove_transit;  // …and from them (net/remote_forwards.h).
   std::vector<Bridge> create_tunnels;       // They are set up as listed below.
   std::vector<Bridge> set_tunnels;          // New, down, or no quiet port of their bridge.
   std::vector<FdbEntry> delete_fdb;
@@ -60,6 +62,9 @@ struct NetworkPlan {
   std::vector<Neighbour> set_neighbours;
   std::vector<PortSettings> set_ports;  // Of nodes.
   std::vector<Veth> set_rates;          // Limits that are new or others, or no more.
+  // Links of nodes that are gone from networks that stay. Last, because the kernel takes its time:
+  // of a node that has moved, nobody has to wait for it. Rules let nothing through meanwhile.
+  std::vector<std::string> delete_last;
 };
 
 // Who joins a Vcluster's nodes to each other, and to those on other hosts.

@@ -29,7 +29,9 @@ std::string Rate(const Veth& veth) {
 std::vector<std::string> DescribeChanges(const NetworkPlan& plan) {
   std::vector<std::string> lines;
   std::set<std::string> created;
-  for (const std::string& name : plan.delete_links) lines.push_back("- link " + name);
+  for (const auto* names : {&plan.delete_links, &plan.delete_last}) {
+    for (const std::string& name : *names) lines.push_back("- link " + name);
+  }
   for (const Bridge& bridge : plan.create_bridges) created.insert(bridge.name);
   for (const BridgeSettings& settings : plan.set_bridges) {
     lines.push_back((created.contains(settings.name) ? "+ bridge " : "~ bridge ") +
@@ -42,6 +44,10 @@ std::vector<std::string> DescribeChanges(const NetworkPlan& plan) {
   for (const Bridge& bridge : plan.address6_bridges) {
     lines.push_back("+ address " + bridge.gateway6().ToString() + "/" +
                     std::to_string(bridge.prefix6->length) + " of " + bridge.name);
+  }
+  for (const std::string& name : plan.add_transit) lines.push_back("+ transit address of " + name);
+  for (const std::string& name : plan.remove_transit) {
+    lines.push_back("- transit address of " + name);
   }
   created.clear();
   for (const Bridge& bridge : plan.create_tunnels) created.insert(bridge.name);

@@ -47,6 +47,7 @@ Result<std::vector<RuleCounter>> ReadTableCounters(const std::string& family,
   ASSIGN_OR_RETURN(const Owned<nl_sock> socket, OpenNetlink(NETLINK_NETFILTER));
   const uint8_t number = family == "bridge" ? NFPROTO_BRIDGE
                          : family == "arp"  ? NFPROTO_ARP
+                         : family == "ip"   ? NFPROTO_IPV4
                                             : NFPROTO_INET;
   Owned<nl_msg> request = NewMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETOBJ, NLM_F_DUMP,
                                      nfgenmsg{number, NFNETLINK_V0, 0});

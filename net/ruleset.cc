@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "net/guard_rules.h"
+#include "net/remote_forwards.h"
 
 namespace strata::net {
 namespace {
@@ -118,6 +119,7 @@ class HostTable {
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
     for (const auto& [a, b] : PeersOf(desired_)) AddPeers(*a, *b);
+    AddReturnRules(desired_, &table_);
     return table_;
   }
 
@@ -187,13 +189,17 @@ class HostTable {
     if (bridge.has_forwards()) Add("hairpins", prefix + " . " + prefix);
     for (const Forward& forward : bridge.forwards) {
       const std::string port = AddPort(forward.protocol, forward.host_port);
-      Add("forwards",
-          port + " : " + forward.address.ToString() + " . " + std::to_string(forward.node_port));
+      if (!forward.ending) {
+        Add("forwards",
+            port + " : " + forward.address.ToString() + " . " + std::to_string(forward.node_port));
+      }
       AddTarget(bridge, forward.protocol, forward.address, forward.node_port);
     }
     for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
     if (bridge.has_ipv6()) AddBridge6(bridge);
-    if (bridge.overlay) AddTunnel(*bridge.overlay);
+    if (!bridge.overlay) return;
+    AddTunnel(*bridge.overlay);
+    for (const Ipv4 host : ForwardingHosts(bridge)) AddTunnelHost(bridge.overlay->vni, host);
   }
 
   void AddBridge6(const Bridge& bridge) {
@@ -263,9 +269,10 @@ class HostTable {
   void AddTunnelHosts(uint32_t vni, const Overlay& of) {
     std::set<Ipv4> hosts;
     for (const RemoteNode& remote : of.remotes) hosts.insert(remote.host);
-    for (const Ipv4 host : hosts) {
-      Add("tunnel_hosts", std::to_string(vni) + " . " + host.ToString());
-    }
+    for (const Ipv4 host : hosts) AddTunnelHost(vni, host);
+  }
+  void AddTunnelHost(uint32_t vni, Ipv4 host) {
+    Add("tunnel_hosts", std::to_string(vni) + " . " + host.ToString());
   }
 
   // Frames of one come from hosts that have nodes of the other only.
@@ -301,6 +308,7 @@ Ruleset MakeRuleset(const DesiredNetwork& desired) {
   ruleset.tables.push_back(HostTable(desired).Make());
   ruleset.tables.push_back(MakeGuardTable(desired));
   ruleset.tables.push_back(MakeArpTable(desired));
+  ruleset.tables.push_back(MakeAnswerTable(desired));
   Normalize(&ruleset);
   return ruleset;
 }

@@ -186,7 +186,10 @@ class Tracer {
     for (const Bridge& bridge : desired_.bridges) {
       if (!question_.to.is_ipv4() && !bridge.has_ipv6()) continue;
       for (const Forward& forward : bridge.forwards) {
-        if (forward.protocol != question_.protocol || forward.host_port != question_.port) continue;
+        if (forward.protocol != question_.protocol || forward.host_port != question_.port ||
+            forward.ending) {
+          continue;
+        }
         GoesOn("rules", PortText() + " of this host leads to " +
                             AddressOf(bridge, forward.address).ToString() + " port " +
                             std::to_string(forward.node_port) + " of network " +

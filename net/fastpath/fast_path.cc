@@ -125,13 +125,11 @@ Result<bool> FastPath::Attach(uint32_t link, FastProgram::Part part) {
   return attachment.error();
 }
 
+// Detaching waits for the kernel's readers (tcx_entry_sync), so it is last: without sources and
+// senders attachments do nothing.
 Status FastPath::Apply(const FastPlan& plan) {
-  for (const uint32_t link : plan.remove_underlays) {
-    attachments_.erase(link);
-    state_.underlays.erase(link);
-  }
+  for (const uint32_t link : plan.remove_underlays) state_.underlays.erase(link);
   for (const uint32_t link : plan.remove_sources) {
-    attachments_.erase(link);
     RETURN_IF_ERROR(program_->RemoveSource(link));
     state_.sources.erase(link);
   }
@@ -163,6 +161,8 @@ Status FastPath::Apply(const FastPlan& plan) {
     ASSIGN_OR_RETURN(const bool attached, Attach(link, FastProgram::Part::kUnderlay));
     if (attached) state_.underlays.insert(link);
   }
+  for (const uint32_t link : plan.remove_sources) attachments_.erase(link);
+  for (const uint32_t link : plan.remove_underlays) attachments_.erase(link);
   return Ok();
 }
 

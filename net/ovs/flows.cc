@@ -3,6 +3,10 @@
 #include <net/ethernet.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
+
+#include "net/remote_forwards.h"
 
 namespace strata::net {
 namespace {
@@ -113,6 +117,39 @@ void AddRemote(const RemoteNode& remote, Flows* flows) {
              FlowActions().SetTunnelDestination(remote.host).Output(kTunnelOfPort));
 }
 
+// What the gateway alone sends into the tunnel.
+void AddFromGateway(const Mac& to, Ipv4 host, Flows* flows) {
+  flows->Add(kToGatewayAndAll, To(to).InPort(kPortLocal).EthType(ETHERTYPE_IP),
+             FlowActions().SetTunnelDestination(host).Output(kTunnelOfPort));
+}
+
+// net/remote_forwards.h, at the host with the forward, and at the node's.
+void AddForwardsBetweenHosts(const Bridge& bridge, Flows* flows) {
+  if (!bridge.overlay) return;
+  const uint32_t vni = bridge.overlay->vni;
+  for (const RemoteNode* remote : ForwardedRemotes(bridge)) {
+    AddFromGateway(remote->mac, remote->host, flows);
+    flows->Add(kSenders,
+               From(kTunnelOfPort, bridge.mac(), ETHERTYPE_IP)
+                   .EthDestination(MacForHost(vni, bridge.overlay->local))
+                   .Ipv4Source(remote->address)
+                   .TunnelSource(remote->host),
+               FlowActions().SetEthDestination(bridge.mac()).Output(kPortLocal));
+  }
+  for (const Ipv4 host : ForwardingHosts(bridge)) {
+    AddFromGateway(MacForHost(vni, host), host, flows);
+  }
+  std::set<std::pair<Ipv4, Ipv4>> seen;
+  for (const RemoteForward& forward : bridge.remote_forwards) {
+    if (!seen.emplace(forward.host, forward.address).second) continue;
+    flows->Add(kSenders,
+               From(kTunnelOfPort, bridge.mac(), ETHERTYPE_IP)
+                   .EthDestination(MacForNode(vni, forward.address))
+                   .TunnelSource(forward.host),
+               FlowActions().GoTo(kToNodes));
+  }
+}
+
 }  // namespace
 
 Ipv4 NodeAddress(const Bridge& bridge, uint32_t index) {
@@ -134,6 +171,7 @@ std::vector<Flow> MakeFlows(const Bridge& bridge, const std::vector<uint32_t>& n
     for (const RemoteNode& remote : bridge.overlay->remotes) AddRemote(remote, &flows);
   }
   if (bridge.has_ipv6()) AddIpv6(bridge, nodes, &flows);
+  AddForwardsBetweenHosts(bridge, &flows);
   const FlowActions from_gateway = FlowActions().GoTo(kToGatewayAndAll);
   for (const uint16_t type : {ETHERTYPE_IP, ETHERTYPE_ARP}) {
     flows.Add(kSenders, From(kPortLocal, bridge.mac(), type), from_gateway);

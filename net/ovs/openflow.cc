@@ -158,6 +158,9 @@ FlowActions& FlowActions::CopyField(uint32_t from, uint32_t to, uint16_t bits) {
 }
 
 FlowActions& FlowActions::SetEthSource(const Mac& mac) { return SetField(kEthSrc, Bytes(mac)); }
+FlowActions& FlowActions::SetEthDestination(const Mac& mac) {
+  return SetField(kEthDst, Bytes(mac));
+}
 FlowActions& FlowActions::SetTunnelDestination(Ipv4 host) {
   return SetField(kTunnelDst, Bytes(host.value));
 }

@@ -63,6 +63,7 @@ class FlowActions {
  public:
   FlowActions& Output(uint32_t port);
   FlowActions& SetEthSource(const Mac& mac);
+  FlowActions& SetEthDestination(const Mac& mac);
   FlowActions& SetTunnelDestination(Ipv4 host);
   // A request of ARP becomes the answer that `address` is at `mac`.
   FlowActions& AnswerArp(Ipv4 address, const Mac& mac);

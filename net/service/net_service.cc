@@ -7,6 +7,7 @@
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
 #include "net/apply.h"
+#include "net/connections.h"
 #include "net/doctor.h"
 #include "net/message.h"
 #include "net/rule_counters.h"
@@ -47,7 +48,11 @@ class NetServiceImpl final : public v1::NetService::Service {
                     v1::ShowResponse* response) override {
     if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
     const NetworkKeeper::State state = keeper_.Look();
-    if (state.desired.has_value()) AddNetworks(*state.desired, response);
+    if (state.desired.has_value()) {
+      if (Status added = AddNetworks(*state.desired, response); !added.ok()) {
+        return rpc::ToGrpc(added);
+      }
+    }
     if (state.problem.has_value()) response->set_problem(state.problem->message());
     response->set_source(source_);
     response->set_looks(state.looks);
@@ -96,7 +101,7 @@ class NetServiceImpl final : public v1::NetService::Service {
     return Error(Code::kPermissionDenied, "only root may do this");
   }
 
-  static void AddNetworks(const DesiredNetwork& desired, v1::ShowResponse* response) {
+  static Status AddNetworks(const DesiredNetwork& desired, v1::ShowResponse* response) {
     *response->mutable_networks() = ToMessage(desired);
     for (v1::Network& network : *response->mutable_networks()->mutable_networks()) {
       const auto bridge =
@@ -109,7 +114,14 @@ class NetServiceImpl final : public v1::NetService::Service {
         node.set_mac(ToString(MacForNode(bridge->network(), address)));
         node.set_link(VethName(desired.instance, network.number(), node.index()));
       }
+      // They are in the same order.
+      for (size_t i = 0; i < bridge->forwards.size(); ++i) {
+        if (!IsLeaving(*bridge, bridge->forwards[i])) continue;
+        ASSIGN_OR_RETURN(const uint64_t connections, CountConnections(bridge->forwards[i]));
+        network.mutable_forwards(static_cast<int>(i))->set_connections(connections);
+      }
     }
+    return Ok();
   }
 
   static void AddAddresses6(const Bridge& bridge, v1::Network* network) {

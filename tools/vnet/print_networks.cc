@@ -6,6 +6,23 @@
 #include "tools/vnet/vnet.h"
 
 namespace strata::tools {
+namespace {
+
+// Those that somebody waits for to have no connections any more.
+void PrintLeavingForwards(const net::v1::ShowResponse& shown, std::ostream& out) {
+  for (const net::v1::Network& network : shown.networks().networks()) {
+    for (const net::v1::Forward& forward : network.forwards()) {
+      if (!forward.has_connections()) continue;
+      out << "port " << forward.host_port()
+          << (forward.protocol() == net::v1::UDP ? "/udp" : "/tcp") << " still leads to "
+          << Printable(forward.address()) << ":" << forward.node_port() << " of network "
+          << network.number() << ": " << forward.connections() << " connections"
+          << (forward.ending() ? ", no new ones" : "") << "\n";
+    }
+  }
+}
+
+}  // namespace
 
 void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
   Table table({">NETWORK", "SUBNET", ">NODES HERE", ">ELSEWHERE", ">FORWARDS", "UNDERLAY"});
@@ -16,6 +33,7 @@ void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
          network.has_overlay() ? network.overlay().local() : "-"});
   }
   table.Print(out);
+  PrintLeavingForwards(shown, out);
   if (!shown.has_networks()) {
     out << "nobody has said yet how the networks should be\n";
   } else if (shown.problem().empty()) {

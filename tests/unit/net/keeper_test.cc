@@ -10,6 +10,7 @@
 #include <deque>
 
 #include "common/file_io.h"
+#include "net/connections.h"
 #include "net/message.h"
 #include "tests/unit/net/test_host.h"
 
@@ -54,10 +55,10 @@ class Told {
                                          });
     });
   }
-  size_t repairs() {
+  // Of those that nobody has waited for.
+  size_t CountOf(const std::function<bool(const NetworkKeeper::Event&)>& is_such) {
     const std::lock_guard lock(mutex_);
-    return static_cast<size_t>(std::count_if(events_.begin(), events_.end(),
-                                             [](const auto& event) { return event.repair; }));
+    return static_cast<size_t>(std::count_if(events_.begin(), events_.end(), is_such));
   }
 
  private:
@@ -314,6 +315,38 @@ TEST_F(KeeperTest, AFileIsFollowedAndOneThatCannotBeMeantIsNot) {
                   })
                   .has_value());
   EXPECT_FALSE(keeper_->Look().problem.has_value());
+}
+
+TEST_F(KeeperTest, AForwardThatEndsIsToldOfOnceItHasNoConnections) {
+  every_ms_ = 20;
+  Ran({"ip", "link", "set", "lo", "up"});
+  Start();
+  DesiredNetwork desired = Two();
+  desired.bridges[1].forwards = {
+      {Protocol::kUdp, 20053, desired.bridges[1].prefix.Host(kFirstNodeHost), 53}};
+  ASSERT_TRUE(Put(desired).ok());
+  space_.Set("net/netfilter/nf_conntrack_udp_timeout", "2");
+  const UniqueFd sender =
+      space_.In([] { return UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+  const sockaddr_in port = Address("127.0.0.1", 20053);
+  ASSERT_EQ(
+      ::sendto(sender.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&port), sizeof(port)), 1);
+  Forward& forward = desired.bridges[1].forwards[0];
+  forward.ending = true;
+  ASSERT_TRUE(Put(desired).ok());
+  const auto connections = [&] {
+    return space_.In([&] { return CountConnections(forward); }).value();
+  };
+  EXPECT_EQ(connections(), 1u);
+  const auto is_drained = [](const NetworkKeeper::Event& event) {
+    return event.changes ==
+           std::vector<std::string>{"= forward udp 20053 to 10.90.2.2:53 is drained"};
+  };
+  EXPECT_TRUE(told_.Await(is_drained).has_value());
+  EXPECT_EQ(connections(), 0u);
+  const uint64_t looks = keeper_->Look().looks;
+  while (keeper_->Look().looks < looks + 3) std::this_thread::yield();
+  EXPECT_EQ(told_.CountOf(is_drained), 0u) << "told of again";
 }
 
 TEST_F(KeeperTest, APlanSaysWhatWouldBeDoneAndDoesNothing) {

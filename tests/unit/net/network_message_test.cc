@@ -47,6 +47,14 @@ TEST(NetworkMessage, RefusesPolicyThatSaysNothing) {
   EXPECT_TRUE(refused([&](auto* bad) { balanced(bad)->clear_targets(); }));
   EXPECT_TRUE(refused([&](auto* bad) { balanced(bad)->set_host_port(20000); }));
   EXPECT_TRUE(refused([&](auto* bad) { balanced(bad)->mutable_targets(0)->set_address("x"); }));
+  const auto forward = [](v1::HostNetworks* bad) {
+    return bad->mutable_networks(0)->mutable_remote_forwards(0);
+  };
+  EXPECT_TRUE(refused([&](auto* bad) { forward(bad)->set_host("x"); }));
+  EXPECT_TRUE(refused([&](auto* bad) { forward(bad)->set_address("10.90.2.2"); }));
+  EXPECT_TRUE(refused([&](auto* bad) { forward(bad)->set_node_port(65536); }));
+  EXPECT_TRUE(
+      refused([&](auto* bad) { forward(bad)->set_protocol(static_cast<v1::Protocol>(9)); }));
   EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_user_limits(0)->set_bits_per_s_max(1); }));
   EXPECT_TRUE(refused([&](auto* bad) { *bad->add_user_limits() = bad->user_limits(0); }));
   EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_networks(1)->set_prefix("10.90.1.0/24"); }));

@@ -136,6 +136,17 @@ TEST(NetworkPlan, DeletesOnlyLinksOfThisInstance) {
   EXPECT_EQ(MakePlan(unsure, links)->delete_links, std::vector<std::string>{"s1a2b3b9"});
 }
 
+TEST(NetworkPlan, DeletesANodeLastWhoseNetworkStays) {
+  DesiredNetwork desired = Two();
+  desired.bridges[0] = MakeBridge("1a2b3", 1, P("10.90.1.0/24"));
+  const std::string of_rest = VethName("1a2b3", 1, 5);
+  const std::string of_gone = VethName("1a2b3", 9, 5);
+  const NetworkPlan plan = MakePlan(desired, {{of_rest, true, {}}, {of_gone, true, {}}}).value();
+  EXPECT_EQ(plan.delete_last, std::vector<std::string>{of_rest});
+  EXPECT_EQ(plan.delete_links, std::vector<std::string>{of_gone})
+      << "it would be without rules for a moment";
+}
+
 TEST(NetworkPlan, NodesThatMayBeWantedStillMayOnlySpeakAsThemselves) {
   DesiredNetwork unsure = Two();
   unsure.bridges[0] = MakeBridge("1a2b3", 1, P("10.90.1.0/24"));

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -37,6 +38,7 @@ std::vector<ObservedLink> AsTheyShouldBe(const Bridge& bridge) {
   ObservedLink tunnel = {.name = "s1a2b3x1",
                          .up = true,
                          .master = bridge.name,
+                         .mac = MacForHost(overlay.vni, overlay.local),
                          .mtu = bridge.mtu(),
                          .tunnel = ObservedTunnel{overlay.vni, overlay.local, overlay.port},
                          .is_quiet_port = true};
@@ -55,6 +57,8 @@ std::string Words(const NetworkPlan& plan) {
   for (const auto& settings : plan.set_bridges) text += "set " + settings.name + "; ";
   for (const auto& bridge : plan.create_tunnels) text += "create " + bridge.tunnel() + "; ";
   for (const auto& bridge : plan.set_tunnels) text += "set " + bridge.tunnel() + "; ";
+  for (const auto& bridge : plan.add_transit) text += "transit of " + bridge + "; ";
+  for (const auto& bridge : plan.remove_transit) text += "no transit of " + bridge + "; ";
   for (const auto& gone : plan.delete_fdb) text += "no fdb " + ToString(gone.mac) + "; ";
   for (const auto& entry : plan.set_fdb) {
     text += "fdb " + ToString(entry.mac) + " " + entry.host.ToString() + "; ";
@@ -112,7 +116,8 @@ TEST(OverlayPlan, RepairsWhatIsMissing) {
       << "the entries of a port go with the bridge";
   for (const auto& spoil : std::vector<std::function<void(ObservedLink*)>>{
            [](ObservedLink* t) { t->up = false; }, [](ObservedLink* t) { t->mtu = 1500; },
-           [](ObservedLink* t) { t->is_quiet_port = false; }}) {
+           [](ObservedLink* t) { t->is_quiet_port = false; },
+           [](ObservedLink* t) { t->mac = MacForHost(7, A("192.0.2.2")); }}) {
     EXPECT_EQ(planned(spoil), "set s1a2b3x1; ");
   }
 }
@@ -187,6 +192,74 @@ TEST(OverlayPlan, RefusesWhatNoNetworkCanBe) {
   EXPECT_TRUE(refused([](DesiredNetwork* desired, auto*) {
     desired->bridges[0].forwards = {{Protocol::kUdp, kVxlanPort, A("10.90.1.9"), 53}};
   }));
+}
+
+constexpr char kNodeHere[] = "10.90.1.9";
+
+DesiredNetwork ForwardedTo() {
+  DesiredNetwork desired = One();
+  desired.bridges[0].remote_forwards = {{Protocol::kTcp, A(kNodeHere), 80, A("192.0.2.2")},
+                                        {Protocol::kUdp, A(kNodeHere), 53, A("192.0.2.2")},
+                                        {Protocol::kTcp, A(kNodeHere), 80, A("192.0.2.9")}};
+  return desired;
+}
+
+TEST(OverlayPlan, OfAnotherHostsForwardHasAWayBackToThatHost) {
+  const auto links = AsTheyShouldBe(One().bridges[0]);
+  const std::string second = ToString(MacForHost(7, A("192.0.2.2")));
+  const std::string ninth = ToString(MacForHost(7, A("192.0.2.9")));
+  EXPECT_EQ(Plan(ForwardedTo(), links), "transit of s1a2b3b1; fdb " + second + " 192.0.2.2; fdb " +
+                                            ninth + " 192.0.2.9; " + "240.0.2.2 " + second +
+                                            "; 240.0.2.9 " + ninth + "; ");
+  std::vector<ObservedLink> there = links;
+  there[0].addresses.push_back({A("240.255.255.254"), 32});
+  for (const char* host : {"192.0.2.2", "192.0.2.9"}) {
+    const Mac mac = MacForHost(7, A(host));
+    there[0].neighbours[{A(host).value % (1u << 24) + (240u << 24)}] = mac;
+    there[1].remotes[mac] = {A(host), true, true};
+  }
+  EXPECT_EQ(Plan(ForwardedTo(), there), "");
+  EXPECT_THAT(Plan(One(), there), testing::StartsWith("no transit of s1a2b3b1; no fdb"));
+}
+
+TEST(OverlayPlan, RefusesForwardsOfOtherHostsThatCannotBe) {
+  using Forwards = std::vector<RemoteForward>;
+  const auto refused = [](const std::function<void(Forwards*)>& spoil) {
+    DesiredNetwork desired = ForwardedTo();
+    spoil(&desired.bridges[0].remote_forwards);
+    const auto plan = MakePlan(desired, {});
+    return !plan.ok() && plan.error().code() == Code::kInvalidArgument;
+  };
+  EXPECT_FALSE(refused([](Forwards*) {}));
+  EXPECT_TRUE(refused([](Forwards* f) { f->push_back(f->front()); })) << "twice";
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().node_port = 0; }));
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().address = A("10.90.1.1"); })) << "the gateway";
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().address = A("10.90.1.2"); })) << "elsewhere";
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().host = A("192.0.2.1"); })) << "this host";
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().host = A("224.0.0.1"); }));
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().host = A("10.255.255.254"); }));
+  EXPECT_TRUE(refused([](Forwards* f) { f->front().host = A("10.0.2.9"); }))
+      << "not told apart from 192.0.2.9";
+  EXPECT_TRUE(refused([](Forwards* f) {
+    for (uint32_t i = 0; i <= kForwardingHostsMax; ++i) {
+      f->push_back({Protocol::kTcp, A(kNodeHere), 443, {A("192.0.3.1").value + i}});
+    }
+  }));
+  DesiredNetwork alone = ForwardedTo();
+  alone.bridges[0].overlay.reset();
+  EXPECT_FALSE(MakePlan(alone, {}).ok()) << "there is no way back";
+}
+
+TEST(OverlayPlan, AForwardThatEndsTakesNothingNew) {
+  DesiredNetwork desired = One();
+  desired.bridges[0].forwards = {{Protocol::kTcp, 20080, A("10.90.1.2"), 80}};
+  const auto elements = [&](const std::string& collection) {
+    return MakeRuleset(desired).tables[0].collections.at(collection).elements.size();
+  };
+  EXPECT_EQ(elements("forwards"), 1u);
+  desired.bridges[0].forwards[0].ending = true;
+  EXPECT_EQ(elements("forwards"), 0u);
+  EXPECT_EQ(elements("forwarded"), 1u);
 }
 
 TEST(OverlayPlan, RulesAreAcceptedByNft) {

@@ -9,7 +9,7 @@ inline constexpr char kPolicyInstance[] = "1a2b3";
 
 inline Ipv4 Address4(const char* text) { return Ipv4::Parse(text).value(); }
 
-// Two networks with overlays that are peers; the first has groups, users, forwards of both kinds.
+// Two networks with overlays that are peers; the first has groups, users, forwards of all kinds.
 inline DesiredNetwork MakePolicy() {
   DesiredNetwork desired;
   desired.instance = kPolicyInstance;
@@ -36,7 +36,11 @@ inline DesiredNetwork MakePolicy() {
   desired.user_limits = {{7, 20'000'000}};
   Bridge& first = desired.bridges[0];
   first.forwards = {{Protocol::kTcp, 20000, first.prefix.Host(2), 80},
-                    {Protocol::kUdp, 20000, first.prefix.Host(3), 53}};
+                    {Protocol::kUdp, 20000, first.prefix.Host(3), 53},
+                    {Protocol::kTcp, 20003, first.prefix.Host(kFirstNodeHost + 9), 80, true}};
+  first.remote_forwards = {{Protocol::kTcp, first.prefix.Host(2), 80, Address4("192.0.2.2")},
+                           {Protocol::kTcp, first.prefix.Host(2), 80, Address4("192.0.2.3")},
+                           {Protocol::kUdp, first.prefix.Host(3), 53, Address4("192.0.2.3")}};
   first.balanced = {
       {Protocol::kTcp, 20001, false, {{first.prefix.Host(2), 80}, {first.prefix.Host(3), 80}}},
       {Protocol::kTcp,

@@ -64,11 +64,12 @@ void TestHost::Apply() {
 }
 
 bool IsDone(const NetworkPlan& plan) {
-  return plan.delete_links.empty() && plan.create_bridges.empty() && plan.set_bridges.empty() &&
-         plan.address_bridges.empty() && plan.address6_bridges.empty() && plan.set_ports.empty() &&
-         plan.set_rates.empty() && plan.create_tunnels.empty() && plan.set_tunnels.empty() &&
-         plan.delete_fdb.empty() && plan.set_fdb.empty() && plan.delete_neighbours.empty() &&
-         plan.set_neighbours.empty();
+  return plan.delete_links.empty() && plan.delete_last.empty() && plan.create_bridges.empty() &&
+         plan.set_bridges.empty() && plan.address_bridges.empty() &&
+         plan.address6_bridges.empty() && plan.set_ports.empty() && plan.set_rates.empty() &&
+         plan.create_tunnels.empty() && plan.set_tunnels.empty() && plan.delete_fdb.empty() &&
+         plan.set_fdb.empty() && plan.delete_neighbours.empty() && plan.set_neighbours.empty() &&
+         plan.add_transit.empty() && plan.remove_transit.empty();
 }
 
 }  // namespace strata::net

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "tests/unit/net/conformance/connection.h"
 #include "tests/unit/net/conformance/world.h"
 #include "tests/unit/net/frames.h"
 #include "tests/unit/net/traffic.h"
@@ -24,42 +25,6 @@ constexpr Node kFar = {1, 2};        // On host 1.
 constexpr Node kOther = {2, 0};      // Of another network, on host 0, and…
 constexpr Node kOtherFar = {2, 1};   // …on host 1.
 constexpr int kHosts = 3;
-
-// A connection between two nodes that lasts.
-class Connection {
- public:
-  Connection(const World& world, Node client, Node server, uint16_t port)
-      : Connection(world.SpaceOf(client), World::AddressOf(server), port, world.SpaceOf(server),
-                   port) {}
-  Connection(const NetNamespace& from, const std::string& address, uint16_t port,
-             const NetNamespace& server, uint16_t server_port) {
-    listener_ = OpenServer(server, Protocol::kTcp, server_port, "::");
-    SetPatience(listener_, kAnswer);
-    const SocketAddress to = SocketAddressOf(address, port);
-    client_ =
-        from.In([&] { return UniqueFd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)); });
-    SetPatience(client_, kAnswer);
-    if (::connect(client_.get(), to.get(), to.size) == 0) {
-      served_.reset(::accept(listener_.get(), nullptr, nullptr));
-    }
-  }
-  // A byte there and back, within the patience of a user.
-  bool Works(milliseconds patience = kAnswer) {
-    if (!served_.valid()) return false;
-    SetPatience(client_, patience);
-    SetPatience(served_, patience);
-    char byte = 'x';
-    return ::send(client_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
-           ::recv(served_.get(), &byte, 1, 0) == 1 &&
-           ::send(served_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
-           ::recv(client_.get(), &byte, 1, 0) == 1;
-  }
-
- private:
-  UniqueFd listener_;
-  UniqueFd client_;
-  UniqueFd served_;
-};
 
 class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
  protected:
@@ -308,8 +273,7 @@ TEST_P(NetworkConformanceTest, OutsideIsReachedWithTheHostsAddress) {
 }
 
 TEST_P(NetworkConformanceTest, APortOfTheHostLeadsToANode) {
-  world_->NetworkOf(1).forwards = {
-      {Protocol::kTcp, 20080, Ipv4::Parse(World::AddressOf(kFirst)).value(), 80}};
+  world_->AddForward(0, kFirst, {Protocol::kTcp, 20080, {}, 80});
   world_->Settle();
   EXPECT_TRUE(
       Connection(world_->fabric(), World::HostAddress(0), 20080, world_->SpaceOf(kFirst), 80)

@@ -1,6 +1,10 @@
 #include "tests/unit/net/conformance/world.h"
 
 #include <gtest/gtest.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include <utility>
 
 #include "net/ovs/datapath.h"
 
@@ -102,15 +106,24 @@ void World::AddNode(Node node, int host) {
 
 void World::MoveNode(Node node, int host) {
   Placed& placed = nodes_.at(node);
-  placed.space->Ip({"link", "del", "eth0"});
+  placed.space->Ip({"link", "del", placed.link});
   placed.linked = false;
   placed.host = host;
   Settle();
 }
 
 void World::RemoveNode(Node node) {
-  nodes_.at(node).space->Ip({"link", "del", "eth0"});
+  nodes_.at(node).space->Ip({"link", "del", nodes_.at(node).link});
   nodes_.erase(node);
+}
+
+void World::AddForward(int host, Node node, Forward forward) {
+  forward.address = Ipv4::Parse(AddressOf(node)).value();
+  forwards_.push_back({host, node, forward});
+}
+
+void World::EndForwards() {
+  for (PlacedForward& one : forwards_) one.forward.ending = true;
 }
 
 DesiredNetwork World::DesiredOf(int host) const {
@@ -132,12 +145,18 @@ DesiredNetwork World::DesiredOf(int host) const {
                                    Ipv4::Parse(HostAddress(placed.host)).value()});
       }
     }
-    // Forwards are of the host that has the node.
-    std::erase_if(bridge.forwards, [&](const Forward& forward) {
-      const auto node =
-          nodes_.find({number, forward.address.value - bridge.prefix.base.value - kFirstNodeHost});
-      return node == nodes_.end() || node->second.host != host;
-    });
+    for (const PlacedForward& one : forwards_) {
+      const auto node = nodes_.find(one.node);
+      if (one.node.first != number || node == nodes_.end()) continue;
+      if (one.host == host) {
+        bridge.forwards.push_back(one.forward);
+        is_here = true;
+      } else if (node->second.host == host) {
+        bridge.remote_forwards.push_back({one.forward.protocol, one.forward.address,
+                                          one.forward.node_port,
+                                          Ipv4::Parse(HostAddress(one.host)).value()});
+      }
+    }
     if (is_here) desired.bridges.push_back(std::move(bridge));
   }
   return desired;
@@ -164,7 +183,7 @@ void World::Settle() {
   bool any = false;
   for (auto& [node, placed] : nodes_) {
     if (placed.linked) continue;
-    Link(node);
+    Link(node, placed.host);
     placed.linked = true;
     any = true;
   }
@@ -172,28 +191,68 @@ void World::Settle() {
 }
 
 // As liblxc makes it.
-void World::Link(Node node) {
+void World::Link(Node node, int on) {
   const Placed& placed = nodes_.at(node);
-  const NetNamespace& host = HostSpace(placed.host);
+  const NetNamespace& host = HostSpace(on);
   const NetNamespace& space = *placed.space;
+  const std::string& link = placed.link;
   const std::string veth = VethName(kInstance, node.first, node.second);
   const std::string mtu = "1450";
-  host.Ip({"link", "add", veth, "mtu", mtu, "type", "veth", "peer", "name", "eth0", "address",
+  const std::string metric = std::to_string(placed.metric);
+  host.Ip({"link", "add", veth, "mtu", mtu, "type", "veth", "peer", "name", link, "address",
            ToString(MacOf(node)), "mtu", mtu, "netns", space.path()});
   if (is_ovs()) {
-    const Status filled = space.In([] { return FillInChecksums("eth0"); });
+    const Status filled = space.In([&] { return FillInChecksums(link); });
     ASSERT_TRUE(filled.ok()) << filled.error().message();
   } else {
     host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
   }
-  space.Ip({"address", "add", AddressOf(node) + "/24", "dev", "eth0"});
-  space.Ip({"address", "add", Address6Of(node) + "/64", "dev", "eth0", "nodad"});
+  space.Ip({"address", "add", AddressOf(node) + "/24", "dev", link, "metric", metric});
+  space.Ip({"address", "add", Address6Of(node) + "/64", "dev", link, "metric", metric, "nodad"});
   host.Ip({"link", "set", veth, "up"});
-  space.Ip({"link", "set", "eth0", "up"});
+  space.Ip({"link", "set", link, "up"});
   space.Ip({"route", "add", "default", "via",
-            net::NetworkOf(Pool6For(kInstance), node.first).Host(kGatewayHost).ToString()});
+            net::NetworkOf(Pool6For(kInstance), node.first).Host(kGatewayHost).ToString(), "dev",
+            link, "metric", metric});
   space.Ip({"route", "add", "default", "via",
-            "10.90." + std::to_string(node.first) + "." + std::to_string(kGatewayHost)});
+            "10.90." + std::to_string(node.first) + "." + std::to_string(kGatewayHost), "dev", link,
+            "metric", metric});
+}
+
+void World::PrepareMove(Node node, int host) {
+  Placed& placed = nodes_.at(node);
+  const std::string old = placed.link;
+  placed.link = old == "eth0" ? "eth1" : "eth0";
+  placed.next_host = host;
+  ++placed.metric;
+  Link(node, host);
+}
+
+World::Moved World::FinishMove(Node node) {
+  Placed& placed = nodes_.at(node);
+  const std::string old = placed.link == "eth0" ? "eth1" : "eth0";
+  // Not by a command: that would take longer than what is measured.
+  ifreq request = {};
+  old.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
+  Moved moved;
+  placed.space->In([&] {
+    const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    moved.link_ended = std::chrono::steady_clock::now();
+    CHECK(::ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0);
+  });
+  const int old_host = std::exchange(placed.host, placed.next_host);
+  std::vector<int> order = {placed.host};
+  for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+    if (host != placed.host && host != old_host) order.push_back(host);
+  }
+  order.push_back(old_host);
+  for (const int host : order) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto made = Make(host);
+    EXPECT_TRUE(made.ok()) << made.error().message();
+    moved.took.push_back(std::chrono::steady_clock::now() - start);
+  }
+  return moved;  // The old host has removed the old link.
 }
 
 }  // namespace strata::net

@@ -2,6 +2,7 @@
 // networks has to do.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,7 +32,20 @@ class World {
   // As a live migration does it: another link with the same MAC and address, on another host; what
   // is in the node stays. In between everybody is told.
   void MoveNode(Node node, int host);
+  // The same in two steps. The node has the other link already, with the same MAC and address…
+  void PrepareMove(Node node, int host);
+  // …and loses its old one; then everybody is told, the new host first, the old one last. (Not at
+  // once: all share one kernel, where each would wait for the others' locks.)
+  struct Moved {
+    std::chrono::steady_clock::time_point link_ended;
+    std::vector<std::chrono::steady_clock::duration> took;  // In that order.
+  };
+  Moved FinishMove(Node node);
   void RemoveNode(Node node);
+  // It stays at its host, wherever the node goes, which `forward` need not name.
+  void AddForward(int host, Node node, Forward forward);
+  void EndForwards();  // They take no new connections.
+  void RemoveForwards() { forwards_.clear(); }
   // What should be on `host` follows from what was added.
   DesiredNetwork DesiredOf(int host) const;
   Result<HostNetwork::Made> Make(int host);
@@ -39,7 +53,6 @@ class World {
   // All hosts.
   void Settle();
 
-  Bridge& NetworkOf(uint32_t number) { return networks_.at(number); }
   const NetNamespace& SpaceOf(Node node) const { return *nodes_.at(node).space; }
   const NetNamespace& HostSpace(int host) const { return *hosts_[static_cast<size_t>(host)].space; }
   const NetNamespace& fabric() const { return fabric_; }
@@ -65,16 +78,25 @@ class World {
     std::unique_ptr<NetNamespace> space;
     int host = 0;
     bool linked = false;
+    std::string link = "eth0";  // In the node.
+    int next_host = 0;          // Of PrepareMove.
+    int metric = 0;             // Of routes by the link: it gives way to an older one.
+  };
+  struct PlacedForward {
+    int host = 0;
+    Node node;
+    Forward forward;
   };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
   void AddHost();
-  void Link(Node node);
+  void Link(Node node, int host);
 
   const Means means_;
   NetNamespace fabric_;  // A bridge, "br0".
   std::vector<Host> hosts_;
   std::map<uint32_t, Bridge> networks_;  // Without what is of one host.
   std::map<Node, Placed> nodes_;
+  std::vector<PlacedForward> forwards_;
 };
 
 }  // namespace strata::net
