@@ -42,6 +42,12 @@ bool MayRestart(const NodeOrder& order, std::optional<int> status) {
   return order.restart() == host::v1::ALWAYS || !clean;
 }
 
+NodeAddress AddressOf(const host::v1::Peer& peer) {
+  return {peer.hostname(),
+          {peer.aliases().begin(), peer.aliases().end()},
+          net::Ipv4::Parse(peer.address()).value_or(net::Ipv4())};
+}
+
 // What a node's files name: the others, and the keys between them.
 std::string PeersOf(const host::v1::Part& order) {
   std::string text = " ";  // Never empty: that means unknown.
@@ -49,7 +55,15 @@ std::string PeersOf(const host::v1::Part& order) {
                                   order.ssh_login_seed_before(), order.ssh_host_seed_before()}) {
     text += seed + ";";
   }
-  for (const host::v1::Peer& peer : order.peers()) text += peer.SerializeAsString();
+  const auto add = [&](const auto& peers) {
+    for (const host::v1::Peer& peer : peers) {
+      text += peer.address() + " " + peer.hostname();
+      for (const std::string& alias : peer.aliases()) text += " " + alias;
+      text += ";";
+    }
+  };
+  add(order.peers());
+  for (const host::v1::PeerVcluster& other : order.peer_vclusters()) add(other.nodes());
   return text;
 }
 
@@ -299,6 +313,7 @@ Status HostNodes::RemoveNode(Job& job) {
       job.local.set_index(next->index());
       job.local.set_incarnation(next->incarnation());
       *job.local.mutable_on_destroy() = next->on_destroy();
+      job.local.set_group(next->group());
       job.local.set_departure(next->arrival().reference());
       job.node->local = job.local;
       job.node->state = host::v1::MAKING;
@@ -545,10 +560,9 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   const NodeOrder& node = *job.wanted;
   NodeSpec spec;
   spec.id = job.id;
-  for (const host::v1::Peer& peer : order.peers()) {
-    spec.peers.push_back({peer.hostname(),
-                          {peer.aliases().begin(), peer.aliases().end()},
-                          net::Ipv4::Parse(peer.address()).value_or(net::Ipv4())});
+  for (const host::v1::Peer& peer : order.peers()) spec.peers.push_back(AddressOf(peer));
+  for (const host::v1::PeerVcluster& other : order.peer_vclusters()) {
+    for (const host::v1::Peer& peer : other.nodes()) spec.neighbours.push_back(AddressOf(peer));
   }
   spec.self = {node.hostname(), {}, net::Ipv4::Parse(node.address()).value_or(net::Ipv4())};
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());

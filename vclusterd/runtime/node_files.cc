@@ -51,10 +51,12 @@ bool IsLoopbackServer(std::string_view line) {
 
 std::string HostsFile(const NodeSpec& spec) {
   std::string text = "127.0.0.1 localhost\n";
-  for (const NodeAddress& peer : spec.peers) {
-    text += peer.address.ToString() + " " + peer.hostname;
-    for (const std::string& alias : peer.aliases) text += " " + alias;
-    text += "\n";
+  for (const auto* nodes : {&spec.peers, &spec.neighbours}) {
+    for (const NodeAddress& node : *nodes) {
+      text += node.address.ToString() + " " + node.hostname;
+      for (const std::string& alias : node.aliases) text += " " + alias;
+      text += "\n";
+    }
   }
   return text;
 }
