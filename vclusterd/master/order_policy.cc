@@ -16,6 +16,7 @@ class Accepts {
 
   void Add(const Role& role) {
     const uint32_t to = GroupOf(vcluster_, role.name);
+    any_ = false;
     for (const PortForward& port : role.ports) {
       Add(AcceptRule::OUTSIDE, 0, to,
           port.protocol == Protocol::kUdp ? AcceptRule::UDP : AcceptRule::TCP,
@@ -29,8 +30,8 @@ class Accepts {
     for (const Accept& accept : *role.accept) {
       for (const std::string& from : accept.from) AddFrom(from, to, accept);
     }
-    // The rules that there are close it, so there must be one.
-    Add(AcceptRule::GROUP, kNobody, to, AcceptRule::ICMP, {});
+    // What closes it are the rules that lead to it, so there must be one.
+    if (!any_) Add(AcceptRule::GROUP, kNobody, to, AcceptRule::ICMP, {});
   }
 
  private:
@@ -48,6 +49,7 @@ class Accepts {
   }
   void Add(AcceptRule::From from, uint32_t group, uint32_t to, AcceptRule::Kind kind,
            PortRange ports) {
+    any_ = true;
     AcceptRule* rule = part_.add_accepts();
     rule->set_from(from);
     rule->set_from_group(group);
@@ -59,6 +61,7 @@ class Accepts {
 
   const Vcluster& vcluster_;
   host::v1::Part& part_;
+  bool any_ = false;  // For the role that is added.
 };
 
 }  // namespace
@@ -98,7 +101,8 @@ KnownPorts BalancedPortsOf(const Vcluster& vcluster,
     const master::v1::Node* node = vcluster.FindNode(index);
     if (node == nullptr || !node->wanted() || node->leaving()) continue;
     for (const host::v1::Forward& forward : status.forwards()) {
-      if (forward.balance() == host::v1::ONE_NODE || forward.host_port() == 0) continue;
+      const bool good = forward.host_port() != 0 && forward.host_port() <= 65'535;
+      if (forward.balance() == host::v1::ONE_NODE || !good) continue;
       known[index].push_back({static_cast<uint16_t>(forward.node_port()), forward.udp(),
                               static_cast<uint16_t>(forward.host_port())});
     }
