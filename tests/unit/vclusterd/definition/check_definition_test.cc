@@ -149,8 +149,7 @@ TEST(CheckDefinitionTest, WhatIsAcceptedNamesRolesAndPorts) {
   };
   EXPECT_EQ(said({}), "");
   EXPECT_EQ(said({{{"a", "b", "outside"}, {{80, 80}, {1, 65'535}}, {{53, 53}}, true}, {}}), "");
-  EXPECT_EQ(said({{}, {{"bb"}}}),
-            "roles.a.accept[1].from: there is no role 'bb' (did you mean 'b'?)");
+  EXPECT_EQ(said({{}, {{"bb"}}}), "roles.a.accept[1].from: there is no role 'bb'");
   EXPECT_EQ(said({{{"b", "b"}}}), "roles.a.accept[0].from: 'b' is there twice");
   EXPECT_EQ(said({{std::vector<std::string>()}}),
             "roles.a.accept[0].from: is an empty list: from nobody");

@@ -64,8 +64,8 @@ TEST(DiffTest, WhoMayTalkWithWhomChangesAtOnce) {
               ElementsAre(DefinitionChange{"roles.node.accept", "", "[]", kLive}));
   EXPECT_THAT(
       Diff(plain + "accept: [node]\n", plain + "accept: [{from: any, tcp: [80-80, 90-91]}]\n"),
-      ElementsAre(DefinitionChange{"roles.node.accept", "[node]", "[{from: any, tcp: [80, 90-91]}]",
-                                   kLive}));
+      ElementsAre(DefinitionChange{"roles.node.accept", "[node]",
+                                   "[{from: any, tcp: [80, \"90-91\"]}]", kLive}));
   EXPECT_THAT(Diff(plain + "peers: b\n", plain + "peers: [b, c/d]\n"),
               ElementsAre(DefinitionChange{"peers", "[b]", "[b, c/d]", kLive}));
   EXPECT_THAT(Diff(plain + "ports: [80]\n", plain + "ports: [{node: 80, balance: true}]\n"),

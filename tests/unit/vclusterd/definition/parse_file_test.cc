@@ -432,15 +432,16 @@ roles:
   db:
     accept:
       - wbe
-      - {from: web, tcp: http}
       - {from: web, tcp: 90-80}
+  cache:
+    accept: [{from: web, tcp: http}]
 )"),
             "f.yaml:3:1: peers: 'Bob' names no Vcluster (such as storage or alice/storage)\n"
             "f.yaml:7:20: roles.web.ports[0].balance: 'yes' is not round-robin or sticky\n"
             "f.yaml:10:9: roles.db.accept[0].from: there is no role 'wbe' (did you mean 'web'?)\n"
-            "f.yaml:11:21: roles.db.accept[1].tcp: should be a port, or some (such as 80, "
-            "8000-8010 or [80, 443])\n"
-            "f.yaml:12:21: roles.db.accept[2].tcp: 90-80 are no ports (such as 8000-8010)");
+            "f.yaml:11:21: roles.db.accept[1].tcp: 90-80 are no ports (such as 8000-8010)\n"
+            "f.yaml:13:26: roles.cache.accept[0].tcp: should be a port, or some (such as 80, "
+            "8000-8010 or [80, 443])");
 }
 
 }  // namespace

@@ -297,10 +297,10 @@ TEST_F(RightsOfClustersTest, TheLeastLimitOfAUsersNodesOnAHostHolds) {
     return CodeOf((*users_)->SetLimits(kRoot, holder, limits(bits_per_s), {}));
   };
   EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 0u);
-  EXPECT_EQ(set({LimitHolder::Kind::kDefault, 0}, 5'000'000), Code::kOk);
+  EXPECT_EQ(set({LimitHolder::Kind::kDefault, 0}, 5'000'000), kDone);
   EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 5'000'000u);
   EXPECT_EQ(NetworkLimitOf(**users_, 0), 0u) << "root has none";
-  EXPECT_EQ(set({LimitHolder::Kind::kUser, owner_.uid}, 8'000'000), Code::kOk);
+  EXPECT_EQ(set({LimitHolder::Kind::kUser, owner_.uid}, 8'000'000), kDone);
   EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 8'000'000u);
   // It refuses nothing.
   EXPECT_TRUE(Create(owner_, "more", {}, 2).ok());
