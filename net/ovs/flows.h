@@ -4,13 +4,11 @@
 // dropped:
 //
 //   0  who sends it: a node as itself, in IPv4, IPv6 and ARP; the gateway; a remote node, in IPv4
-//   and
-//      IPv6, from the tunnel and its own host; another host's gateway, for a node to which that
+//      and IPv6, from the tunnel and its own host; another host's gateway, for a node to which that
 //      host forwards, or with the answer of one to which this host does
 //   1  (of nodes, IPv6) who says to have an address, or to be a router: nodes have their own alone
-//   2  (of nodes) for remote nodes: ARP is answered by the switch, IPv4 and IPv6 go into the
-//   tunnel,
-//      and so does a solicitation of a neighbour, to the one host that has it
+//   2  (of nodes) for remote nodes: ARP is answered by the switch; IPv4 and IPv6 go into the
+//      tunnel, and so does a solicitation of a neighbour, to the one host that has it
 //   3  (of nodes and the gateway) for the gateway, and for all: broadcast and multicast, which stay
 //      on this host; of the gateway, for remote nodes and hosts of such forwards
 //   4  for the nodes of this host

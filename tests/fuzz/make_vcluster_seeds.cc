@@ -19,6 +19,9 @@ int main(int argc, char** argv) {
       "    {rank: spread, near: [m], apart: w, strict: true, require: ssd, priority: -5},\n"
       "    autoscale: {min: 1, max: 9, cpu: 70.5, every: 1m, shrink-after: 1h}, scale-in: idlest}\n"
       "  m: {autoscale: {max: 3, run: q, target: 0.5}, restart: never, on-host-loss: recreate}\n",
+      "name: a\nimage: b\npeers: [c, d/e]\nroles:\n  w: {count: 2, ports: [{node: 80, host: 81, "
+      "balance: true},\n    {node: 82, balance: sticky}], accept: [m, {from: [m, outside], "
+      "tcp: 80,\n    udp: [1-9, 53]}, {icmp: true}]}\n  m: {accept: []}\n",
       "{\"master\": {\"cpu\": 1, \"memory\": \"1G\"}, \"driver\": {\"cpu\": 1, \"memory\": "
       "\"1G\"},\n"
       "\"worker\": {\"cpu\": 2, \"memory\": \"4G\", \"number\": 6}, \"description\": "

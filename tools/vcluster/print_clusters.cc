@@ -75,11 +75,12 @@ std::string Milliseconds(double ms) {
   return text;
 }
 
-// "20001->8080, 20002->53/udp"
+// "20001->8080, 20002->53/udp"; with a port that leads to all of the role, "20003+18080->80"
 std::string PortsText(const api::NodeInfo& node) {
   std::string text;
   for (const api::Port& port : node.ports()) {
-    text += (text.empty() ? "" : ", ") + std::to_string(port.host_port()) + "->" +
+    const std::string of_role = port.role_port() == 0 ? "" : "+" + std::to_string(port.role_port());
+    text += (text.empty() ? "" : ", ") + std::to_string(port.host_port()) + of_role + "->" +
             std::to_string(port.node_port()) + (port.udp() ? "/udp" : "");
   }
   return text;

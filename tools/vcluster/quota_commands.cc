@@ -63,6 +63,9 @@ const ResourceWord kResources[] = {
     {"bandwidth", [](const std::string& text) { return vcluster::ParseBitRate(text); },
      vcluster::BitRateText, &Limits::set_bandwidth_bits_per_s, &Limits::has_bandwidth_bits_per_s,
      &Limits::bandwidth_bits_per_s},
+    {"bandwidth-per-host", [](const std::string& text) { return vcluster::ParseBitRate(text); },
+     vcluster::BitRateText, &Limits::set_host_bandwidth_bits_per_s,
+     &Limits::has_host_bandwidth_bits_per_s, &Limits::host_bandwidth_bits_per_s},
 };
 
 Result<const ResourceWord*> FindResource(const std::string& name) {
@@ -75,7 +78,8 @@ Result<const ResourceWord*> FindResource(const std::string& name) {
   }
   return Error(
       Code::kInvalidArgument,
-      "'" + Printable(name, 40) + "' is no resource: nodes, cpus, memory, disk, ports, bandwidth");
+      "'" + Printable(name, 40) +
+          "' is no resource: nodes, cpus, memory, disk, ports, bandwidth, bandwidth-per-host");
 }
 
 std::string AmountText(const std::string& resource, uint64_t amount) {
@@ -176,7 +180,7 @@ void AddQuotaCommands(Tool& tool) {
       "  vcluster quota set --default nodes=4",
       Set);
   set->add_option("RESOURCE=AMOUNT", set_arguments->words,
-                  "nodes, cpus, memory, disk, ports, bandwidth")
+                  "nodes, cpus, memory, disk, ports, bandwidth, bandwidth-per-host")
       ->required();
   const auto [unset, unset_arguments] =
       command("unset", "Take limits away: those named, or all (admins)",

@@ -15,6 +15,7 @@ constexpr size_t kDescriptionMax = 2000;
 constexpr size_t kRecordBytesMax = 512 << 10;  // What a catalog that hosts share takes well.
 constexpr std::chrono::days kYears10{3650};
 constexpr std::string_view kHome = "home";
+constexpr size_t kOwnerSizeMax = 64;  // Of a user's name.
 
 using file::Fault;
 using file::kFaultsShownMax;
@@ -60,6 +61,22 @@ void CheckRoleList(const Names& known, const std::string& path,
   }
 }
 
+void CheckAcceptReferences(const Names& roles, const Role& role, const std::string& path,
+                           Faults* out) {
+  if (!role.accept) return;
+  Names sources = roles;
+  for (const std::string_view word : {kAnybody, kOutside}) {
+    sources.push_back(word);
+    if (std::find(roles.begin(), roles.end(), word) == roles.end()) continue;
+    out->push_back({path + ".accept", "there is a role " + Quoted(word) +
+                                          ", which is no role here: call it something else"});
+  }
+  for (size_t i = 0; i < role.accept->size(); ++i) {
+    CheckRoleList(sources, path + ".accept[" + std::to_string(i) + "].from", (*role.accept)[i].from,
+                  out);
+  }
+}
+
 void CheckReferences(const Definition& definition, const Role& role, const std::string& path,
                      Faults* out) {
   const Names roles = RoleNames(definition);
@@ -72,6 +89,7 @@ void CheckReferences(const Definition& definition, const Role& role, const std::
       out->push_back({path + ".placement", Quoted(name) + " cannot be both near and apart"});
     }
   }
+  CheckAcceptReferences(roles, role, path, out);
   Names volumes = {kHome};
   for (const Volume& volume : definition.volumes) volumes.push_back(volume.name);
   for (size_t i = 0; i < role.volumes.size(); ++i) {
@@ -121,6 +139,56 @@ void CheckOrder(const Definition& definition, Faults* out) {
     out->push_back(
         {"roles." + path.back() + ".after", "these roles wait for each other: " + cycle});
     return;
+  }
+}
+
+// Told of the role with most.
+void CheckAcceptCount(const Definition& definition, Faults* out) {
+  size_t all = 0;
+  size_t most = 0;
+  const Role* largest = nullptr;
+  for (const Role& role : definition.roles) {
+    if (!role.accept) continue;
+    size_t rules = role.ports.size() + 1;
+    for (const Accept& accept : *role.accept) {
+      rules += accept.from.size() *
+               std::max<size_t>(1, accept.tcp.size() + accept.udp.size() + (accept.icmp ? 1 : 0));
+    }
+    all += rules;
+    if (rules > most) largest = &role;
+    most = std::max(most, rules);
+  }
+  if (all <= kAcceptRulesMax) return;
+  out->push_back({"roles." + largest->name + ".accept",
+                  std::to_string(all) +
+                      " rules in all roles, one for each source and each port or " +
+                      "range of ports: at most " + std::to_string(kAcceptRulesMax)});
+}
+
+bool IsOwner(std::string_view text) {
+  return !text.empty() && text.size() <= kOwnerSizeMax && PrintablePrefix(text) == text.size() &&
+         text.find_first_of(" /\"") == text.npos;
+}
+
+void CheckPeers(const Definition& definition, Faults* out) {
+  if (definition.peers.size() > kPeersMax) {
+    out->push_back({"peers", "has " + std::to_string(definition.peers.size()) +
+                                 " entries: at most " + std::to_string(kPeersMax)});
+    return;
+  }
+  std::set<std::string_view> seen;
+  for (const std::string& peer : definition.peers) {
+    const size_t slash = peer.find('/');
+    const std::string_view name =
+        std::string_view(peer).substr(slash == std::string::npos ? 0 : slash + 1);
+    const bool good = IsHostName(name, kNameSizeMax) &&
+                      (slash == std::string::npos || IsOwner(peer.substr(0, slash)));
+    if (!good) {
+      out->push_back(
+          {"peers", Quoted(peer) + " names no Vcluster (such as storage or alice/storage)"});
+    }
+    if (peer == definition.name) out->push_back({"peers", Quoted(peer) + " is this one itself"});
+    if (!seen.insert(peer).second) out->push_back({"peers", Quoted(peer) + " is there twice"});
   }
 }
 
@@ -198,6 +266,7 @@ void CheckRoles(const Definition& definition, Faults* out) {
   }
   CheckOrder(definition, out);
   CheckHostPorts(definition, out);
+  CheckAcceptCount(definition, out);
   CheckNodeCounts(definition, out);
 }
 
@@ -258,6 +327,7 @@ Faults FindFaultsInside(const Definition& definition) {
     out.push_back({"description", "holds control characters, or is no UTF-8"});
   }
   CheckVolumes(definition, &out);
+  CheckPeers(definition, &out);
   CheckNodesMax(definition, &out);
   CheckRoles(definition, &out);
   CheckTimes(definition, &out);

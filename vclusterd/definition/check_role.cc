@@ -189,11 +189,31 @@ void CheckPorts(const Role& role, Collector* out) {
     } else if (!taken.emplace(port.node_port, port.protocol).second) {
       out->Add(path, "forwards the node's port " + std::to_string(port.node_port) + " again");
     }
-    if (port.host_port != 0 && most > 1) {
+    if (port.host_port != 0 && most > 1 && port.balance == Balance::kNone) {
       out->Add(path, "one port of the host, " + std::to_string(port.host_port) + ", for up to " +
                          std::to_string(most) +
-                         " nodes: leave 'host' out, and each gets a free one");
+                         " nodes: leave 'host' out, and each gets a free one, or let it lead to " +
+                         "all of them with 'balance'");
     }
+  }
+}
+
+void CheckRanges(const std::string& path, const std::vector<PortRange>& ranges, Collector* out) {
+  out->Count(path, ranges, kListMax);
+  for (const PortRange& range : ranges) {
+    if (range.first != 0 && range.first <= range.last) continue;
+    out->Add(path, std::to_string(range.first) + "-" + std::to_string(range.last) +
+                       " are no ports (such as 8000-8010)");
+  }
+}
+
+void CheckAccept(const std::vector<Accept>& accept, Collector* out) {
+  if (!out->Count("accept", accept, kListMax)) return;
+  for (size_t i = 0; i < accept.size(); ++i) {
+    const std::string path = Indexed("accept", i);
+    if (accept[i].from.empty()) out->Add(path + ".from", "is an empty list: from nobody");
+    CheckRanges(path + ".tcp", accept[i].tcp, out);
+    CheckRanges(path + ".udp", accept[i].udp, out);
   }
 }
 
@@ -319,6 +339,7 @@ std::vector<Fault> FindFaultsOfRole(const Role& role) {
   CheckHook("hooks.on-recovery", role.hooks.on_recovery, &out);
   if (role.ready) CheckReady(*role.ready, &out);
   CheckPorts(role, &out);
+  if (role.accept) CheckAccept(*role.accept, &out);
   CheckMounts(role, &out);
   CheckPlacement(role.placement, &out);
   if (role.autoscale) CheckAutoscale(role, *role.autoscale, &out);

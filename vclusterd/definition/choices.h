@@ -15,6 +15,8 @@ using Choices = std::array<std::pair<T, std::string_view>, N>;
 
 inline constexpr Choices<Protocol, 2> kProtocols = {
     {{Protocol::kTcp, "tcp"}, {Protocol::kUdp, "udp"}}};
+inline constexpr Choices<Balance, 2> kBalances = {
+    {{Balance::kRoundRobin, "round-robin"}, {Balance::kSticky, "sticky"}}};
 inline constexpr Choices<Rank, 3> kRanks = {
     {{Rank::kLeastRequested, "least-requested"}, {Rank::kPack, "pack"}, {Rank::kSpread, "spread"}}};
 inline constexpr Choices<RestartPolicy, 3> kRestartPolicies = {

@@ -20,6 +20,8 @@ inline constexpr uint32_t kNodesMax = 250;  // Of a Vcluster: then its subnet is
 inline constexpr size_t kRolesMax = 64;
 inline constexpr size_t kNameSizeMax = 40;  // Of a Vcluster.
 inline constexpr size_t kRoleNameSizeMax = 30;
+inline constexpr size_t kPeersMax = 16;                  // Of a Vcluster.
+inline constexpr size_t kAcceptRulesMax = 1000;          // As net/desired.h, kGroupRulesMax.
 inline constexpr size_t kHookOutputBytesMax = 64 << 10;  // What is kept of one run.
 // The role of nodes that the user gave none.
 inline constexpr std::string_view kDefaultRole = "node";
@@ -61,12 +63,43 @@ struct ReadyCheck {
 
 enum class Protocol { kTcp, kUdp };
 
-// A port of every node of the role, reachable through a port of the node's host.
+// Whether one port of a host leads to all nodes of the role.
+enum class Balance {
+  kNone,
+  kRoundRobin,  // Each new connection to the next node.
+  kSticky,      // Those of one sender to the same.
+};
+
+// A port of every node of the role, reachable through a port of the node's host. With `balance`
+// each host that has nodes of the role has a port, too, that leads to all of them.
 struct PortForward {
   uint16_t node_port = 0;
-  uint16_t host_port = 0;  // 0: a free one is chosen. REQUIRES: 0 when the role may have two nodes.
+  // Of the node, or with `balance` of the role: the same on all of its hosts. 0: a free one is
+  // chosen. REQUIRES: 0 when the role may have two nodes, but with `balance`.
+  uint16_t host_port = 0;
   Protocol protocol = Protocol::kTcp;
+  Balance balance = Balance::kNone;
   bool operator==(const PortForward&) const = default;
+};
+
+struct PortRange {
+  uint16_t first = 0;
+  uint16_t last = 0;
+  bool operator==(const PortRange&) const = default;
+};
+
+// Words of Accept::from that are no roles.
+inline constexpr std::string_view kAnybody = "any";
+inline constexpr std::string_view kOutside = "outside";
+
+// What others may begin at the nodes of a role.
+struct Accept {
+  std::vector<std::string> from = {std::string(kAnybody)};  // Roles, and the two words.
+  // None of the three: everything.
+  std::vector<PortRange> tcp;
+  std::vector<PortRange> udp;
+  bool icmp = false;
+  bool operator==(const Accept&) const = default;
 };
 
 // A directory that outlives the node, mounted in it.
@@ -150,6 +183,8 @@ struct Role {
   std::optional<ReadyCheck> ready;
   std::vector<std::string> after;  // Roles that have to be ready before its nodes start.
   std::vector<PortForward> ports;
+  // What its nodes take, beside what `ports` and `ready` need. Absent: everything of the Vcluster.
+  std::optional<std::vector<Accept>> accept;
   std::vector<VolumeMount> volumes;
   Placement placement;
   RestartPolicy restart = RestartPolicy::kOnFailure;
@@ -178,6 +213,7 @@ struct Definition {
   std::string description;
   std::vector<Role> roles;  // In the file's order; 1 to kRolesMax, kNodesMax nodes in all.
   std::vector<Volume> volumes;
+  std::vector<std::string> peers;  // [OWNER/]NAME: Vclusters with which it talks, if they name it.
   // It never has more; what is not needed for them, other Vclusters have.
   uint32_t nodes_max = kNodesMax;
   // At most one of the two; neither: it lives until it is deleted.
@@ -196,6 +232,13 @@ struct Definition {
   bool ScalesFromNodes() const {
     for (const Role& role : roles) {
       if (role.scale_from_nodes) return true;
+    }
+    return false;
+  }
+  // Whether there are rules of who may begin what.
+  bool HasAccepts() const {
+    for (const Role& role : roles) {
+      if (role.accept) return true;
     }
     return false;
   }

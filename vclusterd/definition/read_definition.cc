@@ -55,6 +55,7 @@ std::vector<Key> TopKeys(FieldReader& in, Definition* definition, Role* defaults
        [&in, definition, defaults](const Field& f) {
          in.List(f, [&](const Field& item) { ReadVolume(in, item, definition, defaults); });
        }},
+      {"peers", [&in, definition](const Field& f) { in.Words(f, &definition->peers); }},
       {"nodes-max", [&in, definition](const Field& f) { in.Integer(f, &definition->nodes_max); }},
       {"expires", [&in, definition](const Field& f) { in.Instant(f, &definition->expires); }},
       {"lifetime",

@@ -1,5 +1,6 @@
 #include "vclusterd/definition/read_role.h"
 
+#include <charconv>
 #include <iterator>
 
 #include "common/printable.h"
@@ -76,11 +77,53 @@ void ReadReady(FieldReader& in, const Field& field, std::optional<ReadyCheck>* o
   *out = std::move(ready);
 }
 
+void ReadBalance(FieldReader& in, const Field& field, Balance* balance) {
+  const Value& value = *field.value;
+  const bool word = value.kind != Value::Kind::kScalar || value.quoted ||
+                    (value.text != "true" && value.text != "false");
+  if (word) return in.Choice(field, kBalances, balance);
+  *balance = value.text == "true" ? Balance::kRoundRobin : Balance::kNone;
+}
+
 void ReadPort(FieldReader& in, const Field& field, PortForward* port) {
   if (field.value->kind == Value::Kind::kScalar) return in.Integer(field, &port->node_port);
   in.Map(field, {{"node", [&](const Field& f) { in.Integer(f, &port->node_port); }},
                  {"host", [&](const Field& f) { in.Integer(f, &port->host_port); }},
-                 {"protocol", [&](const Field& f) { in.Choice(f, kProtocols, &port->protocol); }}});
+                 {"protocol", [&](const Field& f) { in.Choice(f, kProtocols, &port->protocol); }},
+                 {"balance", [&](const Field& f) { ReadBalance(in, f, &port->balance); }}});
+}
+
+// "80" or "8000-8010".
+bool ParsePorts(std::string_view text, PortRange* out) {
+  const auto number = [](std::string_view digits, uint16_t* port) {
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), *port);
+    return read.ec == std::errc() && read.ptr == digits.data() + digits.size();
+  };
+  const size_t dash = text.find('-');
+  if (!number(text.substr(0, dash), &out->first)) return false;
+  out->last = out->first;
+  return dash == std::string_view::npos || number(text.substr(dash + 1), &out->last);
+}
+
+void ReadPortRanges(FieldReader& in, const Field& field, std::vector<PortRange>* out) {
+  const auto read = [&](const Field& item) {
+    PortRange range;
+    if (item.value->kind != Value::Kind::kScalar || !ParsePorts(item.value->text, &range)) {
+      return in.Fault(item, "should be a port, or some (such as 80, 8000-8010 or [80, 443])");
+    }
+    out->push_back(range);
+  };
+  if (field.value->kind != Value::Kind::kList) return read(field);
+  in.List(field, read);
+  if (field.value->items.empty()) in.Fault(field, "is an empty list: no port");
+}
+
+void ReadAccept(FieldReader& in, const Field& field, Accept* accept) {
+  if (field.value->kind == Value::Kind::kScalar) return in.Words(field, &accept->from);
+  in.Map(field, {{"from", [&](const Field& f) { in.Words(f, &accept->from); }},
+                 {"tcp", [&](const Field& f) { ReadPortRanges(in, f, &accept->tcp); }},
+                 {"udp", [&](const Field& f) { ReadPortRanges(in, f, &accept->udp); }},
+                 {"icmp", [&](const Field& f) { in.Bool(f, &accept->icmp); }}});
 }
 
 void ReadPlacement(FieldReader& in, const Field& field, Placement* placement) {
@@ -186,6 +229,12 @@ std::vector<Key> OwnKeys(FieldReader& in, Role* role) {
       {"ports",
        [&in, role](const Field& f) {
          in.List(f, [&](const Field& item) { ReadPort(in, item, &role->ports.emplace_back()); });
+       }},
+      {"accept",
+       [&in, role](const Field& f) {
+         role->accept.emplace();
+         in.List(f,
+                 [&](const Field& item) { ReadAccept(in, item, &role->accept->emplace_back()); });
        }},
       {"placement", [&in, role](const Field& f) { ReadPlacement(in, f, &role->placement); }},
       {"scale-in", [&in, role](const Field& f) { in.Choice(f, kScaleIns, &role->scale_in); }},

@@ -97,12 +97,38 @@ Json ReadyJson(const ReadyCheck& ready) {
 
 Json PortJson(const PortForward& port) {
   const PortForward plain;
-  if (port.host_port == 0 && port.protocol == plain.protocol) return port.node_port;
+  if (port == PortForward{.node_port = port.node_port}) return port.node_port;
   Keys keys(Defaults::kLeaveOut);
   keys.AddAlways("node", port.node_port);
   keys.Add("host", port.host_port, plain.host_port, port.host_port);
   keys.AddChoice("protocol", kProtocols, port.protocol, plain.protocol);
+  keys.AddChoice("balance", kBalances, port.balance, plain.balance);
   return keys.Take();
+}
+
+// One alone, or a list.
+Json OneOrList(Json list) { return list.size() == 1 ? list[0] : list; }
+
+Json RangesJson(const std::vector<PortRange>& ranges) {
+  Json list = Json::array();
+  for (const PortRange& range : ranges) {
+    if (range.first == range.last) {
+      list.push_back(range.first);
+    } else {
+      list.push_back(std::to_string(range.first) + "-" + std::to_string(range.last));
+    }
+  }
+  return list.empty() ? list : OneOrList(std::move(list));
+}
+
+Json AcceptJson(const Accept& accept) {
+  Keys keys(Defaults::kLeaveOut);
+  keys.AddAlways("from", OneOrList(accept.from));
+  if (!accept.tcp.empty()) keys.AddAlways("tcp", RangesJson(accept.tcp));
+  if (!accept.udp.empty()) keys.AddAlways("udp", RangesJson(accept.udp));
+  keys.Add("icmp", accept.icmp, false, accept.icmp);
+  Json map = keys.Take();
+  return map.size() == 1 && accept.from.size() == 1 ? map["from"] : map;
 }
 
 Json PlacementJson(const Placement& placement, Defaults defaults) {
@@ -158,6 +184,11 @@ Json RoleToJson(const Role& role, Defaults defaults) {
   Json ports = Json::array();
   for (const PortForward& port : role.ports) ports.push_back(PortJson(port));
   keys.AddSome("ports", std::move(ports));
+  if (role.accept) {
+    Json accept = Json::array();
+    for (const Accept& one : *role.accept) accept.push_back(AcceptJson(one));
+    keys.AddAlways("accept", std::move(accept));
+  }
   Json volumes = Json::array();
   for (const VolumeMount& mount : role.volumes) {
     volumes.push_back(mount.volume + ":" + mount.path + (mount.read_only ? ":ro" : ""));
@@ -180,6 +211,7 @@ Json TopToJson(const Definition& definition, Defaults defaults) {
   Keys keys(defaults);
   keys.AddAlways("name", definition.name);
   keys.Add("description", definition.description, plain.description, definition.description);
+  keys.AddSome("peers", definition.peers);
   keys.Add("nodes-max", definition.nodes_max, plain.nodes_max, definition.nodes_max);
   if (definition.expires) keys.AddAlways("expires", InstantText(*definition.expires));
   if (definition.lifetime) keys.AddAlways("lifetime", DurationText(*definition.lifetime));

@@ -42,6 +42,14 @@ bool MayRestart(const NodeOrder& order, std::optional<int> status) {
   return order.restart() == host::v1::ALWAYS || !clean;
 }
 
+// Of a node of this network.
+NodeAddress AddressOf(const net::Bridge& network, const host::v1::Peer& peer) {
+  NodeAddress node{peer.hostname(), {peer.aliases().begin(), peer.aliases().end()}, {}, {}};
+  node.address = net::Ipv4::Parse(peer.address()).value_or(net::Ipv4());
+  if (network.prefix6) node.address6 = network.Address6Of(node.address);
+  return node;
+}
+
 // What a node's files name: the others, and the keys between them.
 std::string PeersOf(const host::v1::Part& order) {
   std::string text = " ";  // Never empty: that means unknown.
@@ -49,7 +57,15 @@ std::string PeersOf(const host::v1::Part& order) {
                                   order.ssh_login_seed_before(), order.ssh_host_seed_before()}) {
     text += seed + ";";
   }
-  for (const host::v1::Peer& peer : order.peers()) text += peer.SerializeAsString();
+  const auto add = [&](const auto& peers) {
+    for (const host::v1::Peer& peer : peers) {
+      text += peer.address() + " " + peer.hostname();
+      for (const std::string& alias : peer.aliases()) text += " " + alias;
+      text += ";";
+    }
+  };
+  add(order.peers());
+  for (const host::v1::PeerVcluster& other : order.peer_vclusters()) add(other.nodes());
   return text;
 }
 
@@ -299,6 +315,7 @@ Status HostNodes::RemoveNode(Job& job) {
       job.local.set_index(next->index());
       job.local.set_incarnation(next->incarnation());
       *job.local.mutable_on_destroy() = next->on_destroy();
+      job.local.set_group(next->group());
       job.local.set_departure(next->arrival().reference());
       job.node->local = job.local;
       job.node->state = host::v1::MAKING;
@@ -547,21 +564,24 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.id = job.id;
   if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
-  net::Bridge bridge =
-      net::MakeBridge(config_.host.instance, order.number(), spec.prefix, config_.pool6);
-  if (spec.mtu < net::kIpv6MtuMin) bridge.prefix6.reset();
-  const auto address_of = [&](const std::string& name, std::vector<std::string> aliases,
-                              const std::string& text) {
-    NodeAddress address{name, std::move(aliases), {}, {}};
-    address.address = net::Ipv4::Parse(text).value_or(net::Ipv4());
-    if (bridge.prefix6) address.address6 = bridge.Address6Of(address.address);
-    return address;
+  const auto network_of = [&](uint32_t number, const net::Ipv4Prefix& prefix) {
+    const bool has_ipv6 = spec.mtu >= net::kIpv6MtuMin;
+    return net::MakeBridge(config_.host.instance, number, prefix,
+                           has_ipv6 ? config_.pool6 : std::nullopt);
   };
-  for (const host::v1::Peer& peer : order.peers()) {
-    spec.peers.push_back(address_of(peer.hostname(), {peer.aliases().begin(), peer.aliases().end()},
-                                    peer.address()));
+  const net::Bridge bridge = network_of(order.number(), spec.prefix);
+  for (const host::v1::Peer& peer : order.peers()) spec.peers.push_back(AddressOf(bridge, peer));
+  for (const host::v1::PeerVcluster& other : order.peer_vclusters()) {
+    const net::Bridge theirs = network_of(
+        other.number(), net::Ipv4Prefix::Parse(other.subnet()).value_or(net::Ipv4Prefix()));
+    for (const host::v1::Peer& peer : other.nodes()) {
+      spec.neighbours.push_back(AddressOf(theirs, peer));
+    }
   }
-  spec.self = address_of(node.hostname(), {}, node.address());
+  host::v1::Peer self;
+  self.set_hostname(node.hostname());
+  self.set_address(node.address());
+  spec.self = AddressOf(bridge, self);
   spec.gateway = spec.prefix.Host(net::kGatewayHost);
   if (!network_->JoinsLinks()) spec.bridge = bridge.name;
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());

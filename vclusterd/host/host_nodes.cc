@@ -271,6 +271,7 @@ Result<HostNodes::PartPtr> HostNodes::TakeOrder(const host::v1::Part& order) {
         node->local.set_departure(wanted.arrival().reference());
       }
       node->held = false;
+      node->local.set_group(wanted.group());
       if (node->local.incarnation() == wanted.incarnation()) {
         *node->local.mutable_on_destroy() = wanted.on_destroy();
       }
@@ -333,68 +334,6 @@ Status HostNodes::BeginWork(const std::vector<PartPtr>& taken,
     chores_.Push([this, part] { EndJob(part); });
   }
   return network.ok() ? Ok() : Status(network.error().Wrap("network"));
-}
-
-// The way to the Vcluster's nodes on other hosts.
-std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) const {
-  if (!config_.underlay.has_value()) return std::nullopt;
-  net::Overlay overlay;
-  overlay.vni = order.number();
-  overlay.local = *config_.underlay;
-  overlay.underlay_mtu = config_.underlay_mtu;
-  overlay.port = config_.vxlan_port;
-  for (const host::v1::Peer& peer : order.peers()) {
-    const auto host = net::Ipv4::Parse(peer.host_address());
-    if (!host.ok() || *host == overlay.local) continue;  // It is here.
-    net::RemoteNode& remote = overlay.remotes.emplace_back();
-    // Checked when the order was taken.
-    remote.address = net::Ipv4::Parse(peer.address()).value_or(net::Ipv4());
-    remote.host = *host;
-    remote.mac = net::MacForNode(overlay.vni, remote.address);
-  }
-  return overlay;
-}
-
-Status HostNodes::UpdateNetwork() {
-  const std::lock_guard network_lock(network_mutex_);
-  const auto put = [&]() -> Status {
-    ASSIGN_OR_RETURN(net::DesiredNetwork desired, DesiredNetwork());
-    return network_->Put(std::move(desired));
-  };
-  Status updated = put();
-  network_is_broken_ = !updated.ok();
-  return updated;
-}
-
-Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
-  const std::string& instance = config_.host.instance;
-  net::DesiredNetwork desired{instance, config_.pool, {}, {}};
-  desired.pool6 = config_.pool6;
-  // With a file that cannot be read it is not known what belongs to it.
-  desired.keep_unknown_veths = !unreadable_.empty();
-  const std::lock_guard lock(mutex_);
-  for (const auto& [number, part] : parts_) {
-    const std::lock_guard part_lock(part->mutex);
-    if (part->nodes.empty()) continue;
-    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
-    net::Bridge bridge = net::MakeBridge(instance, number, prefix, config_.pool6);
-    bridge.overlay = OverlayOf(part->order);
-    std::map<uint32_t, uint64_t> rates;
-    for (const NodeOrder& order : part->order.nodes()) {
-      rates[order.index()] = order.limits().network_bits_per_s();
-    }
-    for (const auto& [index, node] : part->nodes) {
-      for (const host::v1::Forward& forward : node->local.forwards()) {
-        bridge.forwards.push_back({forward.udp() ? net::Protocol::kUdp : net::Protocol::kTcp,
-                                   static_cast<uint16_t>(forward.host_port()),
-                                   prefix.Host(net::kFirstNodeHost + index),
-                                   static_cast<uint16_t>(forward.node_port())});
-      }
-      desired.veths.push_back(net::MakeVeth(instance, number, index, rates[index]));
-    }
-    desired.bridges.push_back(std::move(bridge));
-  }
-  return desired;
 }
 
 PartStatus HostNodes::StatusOf(const PartPtr& part, bool with_usage, size_t* output_left) {

@@ -220,10 +220,15 @@ class HostNodes {
   bool IsOfRemoved(const host::v1::Part& order);
   bool IsUnreadable(uint32_t number) const;
   host::v1::PartStatus UnreadableStatus(const host::v1::Part& order);
+  // host_networks.cc
   // Has the host's networks as the parts say now.
   Status UpdateNetwork();
   Result<net::DesiredNetwork> DesiredNetwork();
-  std::optional<net::Overlay> OverlayOf(const host::v1::Part& order) const;
+  Status AddNetworkOf(const Part& part, net::DesiredNetwork* desired) const;
+  using Peers = google::protobuf::RepeatedPtrField<host::v1::Peer>;
+  std::optional<net::Overlay> OverlayOf(uint32_t number, const Peers& peers) const;
+  // Another host, which has it.
+  std::optional<net::Ipv4> HostOf(const host::v1::Peer& peer) const;
 
   // host_recovery.cc
   Status Recover();

@@ -16,25 +16,87 @@ net::Protocol ProtocolOf(const Forward& forward) {
 
 bool IsFor(const Forward& given, const Forward& wanted) {
   return given.node_port() == wanted.node_port() && given.udp() == wanted.udp() &&
-         (wanted.host_port() == 0 || wanted.host_port() == given.host_port());
+         (wanted.host_port() == 0 || wanted.host_port() == given.host_port()) &&
+         wanted.balance() == given.balance() &&
+         (wanted.role_port() == 0 || wanted.role_port() == given.role_port());
+}
+
+// What leads to a node alone, and what leads to its role.
+enum class PortOf { kNode, kRole };
+uint32_t PortIn(const Forward& forward, PortOf of) {
+  return of == PortOf::kNode ? forward.host_port() : forward.role_port();
 }
 
 constexpr uint32_t kPrivilegedPortsEnd = 1024;
 
 // A port that somebody chose himself.
-Status CheckChosen(const Forward& forward, uint32_t owner_uid, const HostConfig& config) {
-  const auto port = static_cast<uint16_t>(forward.host_port());
+Status CheckChosen(uint16_t port, bool udp, uint32_t owner_uid, const HostConfig& config) {
   if (port < kPrivilegedPortsEnd && owner_uid != 0) {
     return Error(Code::kPermissionDenied,
                  "port " + std::to_string(port) +
                      " of the host is root's to give: choose one from 1024 "
                      "on, or none");
   }
-  if (forward.udp() && port == config.vxlan_port) {
+  if (udp && port == config.vxlan_port) {
     return Error(Code::kFailedPrecondition,
                  "port " + std::to_string(port) + "/udp of the host joins the hosts' networks");
   }
-  return net::CheckHostPortFree(ProtocolOf(forward), port);
+  return net::CheckHostPortFree(udp ? net::Protocol::kUdp : net::Protocol::kTcp, port);
+}
+
+// Ports of the host that are taken, as somebody asks for more.
+class PortChoice {
+ public:
+  PortChoice(const HostConfig& config, uint32_t owner_uid)
+      : config_(config), owner_uid_(owner_uid) {}
+
+  void Take(const Forward& forward, PortOf of) {
+    taken_[forward.udp()].insert(static_cast<uint16_t>(PortIn(forward, of)));
+  }
+  // `kept`: what it has already, 0 for none.
+  Result<uint16_t> Choose(const Forward& wanted, PortOf of, uint32_t kept) {
+    std::set<uint16_t>& ports = taken_[wanted.udp()];
+    const auto asked = static_cast<uint16_t>(PortIn(wanted, of));
+    auto port = static_cast<uint16_t>(kept);
+    if (kept == 0 && asked == 0) {
+      const auto is_free = [&](uint16_t candidate) {
+        return net::CheckHostPortFree(ProtocolOf(wanted), candidate).ok();
+      };
+      ASSIGN_OR_RETURN(port, net::ChooseHostPort(ports, config_.ports, is_free));
+    } else if (kept == 0) {
+      if (ports.contains(asked)) {
+        return Error(Code::kFailedPrecondition,
+                     "port " + std::to_string(asked) +
+                         " of the host leads elsewhere already: choose another one, or none");
+      }
+      RETURN_IF_ERROR(CheckChosen(asked, wanted.udp(), owner_uid_, config_));
+      port = asked;
+    }
+    ports.insert(port);
+    return port;
+  }
+
+ private:
+  const HostConfig& config_;
+  const uint32_t owner_uid_;
+  std::set<uint16_t> taken_[2];  // By protocol: TCP, UDP.
+};
+
+// What other nodes of the role have on this host, which is this one's too; 0: nothing yet.
+uint32_t RolePortOf(const std::vector<Forward>& of_role, const Forward& wanted) {
+  for (const Forward& forward : of_role) {
+    if (forward.node_port() == wanted.node_port() && forward.udp() == wanted.udp() &&
+        (wanted.role_port() == 0 || wanted.role_port() == forward.role_port())) {
+      return forward.role_port();
+    }
+  }
+  return 0;
+}
+
+bool IsOfRole(const host::v1::Part& order, uint32_t index, const std::string& role) {
+  return std::any_of(order.nodes().begin(), order.nodes().end(), [&](const auto& node) {
+    return node.index() == index && node.role() == role;
+  });
 }
 
 }  // namespace
@@ -46,15 +108,22 @@ Status HostNodes::AssignPorts(Job& job) {
                     std::equal(given.begin(), given.end(), wanted.begin(), IsFor);
   if (same) return Ok();
   const std::lock_guard choosing(ports_mutex_);
-  std::set<uint16_t> taken[2];  // By protocol: TCP, UDP.
+  PortChoice choice(config_, job.order.owner_uid());
+  std::vector<Forward> of_role;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [number, part] : parts_) {
       const std::lock_guard part_lock(part->mutex);
       for (const auto& [index, node] : part->nodes) {
         if (node == job.node) continue;
+        const bool same_role = part == job.part && IsOfRole(part->order, index, job.wanted->role());
         for (const Forward& forward : node->local.forwards()) {
-          taken[forward.udp()].insert(static_cast<uint16_t>(forward.host_port()));
+          choice.Take(forward, PortOf::kNode);
+          if (same_role) {
+            of_role.push_back(forward);
+          } else {
+            choice.Take(forward, PortOf::kRole);
+          }
         }
       }
     }
@@ -66,23 +135,14 @@ Status HostNodes::AssignPorts(Job& job) {
     const auto kept = std::find_if(given.begin(), given.end(), [&](const Forward& candidate) {
       return IsFor(candidate, forward);
     });
-    std::set<uint16_t>& ports = taken[forward.udp()];
-    if (kept != given.end()) {
-      out->set_host_port(kept->host_port());
-    } else if (forward.host_port() == 0) {
-      ASSIGN_OR_RETURN(const uint16_t port,
-                       net::ChooseHostPort(ports, config_.ports, [&](uint16_t candidate) {
-                         return net::CheckHostPortFree(ProtocolOf(forward), candidate).ok();
-                       }));
-      out->set_host_port(port);
-    } else if (ports.contains(static_cast<uint16_t>(forward.host_port()))) {
-      return Error(Code::kFailedPrecondition,
-                   "port " + std::to_string(forward.host_port()) +
-                       " of the host leads to another node already: choose another one, or none");
-    } else {
-      RETURN_IF_ERROR(CheckChosen(forward, job.order.owner_uid(), config_));
-    }
-    ports.insert(static_cast<uint16_t>(out->host_port()));
+    const bool has = kept != given.end();
+    ASSIGN_OR_RETURN(const uint16_t of_node,
+                     choice.Choose(forward, PortOf::kNode, has ? kept->host_port() : 0));
+    out->set_host_port(of_node);
+    if (forward.balance() == host::v1::ONE_NODE) continue;
+    const uint32_t shared = has ? kept->role_port() : RolePortOf(of_role, forward);
+    ASSIGN_OR_RETURN(const uint16_t of_whole, choice.Choose(forward, PortOf::kRole, shared));
+    out->set_role_port(of_whole);
   }
   *job.local.mutable_forwards() = chosen;
   {

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "layerfs/root.h"
 #include "layerfs/volume/volume_store.h"
+#include "net/desired.h"
 #include "net/subnets.h"
 #include "vclusterd/definition/definition.h"
 #include "vclusterd/jobs/run_id.h"
@@ -76,6 +77,7 @@ Status CheckCommand(const host::v1::TaskCommand& command) {
 Status CheckNode(const NodeOrder& node) {
   const std::string name = "node " + std::to_string(node.index());
   if (node.index() >= net::kNodesMaxPerCluster) return Wrong(name + " is out of range");
+  if (node.group() > net::kGroupMax) return Wrong(name + " has a bad group");
   if (node.machine_id().size() != 32 || !FromHex(node.machine_id()).ok()) {
     return Wrong(name + " has a bad machine-id");
   }
@@ -111,6 +113,64 @@ Status CheckLocal(const LocalNode& node) {
 
 std::string NameOf(uint32_t number) { return std::to_string(number) + kSuffix; }
 
+// What cannot be would take all networks of the host with it.
+Status CheckAccepts(const Part& part) {
+  if (part.accepts_size() > static_cast<int>(net::kGroupRulesMax)) return Wrong("too many rules");
+  for (const host::v1::AcceptRule& rule : part.accepts()) {
+    const bool of_group = rule.from() == host::v1::AcceptRule::GROUP;
+    const bool of_ports =
+        rule.kind() == host::v1::AcceptRule::TCP || rule.kind() == host::v1::AcceptRule::UDP;
+    const bool good_ports = of_ports ? rule.port_first() != 0 && rule.port_last() <= 65535 &&
+                                           rule.port_first() <= rule.port_last()
+                                     : rule.port_first() == 0 && rule.port_last() == 0;
+    if (!host::v1::AcceptRule_From_IsValid(rule.from()) ||
+        !host::v1::AcceptRule_Kind_IsValid(rule.kind()) || !good_ports ||
+        of_group != (rule.from_group() != 0) || rule.from_group() > net::kGroupMax ||
+        rule.to_group() == 0 || rule.to_group() > net::kGroupMax) {
+      return Wrong("a rule that says nothing");
+    }
+  }
+  return Ok();
+}
+
+// Of the Vcluster, or of another one.
+Status CheckPeers(const google::protobuf::RepeatedPtrField<host::v1::Peer>& peers,
+                  const net::Ipv4Prefix& prefix) {
+  if (peers.size() > static_cast<int>(net::kNodesMaxPerCluster)) return Wrong("too many peers");
+  std::set<net::Ipv4> seen;
+  for (const host::v1::Peer& peer : peers) {
+    ASSIGN_OR_RETURN(const net::Ipv4 address, net::Ipv4::Parse(peer.address()));
+    if (!prefix.Contains(address)) return Wrong("an address outside of the subnet");
+    if (!seen.insert(address).second) return Wrong("an address twice");
+    if (peer.group() > net::kGroupMax) return Wrong("a group out of range");
+    if (!peer.host_address().empty()) RETURN_IF_ERROR(net::Ipv4::Parse(peer.host_address()));
+    for (const host::v1::Forward& forward : peer.forwards()) {
+      if (forward.host_port() == 0 || forward.host_port() > 65535) return Wrong("a bad port");
+    }
+  }
+  return Ok();
+}
+
+Result<net::Ipv4Prefix> SubnetOf(const std::string& text) {
+  ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(text));
+  if (prefix.length < net::kClusterPrefixLength || prefix.length > net::kClusterPrefixLengthMax) {
+    return Wrong("the subnet is no /24 to /28");
+  }
+  return prefix;
+}
+
+Status CheckPeerVclusters(const Part& part) {
+  std::set<uint32_t> seen = {part.number()};
+  for (const host::v1::PeerVcluster& peer : part.peer_vclusters()) {
+    if (peer.number() == 0 || peer.number() >= kClustersMax || !seen.insert(peer.number()).second) {
+      return Wrong("a peer that cannot be");
+    }
+    ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, SubnetOf(peer.subnet()));
+    RETURN_IF_ERROR(CheckPeers(peer.nodes(), prefix));
+  }
+  return Ok();
+}
+
 Status CheckHostPart(const HostPart& part) {
   if (part.version() != kVersion) return Wrong("unknown version");
   RETURN_IF_ERROR(CheckPart(part.order()));
@@ -128,10 +188,7 @@ Status CheckPart(const Part& part) {
   if (part.number() == 0 || part.number() >= kClustersMax) return Wrong("a number out of range");
   if (part.nodes().empty()) return Ok();  // A removal.
   RETURN_IF_ERROR(CheckClusterName(part.cluster()));
-  ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part.subnet()));
-  if (prefix.length < net::kClusterPrefixLength || prefix.length > net::kClusterPrefixLengthMax) {
-    return Wrong("the subnet is no /24 to /28");
-  }
+  ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, SubnetOf(part.subnet()));
   if (part.ssh_login_seed().size() != kSshSeedSize || part.ssh_host_seed().size() != kSshSeedSize) {
     return Wrong("bad keys");
   }
@@ -151,13 +208,13 @@ Status CheckPart(const Part& part) {
   for (const host::v1::TaskCommand& command : part.task_commands()) {
     RETURN_IF_ERROR(CheckCommand(command));
   }
-  if (part.peers_size() > static_cast<int>(net::kNodesMaxPerCluster))
-    return Wrong("too many peers");
-  for (const host::v1::Peer& peer : part.peers()) {
-    RETURN_IF_ERROR(net::Ipv4::Parse(peer.address()));
-    if (!peer.host_address().empty()) RETURN_IF_ERROR(net::Ipv4::Parse(peer.host_address()));
+  const uint64_t limit = part.owner_network_bits_per_s();
+  if (limit != 0 && (limit < net::kBitsPerSecondMin || limit > net::kUserBitsPerSecondMax)) {
+    return Wrong("a limit of the owner out of range");
   }
-  return Ok();
+  RETURN_IF_ERROR(CheckPeers(part.peers(), prefix));
+  RETURN_IF_ERROR(CheckPeerVclusters(part));
+  return CheckAccepts(part);
 }
 
 std::string FormatHostPart(const HostPart& part) {

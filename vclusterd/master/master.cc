@@ -162,7 +162,14 @@ void Master::Hold(VclusterPtr vcluster) {
   const uint32_t number = vcluster->record.number();
   placer_.Sync(*vcluster);
   index_.Put(vcluster->record);
-  entries_[number].vcluster = std::move(vcluster);
+  if (vcluster->definition.peers.empty()) {
+    with_peers_.erase(number);
+  } else {
+    with_peers_.insert(number);
+  }
+  Entry& entry = entries_[number];
+  entry.vcluster = std::move(vcluster);
+  TouchPeersOf(*entry.vcluster);
 }
 
 void Master::Forget(uint32_t number) {
@@ -172,6 +179,8 @@ void Master::Forget(uint32_t number) {
   changed_at_[number] = ++changes_;
   entries_.erase(found);
   index_.Remove(gone->record);
+  with_peers_.erase(number);
+  TouchPeersOf(*gone);
   WakeJobsOf(number);
   if (options_.retired) options_.retired(gone->record);
 }
@@ -331,6 +340,7 @@ VclusterView Master::ViewOf(uint32_t number, const Entry& entry) const {
     view.notice = entry.room->why;
   }
   if (view.notice.empty()) view.notice = entry.vcluster->record.last_problem();
+  if (view.notice.empty()) view.notice = PeerNotice(*entry.vcluster);
   for (const master::v1::Node& node : entry.vcluster->record.nodes()) {
     if (node.host().empty() || hosts_.contains(node.host())) continue;
     view.lost[node.index()] = node.host();

@@ -74,6 +74,9 @@ struct MasterOptions {
   // Whether an owner may have `asked` more (quota_demand.h). Called with the master locked, before
   // anything is stored that makes a demand grow. Empty: everybody may.
   std::function<Status(uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used)> check_quota;
+  // What all nodes of an owner may send, or receive, on a host together, in bits per second; 0: as
+  // much as they can. Called with the master locked. Empty: that for everybody.
+  std::function<uint64_t(uint32_t uid)> network_limit;
   // A Vcluster is gone, and its record too. Called with the master locked.
   std::function<void(const master::v1::Vcluster&)> retired;
   // The leader's record that must still be there when this master takes the lead; absent: whatever
@@ -331,6 +334,9 @@ class Master {
     std::vector<JobPtr> jobs;
     std::string owner_name;
     uint64_t addresses = 0;  // HostBook::addresses_version
+    std::vector<PeerOf> peers;
+    KnownPorts balanced_ports;
+    uint64_t owner_network_bits_per_s = 0;
     bool operator==(const OrderBasis&) const = default;
   };
   struct Entry {
@@ -455,6 +461,13 @@ class Master {
   bool Retire(uint32_t number, Entry& entry);
   void MakeOrders(Entry& entry, bool repeat);
   OrderBasis BasisOf(const Entry& entry) const;
+  // master_peers.cc
+  // Whether it has an entry in `peers` that means `other`.
+  bool NamesAsPeer(const Vcluster& vcluster, const Vcluster& other) const;
+  std::vector<PeerOf> PeersOf(const Vcluster& vcluster) const;
+  // Orders of those that name it may be others now.
+  void TouchPeersOf(const Vcluster& vcluster);
+  std::string PeerNotice(const Vcluster& vcluster) const;
   void NoteAddress(const std::string& host, const std::string& address);
   // master_volumes.cc
   Status ClaimShared();
@@ -481,7 +494,8 @@ class Master {
   uint32_t last_number_ = 0;
   bool all_numbers_given_ = false;  // At least once.
   std::map<uint32_t, Entry> entries_;
-  VclusterIndex index_;  // Of those in entries_.
+  VclusterIndex index_;            // Of those in entries_.
+  std::set<uint32_t> with_peers_;  // Of these, those that name some.
   JobBook jobs_;
   uint32_t last_job_ = 0;
   ReservationTable reservations_;

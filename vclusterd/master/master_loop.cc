@@ -298,7 +298,17 @@ Master::OrderBasis Master::BasisOf(const Entry& entry) const {
   const bool any_waits =
       std::any_of(roles.begin(), roles.end(), [](const Role& role) { return !role.after.empty(); });
   basis.vcluster = entry.vcluster;
-  basis.may_start = RolesThatMayStart(*entry.vcluster, any_waits ? StatesOf(entry) : NodeStates());
+  const bool any_balanced = std::any_of(roles.begin(), roles.end(), [](const Role& role) {
+    return std::any_of(role.ports.begin(), role.ports.end(),
+                       [](const PortForward& port) { return port.balance != Balance::kNone; });
+  });
+  const NodeStates states = any_waits || any_balanced ? StatesOf(entry) : NodeStates();
+  basis.may_start = RolesThatMayStart(*entry.vcluster, states);
+  if (any_balanced) basis.balanced_ports = BalancedPortsOf(*entry.vcluster, states);
+  basis.peers = PeersOf(*entry.vcluster);
+  if (options_.network_limit) {
+    basis.owner_network_bits_per_s = options_.network_limit(record.owner_uid());
+  }
   basis.jobs = jobs_.ActiveOf(record.number());
   basis.owner_name = options_.user_name(record.owner_uid());
   basis.addresses = known_hosts_.addresses_version();
@@ -326,8 +336,9 @@ void Master::MakeOrders(Entry& entry, bool repeat) {
     bool is_new = false;
     if (!told.is_current) {
       if (!context.has_value()) {
-        context.emplace(OrderContext{entry.basis.may_start, entry.basis.owner_name, volumes_->id(),
-                                     known_hosts_.addresses()});
+        context.emplace(OrderContext{
+            entry.basis.may_start, entry.basis.owner_name, volumes_->id(), known_hosts_.addresses(),
+            entry.basis.peers, entry.basis.balanced_ports, entry.basis.owner_network_bits_per_s});
       }
       host::v1::Part order = OrderFor(*entry.vcluster, host, *context);
       for (const JobPtr& job : entry.basis.jobs) AddTaskOrders(*job, &order);

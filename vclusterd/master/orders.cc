@@ -67,12 +67,7 @@ void SetContent(const Vcluster& vcluster, const master::v1::Node& node, const Ro
   }
   for (const auto& [name, value] : role.env) order->add_env(name + "=" + value);
   order->mutable_command()->Assign(role.command.begin(), role.command.end());
-  for (const PortForward& port : role.ports) {
-    host::v1::Forward* forward = order->add_forwards();
-    forward->set_node_port(port.node_port);
-    forward->set_host_port(port.host_port);
-    forward->set_udp(port.protocol == Protocol::kUdp);
-  }
+  for (const PortForward& port : role.ports) *order->add_forwards() = ForwardOf(port);
   for (const VolumeMount& mount : role.volumes) {
     host::v1::VolumeMount* volume = order->add_volumes();
     volume->set_volume(mount.volume);
@@ -100,6 +95,7 @@ NodeOrder OrderOf(const Vcluster& vcluster, const master::v1::Node& node, const 
   order.set_name(vcluster.NodeName(node));
   order.set_hostname(vcluster.Hostname(node));
   order.set_role(node.role());
+  order.set_group(GroupOf(vcluster, node.role()));
   order.set_address(vcluster.AddressOf(node).ToString());
   order.set_machine_id(node.machine_id());
   order.set_driver(node.driver());
@@ -158,9 +154,12 @@ void AddPeer(const Vcluster& vcluster, const master::v1::Node& node, const std::
   peer->add_aliases(node.role() == kDefaultRole ? node.role() + ordinal
                                                 : vcluster.record.name() + "-" + hostname);
   peer->add_aliases(node.role());  // So a role's name has the addresses of all its nodes.
+  peer->set_group(GroupOf(vcluster, node.role()));
   if (node.host() == host) return;
   const auto address = context.host_addresses.find(node.host());
-  if (address != context.host_addresses.end()) peer->set_host_address(address->second);
+  if (address == context.host_addresses.end()) return;
+  peer->set_host_address(address->second);
+  AddKnownPorts(vcluster, node, context.balanced_ports, peer);
 }
 
 }  // namespace
@@ -214,6 +213,11 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const OrderCont
   for (const master::v1::Node& node : record.nodes()) {
     if (!node.leaving()) AddPeer(vcluster, node, host, context, &part);
   }
+  AddAccepts(vcluster, &part);
+  for (const PeerOf& peer : context.peers) {
+    AddPeerVcluster(peer, host, context.host_addresses, &part);
+  }
+  part.set_owner_network_bits_per_s(context.owner_network_bits_per_s);
   return part;
 }
 

@@ -4,8 +4,10 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "vclusterd/api/host.pb.h"
+#include "vclusterd/master/order_policy.h"
 #include "vclusterd/master/vcluster.h"
 
 namespace strata::vcluster {
@@ -20,6 +22,9 @@ struct OrderContext {
   std::string shared_id;  // Of the shared directory.
   // Where the other hosts of the Vcluster are reached by this one, by host; empty when it has none.
   std::map<std::string, std::string> host_addresses;
+  std::vector<PeerOf> peers;              // Vclusters with which it talks.
+  KnownPorts balanced_ports;              // Of its nodes.
+  uint64_t owner_network_bits_per_s = 0;  // Of the owner's nodes on a host together; 0: no limit.
 };
 
 // Roles whose nodes may start: everything that they come after is ready, or has been.

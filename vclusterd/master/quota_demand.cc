@@ -135,4 +135,11 @@ Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
   return users.CheckQuota(uid, asked.amounts, usage);
 }
 
+uint64_t NetworkLimitOf(const Users& users, uint32_t uid) {
+  const Bounds bounds = users.quotas().BoundsOf(uid, users.NameOf(uid), QuotaUsage());
+  const auto limit = EffectiveLimit(bounds, Resource::kHostBandwidth).limit;
+  // Records that cannot be read say 0: nothing.
+  return limit.has_value() ? std::max(*limit, kHostBandwidthMin) : 0;
+}
+
 }  // namespace strata::vcluster

@@ -43,4 +43,8 @@ QuotaDemand GrowthOf(const Vcluster* before, const Vcluster& after);
 Status CheckQuota(const Users& users, uint32_t uid, const QuotaDemand& asked,
                   const QuotasUsed& used);
 
+// What all nodes of a user may send, or receive, on a host together (Resource::kHostBandwidth); 0:
+// as much as they can.
+uint64_t NetworkLimitOf(const Users& users, uint32_t uid);
+
 }  // namespace strata::vcluster

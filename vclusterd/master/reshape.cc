@@ -75,6 +75,7 @@ Status Reshape(const Vcluster& before, const Definition& wanted, const ReshapeOp
   RETURN_IF_ERROR(CheckChanges(DiffDefinitions(before.definition, wanted), options.recreate));
   record->set_definition(FormatDefinitionJson(wanted));
   NameVolumes(wanted, record);
+  NumberRoles(wanted, record);
   if (wanted.ScalesFromNodes() && !before.definition.ScalesFromNodes()) {
     record->set_scales_anew(record->scales_anew() + 1);
   }

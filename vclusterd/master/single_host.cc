@@ -46,6 +46,7 @@ MasterOptions MakeMasterOptions(const std::string& name, const net::Ipv4Prefix& 
   options.pool = pool;
   options.user_name = [&users](uint32_t uid) { return users.NameOf(uid); };
   options.now_unix_ms = HostUnixMs;
+  options.network_limit = [&users](uint32_t uid) { return NetworkLimitOf(users, uid); };
   options.check_quota = [&users](uint32_t uid, const QuotaDemand& asked, const QuotasUsed& used) {
     return CheckQuota(users, uid, asked, used);
   };

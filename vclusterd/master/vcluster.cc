@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "common/digest.h"
@@ -161,6 +162,29 @@ void NameVolumes(const Definition& definition, master::v1::Vcluster* record) {
   }
 }
 
+void NumberRoles(const Definition& definition, master::v1::Vcluster* record) {
+  std::set<std::string> roles;
+  for (const Role& role : definition.roles) roles.insert(role.name);
+  for (const master::v1::Node& node : record->nodes()) roles.insert(node.role());
+  std::map<std::string, uint32_t> known;
+  std::set<uint32_t> taken;
+  for (const master::v1::RoleGroup& group : record->role_groups()) {
+    if (!roles.contains(group.role())) continue;
+    known[group.role()] = group.group();
+    taken.insert(group.group());
+  }
+  record->clear_role_groups();
+  uint32_t next = 1;
+  for (const std::string& role : roles) {
+    uint32_t& number = known[role];
+    while (number == 0 && !taken.insert(next).second) ++next;
+    if (number == 0) number = next;
+    master::v1::RoleGroup* group = record->add_role_groups();
+    group->set_role(role);
+    group->set_group(number);
+  }
+}
+
 std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume) {
   return VolumeDirectory(VolumesDirectory(record.number(), record.created_unix_ms()), volume.name(),
                          volume.id());
@@ -226,6 +250,7 @@ Result<master::v1::Vcluster> NewVcluster(const Definition& definition, uint32_t 
     RETURN_IF_ERROR(AddNodes(&record, role.name, role.count, definition.nodes_max));
   }
   NameVolumes(definition, &record);
+  NumberRoles(definition, &record);
   RETURN_IF_ERROR(GiveIdentity(&record, now_unix_ms));
   if (definition.expires.has_value()) {
     record.set_expires_unix_s(definition.expires->time_since_epoch().count());

@@ -45,6 +45,8 @@ Result<VclusterPtr> ReadVcluster(master::v1::Vcluster record);
 
 // The record's volumes as the definition has them: new ones get numbers, others are left.
 void NameVolumes(const Definition& definition, master::v1::Vcluster* record);
+// Every role of the definition, and of a node that leaves, has a number of its own.
+void NumberRoles(const Definition& definition, master::v1::Vcluster* record);
 // Where a volume that the definition names is, below the shared directory; empty: the owner's own.
 std::string DirectoryOf(const master::v1::Vcluster& record, const std::string& volume);
 std::string DirectoryOf(const master::v1::Vcluster& record, const master::v1::Volume& volume);

@@ -104,6 +104,9 @@ Json NodeSchema() {
       .Must("ports", ListOf(Members("A port of its host that leads to it.")
                                 .Must("node_port", Whole("In the node.", 0, 65535))
                                 .Must("host_port", Whole("Of the host.", 0, 65535))
+                                .May("role_port", Whole("Of the host, too: it leads to all nodes "
+                                                        "of the role.",
+                                                        0, 65535))
                                 .Must("protocol", Word("Which.", {"tcp", "udp"})),
                             "Ports."))
       .May("hooks", ListOf(Members("The last run of a hook.")
@@ -183,6 +186,7 @@ Json ToJson(const NodeView& node) {
     ports.push_back({{"node_port", port.node_port()},
                      {"host_port", port.host_port()},
                      {"protocol", port.udp() ? "udp" : "tcp"}});
+    if (port.role_port() != 0) ports.back()["role_port"] = port.role_port();
   }
   for (const host::v1::HookRun& run : node.hooks) {
     Json hook = {{"hook", run.hook()},

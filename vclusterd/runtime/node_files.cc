@@ -51,11 +51,13 @@ bool IsLoopbackServer(std::string_view line) {
 
 std::string HostsFile(const NodeSpec& spec) {
   std::string text = "127.0.0.1 localhost\n";
-  for (const NodeAddress& peer : spec.peers) {
-    std::string names = " " + peer.hostname;
-    for (const std::string& alias : peer.aliases) names += " " + alias;
-    text += peer.address.ToString() + names + "\n";
-    if (peer.address6) text += peer.address6->ToString() + names + "\n";
+  for (const auto* nodes : {&spec.peers, &spec.neighbours}) {
+    for (const NodeAddress& node : *nodes) {
+      std::string names = " " + node.hostname;
+      for (const std::string& alias : node.aliases) names += " " + alias;
+      text += node.address.ToString() + names + "\n";
+      if (node.address6) text += node.address6->ToString() + names + "\n";
+    }
   }
   return text;
 }

@@ -45,7 +45,8 @@ struct VolumeSpec {
 struct NodeSpec {
   std::string id;  // "<cluster>-<node>", unique on this host.
   NodeAddress self;
-  std::vector<NodeAddress> peers;  // All nodes of the Vcluster, itself included.
+  std::vector<NodeAddress> peers;       // All nodes of the Vcluster, itself included.
+  std::vector<NodeAddress> neighbours;  // Nodes of Vclusters with which it talks.
   net::Ipv4Prefix prefix;
   net::Ipv4 gateway;
   std::string bridge;  // That its link is to be a port of; empty: somebody else sees to that.

@@ -75,7 +75,7 @@ void UserCalls::ShowEffective(uint32_t uid, LimitsView* view) const {
     shown.set_resource(std::string(vcluster::NameOf(resource)));
     if (effective.limit) shown.set_limit(*effective.limit);
     shown.set_whose(effective.whose);
-    if (!used) continue;
+    if (!used || resource == Resource::kHostBandwidth) continue;  // Nobody counts that.
     shown.set_used(effective.limit ? effective.used : usage.own[resource]);
   }
 }
@@ -109,7 +109,8 @@ Result<LimitsView> UserCalls::SetLimits(const SetLimitsRequest& request) {
     if (!resource) {
       return Error(Code::kInvalidArgument,
                    "'" + Printable(name, 64) +
-                       "' is no resource: nodes, cpus, memory, disk, images, ports, bandwidth");
+                       "' is no resource: nodes, cpus, memory, disk, images, ports, bandwidth, "
+                       "bandwidth-per-host");
     }
     limits[*resource].reset();
   }

@@ -66,6 +66,7 @@ void ToProto(const NodeView& view, v1::NodeInfo* info) {
     out->set_node_port(port.node_port());
     out->set_host_port(port.host_port());
     out->set_udp(port.udp());
+    out->set_role_port(port.role_port());
   }
   for (const host::v1::HookRun& run : view.hooks) ToProto(run, info->add_hooks());
 }

@@ -41,6 +41,7 @@ std::string InWords(Resource resource, uint64_t amount) {
       return amount < (1u << 20) ? std::to_string(amount) + " bytes"
                                  : Scaled(amount, 1 << 30, " GiB");
     case Resource::kBandwidth:
+    case Resource::kHostBandwidth:
       return Scaled(amount, 1e6, " Mbit/s");
     default:
       return std::to_string(amount);
@@ -51,7 +52,7 @@ std::string InWords(Resource resource, uint64_t amount) {
 
 std::string_view NameOf(Resource resource) {
   static constexpr std::array<std::string_view, kResources> kNames = {
-      "nodes", "cpus", "memory", "disk", "ports", "bandwidth"};
+      "nodes", "cpus", "memory", "disk", "ports", "bandwidth", "bandwidth-per-host"};
   return kNames.at(static_cast<size_t>(resource));
 }
 
@@ -64,6 +65,9 @@ LimitSet LimitsOf(const users::v1::Limits& record) {
   if (record.has_ports()) limits[Resource::kPorts] = record.ports();
   if (record.has_bandwidth_bits_per_s()) {
     limits[Resource::kBandwidth] = record.bandwidth_bits_per_s();
+  }
+  if (record.has_host_bandwidth_bits_per_s()) {
+    limits[Resource::kHostBandwidth] = record.host_bandwidth_bits_per_s();
   }
   return limits;
 }
@@ -78,6 +82,9 @@ void SetLimits(const LimitSet& limits, users::v1::Limits* record) {
   if (const auto limit = limits[Resource::kDisk]) record->set_disk_bytes(*limit);
   if (const auto limit = limits[Resource::kPorts]) record->set_ports(*limit);
   if (const auto limit = limits[Resource::kBandwidth]) record->set_bandwidth_bits_per_s(*limit);
+  if (const auto limit = limits[Resource::kHostBandwidth]) {
+    record->set_host_bandwidth_bits_per_s(*limit);
+  }
 }
 
 std::optional<Excess> FindExcess(const Bounds& bounds, const QuotaAmounts& asked) {

@@ -25,8 +25,13 @@ enum class Resource : uint8_t {
   kDisk,    // Bytes that nodes may fill. What images take, imaged limits (vimage quota).
   kPorts,
   kBandwidth,  // Bits per second.
+  // Of all nodes of a user on one host together, in bits per second and direction. Hosts enforce
+  // it (net/desired.h, UserLimit): nobody asks for any of it, and nothing is refused.
+  kHostBandwidth,
   kCount,
 };
+inline constexpr uint64_t kHostBandwidthMin = 8'000;
+inline constexpr uint64_t kHostBandwidthMax = 100'000'000'000;
 inline constexpr size_t kResources = static_cast<size_t>(Resource::kCount);
 
 std::string_view NameOf(Resource resource);

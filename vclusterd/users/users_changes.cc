@@ -197,6 +197,16 @@ Status Users::SetLimits(const Caller& caller, const LimitHolder& holder, const L
   } else if (holder.kind != LimitHolder::Kind::kDefault) {
     target = GroupTarget(caller, holder.number);
   }
+  if (const auto rate = limits[Resource::kHostBandwidth]) {
+    if (holder.kind == LimitHolder::Kind::kGroupAll) {
+      return Error(
+          Code::kInvalidArgument,
+          "bandwidth-per-host is of one user's nodes: give it to each member of the group");
+    }
+    if (*rate < kHostBandwidthMin || *rate > kHostBandwidthMax) {
+      return Error(Code::kInvalidArgument, "bandwidth-per-host is from 8kbit to 100Gbit");
+    }
+  }
   std::string detail;
   for (size_t i = 0; i < kResources; ++i) {
     const auto resource = static_cast<Resource>(i);

@@ -141,13 +141,16 @@ TEST_F(AccountCommandsTest, ARosterMakesAccountsAndEnrols) {
 TEST_F(AccountCommandsTest, QuotasAreSetInUnitsAndTakenAway) {
   users_.Add("alice");
   ASSERT_EQ(Vcluster({"quota", "set", "--user", "alice", "nodes=10", "cpus=1.5", "memory=16G",
-                      "bandwidth=100Mbit"})
+                      "bandwidth=100Mbit", "bandwidth-per-host=2Gbit"})
                 .exit_code,
             0);
   const std::string shown = Vcluster({"quota", "show", "--user", "alice"}).out;
   EXPECT_THAT(shown, HasSubstr("1.5"));
   EXPECT_THAT(shown, HasSubstr("16.0 GiB"));
   EXPECT_THAT(shown, HasSubstr("100Mbit"));
+  EXPECT_THAT(shown, HasSubstr("2Gbit"));
+  EXPECT_THAT(Vcluster({"quota", "set", "--default", "bandwidth-per-host=1kbit"}).err,
+              HasSubstr("from 8kbit to 100Gbit"));
   EXPECT_THAT(Vcluster({"quota", "set", "--default", "memory"}).err, HasSubstr("memory=16G"));
   EXPECT_THAT(Vcluster({"quota", "set", "--default", "beer=1"}).err, HasSubstr("no resource"));
   EXPECT_EQ(Vcluster({"quota", "set", "nodes=1"}).exit_code, kExitUsage);

@@ -215,6 +215,10 @@ TEST(NodeFiles, NameServersThatOnlyTheHostReachesAreLeftOut) {
 
 TEST(NodeFiles, HostsNamesAllNodes) {
   EXPECT_EQ(HostsFile(Spec()), "127.0.0.1 localhost\n10.90.7.2 hpc-0 node-0\n10.90.7.3 hpc-1\n");
+  NodeSpec spec = Spec();
+  spec.neighbours = {{"lab-0.lab", {"node.lab"}, net::Ipv4::Parse("10.90.8.2").value()}};
+  EXPECT_EQ(HostsFile(spec), HostsFile(Spec()) + "10.90.8.2 lab-0.lab node.lab\n");
+  EXPECT_EQ(SshClientConfig(spec), SshClientConfig(Spec())) << "their keys are others";
 }
 
 TEST(NodeFiles, WhileKeysChangeBothAreTakenAndTheNewOnesAreShown) {

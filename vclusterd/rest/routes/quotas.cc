@@ -20,6 +20,8 @@ constexpr ResourceKey kKeys[] = {
     {Resource::kDisk, "disk_bytes", "Disk."},
     {Resource::kPorts, "ports", "Ports of hosts."},
     {Resource::kBandwidth, "bandwidth_bits_per_s", "Bits per second."},
+    {Resource::kHostBandwidth, "host_bandwidth_bits_per_s",
+     "Bits per second and direction of all nodes of a user on one host."},
 };
 
 Json ToJson(const StoredLimits& stored) {

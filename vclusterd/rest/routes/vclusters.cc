@@ -114,6 +114,13 @@ Result<Reply> Extend(Exchange& exchange) {
   return Answer(ToJson(view, /*with_nodes=*/true));
 }
 
+Result<Reply> RotateKeys(Exchange& exchange) {
+  ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
+  ASSIGN_OR_RETURN(const ClusterView view,
+                   clusters->RotateKeys(exchange.caller, VclusterIn(exchange)));
+  return Answer(ToJson(view, /*with_nodes=*/true));
+}
+
 Result<Reply> Export(Exchange& exchange) {
   ASSIGN_OR_RETURN(const auto clusters, exchange.services.clusters());
   ASSIGN_OR_RETURN(
@@ -230,6 +237,9 @@ void AddChanges(RouteTable* table) {
        "Another limit of disk for all nodes", "Resize", 202, "", ResizeNamed},
       {"POST", "/{vcluster}/extend", "extendVcluster", Operation::kVclusterApply,
        "Moves the end of its time", "Extend", 200, "Vcluster", Extend},
+      {"POST", "/{vcluster}/rotate-keys", "rotateVclusterKeys", Operation::kVclusterApply,
+       "New keys for ssh between its nodes; the old ones end once all have them", "", 200,
+       "Vcluster", RotateKeys},
   };
   AddRows(rows, kResource, kTag, table);
 }

@@ -132,6 +132,59 @@ TEST(CheckDefinitionTest, PortsThatCannotBeHadTwiceAreRefused) {
   EXPECT_THAT(SaidOfRole([&](Role& role) { role.ports = {{}}; }), HasSubstr("has no port"));
 }
 
+TEST(CheckDefinitionTest, ABalancedPortOfTheHostMayBeOfManyNodes) {
+  const PortForward web{80, 8080, Protocol::kTcp, Balance::kRoundRobin};
+  EXPECT_EQ(SaidOfRole([&](Role& role) {
+              role.count = 5;
+              role.ports = {web};
+            }),
+            "");
+  EXPECT_EQ(Said([&](Definition& d) { d.roles[0].ports = d.roles[1].ports = {web}; }),
+            "roles.b.ports[0]: the host's port 8080 is taken by role 'a'");
+}
+
+TEST(CheckDefinitionTest, WhatIsAcceptedNamesRolesAndPorts) {
+  const auto said = [](std::vector<Accept> accept) {
+    return SaidOfRole([&](Role& role) { role.accept = std::move(accept); });
+  };
+  EXPECT_EQ(said({}), "");
+  EXPECT_EQ(said({{{"a", "b", "outside"}, {{80, 80}, {1, 65'535}}, {{53, 53}}, true}, {}}), "");
+  EXPECT_EQ(said({{}, {{"bb"}}}), "roles.a.accept[1].from: there is no role 'bb'");
+  EXPECT_EQ(said({{{"b", "b"}}}), "roles.a.accept[0].from: 'b' is there twice");
+  EXPECT_EQ(said({{std::vector<std::string>()}}),
+            "roles.a.accept[0].from: is an empty list: from nobody");
+  EXPECT_EQ(said({{{"b"}, {{80, 79}}}}),
+            "roles.a.accept[0].tcp: 80-79 are no ports (such as 8000-8010)");
+  EXPECT_EQ(said({{{"b"}, {}, {{0, 79}}}}),
+            "roles.a.accept[0].udp: 0-79 are no ports (such as 8000-8010)");
+  EXPECT_EQ(Said([](Definition& d) {
+              d.roles[1].name = "outside";
+              d.roles[0].accept.emplace();
+            }),
+            "roles.a.accept: there is a role 'outside', which is no role here: call it something "
+            "else");
+  // 16 times 64 ports, from one.
+  const Accept many{{"b"}, std::vector<PortRange>(64, {80, 80})};
+  EXPECT_EQ(said(std::vector<Accept>(15, many)), "");
+  EXPECT_EQ(said(std::vector<Accept>(16, many)),
+            "roles.a.accept: 1025 rules in all roles, one for each source and each port or range "
+            "of ports: at most 1000");
+}
+
+TEST(CheckDefinitionTest, PeersAreOtherVclusters) {
+  const auto said = [](std::vector<std::string> peers) {
+    return Said([&](Definition& d) { d.peers = std::move(peers); });
+  };
+  EXPECT_EQ(said({"storage", "bob/lab", "bob/storage"}), "");
+  EXPECT_EQ(said({"lab"}), "peers: 'lab' is this one itself");
+  EXPECT_EQ(said({"bob/x", "bob/x"}), "peers: 'bob/x' is there twice");
+  for (const char* bad : {"", "/", "bob/", "/x", "a/b/c", "B", "bob x/a"}) {
+    EXPECT_EQ(said({bad}), "peers: '" + std::string(bad) +
+                               "' names no Vcluster (such as storage or alice/storage)");
+  }
+  EXPECT_EQ(said(std::vector<std::string>(17, "x")), "peers: has 17 entries: at most 16");
+}
+
 TEST(CheckDefinitionTest, LimitsAreWithinWhatHostsCanDo) {
   EXPECT_TRUE(CheckLimits({}).ok());
   EXPECT_TRUE(CheckLimits({0.01, 4 << 20, 8, 0, 8000, 64 << 10}).ok());

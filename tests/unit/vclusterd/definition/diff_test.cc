@@ -58,6 +58,21 @@ TEST(DiffTest, WhatNodesMayAskForChangesAtOnce) {
               ElementsAre(DefinitionChange{"roles.node.scale-from-nodes", "true", "", kLive}));
 }
 
+TEST(DiffTest, WhoMayTalkWithWhomChangesAtOnce) {
+  const std::string plain = "name: a\nimage: b\n";
+  EXPECT_THAT(Diff(plain, plain + "accept: []\n"),
+              ElementsAre(DefinitionChange{"roles.node.accept", "", "[]", kLive}));
+  EXPECT_THAT(
+      Diff(plain + "accept: [node]\n", plain + "accept: [{from: any, tcp: [80-80, 90-91]}]\n"),
+      ElementsAre(DefinitionChange{"roles.node.accept", "[node]",
+                                   "[{from: any, tcp: [80, \"90-91\"]}]", kLive}));
+  EXPECT_THAT(Diff(plain + "peers: b\n", plain + "peers: [b, c/d]\n"),
+              ElementsAre(DefinitionChange{"peers", "[b]", "[b, c/d]", kLive}));
+  EXPECT_THAT(Diff(plain + "ports: [80]\n", plain + "ports: [{node: 80, balance: true}]\n"),
+              ElementsAre(DefinitionChange{"roles.node.ports", "[80]",
+                                           "[{node: 80, balance: round-robin}]", kLive}));
+}
+
 TEST(DiffTest, RolesAndVolumesComeAndGo) {
   EXPECT_THAT(Diff("name: a\nimage: b\nvolumes: [x]\nroles: {w: , m: {count: 2}}\n",
                    "name: a\nimage: b\nvolumes: [y]\nroles: {n: {count: 1}, w: }\n"),

@@ -393,5 +393,56 @@ TEST(ParseFileTest, WhatIsTooLargeForARecordIsRefused) {
                                    HasSubstr("with all defaults filled in, of at most 524288")));
 }
 
+TEST(ParseFileTest, WhoMayTalkWithWhomIsRead) {
+  const Definition lab = Parse(R"(
+name: lab
+image: debian
+peers: [storage, bob/lab]
+roles:
+  web:
+    count: 3
+    ports: [{node: 80, host: 8080, balance: true}, {node: 81, balance: sticky}]
+  db:
+    accept:
+      - web
+      - {from: [web, outside], tcp: 5432, udp: [53, 8000-8010]}
+      - {icmp: true}
+)");
+  EXPECT_THAT(lab.peers, ElementsAre("storage", "bob/lab"));
+  EXPECT_EQ(lab.roles[0].accept, std::nullopt);
+  EXPECT_THAT(lab.roles[0].ports,
+              ElementsAre(PortForward{80, 8080, Protocol::kTcp, Balance::kRoundRobin},
+                          PortForward{81, 0, Protocol::kTcp, Balance::kSticky}));
+  ASSERT_TRUE(lab.roles[1].accept.has_value());
+  EXPECT_THAT(*lab.roles[1].accept,
+              ElementsAre(Accept{{"web"}},
+                          Accept{{"web", "outside"}, {{5432, 5432}}, {{53, 53}, {8000, 8010}}},
+                          Accept{{"any"}, {}, {}, true}));
+  EXPECT_EQ(Parse("name: a\nimage: b\naccept: []\n").roles[0].accept, std::vector<Accept>());
+}
+
+TEST(ParseFileTest, FaultsOfWhoMayTalkWithWhomNameTheirPlace) {
+  EXPECT_EQ(Refusal(R"(name: lab
+image: debian
+peers: [storage, Bob]
+roles:
+  web:
+    ports:
+      - {node: 80, balance: yes}
+  db:
+    accept:
+      - wbe
+      - {from: web, tcp: 90-80}
+  cache:
+    accept: [{from: web, tcp: http}]
+)"),
+            "f.yaml:3:1: peers: 'Bob' names no Vcluster (such as storage or alice/storage)\n"
+            "f.yaml:7:20: roles.web.ports[0].balance: 'yes' is not round-robin or sticky\n"
+            "f.yaml:10:9: roles.db.accept[0].from: there is no role 'wbe' (did you mean 'web'?)\n"
+            "f.yaml:11:21: roles.db.accept[1].tcp: 90-80 are no ports (such as 8000-8010)\n"
+            "f.yaml:13:26: roles.cache.accept[0].tcp: should be a port, or some (such as 80, "
+            "8000-8010 or [80, 443])");
+}
+
 }  // namespace
 }  // namespace strata::vcluster

@@ -193,8 +193,29 @@ void AddPorts(Source& source, Role* role, uint16_t* next_host_port) {
     if (source.OneIn(2)) continue;
     PortForward& forward = role->ports.emplace_back();
     forward.node_port = port;
-    if (may_choose && source.OneIn(2)) forward.host_port = (*next_host_port)++;
+    forward.balance =
+        source.OneOf<Balance>({Balance::kNone, Balance::kRoundRobin, Balance::kSticky});
+    const bool may_name = may_choose || forward.balance != Balance::kNone;
+    if (may_name && source.OneIn(2)) forward.host_port = (*next_host_port)++;
     forward.protocol = source.OneOf<Protocol>({Protocol::kTcp, Protocol::kUdp});
+  }
+}
+
+void AddAccept(Source& source, const std::vector<std::string>& roles, Role* role) {
+  if (source.OneIn(2)) return;
+  role->accept.emplace();
+  while (!source.OneIn(3)) {
+    Accept& accept = role->accept->emplace_back();
+    std::vector<std::string> from = source.Some(roles);
+    if (source.OneIn(4)) from.push_back("outside");
+    if (!from.empty()) accept.from = from;
+    for (auto* ports : {&accept.tcp, &accept.udp}) {
+      while (source.OneIn(3)) {
+        const auto first = source.Number<uint16_t>(1, 60'000);
+        ports->push_back({first, source.OneIn(2) ? first : source.Number<uint16_t>(first, 65'535)});
+      }
+    }
+    accept.icmp = source.OneIn(3);
   }
 }
 
@@ -217,6 +238,7 @@ void FillRole(Source& source, const Definition& definition, const std::vector<st
   role->count = role->autoscale ? source.Number(role->autoscale->min, role->autoscale->max)
                                 : source.Number(1u, 4u);
   AddPorts(source, role, next_host_port);
+  AddAccept(source, all, role);
   AddMounts(source, definition, role);
   AddPlacement(source, all, &role->placement);
   role->restart = source.OneOf<RestartPolicy>(
@@ -238,6 +260,7 @@ Definition RandomDefinition(uint64_t seed) {
   for (const std::string& name : source.Some({"data", "n", "on", "scratch-2"})) {
     definition.volumes.push_back({name});
   }
+  definition.peers = source.Some({"storage", "b-2", "alice/lab", "_x/y"});
   // Larger than all that the roles may become.
   if (source.OneIn(3)) definition.nodes_max = static_cast<uint32_t>(source.Number(200, 249));
   if (source.OneIn(3)) {

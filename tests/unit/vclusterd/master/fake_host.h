@@ -359,6 +359,13 @@ class FakeHost final : public HostLink {
         run->set_stopped(task.stop());
         run->set_exit_code(task.stop() ? 143 : 0);
       }
+      for (host::v1::Forward forward : order.forwards()) {
+        if (forward.host_port() == 0) forward.set_host_port(20'000 + order.index());
+        if (forward.balance() != host::v1::ONE_NODE && forward.role_port() == 0) {
+          forward.set_role_port(29'000);
+        }
+        *node->add_forwards() = forward;
+      }
       const auto special = states_.find(order.role());
       const bool arrives = order.has_arrival() && !made_.contains(MadeKey(part, order));
       if (no_arrivals_.has_value() && arrives) {

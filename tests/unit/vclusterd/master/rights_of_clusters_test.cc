@@ -287,6 +287,28 @@ TEST_F(RightsOfClustersTest, ChangesAndRefusalsAreRecorded) {
   EXPECT_TRUE(has("owner", true));
 }
 
+TEST_F(RightsOfClustersTest, TheLeastLimitOfAUsersNodesOnAHostHolds) {
+  const auto limits = [](uint64_t bits_per_s) {
+    LimitSet set;
+    set[Resource::kHostBandwidth] = bits_per_s;
+    return set;
+  };
+  const auto set = [&](LimitHolder holder, uint64_t bits_per_s) {
+    return CodeOf((*users_)->SetLimits(kRoot, holder, limits(bits_per_s), {}));
+  };
+  EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 0u);
+  EXPECT_EQ(set({LimitHolder::Kind::kDefault, 0}, 5'000'000), kDone);
+  EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 5'000'000u);
+  EXPECT_EQ(NetworkLimitOf(**users_, 0), 0u) << "root has none";
+  EXPECT_EQ(set({LimitHolder::Kind::kUser, owner_.uid}, 8'000'000), kDone);
+  EXPECT_EQ(NetworkLimitOf(**users_, owner_.uid), 8'000'000u);
+  // It refuses nothing.
+  EXPECT_TRUE(Create(owner_, "more", {}, 2).ok());
+  EXPECT_EQ(set({LimitHolder::Kind::kUser, owner_.uid}, 7'999), Code::kInvalidArgument);
+  EXPECT_EQ(set({LimitHolder::Kind::kUser, owner_.uid}, 100'000'000'001), Code::kInvalidArgument);
+  EXPECT_EQ(set({LimitHolder::Kind::kGroupAll, 1}, 8'000'000), Code::kInvalidArgument);
+}
+
 TEST_F(RightsOfClustersTest, NobodyGetsMoreThanHisQuotaByAnyWay) {
   ASSERT_TRUE(SetLimits(owner_, Resource::kNodes, 3).ok());
   EXPECT_EQ(CodeOf(Create(owner_, "more", {}, 3)), Code::kResourceExhausted);

@@ -30,6 +30,7 @@ class SteppedMaster {
       return std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
     };
     options.steady_now = [this] { return now; };
+    options.network_limit = [this](uint32_t uid) { return network_limits[uid]; };
     options.pause = [this] { Step(); };
     auto opened = Master::Open(options, store);
     EXPECT_TRUE(opened.ok()) << opened.error().message();
@@ -38,7 +39,10 @@ class SteppedMaster {
   }
 
   void AddHost(const std::string& name) {
-    if (hosts[name] == nullptr) hosts[name] = std::make_shared<FakeHost>();
+    if (hosts[name] == nullptr) {
+      hosts[name] = std::make_shared<FakeHost>();
+      hosts[name]->underlay_address = "192.0.2." + std::to_string(hosts.size());
+    }
     master->AddHost(name, hosts[name], hosts[name]->Statuses());
   }
   void Step() {
@@ -54,6 +58,7 @@ class SteppedMaster {
 
   Clock::time_point now{std::chrono::hours(1000)};
   std::map<std::string, std::shared_ptr<FakeHost>> hosts;
+  std::map<uint32_t, uint64_t> network_limits;  // By owner; none: 0.
   std::unique_ptr<records::RecordStore> user_records =
       records::MakeMemoryRecordStore(DesiredTables());
   TestUsers users;

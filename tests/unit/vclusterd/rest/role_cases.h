@@ -93,6 +93,7 @@ inline const std::map<std::string, RoleCase> kRoleCases = {
     {"cloneVcluster",     {kActsOnVcluster, R"({"count": 1, "prefix": "copy-"})"}},
     {"resizeVcluster",    {kShapesVcluster, R"({"disk_bytes": 1073741824})"}},
     {"extendVcluster",    {kShapesVcluster, R"({"for_seconds": 60})"}},
+    {"rotateVclusterKeys", {kShapesVcluster}},
     {"listNodes",         {kReadsVcluster}},
     {"getNode",           {kReadsVcluster}},
     {"startNode",         {kActsOnVcluster}},
