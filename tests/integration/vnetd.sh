@@ -55,7 +55,7 @@ instance=$(sed -n 's/.*, instance \([0-9a-f]*\)$/\1/p' "$root/vnetd.log")
 bridge1=s${instance}b1 bridge2=s${instance}b2
 networks() {  # A Vcluster of two nodes here and one elsewhere, and one of a single node.
   cat <<EOF
-{"instance": "$instance", "pool": "10.81.0.0/16", "networks": [
+{"instance": "$instance", "pool": "10.81.0.0/16", "pool6": "fd81:8181:8100::/40", "networks": [
   {"number": 1, "prefix": "10.81.1.0/24", "nodes": [{"index": 0}, {"index": 1}],
    "overlay": {"local": "127.0.0.1", "remotes": [{"address": "10.81.1.9", "host": "192.0.2.9"}]}},
   {"number": 2, "prefix": "10.81.2.0/24", "nodes": [{"index": 0}]}]}
@@ -83,6 +83,8 @@ start
 [ "$(vn plan)" = "nothing to do" ] || die "something is left to do: $(vn plan)"
 vn show | grep -q "as $file says" || die "it does not say whose word it is"
 [ "$(vn show --json | jq '.networks.networks | length')" = 2 ] || die "not two networks"
+[ "$(vn show --json | jq -r '.networks.networks[0] | .nodes[1].address6, .overlay.remotes[0].address6' | paste -sd ' ')" = \
+  "fd81:8181:8100:1::3 fd81:8181:8100:1::9" ] || die "not the addresses of IPv6: $(vn show --json)"
 ! setpriv --reuid=61001 --regid=61001 --clear-groups vnet show 2>"$root/refused.log" ||
   die "anybody may look"
 grep -q "only root" "$root/refused.log" || die "it is not said why: $(cat "$root/refused.log")"
@@ -213,6 +215,8 @@ await kicked_few || die "networks that are wanted no more stay"
 
 echo "== trace and doctor"
 vn trace 10.81.1.2 10.81.1.3 | grep -q '^arrives .*: node 1' || die "$(vn trace 10.81.1.2 10.81.1.3)"
+vn trace fd81:8181:8100:1::2 fd81:8181:8100:1::3 | grep -q '^arrives .*: node 1' ||
+  die "$(vn trace fd81:8181:8100:1::2 fd81:8181:8100:1::3)"
 code=0
 vn trace 198.51.100.1 10.81.1.2 --tcp 80 >"$root/traced" || code=$?
 [ $code != 0 ] && grep -q '^DROPPED .*from_outside' "$root/traced" || die "$(cat "$root/traced")"

@@ -77,6 +77,7 @@ class ClustersTest : public ::testing::Test {
     config_.host.command = std::string(STRATA_BIN_DIR) + "/strata-in-node";
     config_.host.unified_cgroups = HasUnifiedCgroups();
     config_.pool = net::Ipv4Prefix::Parse("10.214.0.0/16").value();
+    config_.pool6 = net::Pool6For(dir_->path());
     config_.id_first = 3'000'000;
     config_.volumes = layerfs::VolumeKind::kLoop;
     config_.layerfs_binary = std::string(STRATA_BIN_DIR) + "/layerfs";

@@ -15,6 +15,23 @@ TEST_F(ClustersTest, NodesRunAndReachEachOtherByName) {
   EXPECT_NE(ping.find("1 packets received"), std::string::npos) << ping;
 }
 
+TEST_F(ClustersTest, NodesReachEachOtherByIpv6AndNotThoseOfOtherVclusters) {
+  ASSERT_TRUE(Create(kAlice, "hpc", 2).ok());
+  ASSERT_TRUE(Create(kBob, "b", 1).ok());
+  const auto address_of = [&](const std::string& hostname) {
+    const std::string awk = "awk '$2 == \"" + hostname + "\" && /:/ {print $1}' /etc/hosts";
+    const bool bobs = hostname == "b-0";
+    std::string text = Run(bobs ? kBob : kAlice, bobs ? "b/0" : "hpc/0", {"sh", "-c", awk});
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  };
+  EXPECT_TRUE(config_.pool6->Contains(net::IpAddress::Parse(address_of("hpc-1")).value()));
+  const std::string near = Run(kAlice, "hpc/0", {"ping", "-c1", "-W5", address_of("hpc-1")});
+  EXPECT_NE(near.find("1 packets received"), std::string::npos) << near;
+  const std::string other = Run(kAlice, "hpc/0", {"ping", "-c1", "-W1", address_of("b-0")});
+  EXPECT_NE(other.find(" 0 packets received"), std::string::npos) << other;
+}
+
 TEST_F(ClustersTest, NodesOfDifferentVclustersDoNotReachEachOtherNorTheHostsPorts) {
   ASSERT_TRUE(Create(kAlice, "a", 1).ok());
   const auto other = Create(kBob, "b", 1);
