@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <mutex>
 #include <string>
@@ -67,17 +68,14 @@ class Traffic {
   }
   // When the first one was sent after `time` that has arrived; waits for it.
   std::optional<Clock::time_point> FirstAfter(size_t flow, Clock::time_point time) {
-    const auto until = Clock::now() + kAtMost;
-    while (Clock::now() < until) {
-      {
-        const std::lock_guard lock(mutex_);
-        const auto& all = arrived_[flow];
-        const auto first = std::upper_bound(all.begin(), all.end(), time);
-        if (first != all.end()) return *first;
-      }
-      std::this_thread::sleep_for(kPause);
-    }
-    return std::nullopt;
+    const auto& all = arrived_[flow];
+    auto first = all.end();
+    std::unique_lock lock(mutex_);
+    const bool came = more_.wait_for(lock, kAtMost, [&] {
+      first = std::upper_bound(all.begin(), all.end(), time);
+      return first != all.end();
+    });
+    return came ? std::optional(*first) : std::nullopt;
   }
 
  private:
@@ -102,14 +100,16 @@ class Traffic {
         }
         const std::lock_guard lock(mutex_);
         arrived_[i].push_back(sent);
+        more_.notify_all();
       }
     }
   }
 
   std::array<UniqueFd, kFlows> senders_;
   std::array<UniqueFd, kFlows> receivers_;
-  std::mutex mutex_;  // Guards what follows.
+  std::mutex mutex_;  // Guards arrived_.
   std::array<std::vector<Clock::time_point>, kFlows> arrived_;
+  std::condition_variable more_;
   std::atomic<bool> stop_ = false;
   std::thread sending_;
   std::thread receiving_;
@@ -130,9 +130,10 @@ class Stream {
     SetPatience(client_, kAtMost);
     SetPatience(server_, kAtMost);
     sending_ = std::thread([this] {
-      for (uint32_t number = 0; !stop_; ++number) {
+      auto next = Clock::now();
+      for (uint32_t number = 0; !stop_; ++number, next += kPause) {
         if (::send(client_.get(), &number, sizeof(number), MSG_NOSIGNAL) != sizeof(number)) return;
-        std::this_thread::sleep_for(kPause);
+        std::this_thread::sleep_until(next);
       }
       ::shutdown(client_.get(), SHUT_WR);
     });

@@ -125,10 +125,12 @@ TEST_P(MoveTest, ConnectionsOfSeveralHostsAreToldApart) {
 
 TEST_P(MoveTest, ItDoesNotMatterWhetherBridgedFramesAreFiltered) {
   constexpr char kSetting[] = "net/bridge/bridge-nf-call-iptables";
-  if (!PathExists(std::string("/proc/sys/") + kSetting)) GTEST_SKIP() << "br_netfilter is not here";
+  const bool can_be = PathExists(std::string("/proc/sys/") + kSetting);  // The module br_netfilter.
   for (const char* filtered : {"0", "1"}) {
     SCOPED_TRACE(filtered);
-    for (int host = 0; host < kHosts; ++host) world_->HostSpace(host).Set(kSetting, filtered);
+    for (int host = 0; can_be && host < kHosts; ++host) {
+      world_->HostSpace(host).Set(kSetting, filtered);
+    }
     auto outside = Tcp(Outside(), World::HostAddress(0));
     auto inside = Tcp(world_->SpaceOf(kNeighbour), World::HostAddress(0));
     ASSERT_TRUE(outside->Works());

@@ -208,12 +208,16 @@ void World::Link(Node node, int on) {
     host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
   }
   space.Ip({"address", "add", AddressOf(node) + "/24", "dev", link, "metric", metric});
-  space.Ip({"address", "add", Address6Of(node) + "/64", "dev", link, "metric", metric, "nodad"});
   host.Ip({"link", "set", veth, "up"});
   space.Ip({"link", "set", link, "up"});
-  space.Ip({"route", "add", "default", "via",
-            net::NetworkOf(Pool6For(kInstance), node.first).Host(kGatewayHost).ToString(), "dev",
-            link, "metric", metric});
+  const auto no_ipv6 =
+      space.In([] { return ReadFile("/proc/sys/net/ipv6/conf/default/disable_ipv6"); });
+  if (no_ipv6.value() == "0\n") {
+    space.Ip({"address", "add", Address6Of(node) + "/64", "dev", link, "metric", metric, "nodad"});
+    space.Ip({"route", "add", "default", "via",
+              net::NetworkOf(Pool6For(kInstance), node.first).Host(kGatewayHost).ToString(), "dev",
+              link, "metric", metric});
+  }
   space.Ip({"route", "add", "default", "via",
             "10.90." + std::to_string(node.first) + "." + std::to_string(kGatewayHost), "dev", link,
             "metric", metric});
