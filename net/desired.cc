@@ -146,6 +146,12 @@ Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckOverlays(desired));
   RETURN_IF_ERROR(CheckGroups(desired));
   RETURN_IF_ERROR(CheckPeers(desired));
+  for (const Bridge& bridge : desired.bridges) {
+    RETURN_IF_ERROR(CheckHostNames(bridge.names), "network " + std::to_string(bridge.number));
+  }
+  if (desired.resolvers.size() > kResolversMax) {
+    return Error(Code::kInvalidArgument, "at most " + std::to_string(kResolversMax) + " resolvers");
+  }
   return CheckRates(desired);
 }
 

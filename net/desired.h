@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/host_names.h"
 #include "net/ipv4.h"
 #include "net/names.h"
 #include "net/subnets.h"
@@ -88,6 +89,10 @@ struct Bridge {
   // Numbers of Vclusters with which it would talk; two do when each names the other. This host then
   // has both bridges, each with all of its remote nodes, although it may have no node of one.
   std::vector<uint32_t> peers;
+  HostNames names;
+  // The gateway answers questions for names, so nodes may ask it. Not asked for: who serves them
+  // says so (net/dns/name_server.h).
+  bool serves_names = false;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   Mac mac() const;
@@ -136,6 +141,8 @@ struct DesiredNetwork {
   // Veths of ours that are not among these stay: it is not known whether they are wanted.
   bool keep_unknown_veths = false;
   std::vector<UserLimit> user_limits;
+  // Of names that are no node's; none: those of the host's resolv.conf.
+  std::vector<IpAddress> resolvers;
 };
 
 // Pairs of bridges of which each names the other as its peer, each pair once.
@@ -144,7 +151,7 @@ std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwor
 // kInvalidArgument names what cannot be: two forwards on one host port, a port 0, a forward to an
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
 // a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
-// peers whose prefixes overlap; a rule of groups that says nothing.
+// peers whose prefixes overlap; a rule of groups that says nothing; what CheckHostNames says.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

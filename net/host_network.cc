@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "net/ruleset.h"
 
 namespace strata::net {
 namespace {
@@ -45,10 +46,15 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
   } else if (network->options_.fast_path) {
     network->fast_ = FastPath::OpenOrLog();
   }
+  if (!network->options_.names_program.empty()) {
+    network->names_.emplace(
+        NameServers::Options{network->options_.names_program, network->options_.run_dir});
+  }
   return network;
 }
 
-Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& desired) {
+Result<PlannedChanges> HostNetwork::Plan(DesiredNetwork desired) {
+  if (names_) names_->Mark(&desired);
   PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
   if (ovs_.has_value()) {
@@ -62,9 +68,9 @@ Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& desired) {
   return planned;
 }
 
-Result<HostNetwork::Made> HostNetwork::Make(const DesiredNetwork& desired,
+Result<HostNetwork::Made> HostNetwork::Make(DesiredNetwork desired,
                                             const std::function<void()>& before_rules) {
-  Result<Made> made = MakeAll(desired, before_rules);
+  Result<Made> made = MakeAll(std::move(desired), before_rules);
   if (!made.ok() && fast_ != nullptr) {
     if (Status cleared = fast_->Clear(); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }
@@ -89,14 +95,26 @@ Status HostNetwork::MakeFast(const DesiredNetwork& desired,
   return kept.ok() ? Ok() : Status(kept.error().Wrap("fast path"));
 }
 
-Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
+Result<bool> HostNetwork::ServeNames(DesiredNetwork* desired) {
+  if (!names_ || !names_->Serve(*desired)) return false;
+  names_->Mark(desired);
+  return rules_.Put(MakeRuleset(*desired));
+}
+
+Result<HostNetwork::Made> HostNetwork::MakeAll(DesiredNetwork desired,
                                                const std::function<void()>& before_rules) {
   Made made;
+  if (names_) {
+    names_->Prepare(desired);
+    names_->Mark(&desired);
+  }
   if (!desired.bridges.empty()) RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
   ASSIGN_OR_RETURN(std::vector<ObservedLink> links, MakeSwitch(desired, &made));
   ASSIGN_OR_RETURN(const NetworkPlan plan, MakePlan(desired, links, options_.driver));
   before_rules();
-  ASSIGN_OR_RETURN(const bool new_rules, ApplyPlan(plan, &rules_));
+  ASSIGN_OR_RETURN(bool new_rules, ApplyPlan(plan, &rules_));
+  ASSIGN_OR_RETURN(const bool newer_rules, ServeNames(&desired));
+  new_rules |= newer_rules;
   std::vector<std::string> changes = DescribeChanges(plan);
   if (fast_ != nullptr && !changes.empty()) {
     ASSIGN_OR_RETURN(links, ObserveLinks());

@@ -38,12 +38,15 @@ constexpr char kForward[] = R"(
   iifname OURS meta nfproto ipv6 counter name to_outside_ipv6 drop
 )";
 // Packets of tunnels are of no connection: each of a node would be one of the host too, by its port
-// of the tunnel, and the host has room for so many only.
+// of the tunnel, and the host has room for so many only. So would questions for names, each from
+// another port.
 constexpr char kUntrackedIn[] = R"(
   iifname != OURS udp dport @tunnel_ports notrack
+  iifname . ip daddr . meta l4proto . th dport @name_servers notrack
 )";
 constexpr char kUntrackedOut[] = R"(
   udp dport @tunnel_ports notrack
+  oifname . ip saddr . meta l4proto . th sport @name_servers notrack
 )";
 constexpr char kInput[] = R"(
   # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer; those,
@@ -52,6 +55,11 @@ constexpr char kInput[] = R"(
   udp dport @tunnel_ports @th,96,24 @vnis counter name tunnel_stranger drop
   # Before answers, so that nobody speaks in connections of 127.0.0.0/8, which forwards let in.
   iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
+  # What one node asks of its gateway's names keeps nobody else from asking.
+  iifname . ip daddr . meta l4proto . th dport @name_servers update @asking_names
+      { iifname . ip saddr limit rate over 2000/second burst 2000 packets }
+      counter name names_flood drop
+  iifname . ip daddr . meta l4proto . th dport @name_servers accept
   iifname OURS ct state established,related accept
   iifname OURS icmp type echo-request accept
   iifname OURS counter name to_host drop
@@ -100,9 +108,9 @@ class HostTable {
 
   RuleTable Make() {
     if (desired_.bridges.empty()) return table_;
-    table_.counters = {"beside_bridge",   "forged_frame",     "spoofed_source",
-                       "forward_gone",    "between_networks", "from_outside",
-                       "to_outside_ipv6", "tunnel_stranger",  "to_host"};
+    table_.counters = {"beside_bridge",    "forged_frame", "spoofed_source",  "forward_gone",
+                       "between_networks", "from_outside", "to_outside_ipv6", "tunnel_stranger",
+                       "to_host",          "names_flood"};
     AddCollections();
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
@@ -129,6 +137,9 @@ class HostTable {
         {"counted.udp.out", {"map", "type inet_service : counter", {}}},
         {"tunnel_ports", {"set", "type inet_service", {}}},
         {"vnis", {"set", "typeof " + vni, {}}},
+        {"name_servers", {"set", "type ifname . ipv4_addr . " + port, {}}},
+        {"asking_names",
+         {"set", "type ifname . ipv4_addr; flags dynamic,timeout; timeout 1m; size 65536", {}}},
         {"tunnel_hosts", {"set", "typeof " + vni + " . ip saddr", {}}},
     };
   }
@@ -176,6 +187,12 @@ class HostTable {
       AddTarget(bridge, forward.protocol, forward.address, forward.node_port);
     }
     for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
+    if (bridge.serves_names) {
+      for (const char* protocol : {"tcp", "udp"}) {
+        Add("name_servers",
+            name + " . " + bridge.gateway().ToString() + " . " + protocol + " . 53");
+      }
+    }
     if (bridge.overlay) AddTunnel(*bridge.overlay);
   }
 

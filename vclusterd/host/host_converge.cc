@@ -6,6 +6,7 @@
 #include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
 #include "vclusterd/host/node_command.h"
+#include "vclusterd/host/node_names.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/volumes/shared_dir.h"
 
@@ -553,6 +554,7 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.self = {node.hostname(), {}, net::Ipv4::Parse(node.address()).value_or(net::Ipv4())};
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
   spec.gateway = spec.prefix.Host(net::kGatewayHost);
+  if (network_->ServesNames()) spec.domain = NamesOf(order).domain;
   if (!network_->JoinsLinks()) {
     spec.bridge = net::BridgeName(config_.host.instance, order.number());
   }

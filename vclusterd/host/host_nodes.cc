@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "net/client/vnetd_client.h"
 #include "net/keeper.h"
+#include "vclusterd/host/node_names.h"
 
 namespace strata::vcluster {
 namespace {
@@ -378,6 +379,7 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
     ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(part->order.subnet()));
     net::Bridge bridge = net::MakeBridge(instance, number, prefix);
     bridge.overlay = OverlayOf(part->order);
+    bridge.names = NamesOf(part->order);
     std::map<uint32_t, uint64_t> rates;
     for (const NodeOrder& order : part->order.nodes()) {
       rates[order.index()] = order.limits().network_bits_per_s();

@@ -45,6 +45,7 @@ struct NodeSpec {
   std::vector<NodeAddress> peers;  // All nodes of the Vcluster, itself included.
   net::Ipv4Prefix prefix;
   net::Ipv4 gateway;
+  std::string domain;  // Of its Vcluster's names; empty: the gateway answers no questions for them.
   std::string bridge;  // That its link is to be a port of; empty: somebody else sees to that.
   std::string veth;
   net::Mac mac{};
