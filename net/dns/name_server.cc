@@ -222,6 +222,7 @@ void NameServers::Prepare(const DesiredNetwork& desired) {
     end.end = true;
     (void)Tell(end, {});
     (void)::unlink(SocketPath().c_str());
+    started_at_.reset();  // It may be wanted again at once.
   }
   Forget();
   not_served_.clear();

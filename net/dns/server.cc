@@ -102,7 +102,10 @@ void NameServer::Hear() {
 Status NameServer::Obey(const ControlRequest& request, std::vector<UniqueFd> fds) {
   for (const uint32_t number : request.drop) Drop(number);
   if (request.resolvers) answerer_.upstream().SetResolvers(*request.resolvers);
-  ends_ |= request.end;
+  if (request.end) {
+    ends_ = true;
+    while (!gateways_.empty()) Drop(gateways_.begin()->first);  // Whoever comes next has the ports.
+  }
   return request.network ? Serve(*request.network, std::move(fds)) : Ok();
 }
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "net/ovs/datapath.h"
+#include "tests/unit/net/dns/asking.h"
 
 namespace strata::net {
 namespace {
@@ -32,6 +35,19 @@ World::World(Means means, int hosts) : means_(means) {
   for (int i = 0; i < hosts; ++i) AddHost();
 }
 
+// Processes that answer for names end with the networks that have any.
+World::~World() {
+  nodes_.clear();
+  for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+    if (HasNames()) EXPECT_TRUE(Make(host).ok());
+  }
+}
+
+bool World::HasNames() const {
+  return std::any_of(networks_.begin(), networks_.end(),
+                     [](const auto& network) { return !network.second.names.names.empty(); });
+}
+
 void World::AddHost() {
   const int number = static_cast<int>(hosts_.size());
   Host& host = hosts_.emplace_back();
@@ -53,9 +69,9 @@ void World::AddHost() {
     options.fast_path = means_ == Means::kFastPath;
   }
   fabric_.Ip({"link", "set", port, "master", "br0"});
-  // Forwarding is on: nothing has to be undone in files.
   host.space->Set("net/ipv4/ip_forward", "1");
-  options.run_dir = "/nonexistent";
+  options.run_dir = run_dirs_.path() + "/" + port;
+  options.names_program = NamesProgram();
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
@@ -103,6 +119,7 @@ void World::RemoveNode(Node node) {
 
 DesiredNetwork World::DesiredOf(int host) const {
   DesiredNetwork desired{kInstance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
+  desired.resolvers = {IpAddress::Parse("127.0.0.1").value()};  // Nobody is there.
   for (const auto& [number, network] : networks_) {
     Bridge bridge = network;
     Overlay& overlay = bridge.overlay.emplace();
