@@ -1,5 +1,8 @@
 #include "net/dns/control.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <utility>
@@ -73,6 +76,12 @@ Result<NetworkNames> ReadNetwork(const Json& object) {
 }
 
 }  // namespace
+
+Result<PassedMessage> ReceiveControl(int socket, size_t bytes_max) {
+  const ssize_t size = ::recv(socket, nullptr, 0, MSG_PEEK | MSG_TRUNC);
+  return ReceivePassed(socket,
+                       std::clamp<size_t>(size < 0 ? 0 : static_cast<size_t>(size), 1, bytes_max));
+}
 
 std::string Format(const ControlRequest& request) {
   Json out = Json::object();

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/fd_passing.h"
 #include "common/result.h"
 #include "net/host_names.h"
 #include "net/ipv4.h"
@@ -27,6 +28,9 @@ namespace strata::net {
 
 inline constexpr size_t kControlRequestBytesMax = 1u << 20;
 inline constexpr size_t kControlResponseBytesMax = 256u << 10;
+
+// As ReceivePassed, with room for as much as there is.
+Result<PassedMessage> ReceiveControl(int socket, size_t bytes_max);
 
 struct NetworkNames {
   uint32_t number = 0;

@@ -166,7 +166,7 @@ Result<ControlResponse> NameServers::Tell(const ControlRequest& request,
     }
     RETURN_IF_ERROR(SendPassing(control_.get(), bytes, fds));
     ASSIGN_OR_RETURN(const PassedMessage reply,
-                     ReceivePassed(control_.get(), kControlResponseBytesMax));
+                     ReceiveControl(control_.get(), kControlResponseBytesMax));
     if (reply.bytes.empty()) return Error(Code::kUnavailable, "it has ended");
     return ParseControlResponse(reply.bytes);
   };

@@ -81,7 +81,7 @@ void NameServer::Accept() {
 }
 
 void NameServer::Hear() {
-  auto heard = ReceivePassed(control_.get(), kControlRequestBytesMax);
+  auto heard = ReceiveControl(control_.get(), kControlRequestBytesMax);
   if (!heard.ok() || heard->bytes.empty()) return BeAlone();
   const auto request = ParseControlRequest(heard->bytes);
   const Status obeyed = request.ok() ? Obey(*request, std::move(heard->fds)) : request.error();

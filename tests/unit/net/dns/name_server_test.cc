@@ -153,7 +153,7 @@ TEST_F(NameServerTest, AResolverThatIsNotThereIsAFailureAtOnce) {
 TEST_F(NameServerTest, ManyThatWaitForASilentResolverKeepNobodyElseWaiting) {
   TestResolver resolver(outside_, kResolver);
   resolver.BeSilent(true);
-  const size_t many = 4 * Answerer::kPendingOfNodeMax;
+  const size_t many = 2 * Answerer::kPendingOfNodeMax;  // There is room for them in a socket.
   const UniqueFd fd =
       alice_->space.In([] { return UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
   const sockaddr_in to = Address(kGateway, 53);
