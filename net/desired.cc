@@ -168,6 +168,12 @@ Status CheckDesired(const DesiredNetwork& desired) {
   RETURN_IF_ERROR(CheckPeers(desired));
   RETURN_IF_ERROR(CheckPrefixes6(desired));
   RETURN_IF_ERROR(CheckRemoteForwards(desired));
+  for (const Bridge& bridge : desired.bridges) {
+    RETURN_IF_ERROR(CheckHostNames(bridge.names), "network " + std::to_string(bridge.number));
+  }
+  if (desired.resolvers.size() > kResolversMax) {
+    return Error(Code::kInvalidArgument, "at most " + std::to_string(kResolversMax) + " resolvers");
+  }
   return CheckRates(desired);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/host_names.h"
 #include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
@@ -106,6 +107,10 @@ struct Bridge {
   // Of the Strata's pool; none: its nodes have IPv4 alone. Nodes have the same host part in both.
   std::optional<Ipv6Prefix> prefix6;
   std::vector<RemoteForward> remote_forwards;
+  HostNames names;
+  // The gateway answers questions for names, so nodes may ask it. Not asked for: who serves them
+  // says so (net/dns/name_server.h).
+  bool serves_names = false;
 
   Ipv4 gateway() const { return prefix.Host(kGatewayHost); }
   IpAddress gateway6() const { return prefix6->Host(kGatewayHost); }  // REQUIRES: has_ipv6.
@@ -163,6 +168,8 @@ struct DesiredNetwork {
   bool keep_unknown_veths = false;
   std::vector<UserLimit> user_limits;
   std::optional<Ipv6Prefix> pool6;  // Of all prefixes of IPv6. None: no bridge has one.
+  // Of names that are no node's; none: those of the host's resolv.conf.
+  std::vector<IpAddress> resolvers;
 };
 
 // The same for a host that knows no IPv6.
@@ -175,7 +182,7 @@ std::vector<std::pair<const Bridge*, const Bridge*>> PeersOf(const DesiredNetwor
 // address that no node behind its bridge can have, a rate out of range; two overlays with one VNI,
 // a VNI, an MTU or a remote node that no network can have, an address or MAC that is there twice;
 // peers whose prefixes overlap; a rule of groups that says nothing; a prefix of IPv6 that is not of
-// the pool; a forward of another host to a node that is not here.
+// the pool; a forward of another host to a node that is not here; what CheckHostNames says.
 Status CheckDesired(const DesiredNetwork& desired);
 
 }  // namespace strata::net

@@ -1,6 +1,7 @@
 #include "net/doctor.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <set>
 
@@ -123,6 +124,28 @@ std::vector<Finding> ExaminePool6(const DesiredNetwork& desired,
                             "start all hosts of the cluster with another --subnet-pool6"));
     }
   }
+  return out;
+}
+
+std::vector<Finding> ExamineNames(const DesiredNetwork& desired,
+                                  const std::optional<Error>& problem) {
+  std::vector<Finding> out;
+  if (problem && problem->sys_errno() == EADDRINUSE) {
+    out.push_back(Problem("nodes' questions for names are not answered: " + problem->message(),
+                          "another program has port 53 of all addresses (ss -lnp sport = 53): have "
+                          "it listen at its own ones (dnsmasq: bind-dynamic; named: listen-on); "
+                          "vnetd tries again by itself"));
+  } else if (problem) {
+    out.push_back(Problem("nodes' questions for names are not answered: " + problem->message(),
+                          "vnetd tries again by itself; /etc/hosts of nodes has their names"));
+  }
+  const auto text = ReadFile(kResolvConf, 1u << 20);
+  if (desired.resolvers.empty() && (!text.ok() || NameServersIn(*text).empty())) {
+    out.push_back(Warning(std::string(kResolvConf) + " has no name server: nodes find each other "
+                                                     "by name, and nobody else",
+                          "give the host a resolver, or name \"resolvers\" in vnetd's file"));
+  }
+  if (out.empty()) out.push_back(Ok("nodes' questions for names are answered"));
   return out;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,10 @@ struct Finding {
 // `patience` where one does not answer.
 std::vector<Finding> Examine(const DesiredNetwork& desired, const std::vector<ObservedLink>& links,
                              Nft& nft, std::chrono::milliseconds patience);
+
+// Of a host whose gateways are to answer questions for names; `problem`: why some do not.
+std::vector<Finding> ExamineNames(const DesiredNetwork& desired,
+                                  const std::optional<Error>& problem);
 
 // The parts of it that only think.
 std::vector<Finding> ExamineUnderlay(const DesiredNetwork& desired,

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "net/forwarding.h"
+#include "net/ruleset.h"
 
 namespace strata::net {
 namespace {
@@ -46,11 +47,16 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
   } else if (network->options_.fast_path) {
     network->fast_ = FastPath::OpenOrLog();
   }
+  if (!network->options_.names_program.empty()) {
+    network->names_.emplace(
+        NameServers::Options{network->options_.names_program, network->options_.run_dir});
+  }
   return network;
 }
 
-Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& asked) {
-  const DesiredNetwork desired = HasIpv6() ? asked : WithoutIpv6(asked);
+Result<PlannedChanges> HostNetwork::Plan(DesiredNetwork desired) {
+  if (!HasIpv6()) desired = WithoutIpv6(std::move(desired));
+  if (names_) names_->Mark(&desired);
   PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
   if (ovs_.has_value()) {
@@ -64,10 +70,10 @@ Result<PlannedChanges> HostNetwork::Plan(const DesiredNetwork& asked) {
   return planned;
 }
 
-Result<HostNetwork::Made> HostNetwork::Make(const DesiredNetwork& desired,
+Result<HostNetwork::Made> HostNetwork::Make(DesiredNetwork desired,
                                             const std::function<void()>& before_rules) {
-  Result<Made> made = desired.pool6 && !HasIpv6() ? MakeAll(WithoutIpv6(desired), before_rules)
-                                                  : MakeAll(desired, before_rules);
+  if (desired.pool6 && !HasIpv6()) desired = WithoutIpv6(std::move(desired));
+  Result<Made> made = MakeAll(std::move(desired), before_rules);
   if (!made.ok() && fast_ != nullptr) {
     if (Status cleared = fast_->Clear(); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }
@@ -99,9 +105,19 @@ Status HostNetwork::MakeFast(const DesiredNetwork& desired,
   return kept.ok() ? Ok() : Status(kept.error().Wrap("fast path"));
 }
 
-Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
+Result<bool> HostNetwork::ServeNames(DesiredNetwork* desired) {
+  if (!names_ || !names_->Serve(*desired)) return false;
+  names_->Mark(desired);
+  return rules_.Put(MakeRuleset(*desired));
+}
+
+Result<HostNetwork::Made> HostNetwork::MakeAll(DesiredNetwork desired,
                                                const std::function<void()>& before_rules) {
   Made made;
+  if (names_) {
+    names_->Prepare(desired);
+    names_->Mark(&desired);
+  }
   if (!desired.bridges.empty()) {
     RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
     if (desired.pool6) RETURN_IF_ERROR(EnableForwarding6(Marker6Path()));
@@ -120,6 +136,8 @@ Result<HostNetwork::Made> HostNetwork::MakeAll(const DesiredNetwork& desired,
   };
   ASSIGN_OR_RETURN(const bool put, ApplyPlan(plan, &rules_, make_fast));
   new_rules |= put;
+  ASSIGN_OR_RETURN(const bool newer_rules, ServeNames(&desired));
+  new_rules |= newer_rules;
   Append(&made.changes, std::move(changes));
 
   const std::set<std::string> veths = VethsOf(options_.instance, links);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/apply.h"
+#include "net/dns/name_server.h"
 #include "net/fastpath/fast_path.h"
 #include "net/ovs/ovs_switch.h"
 #include "net/plan_text.h"
@@ -26,8 +27,9 @@ class HostNetwork {
     std::string instance;
     std::string run_dir;  // For what has to be undone at the end.
     Driver driver = Driver::kLinux;
-    OvsSwitch::Options ovs;  // Of kOvs; its instance is this one's.
-    bool fast_path = false;  // Of kLinux, where the kernel has it.
+    OvsSwitch::Options ovs;     // Of kOvs; its instance is this one's.
+    bool fast_path = false;     // Of kLinux, where the kernel has it.
+    std::string names_program;  // vnet-names; empty: gateways answer no questions for names.
   };
   struct Made {
     std::vector<std::string> changes;
@@ -39,12 +41,14 @@ class HostNetwork {
   // (net/forwarding.h), networks are made without it.
   static Result<std::unique_ptr<HostNetwork>> Open(Options options);
 
-  Result<PlannedChanges> Plan(const DesiredNetwork& desired);
+  Result<PlannedChanges> Plan(DesiredNetwork desired);
   // Repeating it after an error is fine. `before_rules` is called each time it is about to see
   // whether the rules are in force: whoever hears of others' transactions has rules() know of them.
-  Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);
+  // Names that cannot be served are no error, but names()'s problem.
+  Result<Made> Make(DesiredNetwork desired, const std::function<void()>& before_rules);
 
   RulesInForce& rules() { return rules_; }
+  NameServers* names() { return names_ ? &*names_ : nullptr; }  // Null: gateways serve none.
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;
 
@@ -55,13 +59,17 @@ class HostNetwork {
                                                const std::function<void()>& before_rules,
                                                bool* new_rules, Made* made);
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
-  Result<Made> MakeAll(const DesiredNetwork& desired, const std::function<void()>& before_rules);
+  Result<Made> MakeAll(DesiredNetwork desired, const std::function<void()>& before_rules);
+  // Names, and the rules again when they are to let others ask than it was known before. True: they
+  // were put anew.
+  Result<bool> ServeNames(DesiredNetwork* desired);
   std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
   std::string Marker6Path() const { return options_.run_dir + "/ip6_forward.was_off"; }
 
   const Options options_;
   RulesInForce rules_;
   std::optional<OvsSwitch> ovs_;
+  std::optional<NameServers> names_;
   std::unique_ptr<FastPath> fast_;
   std::set<std::string> linked_;  // Nodes' links that were there the last time.
   bool rules_were_put_ = false;   // By this process.

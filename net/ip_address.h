@@ -25,6 +25,11 @@ struct IpAddress {
   bool is_link_local() const { return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80; }
   std::string ToString() const;  // As RFC 5952 has it; IPv4 as "10.90.1.2".
   std::string Hex() const;       // 32 digits.
+  // In network order: 4 bytes of IPv4, 16 of IPv6.
+  std::string_view raw() const {
+    const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return is_ipv4() ? all.substr(12) : all;
+  }
   static Result<IpAddress> Parse(std::string_view text);
   auto operator<=>(const IpAddress&) const = default;
 };

@@ -47,6 +47,7 @@ HostNetwork::Options HostOptions(const NetworkKeeper::Options& options) {
   out.run_dir = options.run_dir;
   out.driver = options.means.driver;
   out.fast_path = options.means.fast_path;
+  out.names_program = options.means.names_program;
   out.ovs.run_dir = options.means.ovs_run_dir;
   out.ovs.tunnel = options.means.gre ? TunnelKind::kGre : TunnelKind::kVxlan;
   out.ovs.controller = options.means.controller;
@@ -139,7 +140,9 @@ Status NetworkKeeper::Put(DesiredNetwork desired) {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), SerializeNetworks(desired), 0600));
   state_.desired = std::move(desired);
-  return Make(/*asked=*/true);
+  Status made = Make(/*asked=*/true);
+  watch_->Wake();  // It may have another process of names to follow.
+  return made;
 }
 
 Result<PlannedChanges> NetworkKeeper::Plan(const std::optional<DesiredNetwork>& desired) {
@@ -156,6 +159,11 @@ NetworkKeeper::State NetworkKeeper::Look() const {
   if (const auto counts = network_->FastCounts()) {
     state.fast_frames =
         std::accumulate(counts->begin(), counts->begin() + kFastSentOn, uint64_t{0});
+  }
+  if (NameServers* const names = network_->names()) {
+    state.name_counts = names->Count().value_or(NameCounts());
+    state.names_problem = names->problem();
+    if (state.desired) names->Mark(&*state.desired);
   }
   return state;
 }
@@ -250,20 +258,25 @@ void NetworkKeeper::HearOut() {
 void NetworkKeeper::Run() {
   auto latest = NetworkWatch::Clock::now() + options_.every;
   auto next = latest;
-  std::optional<NetworkWatch::Clock::time_point> heard_first;  // Since the last look.
+  constexpr auto kNever = NetworkWatch::Clock::time_point::max();
+  auto gathered_at = kNever;  // What was heard since the last look is waited with no longer.
   NetworkWatch::Clock::duration gather = options_.gather;
   while (true) {
+    if (ServesNames()) {
+      const std::lock_guard lock(mutex_);
+      watch_->Follow(network_->names()->descriptor());
+    }
     const NetworkWatch::Heard heard = watch_->Wait(next);
     const std::lock_guard lock(mutex_);
     if (stop_) return;
     network_->rules().Heard(heard.transactions);
     const auto now = NetworkWatch::Clock::now();
     if (heard.links || heard.rules || targets_changed_) {
-      if (!heard_first) heard_first = now;
-      next = std::min(latest, std::min(now + gather, *heard_first + kGathersMax * gather));
+      gathered_at = std::min(gathered_at, now + kGathersMax * gather);
+      next = std::min({latest, now + gather, gathered_at});
     }
     if (now < next) continue;
-    heard_first.reset();
+    gathered_at = kNever;
     look_soon_ = false;
     LookAgain();
     const auto end = NetworkWatch::Clock::now();

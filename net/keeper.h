@@ -24,6 +24,7 @@
 
 #include "common/result.h"
 #include "common/unique_fd.h"
+#include "net/dns/control.h"
 #include "net/network_maker.h"
 #include "net/plan_text.h"
 
@@ -50,6 +51,7 @@ class NetworkKeeper final : public NetworkMaker {
     std::string ovs_run_dir = "/run/openvswitch";  // Of kOvs, as what follows.
     bool gre = false;                              // Tunnels are GRE, not VXLAN.
     std::string controller;                        // Whose flows are used instead of ours.
+    std::string names_program;  // vnet-names; empty: gateways answer no questions for names.
   };
   struct Options {
     std::string instance;  // Of what it keeps; nothing else is touched.
@@ -65,12 +67,14 @@ class NetworkKeeper final : public NetworkMaker {
     std::function<void(const Event&)> listener = [](const Event&) {};
   };
   struct State {
-    std::optional<DesiredNetwork> desired;
-    std::optional<Error> problem;  // Why it is not so.
-    uint64_t looks = 0;            // How often what is there was compared with what should be…
-    uint64_t repairs = 0;          // …and something was mended that somebody else had changed.
+    std::optional<DesiredNetwork> desired;  // Of names, which are served is said, too.
+    std::optional<Error> problem;           // Why it is not so.
+    uint64_t looks = 0;    // How often what is there was compared with what should be…
+    uint64_t repairs = 0;  // …and something was mended that somebody else had changed.
     int64_t last_repair_unix_ms = 0;
     std::optional<uint64_t> fast_frames;  // That took the fast path; nullopt: there is none.
+    std::optional<Error> names_problem;   // Why some questions for names are not answered.
+    NameCounts name_counts;
   };
 
   // Takes over what an earlier one has kept. What cannot be made now is tried again. Before that
@@ -81,6 +85,7 @@ class NetworkKeeper final : public NetworkMaker {
 
   Status Put(DesiredNetwork desired) override;
   bool JoinsLinks() const override { return options_.means.driver == Driver::kOvs; }
+  bool ServesNames() const override { return !options_.means.names_program.empty(); }
   // What would be changed now. Of what is to be: absent for what should be already.
   Result<PlannedChanges> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;

@@ -164,6 +164,27 @@ Status ReadNodes(const v1::Network& network, const std::string& instance, const 
   return Ok();
 }
 
+Status ReadNames(const v1::Names& names, HostNames* out) {
+  out->domain = names.domain();
+  for (const v1::Name& name : names.names()) {
+    HostName& one = out->names.emplace_back();
+    one.name = name.name();
+    for (const std::string& address : name.addresses()) {
+      ASSIGN_OR_RETURN(one.addresses.emplace_back(), IpAddress::Parse(address));
+    }
+  }
+  return Ok();
+}
+
+void WriteNames(const HostNames& names, v1::Names* out) {
+  out->set_domain(names.domain);
+  for (const HostName& name : names.names) {
+    v1::Name* one = out->add_names();
+    one->set_name(name.name);
+    for (const IpAddress& address : name.addresses) one->add_addresses(address.ToString());
+  }
+}
+
 bool IsInstance(const std::string& text) {
   return text.size() == kInstanceDigits && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -186,6 +207,9 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
   for (const v1::UserLimit& limit : message.user_limits()) {
     desired.user_limits.push_back({limit.user(), limit.bits_per_s_max()});
   }
+  for (const std::string& resolver : message.resolvers()) {
+    ASSIGN_OR_RETURN(desired.resolvers.emplace_back(), IpAddress::Parse(resolver), "resolvers");
+  }
   std::set<uint32_t> numbers;
   for (const v1::Network& network : message.networks()) {
     if (network.number() == 0 || network.number() > kVniMax) {
@@ -202,6 +226,8 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     RETURN_IF_ERROR(ReadOverlay(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadBalanced(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadGroupRules(network, &bridge));
+    RETURN_IF_ERROR(ReadNames(network.names(), &bridge.names),
+                    "network " + std::to_string(network.number()));
     bridge.peers.assign(network.peers().begin(), network.peers().end());
     RETURN_IF_ERROR(ReadNodes(network, desired.instance, *prefix, &desired));
     desired.bridges.push_back(std::move(bridge));
@@ -216,6 +242,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
   message.set_pool(desired.pool.ToString());
   if (desired.pool6) message.set_pool6(desired.pool6->ToString());
   message.set_keep_unknown_nodes(desired.keep_unknown_veths);
+  for (const IpAddress& one : desired.resolvers) message.add_resolvers(one.ToString());
   std::map<uint32_t, v1::Network*> networks;
   for (const Bridge& bridge : desired.bridges) {
     v1::Network* network = message.add_networks();
@@ -224,6 +251,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
     network->set_prefix(bridge.prefix.ToString());
     WriteForwards(bridge, network);
     WritePolicy(bridge, network);
+    if (!bridge.names.names.empty()) WriteNames(bridge.names, network->mutable_names());
     if (!bridge.overlay) continue;
     v1::Overlay* overlay = network->mutable_overlay();
     overlay->set_local(bridge.overlay->local.ToString());

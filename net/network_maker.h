@@ -17,6 +17,8 @@ class NetworkMaker {
   virtual Status Put(DesiredNetwork desired) = 0;
   // Whether it makes nodes' links ports of their bridges; otherwise who makes the links does.
   virtual bool JoinsLinks() const = 0;
+  // Whether gateways answer nodes' questions for names.
+  virtual bool ServesNames() const = 0;
 };
 
 }  // namespace strata::net

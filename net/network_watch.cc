@@ -94,16 +94,18 @@ void NetworkWatch::Wake() {
 NetworkWatch::Heard NetworkWatch::Wait(Clock::time_point until) {
   pollfd fds[] = {{nl_socket_get_fd(links_.get()), POLLIN, 0},
                   {nl_socket_get_fd(rules_.get()), POLLIN, 0},
-                  {wake_.get(), POLLIN, 0}};
+                  {wake_.get(), POLLIN, 0},
+                  {followed_, POLLRDHUP, 0}};
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
   Heard heard;
-  if (::poll(fds, 3, static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000))) <= 0) return heard;
+  if (::poll(fds, 4, static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000))) <= 0) return heard;
   if (fds[0].revents != 0) ReadLinks(&heard);
   if (fds[1].revents != 0) ReadRules(&heard);
   if (fds[2].revents != 0) {
     uint64_t count = 0;
     if (::read(wake_.get(), &count, sizeof(count)) < 0) LOG_ERROR(Errno("eventfd").message());
   }
+  heard.links |= fds[3].revents != 0;
   return heard;
 }
 

@@ -32,6 +32,9 @@ class NetworkWatch {
   // Waits for a change, a Wake, or until then.
   Heard Wait(Clock::time_point until);
   void Wake();
+  // Wait also waits for the other end of this socket to be closed, and says that links may have
+  // changed. -1: of none. By the thread that waits.
+  void Follow(int fd) { followed_ = fd; }
   // The last generation of rules that was heard of.
   uint32_t generation() const { return generation_; }
 
@@ -46,6 +49,7 @@ class NetworkWatch {
   Owned<nl_sock> links_;
   Owned<nl_sock> rules_;
   UniqueFd wake_;
+  int followed_ = -1;
   uint32_t generation_ = 0;
   bool touched_ = false;  // By the transaction whose messages are being read.
 };

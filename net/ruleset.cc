@@ -41,12 +41,15 @@ constexpr char kForward[] = R"(
   oifname OURS counter name from_outside drop
 )";
 // Packets of tunnels are of no connection: each of a node would be one of the host too, by its port
-// of the tunnel, and the host has room for so many only.
+// of the tunnel, and the host has room for so many only. So would questions for names, each from
+// another port.
 constexpr char kUntrackedIn[] = R"(
   iifname != OURS udp dport @tunnel_ports notrack
+  iifname . ip daddr . meta l4proto . th dport @name_servers notrack
 )";
 constexpr char kUntrackedOut[] = R"(
   udp dport @tunnel_ports notrack
+  oifname . ip saddr . meta l4proto . th sport @name_servers notrack
 )";
 constexpr char kInput[] = R"(
   # A tunnel takes frames only from hosts that have nodes of its Vcluster, or of a peer; those,
@@ -57,6 +60,11 @@ constexpr char kInput[] = R"(
   iifname OURS meta nfproto ipv4 iifname . ip saddr != @prefixes counter name spoofed_source drop
   iifname OURS ip6 saddr != { ::, fe80::/10 } iifname . ip6 saddr != @prefixes6
       counter name spoofed_source drop
+  # What one node asks of its gateway's names keeps nobody else from asking.
+  iifname . ip daddr . meta l4proto . th dport @name_servers update @asking_names
+      { iifname . ip saddr limit rate over 2000/second burst 2000 packets }
+      counter name names_flood drop
+  iifname . ip daddr . meta l4proto . th dport @name_servers accept
   iifname OURS ct state established,related accept
   iifname OURS icmp type echo-request accept
   iifname OURS icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
@@ -113,8 +121,9 @@ class HostTable {
 
   RuleTable Make() {
     if (desired_.bridges.empty()) return table_;
-    table_.counters = {"beside_bridge",    "forged_frame", "spoofed_source",  "forward_gone",
-                       "between_networks", "from_outside", "tunnel_stranger", "to_host"};
+    table_.counters = {"beside_bridge",   "forged_frame",     "spoofed_source",
+                       "forward_gone",    "between_networks", "from_outside",
+                       "tunnel_stranger", "to_host",          "names_flood"};
     AddCollections();
     AddChains();
     for (const Bridge& bridge : desired_.bridges) AddBridge(bridge);
@@ -146,6 +155,9 @@ class HostTable {
         {"counted.udp.out", {"map", "type inet_service : counter", {}}},
         {"tunnel_ports", {"set", "type inet_service", {}}},
         {"vnis", {"set", "typeof " + vni, {}}},
+        {"name_servers", {"set", "type ifname . ipv4_addr . " + port, {}}},
+        {"asking_names",
+         {"set", "type ifname . ipv4_addr; flags dynamic,timeout; timeout 1m; size 65536", {}}},
         {"tunnel_hosts", {"set", "typeof " + vni + " . ip saddr", {}}},
     };
   }
@@ -197,6 +209,12 @@ class HostTable {
     }
     for (const BalancedForward& balanced : bridge.balanced) AddBalanced(bridge, balanced);
     if (bridge.has_ipv6()) AddBridge6(bridge);
+    if (bridge.serves_names) {
+      for (const char* protocol : {"tcp", "udp"}) {
+        Add("name_servers",
+            name + " . " + bridge.gateway().ToString() + " . " + protocol + " . 53");
+      }
+    }
     if (!bridge.overlay) return;
     AddTunnel(*bridge.overlay);
     for (const Ipv4 host : ForwardingHosts(bridge)) AddTunnelHost(bridge.overlay->vni, host);

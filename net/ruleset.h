@@ -2,10 +2,10 @@
 //
 // Four nftables tables per instance of Strata. That of family inet: no traffic between Vclusters
 // but of peers, none from the outside into one (answers and forwards excepted), none from nodes to
-// the host itself (ping and forwards excepted), masqueraded traffic to the outside. That of family
-// bridge is in guard_rules.h: what nodes may send at all, and who reaches which. That of family arp
-// keeps the host from answering on nodes' links, whatever they are ports of. That of family ip
-// is in remote_forwards.h: answers that go by another host.
+// the host itself (ping, forwards and questions for names to the own gateway excepted), masqueraded
+// traffic to the outside. That of family bridge is in guard_rules.h: what nodes may send at all,
+// and who reaches which. That of family arp keeps the host from answering on nodes' links, whatever
+// they are ports of. That of family ip is in remote_forwards.h: answers that go by another host.
 //
 // Tunnels (net/overlay.cc): frames of a Vcluster are taken only from the addresses of hosts that
 // have nodes of it, and no node may send to the tunnels' port beyond its own Vcluster. Whoever can

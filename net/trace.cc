@@ -214,7 +214,9 @@ class Tracer {
         return;
       }
     }
-    if (from_ == nullptr) {
+    if (AsksForNames()) {
+      Add(End::kArrives, "host", "the gateway answers questions for names");
+    } else if (from_ == nullptr) {
       Add(End::kArrives, "host", "is the host itself; no forward has " + PortText());
     } else if (!question_.protocol) {
       Add(End::kArrives, "host", "answers ping");
@@ -222,6 +224,11 @@ class Tracer {
       Dropped("rules", "nodes reach nothing of their host but ping; no forward has " + PortText() +
                            " (to_host)");
     }
+  }
+
+  bool AsksForNames() const {
+    return from_ != nullptr && from_->serves_names && question_.to == from_->gateway() &&
+           question_.protocol && question_.port == 53;
   }
 
   // The last part of the way: a node, by its bridge.

@@ -22,6 +22,7 @@ struct Settings {
   std::string driver = "linux";
   std::string tunnel = "vxlan";
   std::string fast_path = "auto";
+  std::string names = "on";
   NetworkKeeper::Means means;
   std::string metrics;
   bool down = false;
@@ -40,6 +41,10 @@ Status Run(Settings settings) {
   options.means.driver = settings.driver == "ovs" ? Driver::kOvs : Driver::kLinux;
   options.means.gre = settings.tunnel == "gre";
   options.means.fast_path = settings.fast_path == "auto" && !settings.down;
+  if (settings.names == "on") {
+    ASSIGN_OR_RETURN(const std::string self, CanonicalPath("/proc/self/exe"));
+    options.means.names_program = self.substr(0, self.rfind('/')) + "/vnet-names";
+  }
   options.listener = [&](const NetworkKeeper::Event& event) { events.Add(event); };
   ASSIGN_OR_RETURN(const auto keeper, NetworkKeeper::Open(options));
   if (settings.down) {
@@ -88,6 +93,10 @@ int main(int argc, char** argv) {
                  "linux: frames between nodes pass bridges by, where the kernel has what that "
                  "takes: auto or off")
       ->check(CLI::IsMember({"auto", "off"}))
+      ->capture_default_str();
+  app.add_option("--names", settings.names,
+                 "Gateways answer nodes' questions for names, at port 53: on or off")
+      ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   app.add_option("--tunnel", settings.tunnel,
                  "ovs: vxlan or gre between hosts, the same on all of them")

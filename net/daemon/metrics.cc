@@ -33,6 +33,31 @@ void AddRuleCounters(const std::string& instance, http::MetricFamilies* families
   families->push_back(std::move(bytes));
 }
 
+// Questions of nodes by what became of them; those that wait are of none yet.
+void AddNameCounts(const NetworkKeeper::State& state, http::MetricFamilies* families) {
+  const NameCounts& counts = state.name_counts;
+  families->push_back(http::Gauge("strata_net_names_problem",
+                                  "1: some questions for names are not answered (vnet show)",
+                                  state.names_problem.has_value() ? 1 : 0));
+  prometheus::MetricFamily questions = http::Counter(
+      "strata_net_name_questions_total", "Nodes' questions for names, by what became of them", 0);
+  questions.metric.clear();
+  const std::pair<const char*, uint64_t> kinds[] = {{"own", counts.own},
+                                                    {"own_none", counts.own_none},
+                                                    {"passed_on", counts.passed_on},
+                                                    {"refused", counts.refused},
+                                                    {"malformed", counts.malformed},
+                                                    {"over_limit", counts.over_limit},
+                                                    {"failed", counts.failed}};
+  for (const auto& [kind, count] : kinds) {
+    prometheus::ClientMetric metric;
+    metric.label = {{"outcome", kind}};
+    metric.counter.value = static_cast<double>(count);
+    questions.metric.push_back(std::move(metric));
+  }
+  families->push_back(std::move(questions));
+}
+
 }  // namespace
 
 http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& instance) {
@@ -67,6 +92,7 @@ http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& i
                                      "Frames that took the fast path",
                                      static_cast<double>(*state.fast_frames)));
   }
+  if (keeper.ServesNames()) AddNameCounts(state, &families);
   AddRuleCounters(instance, &families);
   return families;
 }

@@ -59,6 +59,7 @@ class NetServiceImpl final : public v1::NetService::Service {
     response->set_repairs(state.repairs);
     response->set_last_repair_unix_ms(state.last_repair_unix_ms);
     response->set_joins_links(keeper_.JoinsLinks());
+    if (keeper_.ServesNames()) AddNameService(state, response->mutable_name_service());
     if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
     if (!state.desired.has_value()) return grpc::Status::OK;
     const auto counters = ReadCounters(state.desired->instance);
@@ -96,6 +97,18 @@ class NetServiceImpl final : public v1::NetService::Service {
   }
 
  private:
+  static void AddNameService(const NetworkKeeper::State& state, v1::NameService* out) {
+    if (state.names_problem) out->set_problem(state.names_problem->message());
+    out->set_questions(state.name_counts.questions);
+    out->set_own(state.name_counts.own);
+    out->set_own_none(state.name_counts.own_none);
+    out->set_passed_on(state.name_counts.passed_on);
+    out->set_refused(state.name_counts.refused);
+    out->set_malformed(state.name_counts.malformed);
+    out->set_over_limit(state.name_counts.over_limit);
+    out->set_failed(state.name_counts.failed);
+  }
+
   Status Allowed() const {
     if (caller_.IsRoot()) return Ok();
     return Error(Code::kPermissionDenied, "only root may do this");
@@ -203,6 +216,9 @@ class NetServiceImpl final : public v1::NetService::Service {
     if (state.problem.has_value()) {
       add({Finding::Level::kProblem, "not as it should be: " + state.problem->message(),
            "vnetd tries again by itself; vnet plan says what is left to do"});
+    }
+    if (keeper_.ServesNames()) {
+      for (const Finding& finding : ExamineNames(*state.desired, state.names_problem)) add(finding);
     }
     ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
     Nft nft;

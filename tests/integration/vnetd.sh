@@ -57,6 +57,8 @@ networks() {  # A Vcluster of two nodes here and one elsewhere, and one of a sin
   cat <<EOF
 {"instance": "$instance", "pool": "10.81.0.0/16", "pool6": "fd81:8181:8100::/40", "networks": [
   {"number": 1, "prefix": "10.81.1.0/24", "nodes": [{"index": 0}, {"index": 1}],
+   "names": {"domain": "hpc", "names": [{"name": "web-0", "addresses": ["10.81.1.2"]},
+     {"name": "web", "addresses": ["10.81.1.2", "10.81.1.9"]}]},
    "overlay": {"local": "127.0.0.1", "remotes": [{"address": "10.81.1.9", "host": "192.0.2.9"}]}},
   {"number": 2, "prefix": "10.81.2.0/24", "nodes": [{"index": 0}]}]}
 EOF
@@ -109,6 +111,20 @@ reaches() { ip netns exec "$1" busybox ping -c 1 -W 3 "$2" >/dev/null; }
 reaches "${nodes[0]}" 10.81.1.3 || die "a node does not reach its neighbour"
 ! ip netns exec "${nodes[0]}" busybox ping -c 1 -W 1 10.81.2.2 >/dev/null || die "one Vcluster reaches another"
 
+echo "== nodes are told the names of their own network"
+resolves() {  # NODE NAME ADDRESS...: by its gateway alone
+  local name=$2 node=$1
+  shift 2
+  [ "$(ip netns exec "$node" busybox nslookup "$name" 10.81.1.1 2>/dev/null | sed -n '3,$s/^Address: //p' | sort | xargs)" = "$*" ]
+}
+resolves "${nodes[0]}" web-0.hpc 10.81.1.2 || die "a node is not told another's address"
+resolves "${nodes[1]}" web 10.81.1.2 10.81.1.9 || die "a role does not have all addresses"
+! resolves "${nodes[2]}" web-0.hpc 10.81.1.2 || die "another Vcluster is told"
+vn show | grep -q "web.hpc *10.81.1.2 10.81.1.9" || die "names are not shown: $(vn show)"
+[ "$(vn show --json | jq -r .name_service.problem)" = "" ] || die "$(vn show)"
+names() { pgrep -f "^[^ ]*vnet-names $root/run/"; }
+answering=$(names) || die "nobody answers for names"
+
 echo "== killed and started again, while nodes speak"
 # A line ten times a second there and back; who is cut off for more than a moment ends.
 cat >"$root/speak.py" <<'EOF'
@@ -145,11 +161,17 @@ await spoken 5 || die "the nodes do not speak"
 for round in 1 2 3; do
   kill -KILL $daemon
   wait $daemon 2>/dev/null || true
+  resolves "${nodes[0]}" web-0 10.81.1.2 || die "round $round: names are not answered without vnetd"
   inside ip link del "$bridge2"
   inside nft flush ruleset
   start
   [ "$(vn plan)" = "nothing to do" ] || die "round $round: something is left to do: $(vn plan)"
+  [ "$(names)" = "$answering" ] || die "round $round: names have another process"
 done
+echo "== who answers for names is killed"
+kill -KILL "$answering"
+await resolves "${nodes[0]}" web-0 10.81.1.2 || die "names are not answered again"
+[ "$(names)" != "$answering" ] || die "it was not killed"
 count=$(tail -n 1 "$root/spoken")
 await spoken $((count + 20)) || die "the nodes do not speak any more"
 

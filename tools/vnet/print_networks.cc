@@ -22,6 +22,31 @@ void PrintLeavingForwards(const net::v1::ShowResponse& shown, std::ostream& out)
   }
 }
 
+void PrintNames(const net::v1::ShowResponse& shown, std::ostream& out) {
+  if (!shown.has_name_service()) return;
+  const net::v1::NameService& service = shown.name_service();
+  Table table({">NETWORK", "NAME", "ADDRESSES"});
+  for (const net::v1::Network& network : shown.networks().networks()) {
+    for (const net::v1::Name& name : network.names().names()) {
+      const std::string& domain = network.names().domain();
+      std::string addresses;
+      for (const std::string& one : name.addresses()) {
+        addresses += (addresses.empty() ? "" : " ") + one;
+      }
+      table.Add({std::to_string(network.number()),
+                 name.name() + (domain.empty() ? "" : "." + domain), addresses});
+    }
+  }
+  table.Print(out);
+  out << HumanCount(service.questions()) << " questions for names: " << HumanCount(service.own())
+      << " of own ones, " << HumanCount(service.passed_on()) << " passed on, "
+      << HumanCount(service.failed()) << " without an answer, " << HumanCount(service.over_limit())
+      << " above a limit\n";
+  if (!service.problem().empty()) {
+    out << "some are not answered: " << Printable(service.problem()) << "\n";
+  }
+}
+
 }  // namespace
 
 void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
@@ -46,6 +71,7 @@ void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
     if (!shown.source().empty()) out << ", as " << Printable(shown.source()) << " says";
     out << ")\n";
   }
+  PrintNames(shown, out);
   if (shown.has_fast_frames()) {
     out << HumanCount(shown.fast_frames()) << " frames took the fast path\n";
   }

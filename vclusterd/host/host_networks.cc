@@ -5,6 +5,7 @@
 #include "net/network_maker.h"
 #include "net/subnets.h"
 #include "vclusterd/host/host_nodes.h"
+#include "vclusterd/host/node_names.h"
 
 namespace strata::vcluster {
 namespace {
@@ -153,6 +154,7 @@ Status HostNodes::AddNetworkOf(const Part& part, net::DesiredNetwork* desired) c
   net::Bridge bridge = net::MakeBridge(desired->instance, number, prefix, config_.pool6);
   bridge.overlay = OverlayOf(number, order.peers());
   AddGroupRules(order, &bridge);
+  bridge.names = NamesOf(order, bridge);
   std::map<uint32_t, uint64_t> rates;
   std::map<uint32_t, uint32_t> groups;
   BalancedPorts balanced(prefix);

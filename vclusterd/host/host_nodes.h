@@ -324,6 +324,7 @@ class HostNodes {
                              const host::v1::LocalNode& local,
                              const std::optional<NodeRecord>& record,
                              const host::v1::NodeOrder* order);
+  static Limits LimitsOf(const host::v1::NodeOrder& order);
   NodeSpec SpecOf(const Job& job) const;
 
   const HostConfig config_;

@@ -98,16 +98,24 @@ std::string KnownHosts(const NodeSpec& spec, const std::vector<std::string>& hos
   return text;
 }
 
-std::string ResolvConf(const std::string& host_resolv_conf) {
+std::string ResolvConf(const NodeSpec& spec, const std::string& host_resolv_conf) {
   std::string text;
+  std::string searched;  // By the last line of the host that says so.
   std::string_view rest = host_resolv_conf;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = rest.substr(0, end);
-    if (!IsLoopbackServer(line)) text.append(line).push_back('\n');
     rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::string_view word = line.substr(0, line.find_first_of(" \t"));
+    if (!spec.domain.empty() && (word == "search" || word == "domain")) {
+      searched = line.substr(word.size());
+    } else if (!IsLoopbackServer(line)) {
+      text.append(line).push_back('\n');
+    }
   }
-  return text;
+  if (spec.domain.empty()) return text;
+  return "nameserver " + spec.gateway.ToString() + "\nsearch " + spec.domain + searched + "\n" +
+         text;
 }
 
 Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir, SshKeyPairs& keys) {
@@ -120,8 +128,8 @@ Status WriteNodeFiles(const NodeSpec& spec, const std::string& node_dir, SshKeyP
   RETURN_IF_ERROR(Put(etc.get(), "hosts", HostsFile(spec), 0644, owner));
   RETURN_IF_ERROR(Put(etc.get(), "hostname", spec.self.hostname + "\n", 0644, owner));
   RETURN_IF_ERROR(Put(etc.get(), "machine-id", spec.machine_id + "\n", 0444, owner));
-  RETURN_IF_ERROR(
-      Put(etc.get(), "resolv.conf", resolv.ok() ? ResolvConf(*resolv) : "", 0644, owner));
+  RETURN_IF_ERROR(Put(etc.get(), "resolv.conf",
+                      resolv.ok() ? ResolvConf(spec, *resolv) : ResolvConf(spec, ""), 0644, owner));
   RETURN_IF_ERROR(Put(etc.get(), "ssh.conf", SshClientConfig(spec), 0644, owner));
 
   ASSIGN_OR_RETURN(const auto login, keys.Of(spec.ssh.login_seed, "strata-login"));

@@ -34,8 +34,10 @@ inline constexpr char kNodeTokenName[] = "token";
 std::string HostsFile(const NodeSpec& spec);
 std::string SshClientConfig(const NodeSpec& spec);
 std::string KnownHosts(const NodeSpec& spec, const std::string& host_public_line);
-// The host's resolv.conf without name servers that only the host itself can reach.
-std::string ResolvConf(const std::string& host_resolv_conf);
+// The host's resolv.conf without name servers that only the host itself can reach. Where the
+// gateway answers questions for names, it is the first to be asked, and the Vcluster's domain is
+// tried first; the host's name servers are for when it does not answer.
+std::string ResolvConf(const NodeSpec& spec, const std::string& host_resolv_conf);
 
 // Writes all files of the node below `node_dir` (which it makes). Not synced: they are made anew at
 // every start.

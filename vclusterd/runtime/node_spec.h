@@ -49,6 +49,7 @@ struct NodeSpec {
   std::vector<NodeAddress> neighbours;  // Nodes of Vclusters with which it talks.
   net::Ipv4Prefix prefix;
   net::Ipv4 gateway;
+  std::string domain;  // Of its Vcluster's names; empty: the gateway answers no questions for them.
   std::string bridge;  // That its link is to be a port of; empty: somebody else sees to that.
   std::string veth;
   net::Mac mac{};

@@ -209,8 +209,17 @@ TEST(NodeConfig, TheRequestsVariablesWinOverTheImagesAndThoseOverTheDefaults) {
 }
 
 TEST(NodeFiles, NameServersThatOnlyTheHostReachesAreLeftOut) {
-  EXPECT_EQ(ResolvConf("nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch x\nnameserver ::1"),
+  EXPECT_EQ(ResolvConf({}, "nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch x\nnameserver ::1"),
             "nameserver 9.9.9.9\nsearch x\n");
+}
+
+TEST(NodeFiles, AGatewayThatAnswersIsAskedFirstAndTheDomainIsTriedFirst) {
+  NodeSpec spec = Spec();
+  spec.domain = "hpc";
+  EXPECT_EQ(ResolvConf(spec, "nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch x y\noptions a"),
+            "nameserver 10.90.7.1\nsearch hpc x y\nnameserver 9.9.9.9\noptions a\n");
+  EXPECT_EQ(ResolvConf(spec, "domain x"), "nameserver 10.90.7.1\nsearch hpc x\n");
+  EXPECT_EQ(ResolvConf(spec, ""), "nameserver 10.90.7.1\nsearch hpc\n");
 }
 
 TEST(NodeFiles, HostsNamesAllNodes) {

@@ -9,13 +9,16 @@
 
 #include "tests/unit/net/conformance/connection.h"
 #include "tests/unit/net/conformance/world.h"
+#include "tests/unit/net/dns/asking.h"
 #include "tests/unit/net/frames.h"
 #include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 using Node = World::Node;
 using std::chrono::milliseconds;
 
@@ -262,6 +265,41 @@ TEST_P(NetworkConformanceTest, TheHostIsReachedByPingAlone) {
   EXPECT_FALSE(AskWho(first, Protocol::kTcp, "10.90.1.1", 5005, server, kSilence).has_value());
   EXPECT_FALSE(
       AskWho(first, Protocol::kTcp, World::HostAddress(0), 5005, server, kSilence).has_value());
+}
+
+TEST_P(NetworkConformanceTest, TheGatewayAnswersForNamesOfItsNetworkToItsNodesAlone) {
+  for (const Node& node : {kFirst, kFar, kOther}) {
+    HostNames& names = world_->NetworkOf(node.first).names;
+    names.domain = "of" + std::to_string(node.first);
+    const IpAddress address = IpAddress::Parse(World::AddressOf(node)).value();
+    names.names.push_back({"node-" + std::to_string(node.second), {address}});
+    if (node == kFirst) names.names.push_back({"role", {address}});
+    if (node == kFar) names.names[1].addresses.push_back(address);
+  }
+  world_->Settle();
+  const auto ask = [&](Node node, const std::string& name, const std::string& gateway,
+                       Protocol protocol, milliseconds patience = kAnswer) {
+    return AskName(world_->SpaceOf(node), gateway, name, kTypeA, protocol, patience);
+  };
+  // Each asks its own host.
+  for (const Node& node : {kFirst, kNeighbour, kFar}) {
+    for (const Protocol protocol : {Protocol::kUdp, Protocol::kTcp}) {
+      EXPECT_THAT(ask(node, "node-2.of1", "10.90.1.1", protocol).data,
+                  ElementsAre(World::AddressOf(kFar)));
+      EXPECT_THAT(ask(node, "role", "10.90.1.1", protocol).data,
+                  UnorderedElementsAre(World::AddressOf(kFirst), World::AddressOf(kFar)));
+      EXPECT_EQ(ask(node, "node-0.of2", "10.90.1.1", protocol).rcode, 2) << "another's name";
+      EXPECT_EQ(ask(node, "node-0", "10.90.2.1", protocol, kSilence).rcode, -1)
+          << "another's gateway";
+    }
+  }
+  EXPECT_THAT(ask(kOther, "node-0", "10.90.2.1", Protocol::kUdp).data,
+              ElementsAre(World::AddressOf(kOther)));
+  world_->NetworkOf(1).peers = {2};
+  world_->NetworkOf(2).peers = {1};
+  world_->Settle();
+  EXPECT_EQ(ask(kFirst, "node-0.of2", "10.90.1.1", Protocol::kUdp).rcode, 2) << "a peer's name";
+  ExpectAllAreDone();
 }
 
 TEST_P(NetworkConformanceTest, OutsideIsReachedWithTheHostsAddress) {

@@ -4,9 +4,11 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "net/ovs/datapath.h"
+#include "tests/unit/net/dns/asking.h"
 
 namespace strata::net {
 namespace {
@@ -37,6 +39,20 @@ World::World(Means means, int hosts) : means_(means) {
   for (int i = 0; i < hosts; ++i) AddHost();
 }
 
+// Processes that answer for names end with the networks that have any.
+World::~World() {
+  if (!HasNames()) return;
+  nodes_.clear();
+  for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+    EXPECT_TRUE(Make(host).ok());
+  }
+}
+
+bool World::HasNames() const {
+  return std::any_of(networks_.begin(), networks_.end(),
+                     [](const auto& network) { return !network.second.names.names.empty(); });
+}
+
 void World::AddHost() {
   const int number = static_cast<int>(hosts_.size());
   Host& host = hosts_.emplace_back();
@@ -64,7 +80,8 @@ void World::AddHost() {
   // Forwarding is on: nothing has to be undone in files.
   host.space->Set("net/ipv4/ip_forward", "1");
   host.space->Set("net/ipv6/conf/all/forwarding", "1");
-  options.run_dir = "/nonexistent";
+  options.run_dir = run_dirs_.path() + "/" + port;
+  options.names_program = NamesProgram();
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
@@ -129,6 +146,7 @@ void World::EndForwards() {
 DesiredNetwork World::DesiredOf(int host) const {
   DesiredNetwork desired{kInstance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
   desired.pool6 = Pool6For(kInstance);
+  desired.resolvers = {IpAddress::Parse("127.0.0.1").value()};  // Nobody is there.
   for (const auto& [number, network] : networks_) {
     Bridge bridge = network;
     Overlay& overlay = bridge.overlay.emplace();

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/file_io.h"
 #include "net/host_network.h"
 #include "tests/unit/net/ovs/ovs_host.h"
 
@@ -24,6 +25,7 @@ class World {
   using Node = std::pair<uint32_t, uint32_t>;  // Its network, and its index there.
 
   World(Means means, int hosts);
+  ~World();
 
   // Its addresses are 10.90.NUMBER.0/24, and what Pool6For gives.
   void AddNetwork(uint32_t number);
@@ -89,9 +91,13 @@ class World {
   };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
   void AddHost();
+  bool HasNames() const;
   void Link(Node node, int host);
 
   const Means means_;
+  // Of each host a directory.
+  TemporaryDirectory run_dirs_ =
+      std::move(*TemporaryDirectory::Create("/var/tmp", "strata-world."));
   NetNamespace fabric_;  // A bridge, "br0".
   std::vector<Host> hosts_;
   std::map<uint32_t, Bridge> networks_;  // Without what is of one host.
