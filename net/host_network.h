@@ -43,6 +43,10 @@ class HostNetwork {
   // the rules are in force: whoever hears of others' transactions has rules() know of them.
   Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);
 
+  // Whether nodes have to fill in checksums themselves; the same as long as this object lives.
+  bool NeedsChecksums() const {
+    return ovs_.has_value() && ovs_->settings().datapath == Datapath::kNetdev;
+  }
   RulesInForce& rules() { return rules_; }
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;

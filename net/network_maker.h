@@ -17,6 +17,9 @@ class NetworkMaker {
   virtual Status Put(DesiredNetwork desired) = 0;
   // Whether it makes nodes' links ports of their bridges; otherwise who makes the links does.
   virtual bool JoinsLinks() const = 0;
+  // Whether nodes have to fill in checksums themselves (net/checksums.h): who makes their links
+  // sees to it.
+  virtual bool NeedsChecksums() const = 0;
 };
 
 }  // namespace strata::net

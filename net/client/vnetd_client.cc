@@ -30,9 +30,11 @@ class VnetdClient final : public NetworkMaker {
     const grpc::Status status = stub_->Show(&context, v1::ShowRequest(), &response);
     if (!status.ok()) return rpc::FromGrpc(status).Wrap("vnetd");
     joins_links_ = response.joins_links();
+    needs_checksums_ = response.node_checksums();
     return Ok();
   }
   bool JoinsLinks() const override { return joins_links_; }
+  bool NeedsChecksums() const override { return needs_checksums_; }
 
   Status Put(DesiredNetwork desired) override {
     if (!channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectMax)) {
@@ -51,7 +53,8 @@ class VnetdClient final : public NetworkMaker {
  private:
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::NetService::Stub> stub_;
-  bool joins_links_ = false;  // Set by Start.
+  bool joins_links_ = false;  // Set by Start, as the next.
+  bool needs_checksums_ = false;
 };
 
 }  // namespace

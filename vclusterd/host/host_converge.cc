@@ -556,6 +556,7 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   if (!network_->JoinsLinks()) {
     spec.bridge = net::BridgeName(config_.host.instance, order.number());
   }
+  spec.fills_in_checksums = network_->NeedsChecksums();
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
   spec.mac = net::MacForNode(order.number(), spec.self.address);
   if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstring>
 
 #include "tests/unit/net/conformance/world.h"
 #include "tests/unit/net/frames.h"
@@ -23,41 +22,6 @@ constexpr Node kFar = {1, 2};        // On host 1.
 constexpr Node kOther = {2, 0};      // Of another network, on host 0, and…
 constexpr Node kOtherFar = {2, 1};   // …on host 1.
 constexpr int kHosts = 3;
-
-// A connection between two nodes that lasts.
-class Connection {
- public:
-  Connection(const World& world, Node client, Node server, uint16_t port)
-      : Connection(world.SpaceOf(client), World::AddressOf(server), port, world.SpaceOf(server),
-                   port) {}
-  Connection(const NetNamespace& from, const std::string& address, uint16_t port,
-             const NetNamespace& server, uint16_t server_port) {
-    listener_ = OpenServer(server, Protocol::kTcp, server_port);
-    SetPatience(listener_, kAnswer);
-    client_ = from.In([] { return UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
-    SetPatience(client_, kAnswer);
-    const sockaddr_in to = Address(address, port);
-    if (::connect(client_.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0) {
-      served_.reset(::accept(listener_.get(), nullptr, nullptr));
-    }
-  }
-  // A byte there and back, within the patience of a user.
-  bool Works(milliseconds patience = kAnswer) {
-    if (!served_.valid()) return false;
-    SetPatience(client_, patience);
-    SetPatience(served_, patience);
-    char byte = 'x';
-    return ::send(client_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
-           ::recv(served_.get(), &byte, 1, 0) == 1 &&
-           ::send(served_.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
-           ::recv(client_.get(), &byte, 1, 0) == 1;
-  }
-
- private:
-  UniqueFd listener_;
-  UniqueFd client_;
-  UniqueFd served_;
-};
 
 class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
  protected:
@@ -88,6 +52,10 @@ class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
   bool ReachesNow(Node from, Node to) {
     return Ping(world_->SpaceOf(from), World::AddressOf(to), 100, kSilence);
   }
+  Connection Between(Node client, Node server, uint16_t port) const {
+    return Connection(world_->SpaceOf(client), World::AddressOf(server), port,
+                      world_->SpaceOf(server), port);
+  }
   void ExpectAllAreDone() {
     for (int host = 0; host < kHosts; ++host) {
       const auto plan = world_->Plan(host);
@@ -105,8 +73,8 @@ TEST_P(NetworkConformanceTest, NodesOfANetworkReachEachOtherWhereverTheyAre) {
   EXPECT_TRUE(Reaches(kFar, kNeighbour));
   EXPECT_TRUE(Reaches(kFirst, kNeighbour, 1450));
   EXPECT_TRUE(Reaches(kFirst, kFar, 1450)) << "the largest packet is lost";
-  EXPECT_TRUE(Connection(*world_, kFirst, kFar, 5001).Works());
-  EXPECT_TRUE(Connection(*world_, kNeighbour, kFirst, 5002).Works());
+  EXPECT_TRUE(Between(kFirst, kFar, 5001).Works());
+  EXPECT_TRUE(Between(kNeighbour, kFirst, 5002).Works());
   for (const Node& to : {kNeighbour, kFar}) {
     const UniqueFd server = OpenServer(world_->SpaceOf(to), Protocol::kUdp, 5003);
     EXPECT_EQ(AskWho(world_->SpaceOf(kFirst), Protocol::kUdp, World::AddressOf(to), 5003, server),
@@ -201,8 +169,8 @@ TEST_P(NetworkConformanceTest, APortOfTheHostLeadsToANode) {
 }
 
 TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
-  Connection near(*world_, kNeighbour, kFirst, 5007);
-  Connection far(*world_, kFar, kFirst, 5008);
+  Connection near = Between(kNeighbour, kFirst, 5007);
+  Connection far = Between(kFar, kFirst, 5008);
   ASSERT_TRUE(near.Works());
   ASSERT_TRUE(far.Works());
   for (const int host : {2, 1, 0}) {
@@ -217,7 +185,7 @@ TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
 }
 
 TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
-  Connection far(*world_, kFar, kFirst, 5010);
+  Connection far = Between(kFar, kFirst, 5010);
   ASSERT_TRUE(far.Works());
   for (int i = 0; i < 5; ++i) {  // A link that flaps.
     world_->Cut(1);
@@ -238,7 +206,7 @@ TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
 }
 
 TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
-  Connection stays(*world_, kNeighbour, kFar, 5009);
+  Connection stays = Between(kNeighbour, kFar, 5009);
   ASSERT_TRUE(stays.Works());
   world_->RemoveNode(kFirst);
   world_->Settle();

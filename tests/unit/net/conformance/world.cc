@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "net/ovs/datapath.h"
+#include <cstdlib>
+
+#include "net/checksums.h"
 
 namespace strata::net {
 namespace {
@@ -45,6 +47,7 @@ void World::AddHost() {
     host.ovs->JoinUnderlay(fabric_, port, address);
     options.driver = Driver::kOvs;
     options.ovs.run_dir = host.ovs->dir();
+    options.ovs.datapath = ChosenDatapath();
     options.ovs.tunnel = means_ == Means::kOvsGre ? TunnelKind::kGre : TunnelKind::kVxlan;
   } else {
     host.own = std::make_unique<NetNamespace>();
@@ -59,6 +62,7 @@ void World::AddHost() {
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
+  CHECK(host.network->NeedsChecksums() == (is_ovs() && TestDatapath() == Datapath::kNetdev));
 }
 
 void World::Shape(const std::string& rate) {
@@ -68,6 +72,25 @@ void World::Shape(const std::string& rate) {
                          "burst", "64kb", "latency", "20ms"});
     });
     CHECK(shaped.ok());
+  }
+}
+
+void World::Disturb() {
+  std::vector<std::vector<std::string>> commands;
+  if (std::getenv("STRATA_TEST_NETEM") == nullptr) {
+    commands = {{"nft", "add table bridge loss"},
+                {"nft", "add chain bridge loss forward { type filter hook forward priority 0; }"},
+                {"nft", "add rule bridge loss forward numgen random mod 100 < 5 drop"}};
+  } else {
+    for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+      commands.push_back({"tc", "qdisc", "replace", "dev", PortOf(host), "root", "netem", "loss",
+                          "5%", "delay", "10ms", "5ms", "limit", "10000"});
+    }
+  }
+  for (const std::vector<std::string>& argv : commands) {
+    const auto done = fabric_.In([&] { return RunChecked(argv); });
+    if (!done.ok()) LOG_ERROR(done.error().message());
+    CHECK(done.ok());
   }
 }
 
@@ -167,10 +190,11 @@ void World::Link(Node node) {
   const std::string mtu = "1450";
   host.Ip({"link", "add", veth, "mtu", mtu, "type", "veth", "peer", "name", "eth0", "address",
            ToString(MacOf(node)), "mtu", mtu, "netns", space.path()});
-  if (is_ovs()) {
+  if (hosts_[static_cast<size_t>(placed.host)].network->NeedsChecksums()) {
     const Status filled = space.In([] { return FillInChecksums("eth0"); });
     ASSERT_TRUE(filled.ok()) << filled.error().message();
-  } else {
+  }
+  if (!is_ovs()) {
     host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
   }
   space.Ip({"address", "add", AddressOf(node) + "/24", "dev", "eth0"});

@@ -18,6 +18,7 @@
 #include <numeric>
 
 #include "tests/unit/net/test_host.h"
+#include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
@@ -41,32 +42,6 @@ bool Reaches(const TestNode& from, const TestNode& to) {
     const UniqueFd server = OpenServer(to.space, protocol, kPort);
     return AskWho(from.space, protocol, to.address, kPort, server) == A(from.address);
   });
-}
-
-// Sends over TCP, in turn with the receiver, and compares what arrives.
-bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
-  const UniqueFd server = OpenServer(to.space, Protocol::kTcp, kPort);
-  const UniqueFd sender(
-      from.space.In([] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }));
-  SetPatience(sender, kAnswer);
-  const sockaddr_in there = Address(to.address, kPort);
-  if (::connect(sender.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-    return false;
-  }
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
-  std::string piece(32 << 10, '\0');
-  std::string received(piece.size(), '\0');
-  for (size_t sent = 0; sent < size_bytes; sent += piece.size()) {
-    for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<char>(sent / 8192 + i * 7);
-    const auto size = static_cast<ssize_t>(piece.size());
-    if (::send(sender.get(), piece.data(), piece.size(), MSG_NOSIGNAL) != size ||
-        ::recv(receiver.get(), received.data(), received.size(), MSG_WAITALL) != size ||
-        piece != received) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // Ids of the programs at this link's tcx ingress.

@@ -16,6 +16,7 @@
 #include "net/ovs/flows.h"
 #include "net/ovs/wire.h"
 #include "tests/unit/net/ovs/ovs_host.h"
+#include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
@@ -32,29 +33,6 @@ bool Reaches(const OvsNode& from, const OvsNode& to, Protocol protocol = Protoco
              std::chrono::milliseconds patience = kAnswer) {
   const UniqueFd server = OpenServer(to.space, protocol, 5001);
   return AskWho(from.space, protocol, to.address, 5001, server, patience) == A(from.address);
-}
-
-// Whether `size_bytes` arrive over TCP.
-bool Transfer(const OvsNode& from, const OvsNode& to, size_t size_bytes) {
-  const UniqueFd server = OpenServer(to.space, Protocol::kTcp, 5002);
-  const UniqueFd sender(
-      from.space.In([] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }));
-  SetPatience(sender, kAnswer);
-  const sockaddr_in there = Address(to.address, 5002);
-  if (::connect(sender.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-    return false;
-  }
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
-  std::string piece(8192, 'x');
-  for (size_t sent = 0; sent < size_bytes; sent += piece.size()) {
-    const auto size = static_cast<ssize_t>(piece.size());
-    if (::send(sender.get(), piece.data(), piece.size(), MSG_NOSIGNAL) != size ||
-        ::recv(receiver.get(), piece.data(), piece.size(), MSG_WAITALL) != size) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // All frames that pass links of the namespace.
