@@ -83,7 +83,13 @@ void OvsHost::JoinUnderlay(const NetNamespace& fabric, const std::string& fabric
   EXPECT_TRUE(filled.ok()) << filled.error().message();
   Vsctl({"--", "add-br", "phy0", "--", "set", "bridge", "phy0", "datapath_type=netdev", "--",
          "add-port", "phy0", "up0"});
-  space.Ip({"addr", "add", address, "dev", "phy0"});
+  underlay_address_ = address;
+  AddressUnderlay();
+}
+
+void OvsHost::AddressUnderlay() const {
+  if (TestDatapath() == Datapath::kSystem) return;
+  space.Ip({"addr", "replace", underlay_address_, "dev", "phy0"});
   space.Ip({"link", "set", "phy0", "up"});
 }
 

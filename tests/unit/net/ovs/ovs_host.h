@@ -40,6 +40,8 @@ class OvsHost {
   // bridge of it alone: there the address is on "phy0", which has the link as a port.
   void JoinUnderlay(const NetNamespace& fabric, const std::string& fabric_port,
                     const std::string& address);
+  // Again, after KillSwitch and StartSwitch: "phy0" is another link then.
+  void AddressUnderlay() const;
 
   // Opens with these options; those that say where Open vSwitch is are set here.
   void Open(OvsSwitch::Options options);
@@ -70,6 +72,7 @@ class OvsHost {
   Subprocess Start(const std::vector<std::string>& argv) const;
 
   TemporaryDirectory dir_;
+  std::string underlay_address_;
   std::optional<Subprocess> ovsdb_;
   std::optional<Subprocess> vswitchd_;
 };
