@@ -46,8 +46,8 @@ done
 
 # A program of 2 MB arrives as it was sent.
 fetch() {  # VCLUSTER FROM TO
-  vc exec "$1/$2" -- sh -c "wget -q -T 20 -O /tmp/got http://$3/busybox && busybox cmp /tmp/got /bin/busybox" \
-    2>"$root/fetch.log"
+  vc exec "$1/$2" -- sh -c "busybox timeout 20 wget -q -O /tmp/got http://$3/busybox &&
+    busybox cmp /tmp/got /bin/busybox" 2>"$root/fetch.log"
 }
 reaches() { fetch "$1" "$2" "$3" || die "$1: $2 gets nothing from $3: $(cat "$root/fetch.log")"; }
 file() {  # NAME PLACEMENT [PORTS]
