@@ -47,6 +47,10 @@ class HostNetwork {
   // Names that cannot be served are no error, but names()'s problem.
   Result<Made> Make(DesiredNetwork desired, const std::function<void()>& before_rules);
 
+  // Whether nodes have to fill in checksums themselves; the same as long as this object lives.
+  bool NeedsChecksums() const {
+    return ovs_.has_value() && ovs_->settings().datapath == Datapath::kNetdev;
+  }
   RulesInForce& rules() { return rules_; }
   NameServers* names() { return names_ ? &*names_ : nullptr; }  // Null: gateways serve none.
   // What the fast path counted; nullopt: there is none.

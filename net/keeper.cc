@@ -70,6 +70,7 @@ Result<std::unique_ptr<NetworkKeeper>> NetworkKeeper::Open(Options options) {
   {
     const std::lock_guard lock(keeper->mutex_);
     ASSIGN_OR_RETURN(keeper->network_, HostNetwork::Open(HostOptions(keeper->options_)));
+    keeper->needs_checksums_ = keeper->network_->NeedsChecksums();
     RETURN_IF_ERROR(keeper->TakeOver());
   }
   keeper->thread_ = std::thread([raw = keeper.get()] { raw->Run(); });

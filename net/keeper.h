@@ -86,6 +86,7 @@ class NetworkKeeper final : public NetworkMaker {
   Status Put(DesiredNetwork desired) override;
   bool JoinsLinks() const override { return options_.means.driver == Driver::kOvs; }
   bool ServesNames() const override { return !options_.means.names_program.empty(); }
+  bool NeedsChecksums() const override { return needs_checksums_; }
   // What would be changed now. Of what is to be: absent for what should be already.
   Result<PlannedChanges> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;
@@ -110,6 +111,7 @@ class NetworkKeeper final : public NetworkMaker {
 
   const Options options_;
   UniqueFd lock_;  // Set by Open, as what follows.
+  bool needs_checksums_ = false;
   std::unique_ptr<NetworkWatch> watch_;
   std::unique_ptr<HealthChecker> health_;
   std::atomic<bool> targets_changed_ = false;  // Some of balanced forwards are up or down now.

@@ -19,6 +19,9 @@ class NetworkMaker {
   virtual bool JoinsLinks() const = 0;
   // Whether gateways answer nodes' questions for names.
   virtual bool ServesNames() const = 0;
+  // Whether nodes have to fill in checksums themselves (net/checksums.h): who makes their links
+  // sees to it.
+  virtual bool NeedsChecksums() const = 0;
 };
 
 }  // namespace strata::net

@@ -31,10 +31,12 @@ class VnetdClient final : public NetworkMaker {
     if (!status.ok()) return rpc::FromGrpc(status).Wrap("vnetd");
     joins_links_ = response.joins_links();
     serves_names_ = response.has_name_service();
+    needs_checksums_ = response.node_checksums();
     return Ok();
   }
   bool JoinsLinks() const override { return joins_links_; }
   bool ServesNames() const override { return serves_names_; }
+  bool NeedsChecksums() const override { return needs_checksums_; }
 
   Status Put(DesiredNetwork desired) override {
     if (!channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectMax)) {
@@ -55,6 +57,7 @@ class VnetdClient final : public NetworkMaker {
   const std::unique_ptr<v1::NetService::Stub> stub_;
   bool joins_links_ = false;  // Set by Start, as the next.
   bool serves_names_ = false;
+  bool needs_checksums_ = false;
 };
 
 }  // namespace

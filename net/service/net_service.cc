@@ -59,6 +59,7 @@ class NetServiceImpl final : public v1::NetService::Service {
     response->set_repairs(state.repairs);
     response->set_last_repair_unix_ms(state.last_repair_unix_ms);
     response->set_joins_links(keeper_.JoinsLinks());
+    response->set_node_checksums(keeper_.NeedsChecksums());
     if (keeper_.ServesNames()) AddNameService(state, response->mutable_name_service());
     if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
     if (!state.desired.has_value()) return grpc::Status::OK;

@@ -102,6 +102,9 @@ hold_mounts() {
   await grep -qs held "$root/$1-holder" || die "$1 has no mounts of its own"
 }
 
+# What a test does with a machine before anything of ours runs on it.
+prepare_machine() { :; }  # HOST
+
 # A machine on the bridge on which nothing runs yet.
 make_machine() {  # HOST
   local host=$1
@@ -120,6 +123,7 @@ make_machine() {  # HOST
     ip -n "$bridge" link set "$host" master br0 up
   fi
   hold_mounts "$host"
+  prepare_machine "$host"
 }
 
 make_hosts() {

@@ -58,6 +58,7 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   spec.gateway = spec.prefix.Host(net::kGatewayHost);
   if (network_->ServesNames()) spec.domain = DomainOf(order);
   if (!network_->JoinsLinks()) spec.bridge = bridge.name;
+  spec.fills_in_checksums = network_->NeedsChecksums();
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
   spec.mac = net::MacForNode(order.number(), spec.self.address);
   spec.id_first = job.id_first;

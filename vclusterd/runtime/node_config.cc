@@ -25,7 +25,7 @@ void AddNetwork(const NodeSpec& spec, Items* items) {
   items->emplace_back(net + "type", "veth");
   if (!spec.bridge.empty()) items->emplace_back(net + "link", spec.bridge);
   items->emplace_back(net + "veth.pair", spec.veth);
-  items->emplace_back(net + "name", "eth0");
+  items->emplace_back(net + "name", kNodeLink);
   items->emplace_back(net + "hwaddr", net::ToString(spec.mac));
   items->emplace_back(net + "mtu", std::to_string(spec.mtu));
   items->emplace_back(net + "flags", "up");

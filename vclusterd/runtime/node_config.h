@@ -9,6 +9,8 @@
 
 namespace strata::vcluster {
 
+inline constexpr char kNodeLink[] = "eth0";  // As a node calls it.
+
 // `cores_are_piped`: see CoresArePiped.
 StartNodeRequest MakeStartRequest(const NodeSpec& spec, const HostLayout& host,
                                   bool cores_are_piped = false);

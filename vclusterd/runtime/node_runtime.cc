@@ -10,6 +10,7 @@
 
 #include "common/file_io.h"
 #include "common/log.h"
+#include "net/checksums.h"
 #include "vclusterd/runtime/cgroups.h"
 #include "vclusterd/runtime/isolation.h"
 #include "vclusterd/runtime/node_config.h"
@@ -106,6 +107,11 @@ Result<NodeRecord> RecordOf(pid_t init, pid_t monitor) {
   return record;
 }
 
+Status FillInChecksums(const NodeRecord& record) {
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenProcess(record.init));
+  return net::FillInChecksumsOf(init.get(), kNodeLink);
+}
+
 }  // namespace
 
 Result<NodeRuntime> NodeRuntime::Create(HostLayout host) {
@@ -135,6 +141,7 @@ Result<NodeRecord> NodeRuntime::Start(const NodeSpec& spec, UniqueFd root,
     NodeRecord started;
     const auto keep = [&](pid_t init, pid_t monitor) -> Status {
       ASSIGN_OR_RETURN(started, RecordOf(init, monitor), "the node's init ended at once");
+      if (spec.fills_in_checksums) RETURN_IF_ERROR(FillInChecksums(started));
       return WriteFileAtomically(record_path, FormatRecord(started), 0600);
     };
     ASSIGN_OR_RETURN(const bool runs, starter_->Run(fds, keep, kStartTimeout));

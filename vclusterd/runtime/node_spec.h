@@ -54,7 +54,8 @@ struct NodeSpec {
   std::string veth;
   net::Mac mac{};
   uint32_t mtu = net::kBridgeMtu;
-  uint32_t id_first = 0;  // Root of the container on the host.
+  bool fills_in_checksums = false;  // Of what it sends (net/checksums.h).
+  uint32_t id_first = 0;            // Root of the container on the host.
   Limits limits;
   std::string machine_id;  // 32 hex digits.
   SshKeys ssh;

@@ -5,6 +5,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
 
 #include <algorithm>
 #include <cstring>
@@ -80,28 +81,72 @@ bool Ping(const NetNamespace& from, const std::string& address, size_t size_byte
   }
 }
 
-bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
-  const UniqueFd server = OpenServer(to.space, Protocol::kTcp, 5001);
-  const UniqueFd sender = from.space.In([&] {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    SetPatience(fd, kAnswer);
-    const sockaddr_in there = Address(to.address, 5001);
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-      fd.reset();
+Connection::Connection(const NetNamespace& from, const std::string& address, uint16_t port,
+                       const NetNamespace& server, uint16_t server_port,
+                       std::chrono::milliseconds patience) {
+  const UniqueFd listener = OpenServer(server, Protocol::kTcp, server_port, "::");
+  const SocketAddress to = SocketAddressOf(address, port);
+  client_ = from.In([&] { return UniqueFd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)); });
+  SetPatience(listener, patience);
+  SetPatience(client_, patience);
+  if (::connect(client_.get(), to.get(), to.size) == 0) {
+    served_.reset(::accept(listener.get(), nullptr, nullptr));
+  }
+}
+
+Connection::Connection(const NetNamespace& from, const std::string& address, uint16_t port,
+                       UniqueFd server)
+    : served_(std::move(server)), is_udp_(true) {
+  client_ = from.In([] { return UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+  const SocketAddress to = SocketAddressOf(address, port);
+  SetPatienceOfBoth(kAnswer);
+  SocketAddress sender;
+  char byte = 'x';
+  if (::connect(client_.get(), to.get(), to.size) != 0 ||
+      ::send(client_.get(), &byte, 1, MSG_NOSIGNAL) != 1 ||
+      ::recvfrom(served_.get(), &byte, 1, 0, sender.get(), &sender.size) != 1 ||
+      ::connect(served_.get(), sender.get(), sender.size) != 0) {
+    served_.reset();
+  }
+}
+
+void Connection::SetPatienceOfBoth(std::chrono::milliseconds patience) {
+  SetPatience(client_, patience);
+  SetPatience(served_, patience);
+}
+
+bool Connection::Send(const UniqueFd& from, const UniqueFd& to,
+                      std::chrono::milliseconds patience) const {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  SetPatience(from, patience);
+  SetPatience(to, is_udp_ ? kSilence : patience);
+  char byte = 'x';
+  do {
+    if (::send(from.get(), &byte, 1, MSG_NOSIGNAL) == 1 && ::recv(to.get(), &byte, 1, 0) == 1) {
+      return true;
     }
-    return fd;
-  });
-  if (!sender.valid()) return false;
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
-  std::string piece(8192, '\0');
+  } while (is_udp_ && std::chrono::steady_clock::now() < until);
+  return false;
+}
+
+bool Connection::Works(std::chrono::milliseconds patience) {
+  return is_open() && Send(client_, served_, patience) && Send(served_, client_, patience);
+}
+
+bool Connection::Answers(std::chrono::milliseconds patience) {
+  return is_open() && Send(served_, client_, patience) && Send(client_, served_, patience);
+}
+
+bool Connection::Carries(size_t size_bytes, std::chrono::milliseconds patience) {
+  if (!is_open()) return false;
+  SetPatienceOfBoth(patience);
+  std::string piece(32 << 10, '\0');
   std::string received(piece.size(), '\0');
   for (size_t sent = 0; sent < size_bytes; sent += piece.size()) {
     for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<char>(sent / 8192 + i * 7);
-    if (::send(sender.get(), piece.data(), piece.size(), MSG_NOSIGNAL) !=
-            static_cast<ssize_t>(piece.size()) ||
-        ::recv(receiver.get(), received.data(), received.size(), MSG_WAITALL) !=
-            static_cast<ssize_t>(received.size()) ||
+    const auto size = static_cast<ssize_t>(piece.size());
+    if (::send(client_.get(), piece.data(), piece.size(), MSG_NOSIGNAL) != size ||
+        ::recv(served_.get(), received.data(), received.size(), MSG_WAITALL) != size ||
         piece != received) {
       return false;
     }
@@ -109,23 +154,31 @@ bool Transfer(const TestNode& from, const TestNode& to, size_t size_bytes) {
   return true;
 }
 
+uint32_t Connection::Repeated() const {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  CHECK(::getsockopt(client_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
+  return info.tcpi_total_retrans;
+}
+
+bool Transfer(const NetNamespace& from, const NetNamespace& to, const std::string& address,
+              size_t size_bytes) {
+  constexpr uint16_t kPort = 5001;
+  return Connection(from, address, kPort, to, kPort).Carries(size_bytes);
+}
+
 double StreamMbits(const NetNamespace& from, const NetNamespace& to, const std::string& address,
                    size_t size_bytes) {
-  const UniqueFd server = OpenServer(to, Protocol::kTcp, 5002, "::");
-  SetPatience(server, kAnswer);
-  const SocketAddress there = SocketAddressOf(address, 5002);
-  const UniqueFd sender(
-      from.In([&] { return ::socket(there.family(), SOCK_STREAM | SOCK_CLOEXEC, 0); }));
-  SetPatience(sender, kAnswer);
-  if (::connect(sender.get(), there.get(), there.size) != 0) return 0;
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
+  constexpr uint16_t kPort = 5002;
+  const Connection connection(from, address, kPort, to, kPort);
+  if (!connection.is_open()) return 0;
+  SetPatience(connection.served(), kAnswer);
   const auto start = std::chrono::steady_clock::now();
   std::thread sending([&] {
     const std::string piece(64 << 10, 'x');
     for (size_t left = size_bytes; left > 0;) {
-      const ssize_t n =
-          ::send(sender.get(), piece.data(), std::min(left, piece.size()), MSG_NOSIGNAL);
+      const ssize_t n = ::send(connection.client().get(), piece.data(),
+                               std::min(left, piece.size()), MSG_NOSIGNAL);
       if (n <= 0) return;
       left -= static_cast<size_t>(n);
     }
@@ -133,7 +186,7 @@ double StreamMbits(const NetNamespace& from, const NetNamespace& to, const std::
   std::string buffer(256 << 10, '\0');
   size_t received = 0;
   while (received < size_bytes) {
-    const ssize_t n = ::recv(receiver.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t n = ::recv(connection.served().get(), buffer.data(), buffer.size(), 0);
     if (n <= 0) break;
     received += static_cast<size_t>(n);
   }

@@ -3,11 +3,18 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <sstream>
@@ -34,6 +41,22 @@ using std::chrono::seconds;
 // Whether a mount of the host has to do with `path` (others come and go on a busy machine).
 bool IsMountedAnywhere(const std::string& path) {
   return ReadFile("/proc/self/mountinfo")->find(path) != std::string::npos;
+}
+
+// Whether it is not left to hardware.
+bool FillsInChecksums(const NodeRecord& record, const char* link) {
+  const UniqueFd init = OpenProcess(record.init).value();
+  ethtool_value left = {.cmd = ETHTOOL_GTXCSUM, .data = 2};
+  std::thread([&] {
+    if (::setns(init.get(), CLONE_NEWNET) != 0) return;
+    const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request = {};
+    std::strncpy(request.ifr_name, link, sizeof(request.ifr_name) - 1);
+    request.ifr_data = reinterpret_cast<char*>(&left);
+    (void)::ioctl(fd.get(), SIOCETHTOOL, &request);
+  }).join();
+  EXPECT_LT(left.data, 2u) << "it is not known";
+  return left.data == 0;
 }
 
 class NodeRuntimeTest : public ::testing::Test {
@@ -182,6 +205,16 @@ TEST_F(NodeRuntimeTest, NodesReachEachOtherByIpv6AndTheirNamesMeanIpv4First) {
             0u);
   const std::string hosts = Exec("1-0", {"cat", "/etc/hosts"}).text;
   EXPECT_NE(hosts.find("10.213.1.3 t-1\n" + other + " t-1\n"), std::string::npos) << hosts;
+}
+
+TEST_F(NodeRuntimeTest, ANodeFillsInChecksumsWhereNobodyElseDoes) {
+  for (const uint32_t index : {0u, 1u}) {
+    NodeSpec spec = Spec(index);
+    spec.fills_in_checksums = index == 1;
+    const auto record = Start(spec);
+    ASSERT_TRUE(record.ok()) << record.error().message();
+    EXPECT_EQ(FillsInChecksums(*record, "eth0"), spec.fills_in_checksums);
+  }
 }
 
 TEST_F(NodeRuntimeTest, IsUnprivilegedOnTheHost) {

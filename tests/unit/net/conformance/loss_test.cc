@@ -13,8 +13,6 @@
 #include <thread>
 #include <vector>
 
-#include "tests/unit/net/conformance/connection.h"
-
 namespace strata::net {
 namespace {
 

@@ -8,7 +8,6 @@
 
 #include "net/connections.h"
 #include "net/rule_counters.h"
-#include "tests/unit/net/conformance/connection.h"
 #include "tests/unit/net/frames.h"
 
 namespace strata::net {
@@ -89,7 +88,8 @@ TEST_P(MoveTest, ConnectionsThroughAPortOfTheHostGoOn) {
   connections["from a node of its network elsewhere"] = Tcp(world_->SpaceOf(kFar), host);
   connections["from the host"] = Tcp(world_->HostSpace(0), "127.0.0.1");
   connections["by UDP"] = Udp(Outside(), host);
-  connections["inside"] = std::make_unique<Connection>(*world_, kNeighbour, kMoving, kTcpOfNode);
+  connections["inside"] = std::make_unique<Connection>(
+      world_->SpaceOf(kNeighbour), World::AddressOf(kMoving), kTcpOfNode, Moving(), kTcpOfNode);
   for (auto& [name, connection] : connections) ASSERT_TRUE(connection->Works(kPatience)) << name;
   for (const int to : {1, 2, 0, 1}) {
     world_->MoveNode(kMoving, to);

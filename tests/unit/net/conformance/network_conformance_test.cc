@@ -7,7 +7,6 @@
 #include <cstring>
 #include <thread>
 
-#include "tests/unit/net/conformance/connection.h"
 #include "tests/unit/net/conformance/world.h"
 #include "tests/unit/net/dns/asking.h"
 #include "tests/unit/net/frames.h"
@@ -64,6 +63,10 @@ class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
   bool ReachesNow(Node from, Node to) {
     return Ping(world_->SpaceOf(from), World::AddressOf(to), 100, kSilence);
   }
+  Connection Between(Node client, Node server, uint16_t port) const {
+    return Connection(world_->SpaceOf(client), World::AddressOf(server), port,
+                      world_->SpaceOf(server), port);
+  }
   void ExpectAllAreDone() {
     for (int host = 0; host < kHosts; ++host) {
       const auto plan = world_->Plan(host);
@@ -81,8 +84,8 @@ TEST_P(NetworkConformanceTest, NodesOfANetworkReachEachOtherWhereverTheyAre) {
   EXPECT_TRUE(Reaches(kFar, kNeighbour));
   EXPECT_TRUE(Reaches(kFirst, kNeighbour, 1450));
   EXPECT_TRUE(Reaches(kFirst, kFar, 1450)) << "the largest packet is lost";
-  EXPECT_TRUE(Connection(*world_, kFirst, kFar, 5001).Works());
-  EXPECT_TRUE(Connection(*world_, kNeighbour, kFirst, 5002).Works());
+  EXPECT_TRUE(Between(kFirst, kFar, 5001).Works());
+  EXPECT_TRUE(Between(kNeighbour, kFirst, 5002).Works());
   for (const Node& to : {kNeighbour, kFar}) {
     const UniqueFd server = OpenServer(world_->SpaceOf(to), Protocol::kUdp, 5003);
     EXPECT_EQ(AskWho(world_->SpaceOf(kFirst), Protocol::kUdp, World::AddressOf(to), 5003, server),
@@ -332,8 +335,8 @@ TEST_P(NetworkConformanceTest, APortOfTheHostLeadsToANode) {
 }
 
 TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
-  Connection near(*world_, kNeighbour, kFirst, 5007);
-  Connection far(*world_, kFar, kFirst, 5008);
+  Connection near = Between(kNeighbour, kFirst, 5007);
+  Connection far = Between(kFar, kFirst, 5008);
   ASSERT_TRUE(near.Works());
   ASSERT_TRUE(far.Works());
   for (const int host : {2, 1, 0}) {
@@ -348,7 +351,7 @@ TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
 }
 
 TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
-  Connection far(*world_, kFar, kFirst, 5010);
+  Connection far = Between(kFar, kFirst, 5010);
   ASSERT_TRUE(far.Works());
   for (int i = 0; i < 5; ++i) {  // A link that flaps.
     world_->Cut(1);
@@ -369,7 +372,7 @@ TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
 }
 
 TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
-  Connection stays(*world_, kNeighbour, kFar, 5009);
+  Connection stays = Between(kNeighbour, kFar, 5009);
   ASSERT_TRUE(stays.Works());
   world_->RemoveNode(kFirst);
   world_->Settle();

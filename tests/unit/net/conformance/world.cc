@@ -5,9 +5,10 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
-#include "net/ovs/datapath.h"
+#include "net/checksums.h"
 #include "tests/unit/net/dns/asking.h"
 
 namespace strata::net {
@@ -67,6 +68,7 @@ void World::AddHost() {
     host.space->Set("net/ipv6/conf/all/disable_ipv6", "0");
     options.driver = Driver::kOvs;
     options.ovs.run_dir = host.ovs->dir();
+    options.ovs.datapath = ChosenDatapath();
     options.ovs.tunnel = means_ == Means::kOvsGre ? TunnelKind::kGre : TunnelKind::kVxlan;
   } else {
     host.own = std::make_unique<NetNamespace>();
@@ -85,6 +87,7 @@ void World::AddHost() {
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
+  CHECK(host.network->NeedsChecksums() == (is_ovs() && TestDatapath() == Datapath::kNetdev));
 }
 
 void World::Shape(const std::string& rate) {
@@ -94,6 +97,25 @@ void World::Shape(const std::string& rate) {
                          "burst", "64kb", "latency", "20ms"});
     });
     CHECK(shaped.ok());
+  }
+}
+
+void World::Disturb() {
+  std::vector<std::vector<std::string>> commands;
+  if (std::getenv("STRATA_TEST_NETEM") == nullptr) {
+    commands = {{"nft", "add table bridge loss"},
+                {"nft", "add chain bridge loss forward { type filter hook forward priority 0; }"},
+                {"nft", "add rule bridge loss forward numgen random mod 100 < 5 drop"}};
+  } else {
+    for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+      commands.push_back({"tc", "qdisc", "replace", "dev", PortOf(host), "root", "netem", "loss",
+                          "5%", "delay", "10ms", "5ms", "limit", "10000"});
+    }
+  }
+  for (const std::vector<std::string>& argv : commands) {
+    const auto done = fabric_.In([&] { return RunChecked(argv); });
+    if (!done.ok()) LOG_ERROR(done.error().message());
+    CHECK(done.ok());
   }
 }
 
@@ -219,10 +241,11 @@ void World::Link(Node node, int on) {
   const std::string metric = std::to_string(placed.metric);
   host.Ip({"link", "add", veth, "mtu", mtu, "type", "veth", "peer", "name", link, "address",
            ToString(MacOf(node)), "mtu", mtu, "netns", space.path()});
-  if (is_ovs()) {
+  if (hosts_[static_cast<size_t>(on)].network->NeedsChecksums()) {
     const Status filled = space.In([&] { return FillInChecksums(link); });
     ASSERT_TRUE(filled.ok()) << filled.error().message();
-  } else {
+  }
+  if (!is_ovs()) {
     host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
   }
   space.Ip({"address", "add", AddressOf(node) + "/24", "dev", link, "metric", metric});

@@ -60,6 +60,9 @@ class World {
   const NetNamespace& fabric() const { return fabric_; }
   // The hosts' network carries so much from each of them, and holds little back.
   void Shape(const std::string& rate);
+  // One packet of twenty between hosts is lost; with STRATA_TEST_NETEM (tests/vm/run), for kernels
+  // that have netem, the others are late and out of order.
+  void Disturb();
   void Cut(int host) { fabric_.Ip({"link", "set", PortOf(host), "down"}); }
   void Mend(int host) { fabric_.Ip({"link", "set", PortOf(host), "up"}); }
   static std::string AddressOf(Node node);

@@ -4,8 +4,9 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cstdlib>
 
-#include "net/ovs/datapath.h"
+#include "net/checksums.h"
 #include "net/ovs/flows.h"
 #include "net/ovs/unix_stream.h"
 
@@ -21,6 +22,18 @@ std::string Checked(const Result<std::string>& done) {
 }
 
 }  // namespace
+
+Datapath TestDatapath() {
+  const char* const chosen = std::getenv("STRATA_TEST_DATAPATH");
+  const std::string name = chosen == nullptr ? "netdev" : chosen;
+  CHECK(name == "netdev" || name == "system");
+  return name == "system" ? Datapath::kSystem : Datapath::kNetdev;
+}
+
+std::optional<Datapath> ChosenDatapath() {
+  if (TestDatapath() == Datapath::kSystem) return std::nullopt;
+  return Datapath::kNetdev;
+}
 
 OvsHost::OvsHost() : dir_(TemporaryDirectory::Create("/tmp", "strata-ovs.").value()) {
   space.Set("net/ipv4/ip_forward", "1");
@@ -62,21 +75,32 @@ void OvsHost::StartSwitch() {
 
 void OvsHost::JoinUnderlay(const NetNamespace& fabric, const std::string& fabric_port,
                            const std::string& address) {
+  if (TestDatapath() == Datapath::kSystem) {
+    return Join(space, "up0", address, fabric, fabric_port, "");
+  }
   Join(space, "up0", "", fabric, fabric_port, "");
   const Status filled = fabric.In([&] { return FillInChecksums(fabric_port); });
   EXPECT_TRUE(filled.ok()) << filled.error().message();
   Vsctl({"--", "add-br", "phy0", "--", "set", "bridge", "phy0", "datapath_type=netdev", "--",
          "add-port", "phy0", "up0"});
-  space.Ip({"addr", "add", address, "dev", "phy0"});
+  underlay_address_ = address;
+  AddressUnderlay();
+}
+
+void OvsHost::AddressUnderlay() const {
+  if (TestDatapath() == Datapath::kSystem) return;
+  space.Ip({"addr", "replace", underlay_address_, "dev", "phy0"});
   space.Ip({"link", "set", "phy0", "up"});
 }
 
 void OvsHost::Open(OvsSwitch::Options options) {
   options.instance = kInstance;
   options.run_dir = dir();
+  options.datapath = ChosenDatapath();
   auto opened = space.In([&] { return OvsSwitch::Open(options); });
   ASSERT_TRUE(opened.ok()) << opened.error().message();
   ovs.emplace(std::move(*opened));
+  ASSERT_EQ(ovs->settings().datapath, TestDatapath()) << "this kernel has no other";
 }
 
 OvsPlan OvsHost::PlanSwitch() const {
@@ -129,8 +153,10 @@ OvsNode OvsHost::StartNode(uint32_t number, uint32_t index) {
   const std::string mtu = std::to_string(bridge.mtu());
   space.Ip({"link", "add", node.veth, "mtu", mtu, "type", "veth", "peer", "name", "eth0", "address",
             ToString(node.mac), "mtu", mtu, "netns", node.space.path()});
-  const Status filled = node.space.In([] { return FillInChecksums("eth0"); });
-  EXPECT_TRUE(filled.ok()) << filled.error().message();
+  if (TestDatapath() == Datapath::kNetdev) {
+    const Status filled = node.space.In([] { return FillInChecksums("eth0"); });
+    EXPECT_TRUE(filled.ok()) << filled.error().message();
+  }
   node.space.Ip({"addr", "add", node.address + "/24", "dev", "eth0"});
   space.Ip({"link", "set", node.veth, "up"});
   node.space.Ip({"link", "set", "eth0", "up"});

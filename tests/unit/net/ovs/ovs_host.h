@@ -1,5 +1,5 @@
 // Hosts of a test whose nodes are joined by an Open vSwitch of their own: namespaces in which
-// ovsdb-server and ovs-vswitchd run, with the datapath inside of ovs-vswitchd.
+// ovsdb-server and ovs-vswitchd run, with the datapath inside of ovs-vswitchd, or the kernel's.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,11 @@
 #include "tests/unit/net/namespaces.h"
 
 namespace strata::net {
+
+// Of all Open vSwitches of a test: the kernel's with STRATA_TEST_DATAPATH=system (tests/vm/run).
+Datapath TestDatapath();
+// What a switch is told to use: nothing where it is to find the kernel's by itself.
+std::optional<Datapath> ChosenDatapath();
 
 struct OvsNode {
   NetNamespace space;
@@ -31,10 +36,12 @@ class OvsHost {
   void StartSwitch();
   void KillDatabase() { ovsdb_.reset(); }
   void KillSwitch() { vswitchd_.reset(); }
-  // A tunnel of the datapath inside of ovs-vswitchd goes out by a bridge of it alone: "phy0", with
-  // `address`, and a port to `fabric`.
+  // `address` on a link to `fabric`. A tunnel of the datapath inside of ovs-vswitchd goes out by a
+  // bridge of it alone: there the address is on "phy0", which has the link as a port.
   void JoinUnderlay(const NetNamespace& fabric, const std::string& fabric_port,
                     const std::string& address);
+  // Again, after KillSwitch and StartSwitch: "phy0" is another link then.
+  void AddressUnderlay() const;
 
   // Opens with these options; those that say where Open vSwitch is are set here.
   void Open(OvsSwitch::Options options);
@@ -65,6 +72,7 @@ class OvsHost {
   Subprocess Start(const std::vector<std::string>& argv) const;
 
   TemporaryDirectory dir_;
+  std::string underlay_address_;
   std::optional<Subprocess> ovsdb_;
   std::optional<Subprocess> vswitchd_;
 };

@@ -16,6 +16,7 @@
 #include "net/ovs/flows.h"
 #include "net/ovs/wire.h"
 #include "tests/unit/net/ovs/ovs_host.h"
+#include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
@@ -32,29 +33,6 @@ bool Reaches(const OvsNode& from, const OvsNode& to, Protocol protocol = Protoco
              std::chrono::milliseconds patience = kAnswer) {
   const UniqueFd server = OpenServer(to.space, protocol, 5001);
   return AskWho(from.space, protocol, to.address, 5001, server, patience) == A(from.address);
-}
-
-// Whether `size_bytes` arrive over TCP.
-bool Transfer(const OvsNode& from, const OvsNode& to, size_t size_bytes) {
-  const UniqueFd server = OpenServer(to.space, Protocol::kTcp, 5002);
-  const UniqueFd sender(
-      from.space.In([] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }));
-  SetPatience(sender, kAnswer);
-  const sockaddr_in there = Address(to.address, 5002);
-  if (::connect(sender.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)) != 0) {
-    return false;
-  }
-  const UniqueFd receiver(::accept(server.get(), nullptr, nullptr));
-  SetPatience(receiver, kAnswer);
-  std::string piece(8192, 'x');
-  for (size_t sent = 0; sent < size_bytes; sent += piece.size()) {
-    const auto size = static_cast<ssize_t>(piece.size());
-    if (::send(sender.get(), piece.data(), piece.size(), MSG_NOSIGNAL) != size ||
-        ::recv(receiver.get(), piece.data(), piece.size(), MSG_WAITALL) != size) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // All frames that pass links of the namespace.
@@ -418,8 +396,7 @@ TEST_P(OvsSwitchTest, DaemonsThatWereKilledAreNamedAndFindEverythingAgain) {
   host.StartSwitch();
   host.Open({.tunnel = GetParam()});
   host.Vsctl({"set", "Open_vSwitch", ".", "external_ids:wait=done"});  // Until it follows.
-  host.space.Ip({"link", "set", "phy0", "up"});
-  host.space.Ip({"addr", "replace", HostAddress(0) + "/24", "dev", "phy0"});
+  host.AddressUnderlay();
   host.Apply();
   EXPECT_EQ(Words(host.PlanSwitch()), "");
   MeetHosts(nodes);
@@ -433,7 +410,8 @@ TEST_P(OvsSwitchTest, TakenDownItLeavesWhatIsOfOthers) {
   const std::vector<OvsNode> nodes = StartNodes(7);
   MeetHosts(nodes);
   OvsHost& host = hosts_[0];
-  host.Vsctl({"add-br", "other0", "--", "set", "bridge", "other0", "datapath_type=netdev"});
+  const std::string datapath(DatapathName(TestDatapath()));
+  host.Vsctl({"add-br", "other0", "--", "set", "bridge", "other0", "datapath_type=" + datapath});
   ApplyAll();
   std::erase_if(host.desired.bridges, [](const Bridge& bridge) { return bridge.number == 8; });
   std::erase_if(host.desired.veths, [](const Veth& veth) { return veth.network == 8; });
@@ -444,8 +422,11 @@ TEST_P(OvsSwitchTest, TakenDownItLeavesWhatIsOfOthers) {
   host.desired.veths.clear();
   host.Apply();
   EXPECT_EQ(Words(host.PlanSwitch()), "");
-  EXPECT_EQ(host.Vsctl({"list-br"}), "other0\nphy0\n");
-  EXPECT_EQ(host.Vsctl({"list-ports", "phy0"}), "up0\n");
+  const bool is_netdev = TestDatapath() == Datapath::kNetdev;
+  EXPECT_EQ(host.Vsctl({"list-br"}), is_netdev ? "other0\nphy0\n" : "other0\n");
+  if (is_netdev) {
+    EXPECT_EQ(host.Vsctl({"list-ports", "phy0"}), "up0\n");
+  }
   EXPECT_EQ(host.Vsctl({"--columns=_uuid", "list", "qos"}), "");
   host.Vsctl({"del-br", "other0"});
   std::vector<std::string> names;
@@ -453,7 +434,8 @@ TEST_P(OvsSwitchTest, TakenDownItLeavesWhatIsOfOthers) {
     names.push_back(link.name);
   }
   std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"lo", "ovs-netdev", "phy0", "up0"}));
+  const std::vector<std::string> others = {"lo", "ovs-netdev", "phy0", "up0"};
+  EXPECT_EQ(names, is_netdev ? others : (std::vector<std::string>{"lo", "up0"}));
 }
 
 }  // namespace

@@ -145,8 +145,8 @@ std::vector<std::string> Wire::Take() const {
   }
 }
 
-size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind) {
-  size_t count = 0;
+std::vector<std::string> PlainOf(const std::vector<std::string>& frames, FabricKind kind) {
+  std::vector<std::string> plain;
   for (const std::string& frame : frames) {
     ether_header ether;
     iphdr ip;
@@ -166,9 +166,9 @@ size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind) {
         continue;
       }
     }
-    ++count;
+    plain.push_back(frame);
   }
-  return count;
+  return plain;
 }
 
 size_t CountWith(const std::vector<std::string>& frames, const std::string& text) {

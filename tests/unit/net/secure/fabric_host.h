@@ -52,7 +52,8 @@ class Wire {
 };
 
 // Frames that are neither ARP nor of the kind: UDP from and to kFabricPort, or ESP.
-size_t CountPlain(const std::vector<std::string>& frames, FabricKind kind = FabricKind::kWireguard);
+std::vector<std::string> PlainOf(const std::vector<std::string>& frames,
+                                 FabricKind kind = FabricKind::kWireguard);
 size_t CountWith(const std::vector<std::string>& frames, const std::string& text);
 
 }  // namespace strata::net
