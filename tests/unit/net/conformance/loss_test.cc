@@ -13,6 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/net/conformance/world.h"
+#include "tests/unit/net/traffic.h"
+
 namespace strata::net {
 namespace {
 

@@ -8,7 +8,9 @@
 
 #include "net/connections.h"
 #include "net/rule_counters.h"
+#include "tests/unit/net/conformance/world.h"
 #include "tests/unit/net/frames.h"
+#include "tests/unit/net/traffic.h"
 
 namespace strata::net {
 namespace {
