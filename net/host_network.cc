@@ -18,19 +18,6 @@ std::set<std::string> VethsOf(const std::string& instance, const std::vector<Obs
   return veths;
 }
 
-// Those whose frames only the bridge's rules know how to treat.
-std::set<std::string> KeptOffTheFastPath(const DesiredNetwork& desired) {
-  std::set<uint32_t> with_groups;
-  for (const Bridge& bridge : desired.bridges) {
-    if (!bridge.group_rules.empty()) with_groups.insert(bridge.number);
-  }
-  std::set<std::string> kept_off;
-  for (const Veth& veth : desired.veths) {
-    if (veth.user != 0 || with_groups.contains(veth.network)) kept_off.insert(veth.name);
-  }
-  return kept_off;
-}
-
 void Append(std::vector<std::string>* lines, std::vector<std::string> more) {
   for (std::string& line : more) lines->push_back(std::move(line));
 }

@@ -10,8 +10,8 @@ using End = TraceStep::End;
 class Tracer {
  public:
   Tracer(const DesiredNetwork& desired, const std::vector<ObservedLink>& links, Driver driver,
-         const TraceQuestion& question)
-      : desired_(desired), links_(links), driver_(driver), question_(question) {}
+         const TraceQuestion& question, const FastState* fast)
+      : desired_(desired), links_(links), driver_(driver), question_(question), fast_(fast) {}
 
   std::vector<TraceStep> Run() {
     const Bridge* const from = NetworkOf(question_.from);
@@ -119,10 +119,12 @@ class Tracer {
                                        std::to_string(bridge.number) + RateText(*node));
       GoesOn("rules", "a node sends from its own MAC and address alone");
       from_group_ = node->group;
+      sender_ = LinkOf(node->name);
     } else if (remote != nullptr) {
       if (!BridgeWorks(bridge)) return;
       GoesOn("tunnel " + bridge.tunnel(), "comes from host " + remote->host.ToString());
       from_group_ = remote->group;
+      sender_ = LinkOf(bridge.tunnel());
     } else if (question_.from == Host(bridge, kGatewayHost)) {
       GoesOn("bridge " + bridge.name, "from this host");
     } else {
@@ -237,7 +239,11 @@ class Tracer {
     if (!BridgeWorks(bridge)) return;
     if (const Veth* const node = LocalNode(bridge, address)) {
       if (!LinkWorks(bridge, *node)) return;
-      GoesOn("bridge " + bridge.name, "to link " + node->name + RateText(*node));
+      if (FastWayTo(bridge, address) != nullptr) {
+        GoesOn("fast path", "to the node's end of link " + node->name + ", past the bridge");
+      } else {
+        GoesOn("bridge " + bridge.name, "to link " + node->name + RateText(*node));
+      }
       if (!GroupTakes(bridge, node->group, protocol, port)) return;
       Add(End::kArrives, "link " + node->name, "node " + std::to_string(node->index));
     } else if (const RemoteNode* const remote = RemoteNodeOf(bridge, address)) {
@@ -248,11 +254,26 @@ class Tracer {
     }
   }
 
+  // Null: the bridge has it.
+  const FastWay* FastWayTo(const Bridge& bridge, const IpAddress& address) const {
+    if (fast_ == nullptr || sender_ == nullptr || from_ != &bridge || !address.is_ipv4() ||
+        !fast_->sources.contains(static_cast<uint32_t>(sender_->index))) {
+      return nullptr;
+    }
+    const Mac mac = MacForNode(bridge.network(), Ipv4::Parse(address.ToString()).value());
+    const auto way = fast_->ways.find(FastNodeOf(bridge, mac));
+    return way == fast_->ways.end() ? nullptr : &way->second;
+  }
+
   void ReachRemote(const Bridge& bridge, const RemoteNode& remote) {
     if (driver_ == Driver::kLinux && !TunnelWorks(bridge, remote)) return;
     GoesOn("bridge " + bridge.name, "answers who has " +
                                         AddressOf(bridge, remote.address).ToString() + " with " +
                                         ToString(remote.mac));
+    const FastWay* const way = FastWayTo(bridge, AddressOf(bridge, remote.address));
+    if (way != nullptr && way->host != 0) {
+      GoesOn("fast path", "makes the packets of the tunnel, and gives them to the underlay's link");
+    }
     Add(End::kElsewhere, "tunnel " + bridge.tunnel(),
         "VNI " + std::to_string(bridge.overlay->vni) + " to host " + remote.host.ToString() +
             ": vnet trace there says how it goes on");
@@ -323,14 +344,16 @@ class Tracer {
   const TraceQuestion& question_;
   const Bridge* from_ = nullptr;  // The network whose node sends; null: outside, for the target.
   uint32_t from_group_ = 0;
+  const FastState* const fast_;
+  const ObservedLink* sender_ = nullptr;  // Of whom network `from_` hears.
   std::vector<TraceStep> steps_;
 };
 
 }  // namespace
 
 std::vector<TraceStep> Trace(const DesiredNetwork& desired, const std::vector<ObservedLink>& links,
-                             Driver driver, const TraceQuestion& question) {
-  return Tracer(desired, links, driver, question).Run();
+                             Driver driver, const TraceQuestion& question, const FastState* fast) {
+  return Tracer(desired, links, driver, question, fast).Run();
 }
 
 }  // namespace strata::net

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/desired.h"
+#include "net/fastpath/fast_plan.h"
 #include "net/observed.h"
 #include "net/plan.h"
 
@@ -35,8 +36,10 @@ struct TraceStep {
 };
 
 // The steps in their order; the last one's end is none of kGoesOn. Of Open vSwitch's ports and
-// flows nothing is looked at: they are taken to be as they should.
+// flows nothing is looked at: they are taken to be as they should. `fast`: what takes the fast
+// path; null: nothing.
 std::vector<TraceStep> Trace(const DesiredNetwork& desired, const std::vector<ObservedLink>& links,
-                             Driver driver, const TraceQuestion& question);
+                             Driver driver, const TraceQuestion& question,
+                             const FastState* fast = nullptr);
 
 }  // namespace strata::net

@@ -20,12 +20,6 @@ const ObservedLink* FindPort(const LinksByName& links, const std::string& name,
   return link->up && link->master == bridge.name ? link : nullptr;
 }
 
-FastNode NodeOf(const Bridge& bridge, const Mac& mac) {
-  FastNode node = {.network = bridge.number};
-  std::copy(mac.begin(), mac.end(), node.mac);
-  return node;
-}
-
 bool IsFull(const FastState& state) {
   return state.sources.size() >= kFastSourcesMax || state.ways.size() >= kFastWaysMax;
 }
@@ -38,7 +32,7 @@ void AddNode(const Bridge& bridge, const Veth& veth, const ObservedLink& link, F
   FastSource source = {.network = bridge.number, .address = htonl(address.value)};
   std::copy(mac.begin(), mac.end(), source.mac);
   state->sources.emplace(index, source);
-  state->ways.emplace(NodeOf(bridge, mac), FastWay{.link = index});
+  state->ways.emplace(FastNodeOf(bridge, mac), FastWay{.link = index});
 }
 
 // As it stands in the header of VXLAN.
@@ -73,7 +67,7 @@ void AddRemotes(const Bridge& bridge, const ObservedLink& tunnel, bool wraps, Fa
     const auto known = tunnel.remotes.find(remote.mac);
     const bool reached = known != tunnel.remotes.end() && known->second.on_tunnel &&
                          known->second.host == remote.host;
-    const FastNode node = NodeOf(bridge, remote.mac);
+    const FastNode node = FastNodeOf(bridge, remote.mac);
     // A node that is still elsewhere is there for the bridge too, whoever has its MAC here.
     state->ways.erase(node);
     if (!reached || IsFull(*state)) continue;
@@ -123,6 +117,24 @@ std::vector<Key> Gone(const std::map<Key, Value>& now, const std::map<Key, Value
 }
 
 }  // namespace
+
+FastNode FastNodeOf(const Bridge& bridge, const Mac& mac) {
+  FastNode node = {.network = bridge.number};
+  std::copy(mac.begin(), mac.end(), node.mac);
+  return node;
+}
+
+std::set<std::string> KeptOffTheFastPath(const DesiredNetwork& desired) {
+  std::set<uint32_t> with_groups;
+  for (const Bridge& bridge : desired.bridges) {
+    if (!bridge.group_rules.empty()) with_groups.insert(bridge.number);
+  }
+  std::set<std::string> kept_off;
+  for (const Veth& veth : desired.veths) {
+    if (veth.user != 0 || with_groups.contains(veth.network)) kept_off.insert(veth.name);
+  }
+  return kept_off;
+}
 
 FastState MakeFastState(const DesiredNetwork& desired, const std::vector<ObservedLink>& observed,
                         const FastChoices& choices) {

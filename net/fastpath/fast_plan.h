@@ -27,6 +27,12 @@ struct FastState {
   std::set<uint32_t> underlays;
 };
 
+// As the maps name a node.
+FastNode FastNodeOf(const Bridge& bridge, const Mac& mac);
+
+// Veths of nodes whose frames rules have to see: of groups, and of users with a limit.
+std::set<std::string> KeptOffTheFastPath(const DesiredNetwork& desired);
+
 struct FastChoices {
   // Names of veths whose frames, from and to, must pass the bridge and its rules.
   std::set<std::string> kept_off;

@@ -9,6 +9,7 @@
 #include "net/apply.h"
 #include "net/connections.h"
 #include "net/doctor.h"
+#include "net/ipsec_policies.h"
 #include "net/message.h"
 #include "net/rule_counters.h"
 #include "net/trace.h"
@@ -64,7 +65,11 @@ class NetServiceImpl final : public v1::NetService::Service {
     if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
     if (!state.desired.has_value()) return grpc::Status::OK;
     const auto counters = ReadCounters(state.desired->instance);
-    if (!counters.ok()) return rpc::ToGrpc(counters.error());
+    if (!counters.ok()) {
+      // The rest is of use, and of more when something is wrong.
+      if (!state.problem.has_value()) response->set_problem(counters.error().message());
+      return grpc::Status::OK;
+    }
     for (const RuleCounter& counter : *counters) {
       v1::RuleCounter* out = response->add_counters();
       out->set_name(counter.name);
@@ -190,8 +195,13 @@ class NetServiceImpl final : public v1::NetService::Service {
       return Error(Code::kFailedPrecondition, "nobody has said yet how the networks should be");
     }
     ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
-    for (const TraceStep& step :
-         strata::net::Trace(*state.desired, links, keeper_.means().driver, question)) {
+    std::optional<FastState> fast;
+    if (state.fast_frames.has_value()) {
+      const bool wraps = !HasIpsecPolicies().value_or(true);
+      fast = MakeFastState(*state.desired, links, {KeptOffTheFastPath(*state.desired), wraps});
+    }
+    for (const TraceStep& step : strata::net::Trace(*state.desired, links, keeper_.means().driver,
+                                                    question, fast ? &*fast : nullptr)) {
       v1::TraceStep* out = response->add_steps();
       out->set_end(static_cast<v1::TraceStep::End>(step.end));
       out->set_where(step.where);

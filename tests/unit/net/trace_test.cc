@@ -8,7 +8,9 @@
 namespace strata::net {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using End = TraceStep::End;
 
 constexpr char kInstance[] = "ab123";
@@ -60,6 +62,21 @@ class TraceTest : public ::testing::Test {
     for (size_t i = 0; i + 1 < steps.size(); ++i) EXPECT_EQ(steps[i].end, End::kGoesOn);
     EXPECT_FALSE(steps.empty());
     return steps.back();
+  }
+  // Of what it says, where it names the fast path.
+  std::vector<std::string> FastSteps(const std::string& from, const std::string& to) {
+    int index = 0;
+    for (ObservedLink& link : links_) link.index = ++index;
+    Link(desired_.bridges[0].tunnel()).master = desired_.bridges[0].name;
+    Link(desired_.bridges[0].tunnel()).tunnel = ObservedTunnel{1, A("192.0.2.1"), kVxlanPort};
+    const FastState fast =
+        MakeFastState(desired_, links_, {KeptOffTheFastPath(desired_), /*wraps=*/true});
+    std::vector<std::string> said;
+    for (const TraceStep& step :
+         Trace(desired_, links_, Driver::kLinux, {Any(from), Any(to), {}, 0}, &fast)) {
+      if (step.where == "fast path") said.push_back(step.what);
+    }
+    return said;
   }
   ObservedLink& Link(const std::string& name) {
     return *std::find_if(links_.begin(), links_.end(),
@@ -147,6 +164,16 @@ TEST_F(TraceTest, AClosedGroupTakesWhatItsRulesSay) {
   ExpectEnd(End::kArrives, Last("10.90.1.2", "10.90.1.3", 85), "node 1");
   ExpectEnd(End::kDropped, Last("10.90.1.2", "10.90.1.3", 91), "group.1.2");
   ExpectEnd(End::kDropped, Last("10.90.1.2", "10.90.1.3"), "group.1.2");
+}
+
+TEST_F(TraceTest, SaysWhatTakesTheFastPath) {
+  EXPECT_THAT(FastSteps("10.90.1.2", "10.90.1.3"), ElementsAre(HasSubstr("past the bridge")));
+  EXPECT_THAT(FastSteps("10.90.1.9", "10.90.1.3"), ElementsAre(HasSubstr("past the bridge")));
+  EXPECT_THAT(FastSteps("10.90.1.2", "10.90.1.9"), ElementsAre(HasSubstr("packets of the tunnel")));
+  EXPECT_THAT(FastSteps("10.90.1.2", "10.90.1.1"), IsEmpty());
+  EXPECT_THAT(FastSteps("10.90.2.2", "10.90.3.2"), IsEmpty()) << "peers";
+  desired_.veths[0].user = 7;
+  EXPECT_THAT(FastSteps("10.90.1.2", "10.90.1.3"), IsEmpty());
 }
 
 }  // namespace
