@@ -142,5 +142,103 @@ TEST_F(NetworkPolicyTest, PeersTalkAsLongAsEachNamesTheOther) {
   EXPECT_THAT(Run(kAlice, "a/0", {"cat", "/etc/hosts"}), Not(HasSubstr("b-0.b")));
 }
 
+host::v1::Peer PeerAt(const std::string& name, const std::string& address,
+                      const std::string& host_address, uint32_t group) {
+  host::v1::Peer peer;
+  peer.set_hostname(name);
+  peer.set_address(address);
+  peer.set_host_address(host_address);
+  peer.set_group(group);
+  return peer;
+}
+
+// A host that has one of two nodes, and a peer that has none here.
+TEST_F(NetworkPolicyTest, WhatOtherHostsHaveIsAPartOfAHostsNetworks) {
+  Close();
+  config_.underlay = net::Ipv4::Parse("127.0.0.1").value();
+  // One VNI can be once at a port, of all tests that run now.
+  config_.vxlan_port = static_cast<uint16_t>(40'000 + ::getpid() % 20'000);
+  auto nodes = HostNodes::Open(config_, *images_, [](const host::v1::PartStatus&) {});
+  ASSERT_TRUE(nodes.ok()) << nodes.error().message();
+  host::v1::Part part;
+  part.set_number(7);
+  part.set_revision(1);
+  part.set_cluster("shop");
+  part.set_owner_uid(kAlice.uid);
+  part.set_subnet("10.214.7.0/24");
+  part.set_ssh_login_seed(std::string(kSshSeedSize, 'l'));
+  part.set_ssh_host_seed(std::string(kSshSeedSize, 'h'));
+  part.set_owner_network_bits_per_s(80'000'000);
+  host::v1::NodeOrder& node = *part.add_nodes();
+  node.set_image("tiny");
+  node.set_role("web");
+  node.set_intent(host::v1::HOLD);
+  node.set_machine_id(std::string(32, 'a'));
+  node.set_hostname("web-0");
+  node.set_address("10.214.7.2");
+  node.set_group(2);
+  host::v1::Forward& forward = *node.add_forwards();
+  forward.set_node_port(80);
+  forward.set_balance(host::v1::ROUND_ROBIN);
+  forward.set_role_port(28'080);
+  *part.add_peers() = PeerAt("web-0", "10.214.7.2", "", 2);
+  host::v1::Peer remote = PeerAt("web-1", "10.214.7.3", "192.0.2.9", 2);
+  remote.set_role("web");
+  forward.set_host_port(28'081);
+  *remote.add_forwards() = forward;
+  forward.clear_host_port();
+  *part.add_peers() = remote;
+  *part.add_peers() = PeerAt("db-0", "10.214.7.4", "192.0.2.9", 3);
+  host::v1::AcceptRule& rule = *part.add_accepts();
+  rule.set_from(host::v1::AcceptRule::GROUP);
+  rule.set_from_group(3);
+  rule.set_to_group(2);
+  host::v1::PeerVcluster& store = *part.add_peer_vclusters();
+  store.set_number(8);
+  store.set_subnet("10.214.8.0/28");
+  *store.add_nodes() = PeerAt("store-0.store", "10.214.8.2", "192.0.2.10", 0);
+  const auto apply = [&] {
+    const auto applied = (*nodes)->Apply({part});
+    ASSERT_TRUE(applied.ok()) << applied.error().message();
+    ASSERT_EQ((*applied)[0].problem(), "");
+  };
+  apply();
+  const auto rules = [&](const std::string& family) {
+    return RunChecked({"nft", "list", "table", family, net::TableName(config_.host.instance)})
+        .value();
+  };
+  const auto links = [&] {
+    std::string text;
+    const auto observed = net::ObserveLinks();
+    for (const net::ObservedLink& link : *observed) text += link.name + " ";
+    return text;
+  };
+  const std::string peer_bridge = net::BridgeName(config_.host.instance, 8);
+  // Of its two targets the other host's is down, once it was looked at; none of them is up here.
+  const auto deadline = std::chrono::steady_clock::now() + seconds(20);
+  while (rules("inet").find("192.0.2.9 . 28081") == std::string::npos &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_THAT(rules("inet"), HasSubstr("28080"));
+  EXPECT_THAT(rules("inet"), HasSubstr("192.0.2.9 . 28081"));
+  EXPECT_THAT(rules("bridge"), HasSubstr("elements = { 10.214.7.4 }")) << "who is of group 3";
+  EXPECT_THAT(rules("bridge"), HasSubstr("10000000 bytes/second")) << "the limit of the owner";
+  EXPECT_THAT(links(), HasSubstr(peer_bridge + " "));
+  // Without the peer its bridge goes.
+  part.set_revision(2);
+  part.clear_peer_vclusters();
+  apply();
+  EXPECT_THAT(links(), Not(HasSubstr(peer_bridge + " ")));
+  // What cannot be is refused, and changes nothing.
+  part.set_revision(3);
+  part.mutable_accepts(0)->set_from_group(0);
+  EXPECT_FALSE((*nodes)->Apply({part}).ok());
+  ASSERT_TRUE((*nodes)->RemoveAll(false).ok());
+  nodes->reset();
+  config_.underlay.reset();
+  Open();  // It looks whether anything is left.
+}
+
 }  // namespace
 }  // namespace strata::vcluster
