@@ -50,8 +50,10 @@ class PortChoice {
   PortChoice(const HostConfig& config, uint32_t owner_uid)
       : config_(config), owner_uid_(owner_uid) {}
 
-  void Take(const Forward& forward, PortOf of) {
-    taken_[forward.udp()].insert(static_cast<uint16_t>(PortIn(forward, of)));
+  void Take(const Forward& forward) {
+    for (const PortOf of : {PortOf::kNode, PortOf::kRole}) {
+      taken_[forward.udp()].insert(static_cast<uint16_t>(PortIn(forward, of)));
+    }
   }
   // `kept`: what it has already, 0 for none.
   Result<uint16_t> Choose(const Forward& wanted, PortOf of, uint32_t kept) {
@@ -118,23 +120,24 @@ Status HostNodes::AssignPorts(Job& job) {
         if (node == job.node) continue;
         const bool same_role = part == job.part && IsOfRole(part->order, index, job.wanted->role());
         for (const Forward& forward : node->local.forwards()) {
-          choice.Take(forward, PortOf::kNode);
-          if (same_role) {
-            of_role.push_back(forward);
-          } else {
-            choice.Take(forward, PortOf::kRole);
-          }
+          choice.Take(forward);
+          if (same_role) of_role.push_back(forward);
         }
       }
     }
+  }
+  const auto kept_for = [&](const Forward& forward) {
+    return std::find_if(given.begin(), given.end(),
+                        [&](const Forward& candidate) { return IsFor(candidate, forward); });
+  };
+  for (const Forward& forward : wanted) {
+    if (const auto kept = kept_for(forward); kept != given.end()) choice.Take(*kept);
   }
   google::protobuf::RepeatedPtrField<Forward> chosen;
   for (const Forward& forward : wanted) {
     Forward* out = chosen.Add();
     *out = forward;
-    const auto kept = std::find_if(given.begin(), given.end(), [&](const Forward& candidate) {
-      return IsFor(candidate, forward);
-    });
+    const auto kept = kept_for(forward);
     const bool has = kept != given.end();
     ASSIGN_OR_RETURN(const uint16_t of_node,
                      choice.Choose(forward, PortOf::kNode, has ? kept->host_port() : 0));

@@ -91,11 +91,10 @@ TEST_F(PolicyTest, AllHostsKnowTheRulesAndTheGroupsOfAllNodes) {
     const Part order = Order(host, shop);
     EXPECT_EQ(GroupsOf(order), (std::map<std::string, uint32_t>{
                                    {"web-0", 2}, {"web-1", 2}, {"db-0", 1}, {"db-1", 1}}));
-    EXPECT_THAT(
-        RulesOf(order),
-        ElementsAre("outside tcp 5432-5432 -> 1", "outside tcp 81-81 -> 1", "2 tcp 80-80 -> 1",
-                    "2 tcp 90-91 -> 1", "outside tcp 80-80 -> 1", "outside tcp 90-91 -> 1",
-                    "any udp 53-53 -> 1", "1 -> 1", "2 icmp -> 1"));
+    EXPECT_THAT(RulesOf(order), ElementsAre("outside tcp 5432-5432 -> 1", "outside tcp 81-81 -> 1",
+                                            "2 tcp 80-80 -> 1", "2 tcp 90-91 -> 1",
+                                            "outside tcp 80-80 -> 1", "outside tcp 90-91 -> 1",
+                                            "any udp 53-53 -> 1", "1 -> 1", "2 icmp -> 1"));
     for (const host::v1::NodeOrder& node : order.nodes()) {
       EXPECT_EQ(node.group(), node.role() == "web" ? 2u : 1u);
     }
@@ -113,27 +112,27 @@ TEST_F(PolicyTest, WithoutRulesThereAreNoGroups) {
             (std::map<std::string, uint32_t>{{"plain-0", 1}, {"plain-1", 1}}));
 }
 
-TEST_F(PolicyTest, ARoleKeepsItsNumberWhateverBecomesOfTheOthers) {
-  const std::string top = "name: v\nimage: tiny\nroles:\n  m: {accept: []}\n";
-  const uint32_t v = Apply(top + "  a:\n  z:\n");
-  const auto groups = [&] {
-    std::map<std::string, uint32_t> all;
-    for (const char* host : {"h1", "h2"}) all.merge(GroupsOf(Order(host, v)));
-    return all;
+TEST(RoleNumbersTest, ARoleKeepsItsNumberAsLongAsThereIsANodeOfIt) {
+  master::v1::Vcluster record;
+  const auto number = [&](const std::vector<std::string>& roles) {
+    Definition definition;
+    for (const std::string& role : roles) definition.roles.emplace_back().name = role;
+    NumberRoles(definition, &record);
+    std::map<std::string, uint32_t> numbers;
+    for (const master::v1::RoleGroup& group : record.role_groups()) {
+      numbers[group.role()] = group.group();
+    }
+    return numbers;
   };
-  EXPECT_EQ(groups(), (std::map<std::string, uint32_t>{{"a-0", 1}, {"m-0", 2}, {"z-0", 3}}));
+  using Numbers = std::map<std::string, uint32_t>;
+  EXPECT_EQ(number({"m", "a", "z"}), (Numbers{{"a", 1}, {"m", 2}, {"z", 3}}));
   // Another gets the number of one that is gone, but not before its nodes are.
-  for (const auto& [name, host] : world_.hosts) host->hold_removals = true;
-  Apply(top + "  b:\n  z:\n");
-  EXPECT_EQ(groups(), (std::map<std::string, uint32_t>{{"b-0", 4}, {"m-0", 2}, {"z-0", 3}}));
-  for (const auto& [name, host] : world_.hosts) {
-    host->hold_removals = false;
-    host->TellAgain(*world_.master);
-  }
-  Settle();
-  Apply(top + "  b:\n  c:\n  z:\n");
-  EXPECT_EQ(groups(),
-            (std::map<std::string, uint32_t>{{"b-0", 4}, {"c-0", 1}, {"m-0", 2}, {"z-0", 3}}));
+  master::v1::Node* node = record.add_nodes();
+  node->set_role("a");
+  node->set_leaving(true);
+  EXPECT_EQ(number({"m", "b", "z"}), (Numbers{{"a", 1}, {"b", 4}, {"m", 2}, {"z", 3}}));
+  record.clear_nodes();
+  EXPECT_EQ(number({"m", "b", "c", "z"}), (Numbers{{"b", 4}, {"c", 1}, {"m", 2}, {"z", 3}}));
 }
 
 // "web-1 192.0.2.2:20001 for 8080"
