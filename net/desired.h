@@ -10,6 +10,7 @@
 
 #include "net/ipv4.h"
 #include "net/names.h"
+#include "net/secure/desired_fabric.h"
 #include "net/subnets.h"
 #include "net/wire.h"
 
@@ -136,6 +137,8 @@ struct DesiredNetwork {
   // Veths of ours that are not among these stay: it is not known whether they are wanted.
   bool keep_unknown_veths = false;
   std::vector<UserLimit> user_limits;
+  // The encrypted network of the hosts; its checks are those of net/secure/fabric.h.
+  std::optional<DesiredFabric> fabric;
 };
 
 // Pairs of bridges of which each names the other as its peer, each pair once.

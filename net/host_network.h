@@ -17,6 +17,7 @@
 #include "net/ovs/ovs_switch.h"
 #include "net/plan_text.h"
 #include "net/rules_in_force.h"
+#include "net/secure/host_fabric.h"
 
 namespace strata::net {
 
@@ -28,6 +29,7 @@ class HostNetwork {
     Driver driver = Driver::kLinux;
     OvsSwitch::Options ovs;  // Of kOvs; its instance is this one's.
     bool fast_path = false;  // Of kLinux, where the kernel has it.
+    std::string state_dir;   // Of the fabric's keys; empty: there can be no fabric.
   };
   struct Made {
     std::vector<std::string> changes;
@@ -44,6 +46,8 @@ class HostNetwork {
   Result<Made> Make(const DesiredNetwork& desired, const std::function<void()>& before_rules);
 
   RulesInForce& rules() { return rules_; }
+  // Of `desired`, as it was made last. kFailedPrecondition: there can be none here.
+  Result<FabricView> LookAtFabric(const std::optional<DesiredFabric>& desired);
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;
 
@@ -52,6 +56,8 @@ class HostNetwork {
   // The links, after Open vSwitch has done its part.
   Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired, Made* made);
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
+  // What there should be of it comes before all that may go over it, and goes after it.
+  Status MakeFabric(const DesiredNetwork& desired, std::vector<std::string>* changes);
   Result<Made> MakeAll(const DesiredNetwork& desired, const std::function<void()>& before_rules);
   std::string MarkerPath() const { return options_.run_dir + "/ip_forward.was_off"; }
 
@@ -59,8 +65,10 @@ class HostNetwork {
   RulesInForce rules_;
   std::optional<OvsSwitch> ovs_;
   std::unique_ptr<FastPath> fast_;
+  std::optional<HostFabric> fabric_;
   std::set<std::string> linked_;  // Nodes' links that were there the last time.
-  bool rules_were_put_ = false;   // By this process.
+  bool rules_were_put_ = false;   // By this process, as…
+  bool fabric_was_made_ = false;  // …this.
 };
 
 }  // namespace strata::net

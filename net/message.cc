@@ -6,6 +6,8 @@
 #include <set>
 
 #include "common/log.h"
+#include "net/fabric_message.h"
+#include "net/secure/fabric.h"
 
 namespace strata::net {
 namespace {
@@ -98,13 +100,16 @@ void WritePolicy(const Bridge& bridge, v1::Network* network) {
   for (const uint32_t peer : bridge.peers) network->add_peers(peer);
 }
 
-Status ReadOverlay(const v1::Network& network, Bridge* bridge) {
+Status ReadOverlay(const v1::Network& network, const std::optional<DesiredFabric>& fabric,
+                   Bridge* bridge) {
   if (!network.has_overlay()) return Ok();
   Overlay& overlay = bridge->overlay.emplace();
   overlay.vni = network.number();
   ASSIGN_OR_RETURN(overlay.local, Ipv4::Parse(network.overlay().local()), "overlay.local");
   if (network.overlay().underlay_mtu() != 0) {
     overlay.underlay_mtu = network.overlay().underlay_mtu();
+  } else if (fabric && fabric->prefix.Contains(overlay.local)) {
+    overlay.underlay_mtu = fabric->mtu();
   }
   if (network.overlay().port() != 0) {
     ASSIGN_OR_RETURN(overlay.port, ReadPort(network, network.overlay().port()));
@@ -154,6 +159,9 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
   for (const v1::UserLimit& limit : message.user_limits()) {
     desired.user_limits.push_back({limit.user(), limit.bits_per_s_max()});
   }
+  if (message.has_fabric()) {
+    ASSIGN_OR_RETURN(desired.fabric, ReadFabric(message.fabric()), "fabric");
+  }
   std::set<uint32_t> numbers;
   for (const v1::Network& network : message.networks()) {
     if (network.number() == 0 || network.number() > kVniMax) {
@@ -167,7 +175,8 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     }
     Bridge bridge = MakeBridge(desired.instance, network.number(), *prefix);
     RETURN_IF_ERROR(ReadForwards(network, &bridge), "network " + std::to_string(network.number()));
-    RETURN_IF_ERROR(ReadOverlay(network, &bridge), "network " + std::to_string(network.number()));
+    RETURN_IF_ERROR(ReadOverlay(network, desired.fabric, &bridge),
+                    "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadBalanced(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadGroupRules(network, &bridge));
     bridge.peers.assign(network.peers().begin(), network.peers().end());
@@ -175,6 +184,7 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     desired.bridges.push_back(std::move(bridge));
   }
   RETURN_IF_ERROR(CheckDesired(desired));
+  RETURN_IF_ERROR(CheckOverFabric(desired));
   return desired;
 }
 
@@ -223,6 +233,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
     out->set_user(limit.user);
     out->set_bits_per_s_max(limit.bits_per_s_max);
   }
+  if (desired.fabric) *message.mutable_fabric() = ToMessage(*desired.fabric);
   return message;
 }
 

@@ -7,6 +7,14 @@
 
 namespace strata::net {
 
+// What other hosts have to know of this one.
+struct FabricKeys {
+  PublicKey key;
+  std::optional<PublicKey> next_key;
+  std::optional<PublicKey> session;  // Of ESP, while there should be a fabric of that.
+  bool operator==(const FabricKeys&) const = default;
+};
+
 class NetworkMaker {
  public:
   virtual ~NetworkMaker() = default;
@@ -17,6 +25,8 @@ class NetworkMaker {
   virtual Status Put(DesiredNetwork desired) = 0;
   // Whether it makes nodes' links ports of their bridges; otherwise who makes the links does.
   virtual bool JoinsLinks() const = 0;
+  // The host's public keys of the fabric, which are made when it has none. Thread-safe.
+  virtual Result<FabricKeys> KeysOfFabric() = 0;
 };
 
 }  // namespace strata::net
