@@ -558,7 +558,7 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   }
   spec.veth = net::VethName(config_.host.instance, order.number(), node.index());
   spec.mac = net::MacForNode(order.number(), spec.self.address);
-  if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
+  if (config_.underlay.has_value()) spec.mtu = UnderlayMtuOf(order) - net::kVxlanHeaderBytes;
   spec.id_first = job.id_first;
   spec.limits = LimitsOf(node);
   spec.machine_id = node.machine_id();

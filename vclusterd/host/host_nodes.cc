@@ -46,6 +46,7 @@ Result<std::unique_ptr<net::NetworkMaker>> OpenNetwork(const HostConfig& config)
   net::NetworkKeeper::Options options;
   options.instance = config.host.instance;
   options.run_dir = config.host.run_dir;
+  options.state_dir = config.state_dir;
   ASSIGN_OR_RETURN(auto keeper, net::NetworkKeeper::Open(std::move(options)));
   return std::unique_ptr<net::NetworkMaker>(std::move(keeper));
 }
@@ -73,6 +74,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
   std::unique_ptr<HostNodes> nodes(
       new HostNodes(std::move(config), std::move(owners), std::move(listener)));
   ASSIGN_OR_RETURN(nodes->network_, OpenNetwork(nodes->config_), "network");
+  RETURN_IF_ERROR(nodes->LoadFabric());
   ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
   ASSIGN_OR_RETURN(nodes->tasks_,
                    NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
@@ -184,6 +186,7 @@ Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Par
 }
 
 Status HostNodes::RemoveAll(bool force) {
+  RETURN_IF_ERROR(ForgetFabric());
   std::vector<host::v1::Part> removals;
   for (const PartStatus& status : Statuses(/*with_usage=*/false)) {
     host::v1::Part& removal = removals.emplace_back();
@@ -340,19 +343,23 @@ std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order) co
   if (!config_.underlay.has_value()) return std::nullopt;
   net::Overlay overlay;
   overlay.vni = order.number();
-  overlay.local = *config_.underlay;
-  overlay.underlay_mtu = config_.underlay_mtu;
+  // Checked when the order was taken, as what follows.
+  overlay.local = net::Ipv4::Parse(order.host_address()).value_or(*config_.underlay);
+  overlay.underlay_mtu = UnderlayMtuOf(order);
   overlay.port = config_.vxlan_port;
   for (const host::v1::Peer& peer : order.peers()) {
     const auto host = net::Ipv4::Parse(peer.host_address());
     if (!host.ok() || *host == overlay.local) continue;  // It is here.
     net::RemoteNode& remote = overlay.remotes.emplace_back();
-    // Checked when the order was taken.
     remote.address = net::Ipv4::Parse(peer.address()).value_or(net::Ipv4());
     remote.host = *host;
     remote.mac = net::MacForNode(overlay.vni, remote.address);
   }
   return overlay;
+}
+
+uint32_t HostNodes::UnderlayMtuOf(const host::v1::Part& order) const {
+  return order.underlay_mtu() == 0 ? config_.underlay_mtu : order.underlay_mtu();
 }
 
 Status HostNodes::UpdateNetwork() {
@@ -371,6 +378,7 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
   net::DesiredNetwork desired{instance, config_.pool, {}, {}};
   // With a file that cannot be read it is not known what belongs to it.
   desired.keep_unknown_veths = !unreadable_.empty();
+  ASSIGN_OR_RETURN(desired.fabric, DesiredFabric());
   const std::lock_guard lock(mutex_);
   for (const auto& [number, part] : parts_) {
     const std::lock_guard part_lock(part->mutex);

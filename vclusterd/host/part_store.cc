@@ -151,6 +151,11 @@ Status CheckPart(const Part& part) {
   for (const host::v1::TaskCommand& command : part.task_commands()) {
     RETURN_IF_ERROR(CheckCommand(command));
   }
+  if (!part.host_address().empty()) RETURN_IF_ERROR(net::Ipv4::Parse(part.host_address()));
+  if (part.underlay_mtu() != 0 &&
+      (part.underlay_mtu() < net::kUnderlayMtuMin || part.underlay_mtu() > net::kUnderlayMtuMax)) {
+    return Wrong("no network has such an MTU");
+  }
   if (part.peers_size() > static_cast<int>(net::kNodesMaxPerCluster))
     return Wrong("too many peers");
   for (const host::v1::Peer& peer : part.peers()) {

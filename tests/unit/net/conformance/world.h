@@ -14,7 +14,8 @@
 
 namespace strata::net {
 
-enum class Means { kLinux, kFastPath, kOvsVxlan, kOvsGre };
+// kSecure: as kFastPath, over an encrypted network of the hosts.
+enum class Means { kLinux, kFastPath, kSecure, kOvsVxlan, kOvsGre };
 std::string NameOf(Means means);
 
 class World {
@@ -23,6 +24,8 @@ class World {
   using Node = std::pair<uint32_t, uint32_t>;  // Its network, and its index there.
 
   World(Means means, int hosts);
+  ~World();
+  World(const World&) = delete;
 
   // Its addresses are 10.90.NUMBER.0/24.
   void AddNetwork(uint32_t number);
@@ -50,6 +53,10 @@ class World {
   static std::string AddressOf(Node node);
   static Mac MacOf(Node node);
   static std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
+  // Of a host's names: with kSecure each has its own, as programs of all are in one place.
+  std::string InstanceOf(int host) const;
+  // Of what nodes send.
+  uint32_t mtu() const;
   bool is_ovs() const { return means_ == Means::kOvsVxlan || means_ == Means::kOvsGre; }
 
  private:
@@ -58,6 +65,8 @@ class World {
     std::unique_ptr<NetNamespace> own;
     const NetNamespace* space = nullptr;
     std::unique_ptr<HostNetwork> network;
+    std::optional<TemporaryDirectory> files;  // With kSecure, as…
+    PublicKey key;                            // …this.
   };
   struct Placed {
     std::unique_ptr<NetNamespace> space;
@@ -65,6 +74,9 @@ class World {
     bool linked = false;
   };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
+  // Where the others reach it: in the fabric, if there is one.
+  Ipv4 AddressAmongHosts(int host) const;
+  DesiredFabric FabricOf(int host) const;
   void AddHost();
   void Link(Node node);
 
