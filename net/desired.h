@@ -12,6 +12,7 @@
 #include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/names.h"
+#include "net/secure/desired_fabric.h"
 #include "net/subnets.h"
 #include "net/wire.h"
 
@@ -170,6 +171,8 @@ struct DesiredNetwork {
   std::optional<Ipv6Prefix> pool6;  // Of all prefixes of IPv6. None: no bridge has one.
   // Of names that are no node's; none: those of the host's resolv.conf.
   std::vector<IpAddress> resolvers;
+  // The encrypted network of the hosts; its checks are those of net/secure/fabric.h.
+  std::optional<DesiredFabric> fabric;
 };
 
 // The same for a host that knows no IPv6.

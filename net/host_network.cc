@@ -22,6 +22,13 @@ void Append(std::vector<std::string>* lines, std::vector<std::string> more) {
   for (std::string& line : more) lines->push_back(std::move(line));
 }
 
+// Where a peer is, and which of its keys counts, follows from what it does. Of rules that an
+// earlier process put it is not known whether they are in force still.
+bool IsNoRepair(const std::string& change, bool rules_were_known) {
+  return change.starts_with("~ peer ") ||
+         (!rules_were_known && change.starts_with("~ rules of fabric "));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
@@ -38,6 +45,13 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
     network->names_.emplace(
         NameServers::Options{network->options_.names_program, network->options_.run_dir});
   }
+  if (!network->options_.state_dir.empty()) {
+    HostFabric::Options fabric;
+    fabric.instance = network->options_.instance;
+    fabric.state_dir = network->options_.state_dir;
+    fabric.run_dir = network->options_.run_dir;
+    RETURN_IF_ERROR(network->fabric_.emplace(fabric).Start());
+  }
   return network;
 }
 
@@ -46,6 +60,9 @@ Result<PlannedChanges> HostNetwork::Plan(DesiredNetwork desired) {
   if (names_) names_->Mark(&desired);
   PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
+  if (fabric_.has_value()) {
+    ASSIGN_OR_RETURN(planned.changes, fabric_->Plan(desired.fabric));
+  }
   if (ovs_.has_value()) {
     ASSIGN_OR_RETURN(const OvsPlan ovs, ovs_->Plan(desired, links));
     Append(&planned.changes, DescribeOvsChanges(ovs));
@@ -57,13 +74,37 @@ Result<PlannedChanges> HostNetwork::Plan(DesiredNetwork desired) {
   return planned;
 }
 
+Status HostNetwork::MakeFabric(const DesiredNetwork& desired, std::vector<std::string>* changes) {
+  if (!fabric_.has_value()) {
+    if (!desired.fabric) return Ok();
+    return Error(Code::kFailedPrecondition, "fabric: there is no state directory for its keys");
+  }
+  ASSIGN_OR_RETURN(*changes, fabric_->Make(desired.fabric));
+  return Ok();
+}
+
 Result<HostNetwork::Made> HostNetwork::Make(DesiredNetwork desired,
                                             const std::function<void()>& before_rules) {
   if (desired.pool6 && !HasIpv6()) desired = WithoutIpv6(std::move(desired));
-  Result<Made> made = MakeAll(std::move(desired), before_rules);
+  std::vector<std::string> changes;
+  Status fabric = Ok();
+  if (desired.fabric) {
+    fabric = MakeFabric(desired, &changes);
+    // Otherwise what is for it would go in plain. If it would not, all else goes on.
+    if (!fabric.ok() && (!fabric_.has_value() || !fabric_->IsSealed())) return fabric.error();
+  }
+  Result<Made> made = MakeAll(desired, before_rules);
+  if (made.ok() && !desired.fabric) fabric = MakeFabric(desired, &changes);
   if (!made.ok() && fast_ != nullptr) {
     if (Status cleared = fast_->Clear(); !cleared.ok()) LOG_WARNING(cleared.error().message());
   }
+  if (!made.ok()) return made;
+  RETURN_IF_ERROR(fabric);
+  const bool fabric_was_known = std::exchange(fabric_was_made_, true);
+  made->mends |= !std::all_of(changes.begin(), changes.end(), [&](const std::string& change) {
+    return IsNoRepair(change, fabric_was_known);
+  });
+  made->changes.insert(made->changes.begin(), changes.begin(), changes.end());
   return made;
 }
 
@@ -144,6 +185,13 @@ Result<HostNetwork::Made> HostNetwork::MakeAll(DesiredNetwork desired,
     RETURN_IF_ERROR(RestoreForwarding(MarkerPath(), rules_.nft()));
   }
   return made;
+}
+
+Result<FabricView> HostNetwork::LookAtFabric(const std::optional<DesiredFabric>& desired) {
+  if (!fabric_.has_value()) {
+    return Error(Code::kFailedPrecondition, "fabric: there is no state directory for its keys");
+  }
+  return fabric_->Look(desired);
 }
 
 std::optional<FastProgram::Counts> HostNetwork::FastCounts() const {

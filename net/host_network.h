@@ -18,6 +18,7 @@
 #include "net/ovs/ovs_switch.h"
 #include "net/plan_text.h"
 #include "net/rules_in_force.h"
+#include "net/secure/host_fabric.h"
 
 namespace strata::net {
 
@@ -29,6 +30,7 @@ class HostNetwork {
     Driver driver = Driver::kLinux;
     OvsSwitch::Options ovs;     // Of kOvs; its instance is this one's.
     bool fast_path = false;     // Of kLinux, where the kernel has it.
+    std::string state_dir;      // Of the fabric's keys; empty: there can be no fabric.
     std::string names_program;  // vnet-names; empty: gateways answer no questions for names.
   };
   struct Made {
@@ -53,6 +55,8 @@ class HostNetwork {
   }
   RulesInForce& rules() { return rules_; }
   NameServers* names() { return names_ ? &*names_ : nullptr; }  // Null: gateways serve none.
+  // Of `desired`, as it was made last. kFailedPrecondition: there can be none here.
+  Result<FabricView> LookAtFabric(const std::optional<DesiredFabric>& desired);
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;
 
@@ -63,6 +67,8 @@ class HostNetwork {
                                                const std::function<void()>& before_rules,
                                                bool* new_rules, Made* made);
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
+  // What there should be of it comes before all that may go over it, and goes after it.
+  Status MakeFabric(const DesiredNetwork& desired, std::vector<std::string>* changes);
   Result<Made> MakeAll(DesiredNetwork desired, const std::function<void()>& before_rules);
   // Names, and the rules again when they are to let others ask than it was known before. True: they
   // were put anew.
@@ -75,8 +81,10 @@ class HostNetwork {
   std::optional<OvsSwitch> ovs_;
   std::optional<NameServers> names_;
   std::unique_ptr<FastPath> fast_;
+  std::optional<HostFabric> fabric_;
   std::set<std::string> linked_;  // Nodes' links that were there the last time.
-  bool rules_were_put_ = false;   // By this process.
+  bool rules_were_put_ = false;   // By this process, as…
+  bool fabric_was_made_ = false;  // …this.
 };
 
 }  // namespace strata::net

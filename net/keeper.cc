@@ -45,6 +45,7 @@ HostNetwork::Options HostOptions(const NetworkKeeper::Options& options) {
   HostNetwork::Options out;
   out.instance = options.instance;
   out.run_dir = options.run_dir;
+  out.state_dir = options.state_dir;
   out.driver = options.means.driver;
   out.fast_path = options.means.fast_path;
   out.names_program = options.means.names_program;
@@ -138,6 +139,7 @@ Status NetworkKeeper::Put(DesiredNetwork desired) {
                                              desired.instance + ": give both the same --state-dir");
   }
   RETURN_IF_ERROR(CheckDesired(desired));
+  RETURN_IF_ERROR(CheckOverFabric(desired));
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(WriteFileAtomically(KeptPath(), SerializeNetworks(desired), 0600));
   state_.desired = std::move(desired);
@@ -167,6 +169,23 @@ NetworkKeeper::State NetworkKeeper::Look() const {
     if (state.desired) names->Mark(&*state.desired);
   }
   return state;
+}
+
+Result<FabricView> NetworkKeeper::LookAtFabric() {
+  const std::lock_guard lock(mutex_);
+  return network_->LookAtFabric(state_.desired ? state_.desired->fabric : std::nullopt);
+}
+
+Result<FabricKeys> NetworkKeeper::KeysOfFabric() {
+  ASSIGN_OR_RETURN(const FabricView view, LookAtFabric());
+  return FabricKeys{view.key, view.next_key, view.session};
+}
+
+bool NetworkKeeper::KeysChange() const {
+  if (!state_.desired.has_value() || !state_.desired->fabric) return false;
+  const std::vector<FabricMember>& peers = state_.desired->fabric->peers;
+  return std::any_of(peers.begin(), peers.end(),
+                     [](const FabricMember& peer) { return peer.next_key.has_value(); });
 }
 
 DesiredNetwork NetworkKeeper::Reachable() const {
@@ -283,7 +302,8 @@ void NetworkKeeper::Run() {
     const auto end = NetworkWatch::Clock::now();
     gather = std::clamp<NetworkWatch::Clock::duration>(kRestPerLook * (end - now), options_.gather,
                                                        options_.every);
-    latest = end + options_.every;
+    latest =
+        end + (KeysChange() ? std::min(options_.every, options_.every_of_keys) : options_.every);
     next = look_soon_ ? end + gather : latest;
   }
 }

@@ -27,6 +27,7 @@
 #include "net/dns/control.h"
 #include "net/network_maker.h"
 #include "net/plan_text.h"
+#include "net/secure/host_fabric.h"
 
 namespace strata::net {
 
@@ -56,6 +57,7 @@ class NetworkKeeper final : public NetworkMaker {
   struct Options {
     std::string instance;  // Of what it keeps; nothing else is touched.
     std::string run_dir;
+    std::string state_dir;  // Of the fabric's keys; empty: there can be no fabric.
     // Says how networks should be, instead of Put; read again when it has changed.
     std::string file;
     Means means;
@@ -63,6 +65,8 @@ class NetworkKeeper final : public NetworkMaker {
     // After a change it waits for so long, for more of them, up to ten times as long; longer where
     // looking takes long.
     std::chrono::milliseconds gather{50};
+    // While some host changes its key in the fabric: nothing tells when it has.
+    std::chrono::milliseconds every_of_keys{1000};
     // From any thread, one call at a time. It must not call this object.
     std::function<void(const Event&)> listener = [](const Event&) {};
   };
@@ -87,9 +91,12 @@ class NetworkKeeper final : public NetworkMaker {
   bool JoinsLinks() const override { return options_.means.driver == Driver::kOvs; }
   bool ServesNames() const override { return !options_.means.names_program.empty(); }
   bool NeedsChecksums() const override { return needs_checksums_; }
+  Result<FabricKeys> KeysOfFabric() override;
   // What would be changed now. Of what is to be: absent for what should be already.
   Result<PlannedChanges> Plan(const std::optional<DesiredNetwork>& desired);
   State Look() const;
+  // The host's keys of the fabric, which are made when it has none, and how its part of it is.
+  Result<FabricView> LookAtFabric();
   const Means& means() const { return options_.means; }
 
  private:
@@ -107,6 +114,7 @@ class NetworkKeeper final : public NetworkMaker {
   void TellOfDrained();
   // What should be, but for targets that take no connections.
   DesiredNetwork Reachable() const;
+  bool KeysChange() const;
   std::string KeptPath() const { return options_.run_dir + "/networks"; }
 
   const Options options_;

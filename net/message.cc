@@ -6,6 +6,8 @@
 #include <set>
 
 #include "common/log.h"
+#include "net/fabric_message.h"
+#include "net/secure/fabric.h"
 
 namespace strata::net {
 namespace {
@@ -127,13 +129,16 @@ void WritePolicy(const Bridge& bridge, v1::Network* network) {
   for (const uint32_t peer : bridge.peers) network->add_peers(peer);
 }
 
-Status ReadOverlay(const v1::Network& network, Bridge* bridge) {
+Status ReadOverlay(const v1::Network& network, const std::optional<DesiredFabric>& fabric,
+                   Bridge* bridge) {
   if (!network.has_overlay()) return Ok();
   Overlay& overlay = bridge->overlay.emplace();
   overlay.vni = network.number();
   ASSIGN_OR_RETURN(overlay.local, Ipv4::Parse(network.overlay().local()), "overlay.local");
   if (network.overlay().underlay_mtu() != 0) {
     overlay.underlay_mtu = network.overlay().underlay_mtu();
+  } else if (fabric && fabric->prefix.Contains(overlay.local)) {
+    overlay.underlay_mtu = fabric->mtu();
   }
   if (network.overlay().port() != 0) {
     ASSIGN_OR_RETURN(overlay.port, ReadPort(network, network.overlay().port()));
@@ -210,6 +215,9 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
   for (const std::string& resolver : message.resolvers()) {
     ASSIGN_OR_RETURN(desired.resolvers.emplace_back(), IpAddress::Parse(resolver), "resolvers");
   }
+  if (message.has_fabric()) {
+    ASSIGN_OR_RETURN(desired.fabric, ReadFabric(message.fabric()), "fabric");
+  }
   std::set<uint32_t> numbers;
   for (const v1::Network& network : message.networks()) {
     if (network.number() == 0 || network.number() > kVniMax) {
@@ -223,7 +231,8 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     }
     Bridge bridge = MakeBridge(desired.instance, network.number(), *prefix, desired.pool6);
     RETURN_IF_ERROR(ReadForwards(network, &bridge), "network " + std::to_string(network.number()));
-    RETURN_IF_ERROR(ReadOverlay(network, &bridge), "network " + std::to_string(network.number()));
+    RETURN_IF_ERROR(ReadOverlay(network, desired.fabric, &bridge),
+                    "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadBalanced(network, &bridge), "network " + std::to_string(network.number()));
     RETURN_IF_ERROR(ReadGroupRules(network, &bridge));
     RETURN_IF_ERROR(ReadNames(network.names(), &bridge.names),
@@ -233,6 +242,7 @@ Result<DesiredNetwork> FromMessage(const v1::HostNetworks& message) {
     desired.bridges.push_back(std::move(bridge));
   }
   RETURN_IF_ERROR(CheckDesired(desired));
+  RETURN_IF_ERROR(CheckOverFabric(desired));
   return desired;
 }
 
@@ -278,6 +288,7 @@ v1::HostNetworks ToMessage(const DesiredNetwork& desired) {
     out->set_user(limit.user);
     out->set_bits_per_s_max(limit.bits_per_s_max);
   }
+  if (desired.fabric) *message.mutable_fabric() = ToMessage(*desired.fabric);
   return message;
 }
 

@@ -7,6 +7,14 @@
 
 namespace strata::net {
 
+// What other hosts have to know of this one.
+struct FabricKeys {
+  PublicKey key;
+  std::optional<PublicKey> next_key;
+  std::optional<PublicKey> session;  // Of ESP, while there should be a fabric of that.
+  bool operator==(const FabricKeys&) const = default;
+};
+
 class NetworkMaker {
  public:
   virtual ~NetworkMaker() = default;
@@ -22,6 +30,8 @@ class NetworkMaker {
   // Whether nodes have to fill in checksums themselves (net/checksums.h): who makes their links
   // sees to it.
   virtual bool NeedsChecksums() const = 0;
+  // The host's public keys of the fabric, which are made when it has none. Thread-safe.
+  virtual Result<FabricKeys> KeysOfFabric() = 0;
 };
 
 }  // namespace strata::net

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "net/names.h"
+#include "net/secure/fabric_rules.h"
 
 namespace strata::net {
 namespace {
@@ -73,7 +74,9 @@ const Header* HeaderOf(nlmsghdr* message) {
 }  // namespace
 
 NetworkWatch::NetworkWatch(const std::string& instance)
-    : prefix_("s" + instance), table_(TableName(instance)) {}
+    : prefix_("s" + instance),
+      table_(TableName(instance)),
+      fabric_table_(FabricTableName(instance)) {}
 
 Result<std::unique_ptr<NetworkWatch>> NetworkWatch::Open(const std::string& instance) {
   std::unique_ptr<NetworkWatch> watch(new NetworkWatch(instance));
@@ -164,7 +167,9 @@ void NetworkWatch::ReadRules(Heard* heard) {
     if (NFNL_MSG_TYPE(message->nlmsg_type) != NFT_MSG_NEWGEN) {
       // The first attribute of all others is their table (NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, …).
       const nlattr* table = nlmsg_find_attr(message, sizeof(nfgenmsg), NFTA_TABLE_NAME);
-      if (table != nullptr && table_ == nla_get_string(table)) touched_ = true;
+      if (table == nullptr) return;
+      touched_ |= table_ == nla_get_string(table);
+      fabric_touched_ |= fabric_table_ == nla_get_string(table);
       return;
     }
     const nlattr* number = nlmsg_find_attr(message, sizeof(nfgenmsg), NFTA_GEN_ID);
@@ -172,11 +177,11 @@ void NetworkWatch::ReadRules(Heard* heard) {
       generation_ = ntohl(nla_get_u32(number));
       heard->transactions.push_back({generation_, touched_});
     }
-    heard->rules |= touched_;
-    touched_ = false;
+    heard->rules |= touched_ || fabric_touched_;
+    touched_ = fabric_touched_ = false;
   });
   if (!complete) {
-    touched_ = false;
+    touched_ = fabric_touched_ = false;
     heard->rules = true;
   }
 }

@@ -23,7 +23,7 @@ class NetworkWatch {
   using Clock = std::chrono::steady_clock;
   struct Heard {
     bool links = false;  // Some of ours may be others than they were.
-    bool rules = false;  // Our table may, by us or by others.
+    bool rules = false;  // Our tables may, by us or by others.
     std::vector<RulesInForce::Transaction> transactions;  // In their order.
   };
 
@@ -46,12 +46,15 @@ class NetworkWatch {
 
   const std::string prefix_;  // Of the names of our links.
   const std::string table_;
+  const std::string fabric_table_;
   Owned<nl_sock> links_;
   Owned<nl_sock> rules_;
   UniqueFd wake_;
   int followed_ = -1;
   uint32_t generation_ = 0;
-  bool touched_ = false;  // By the transaction whose messages are being read.
+  // By the transaction whose messages are being read.
+  bool touched_ = false;
+  bool fabric_touched_ = false;
 };
 
 }  // namespace strata::net

@@ -8,6 +8,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "net/api/net.grpc.pb.h"
+#include "net/fabric_message.h"
 #include "net/message.h"
 
 namespace strata::net {
@@ -50,6 +51,19 @@ class VnetdClient final : public NetworkMaker {
     v1::PutResponse response;
     const grpc::Status status = stub_->Put(&context, request, &response);
     return status.ok() ? Ok() : Status(rpc::FromGrpc(status).Wrap("vnetd"));
+  }
+
+  Result<FabricKeys> KeysOfFabric() override {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kShowMax);
+    v1::FabricState state;
+    const grpc::Status status = stub_->Fabric(&context, v1::FabricRequest(), &state);
+    if (!status.ok()) return rpc::FromGrpc(status).Wrap("vnetd");
+    FabricKeys keys;
+    ASSIGN_OR_RETURN(keys.key, PublicKey::Parse(state.key()), "vnetd");
+    ASSIGN_OR_RETURN(keys.next_key, ReadKey(state.next_key()), "vnetd");
+    ASSIGN_OR_RETURN(keys.session, ReadKey(state.session()), "vnetd");
+    return keys;
   }
 
  private:

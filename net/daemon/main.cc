@@ -36,6 +36,7 @@ Status Run(Settings settings) {
   NetworkKeeper::Options options;
   options.instance = InstanceOf(settings.state_dir);
   options.run_dir = settings.run_dir;
+  options.state_dir = settings.state_dir;
   options.file = settings.down ? "" : settings.file;
   options.means = settings.means;
   options.means.driver = settings.driver == "ovs" ? Driver::kOvs : Driver::kLinux;
@@ -48,7 +49,9 @@ Status Run(Settings settings) {
   options.listener = [&](const NetworkKeeper::Event& event) { events.Add(event); };
   ASSIGN_OR_RETURN(const auto keeper, NetworkKeeper::Open(options));
   if (settings.down) {
-    return keeper->Put({.instance = options.instance, .pool = {}, .bridges = {}, .veths = {}});
+    DesiredNetwork nothing;
+    nothing.instance = options.instance;
+    return keeper->Put(std::move(nothing));
   }
   const std::string socket = VnetdSocket(settings.run_dir);
   ASSIGN_OR_RETURN(const auto server, rpc::LocalServer::Start(socket, [&](const auto& caller) {

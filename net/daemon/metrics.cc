@@ -58,9 +58,42 @@ void AddNameCounts(const NetworkKeeper::State& state, http::MetricFamilies* fami
   families->push_back(std::move(questions));
 }
 
+// What passed between this host and each other one in the fabric, and when it was heard last.
+void AddFabric(NetworkKeeper& keeper, http::MetricFamilies* families) {
+  const auto view = keeper.LookAtFabric();
+  if (!view.ok()) {
+    LOG_WARNING("fabric: " + view.error().message());
+    return;
+  }
+  prometheus::MetricFamily received = http::Counter("strata_net_fabric_received_bytes_total",
+                                                    "Bytes that came from a host in the fabric", 0);
+  prometheus::MetricFamily sent = http::Counter("strata_net_fabric_sent_bytes_total",
+                                                "Bytes that went to a host in the fabric", 0);
+  prometheus::MetricFamily heard =
+      http::Gauge("strata_net_fabric_last_handshake_seconds",
+                  "When a host was heard last in the fabric, since 1970; 0: never", 0);
+  for (prometheus::MetricFamily* family : {&received, &sent, &heard}) family->metric.clear();
+  for (const FabricView::Peer& peer : view->peers) {
+    prometheus::ClientMetric metric;
+    metric.label = {{"host", peer.host}};
+    metric.counter.value = static_cast<double>(peer.received_bytes);
+    received.metric.push_back(metric);
+    metric.counter.value = static_cast<double>(peer.sent_bytes);
+    sent.metric.push_back(metric);
+    metric.counter.value = 0;
+    metric.gauge.value = std::chrono::duration<double>(peer.last_handshake).count();
+    heard.metric.push_back(metric);
+  }
+  families->push_back(http::Gauge("strata_net_fabric_peers", "Other hosts of the fabric",
+                                  static_cast<double>(view->peers.size())));
+  families->push_back(std::move(received));
+  families->push_back(std::move(sent));
+  families->push_back(std::move(heard));
+}
+
 }  // namespace
 
-http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& instance) {
+http::MetricFamilies MetricsOf(NetworkKeeper& keeper, const std::string& instance) {
   const NetworkKeeper::State state = keeper.Look();
   const DesiredNetwork none;
   const DesiredNetwork& desired = state.desired.has_value() ? *state.desired : none;
@@ -94,6 +127,7 @@ http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& i
   }
   if (keeper.ServesNames()) AddNameCounts(state, &families);
   AddRuleCounters(instance, &families);
+  if (desired.fabric) AddFabric(keeper, &families);
   return families;
 }
 

@@ -6,6 +6,6 @@
 
 namespace strata::net {
 
-http::MetricFamilies MetricsOf(const NetworkKeeper& keeper, const std::string& instance);
+http::MetricFamilies MetricsOf(NetworkKeeper& keeper, const std::string& instance);
 
 }  // namespace strata::net

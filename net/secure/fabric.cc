@@ -99,12 +99,17 @@ class Owners {
 
 }  // namespace
 
-uint32_t FabricMtu(uint32_t underlay_mtu, bool has_ipv6_endpoints) {
-  const uint32_t headers = has_ipv6_endpoints ? kFabricHeaderBytesIpv6 : kFabricHeaderBytes;
-  return underlay_mtu > headers ? underlay_mtu - headers : 0;
+SecureFabric WithKey(const DesiredFabric& desired, const std::string& instance,
+                     const SecretKey& key) {
+  SecureFabric fabric;
+  static_cast<FabricSettings&>(fabric) = desired;
+  fabric.instance = instance;
+  fabric.key = key;
+  for (const FabricMember& member : desired.peers) {
+    static_cast<FabricMember&>(fabric.peers.emplace_back()) = member;
+  }
+  return fabric;
 }
-
-uint32_t SecureFabric::mtu() const { return FabricMtu(underlay_mtu, has_ipv6_endpoints); }
 
 Status CheckFabric(const SecureFabric& fabric) {
   RETURN_IF_ERROR(CheckOwn(fabric));
@@ -138,10 +143,41 @@ Status CheckFabric(const SecureFabric& fabric) {
   return fabric.kind == FabricKind::kEsp ? CheckEsp(fabric) : Ok();
 }
 
+Status CheckOverFabric(const DesiredNetwork& desired) {
+  if (!desired.fabric) return Ok();
+  const DesiredFabric& fabric = *desired.fabric;
+  const std::string prefix = fabric.prefix.ToString();
+  if (fabric.prefix.Overlaps(desired.pool)) {
+    return Wrong(prefix + " overlaps the pool of Vclusters' networks " + desired.pool.ToString() +
+                 ": give all hosts a fabric prefix that nothing else uses");
+  }
+  for (const Bridge& bridge : desired.bridges) {
+    const std::string network = "network " + std::to_string(bridge.number) + ": ";
+    if (fabric.prefix.Overlaps(bridge.prefix)) {
+      return Wrong(network + bridge.prefix.ToString() + " overlaps " + prefix);
+    }
+    if (!bridge.overlay || !fabric.prefix.Contains(bridge.overlay->local)) continue;
+    if (bridge.overlay->local != fabric.address) {
+      return Wrong(network + "its overlay is local to " + bridge.overlay->local.ToString() +
+                   ", and this host's address in the fabric is " + fabric.address.ToString());
+    }
+    if (bridge.overlay->underlay_mtu > fabric.mtu()) {
+      return Wrong(network + "its overlay takes the underlay's MTU for " +
+                   std::to_string(bridge.overlay->underlay_mtu) + ", the fabric has " +
+                   std::to_string(fabric.mtu()));
+    }
+  }
+  return Ok();
+}
+
+bool IsUnreachable(const FabricSettings& self, const FabricMember& peer) {
+  return self.is_behind_nat && !peer.endpoint;
+}
+
 std::vector<std::string> UnreachablePeers(const SecureFabric& fabric) {
   std::vector<std::string> names;
   for (const FabricPeer& peer : fabric.peers) {
-    if (fabric.is_behind_nat && !peer.endpoint) names.push_back(peer.host);
+    if (IsUnreachable(fabric, peer)) names.push_back(peer.host);
   }
   return names;
 }

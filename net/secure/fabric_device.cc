@@ -115,6 +115,19 @@ Status FabricDevice::Prepare(const SecureFabric& desired) {
   return session_.Open();
 }
 
+// Of what cannot be made. Rules are the same for all kinds.
+Status FabricDevice::Seal(SecureFabric desired) {
+  desired.kind = FabricKind::kWireguard;
+  ASSIGN_OR_RETURN(ObservedFabric observed, Observe(desired.kind));
+  if (!HasRulesOf(desired)) observed.has_rules = false;
+  ASSIGN_OR_RETURN(const FabricPlan plan, MakeFabricPlan(options_.instance, desired, observed));
+  return ApplyRules(plan);
+}
+
+bool FabricDevice::HasRulesOf(const SecureFabric& desired) const {
+  return rules_ == MakeFabricRuleset(desired);
+}
+
 Result<PublicKey> FabricDevice::Session() {
   RETURN_IF_ERROR(session_.Open());
   return session_.current().Public();
@@ -185,7 +198,7 @@ Result<FabricPlan> FabricDevice::Plan(const std::optional<SecureFabric>& desired
   ASSIGN_OR_RETURN(ObservedFabric observed,
                    Observe(wanted ? wanted->kind : FabricKind::kWireguard));
   // What this process has not put in force is not known to be right.
-  if (wanted && rules_ != MakeFabricRuleset(*wanted)) observed.has_rules = false;
+  if (wanted && !HasRulesOf(*wanted)) observed.has_rules = false;
   return MakeFabricPlan(options_.instance, wanted, observed);
 }
 
@@ -228,6 +241,12 @@ Status FabricDevice::Apply(const FabricPlan& plan, bool is_esp) {
 }
 
 Result<std::vector<std::string>> FabricDevice::Make(const std::optional<SecureFabric>& desired) {
+  if (desired) {
+    if (const Status prepared = Prepare(*desired); !prepared.ok()) {
+      RETURN_IF_ERROR(Seal(*desired));
+      return prepared.error();
+    }
+  }
   ASSIGN_OR_RETURN(FabricPlan plan, Plan(desired));
   std::vector<std::string> changes;
   if (plan.esp.renew_session) {

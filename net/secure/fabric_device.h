@@ -45,8 +45,11 @@ class FabricDevice {
   // it does not tell.
   Result<FabricPlan> Plan(const std::optional<SecureFabric>& desired);
   // Does it: what has changed, in words (DescribeChanges). Repeating it after an error is fine.
-  // kFailedPrecondition: a program of the host has the UDP port.
+  // kFailedPrecondition: a program of the host has the UDP port. The rules come first, also when
+  // there is no WireGuard for the rest.
   Result<std::vector<std::string>> Make(const std::optional<SecureFabric>& desired);
+  // The rules of `desired` are in force, as far as this process knows.
+  bool HasRulesOf(const SecureFabric& desired) const;
   // WireGuard's peers, with when each was heard last: none when there is no fabric of it.
   Result<std::optional<ObservedDevice>> Look();
   // The public half of ESP's session, for the other hosts (FabricPeer::session).
@@ -59,6 +62,7 @@ class FabricDevice {
 
  private:
   Status Prepare(const SecureFabric& desired);
+  Status Seal(SecureFabric desired);
   Status ChooseDriver();
   Result<ObservedFabric> Observe(FabricKind kind);
   Status Apply(const FabricPlan& plan, bool is_esp);

@@ -9,8 +9,10 @@
 #include "net/apply.h"
 #include "net/connections.h"
 #include "net/doctor.h"
+#include "net/fabric_doctor.h"
 #include "net/ipsec_policies.h"
 #include "net/message.h"
+#include "net/path_check.h"
 #include "net/rule_counters.h"
 #include "net/trace.h"
 
@@ -27,6 +29,30 @@ v1::NetworkEvent EventMessage(const NetworkKeeper::Event& event) {
   message.set_repair(event.repair);
   message.mutable_changes()->Assign(event.changes.begin(), event.changes.end());
   message.set_problem(event.problem);
+  return message;
+}
+
+std::string Text(const std::optional<PublicKey>& key) { return key ? key->ToString() : ""; }
+
+v1::FabricState StateMessage(const FabricView& view) {
+  v1::FabricState message;
+  message.set_key(view.key.ToString());
+  message.set_next_key(Text(view.next_key));
+  message.set_session(Text(view.session));
+  message.set_driver(view.driver);
+  message.set_device(view.device);
+  message.set_mtu(view.mtu);
+  for (const FabricView::Peer& peer : view.peers) {
+    v1::FabricPeerState* out = message.add_peers();
+    out->set_host(peer.host);
+    out->set_address(peer.address.ToString());
+    if (peer.endpoint) out->set_endpoint(peer.endpoint->ToString());
+    out->set_last_handshake_unix_ms(
+        std::chrono::duration_cast<std::chrono::milliseconds>(peer.last_handshake).count());
+    out->set_received_bytes(peer.received_bytes);
+    out->set_sent_bytes(peer.sent_bytes);
+    out->set_unreachable(peer.unreachable);
+  }
   return message;
 }
 
@@ -64,6 +90,11 @@ class NetServiceImpl final : public v1::NetService::Service {
     if (keeper_.ServesNames()) AddNameService(state, response->mutable_name_service());
     if (state.fast_frames.has_value()) response->set_fast_frames(*state.fast_frames);
     if (!state.desired.has_value()) return grpc::Status::OK;
+    if (state.desired->fabric) {
+      const auto fabric = keeper_.LookAtFabric();
+      if (fabric.ok()) *response->mutable_fabric() = StateMessage(*fabric);
+      if (!fabric.ok()) response->set_fabric_problem(fabric.error().message());
+    }
     const auto counters = ReadCounters(state.desired->instance);
     if (!counters.ok()) {
       // The rest is of use, and of more when something is wrong.
@@ -76,6 +107,15 @@ class NetServiceImpl final : public v1::NetService::Service {
       out->set_packets(counter.packets);
       out->set_bytes(counter.bytes);
     }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Fabric(grpc::ServerContext*, const v1::FabricRequest*,
+                      v1::FabricState* response) override {
+    if (Status allowed = Allowed(); !allowed.ok()) return rpc::ToGrpc(allowed);
+    const auto view = keeper_.LookAtFabric();
+    if (!view.ok()) return rpc::ToGrpc(view.error());
+    *response = StateMessage(*view);
     return grpc::Status::OK;
   }
 
@@ -236,7 +276,25 @@ class NetServiceImpl final : public v1::NetService::Service {
     for (const Finding& finding : strata::net::Examine(*state.desired, links, nft, kEchoPatience)) {
       add(finding);
     }
+    if (!state.desired->fabric) return Ok();
+    for (const Finding& finding : ExamineFabricNow(*state.desired->fabric)) add(finding);
     return Ok();
+  }
+
+  std::vector<Finding> ExamineFabricNow(const DesiredFabric& fabric) {
+    std::set<Ipv4> peers;
+    for (const FabricMember& peer : fabric.peers) {
+      if (!IsUnreachable(fabric, peer)) peers.insert(peer.address);
+    }
+    // Who has no address of the fabric yet hears nobody.
+    const auto answered = Echo(fabric.address, peers, kEchoBytesMin, kEchoPatience);
+    const auto view = keeper_.LookAtFabric();
+    if (!view.ok()) {
+      return {{Finding::Level::kProblem, "the fabric does not tell: " + view.error().message(),
+               "vnetd tries again by itself"}};
+    }
+    return ExamineFabric(fabric, *view, answered.ok() ? *answered : std::set<Ipv4>(),
+                         std::chrono::system_clock::now().time_since_epoch());
   }
 
   NetworkKeeper& keeper_;

@@ -256,10 +256,11 @@ void SimMaster::Report(const std::string& host,
     if (sessions_ == nullptr) {
       return answer(Error(Code::kFailedPrecondition, "this master does not lead"));
     }
-    const Status heard = sessions_->Report(host, *request);
+    host::v1::ReportResponse response;
+    const Status heard = sessions_->Report(host, *request, &response);
     if (!heard.ok()) return answer(heard.error());
     Pump();
-    answer(host::v1::ReportResponse());
+    answer(response);
   });
 }
 

@@ -57,7 +57,10 @@ Status PrintHosts(Tool& tool, const api::Hosts& hosts) {
          HumanBytes(measured ? host.disk_free_bytes() : host.disk_bytes()), labels, RentOf(host)});
   }
   table.Print(tool.console().out);
-  for (const api::HostInfo& host : hosts.hosts()) PrintStaying(tool, host);
+  for (const api::HostInfo& host : hosts.hosts()) {
+    if (!host.notice().empty()) tool.Complain(host.name() + ": " + host.notice());
+    PrintStaying(tool, host);
+  }
   return Ok();
 }
 
@@ -111,6 +114,17 @@ Result<int> Drain(Tool& tool, const std::string& host, bool resume, bool wait) {
       api::VclusterService::NewStub(channel)->Drain(call.context(), request, &hosts);
   if (!status.ok()) return CallError(status, Daemon::kVclusterd);
   if (wait) return AwaitDrain(tool, channel, host);
+  RETURN_IF_ERROR(PrintHosts(tool, hosts));
+  return kExitOk;
+}
+
+Result<int> RotateFabricKeys(Tool& tool) {
+  ASSIGN_OR_RETURN(const auto channel, tool.Connect());
+  Call call;
+  api::Hosts hosts;
+  const grpc::Status status = api::VclusterService::NewStub(channel)->RotateFabricKeys(
+      call.context(), api::RotateFabricKeysRequest(), &hosts);
+  if (!status.ok()) return CallError(status, Daemon::kVclusterd);
   RETURN_IF_ERROR(PrintHosts(tool, hosts));
   return kExitOk;
 }
@@ -180,6 +194,12 @@ void AddClusterHostCommands(Tool& tool) {
       "resume", "Give a host nodes again (root)", "  vcluster host resume lab-2",
       [&tool, name] { return Drain(tool, *name, true, false); }, group);
   resume->add_option("HOST", *name, "Which")->required();
+
+  tool.AddCommand(
+      "rotate-fabric-keys",
+      "Give all hosts new keys of the encrypted network between them (root). Traffic goes on; a "
+      "host that is away puts it off.",
+      "  vcluster host rotate-fabric-keys", [&tool] { return RotateFabricKeys(tool); }, group);
 
   auto dry_run = std::make_shared<bool>();
   CLI::App* rebalance = tool.AddCommand(

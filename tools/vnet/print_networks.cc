@@ -47,6 +47,34 @@ void PrintNames(const net::v1::ShowResponse& shown, std::ostream& out) {
   }
 }
 
+void PrintFabric(const net::v1::ShowResponse& shown, std::ostream& out) {
+  if (!shown.networks().has_fabric()) return;
+  const net::v1::Fabric& wanted = shown.networks().fabric();
+  if (!shown.fabric_problem().empty()) {
+    out << "fabric: " << Printable(shown.fabric_problem()) << "\n";
+    return;
+  }
+  const net::v1::FabricState& fabric = shown.fabric();
+  Table table({"FABRIC HOST", "ADDRESS", "CALLED AT", "LAST HEARD", ">RECEIVED", ">SENT"});
+  for (const net::v1::FabricPeerState& peer : fabric.peers()) {
+    table.Add({Printable(peer.host()), peer.address(),
+               peer.endpoint().empty() ? "-" : peer.endpoint(),
+               peer.unreachable()                   ? "both behind NATs"
+               : peer.last_handshake_unix_ms() == 0 ? "-"
+                                                    : LocalTime(peer.last_handshake_unix_ms()),
+               HumanBytes(peer.received_bytes()), HumanBytes(peer.sent_bytes())});
+  }
+  table.Print(out);
+  out << "fabric " << fabric.device() << ": "
+      << (wanted.kind() == net::v1::Fabric::ESP ? "ESP"
+          : fabric.driver().empty()             ? "WireGuard"
+                                                : fabric.driver())
+      << ", " << wanted.address() << ", MTU " << fabric.mtu() << ", key " << fabric.key();
+  if (!fabric.next_key().empty()) out << ", next " << fabric.next_key();
+  if (!fabric.session().empty()) out << ", session " << fabric.session();
+  out << "\n";
+}
+
 }  // namespace
 
 void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
@@ -59,6 +87,7 @@ void PrintNetworks(const net::v1::ShowResponse& shown, std::ostream& out) {
   }
   table.Print(out);
   PrintLeavingForwards(shown, out);
+  PrintFabric(shown, out);
   if (!shown.has_networks()) {
     out << "nobody has said yet how the networks should be\n";
   } else if (shown.problem().empty()) {

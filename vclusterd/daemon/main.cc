@@ -143,6 +143,14 @@ void AddMaster(CLI::App& app, Settings& settings) {
          "for it (0: only by `vcluster rebalance`)")
       ->check(CLI::Range(0, 604'800))
       ->capture_default_str();
+  app.add_option("--fabric", settings.fabric,
+                 "Hosts talk with each other encrypted: wireguard, esp or off; the same for all "
+                 "masters (docs/network.md)")
+      ->check(CLI::IsMember({"wireguard", "esp", "off"}))
+      ->capture_default_str();
+  app.add_option("--fabric-subnet", settings.fabric_subnet,
+                 "Each host gets an address of it, which nothing else may use")
+      ->capture_default_str();
   app.add_option("--providers", settings.providers,
                  "File that says who lends machines when room is short (docs/providers.md)");
   app.add_option("--imaged", settings.imaged_socket,
@@ -168,8 +176,15 @@ void AddWorker(CLI::App& app, Settings& settings) {
       ->check(CLI::Range(200, 86'400'000))
       ->capture_default_str();
   app.add_option("--underlay-mtu", settings.underlay_mtu,
-                 "MTU of the network between the hosts, the least of all of them")
-      ->check(CLI::Range(1280, 65535))
+                 "MTU of the network between the hosts, where it is less than that of this host's "
+                 "link (that of the link)")
+      ->check(CLI::Range(1280, 65535));
+  app.add_option("--fabric-endpoint", settings.fabric_endpoint,
+                 "ADDRESS[:PORT] at which other hosts call this one in the fabric, or none: it is "
+                 "behind a NAT and calls them (the address of --listen)");
+  app.add_option("--fabric-port", settings.fabric_port,
+                 "UDP port of this host's part in the fabric")
+      ->check(CLI::Range(1, 65535))
       ->capture_default_str();
   app.add_option("--vxlan-port", settings.vxlan_port,
                  "UDP port of the nodes' traffic between hosts, the same on all of them")

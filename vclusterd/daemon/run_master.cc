@@ -46,6 +46,23 @@ Result<std::unique_ptr<records::RecordStore>> OpenStore(const Settings& settings
   return std::unique_ptr<records::RecordStore>(std::move(store));
 }
 
+Result<std::optional<FabricOptions>> FabricOptionsOf(const Settings& settings,
+                                                     const net::Ipv4Prefix& pool) {
+  if (settings.fabric == "off") return std::optional<FabricOptions>();
+  FabricOptions options;
+  options.esp = settings.fabric == "esp";
+  ASSIGN_OR_RETURN(options.prefix, net::Ipv4Prefix::Parse(settings.fabric_subnet),
+                   "--fabric-subnet");
+  if (options.prefix.length < 8 || options.prefix.length > 30) {
+    return Error(Code::kInvalidArgument, "--fabric-subnet is a /8 to /30");
+  }
+  if (options.prefix.Overlaps(pool)) {
+    return Error(Code::kInvalidArgument, "--fabric-subnet " + options.prefix.ToString() +
+                                             " overlaps --subnet-pool " + pool.ToString());
+  }
+  return std::optional(options);
+}
+
 // What machines are rented with; nothing is when there is no file of providers.
 class RentalOffice {
  public:
@@ -216,6 +233,7 @@ Status RunMaster(const Settings& settings) {
   if (!settings.shared_dir.empty()) {
     ASSIGN_OR_RETURN(options.master.shared, SharedDir::Open(settings.shared_dir), "--shared-dir");
   }
+  ASSIGN_OR_RETURN(options.master.fabric, FabricOptionsOf(settings, pool));
   options.master.placer = {settings.overcommit_cpus, settings.overcommit_memory};
   options.master.recreate_after = std::chrono::milliseconds(settings.recreate_ms);
   options.master.rebalance_every = std::chrono::seconds(settings.rebalance_every_s);

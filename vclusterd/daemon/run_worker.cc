@@ -15,6 +15,7 @@
 #include "vclusterd/remote/leader_desk.h"
 #include "vclusterd/remote/membership.h"
 #include "vclusterd/remote/worker_client.h"
+#include "vclusterd/remote/worker_fabric.h"
 #include "vclusterd/remote/worker_service.h"
 
 namespace strata::vcluster {
@@ -23,6 +24,7 @@ namespace {
 constexpr std::chrono::seconds kShutdownGrace(2);
 constexpr char kBootIdPath[] = "/proc/sys/kernel/random/boot_id";
 constexpr size_t kHeardBytesMax = 256;
+constexpr uint32_t kEthernetMtu = 1500;
 
 // Passes on what nodes do, as long as there is somebody to tell.
 class Teller {
@@ -34,6 +36,10 @@ class Teller {
   void Tell(const host::v1::PartStatus& status) {
     const std::lock_guard lock(mutex_);
     if (client_ != nullptr) client_->Tell(status);
+  }
+  void TellFabric() {
+    const std::lock_guard lock(mutex_);
+    if (client_ != nullptr) client_->TellFabric();
   }
 
  private:
@@ -73,19 +79,55 @@ void KeepHeard(const std::string& path, Obedience::Clock::time_point heard) {
   }
 }
 
-// Otherwise nodes' large frames would be lost between hosts without a word.
-Status CheckUnderlay(const Settings& settings, net::Ipv4 address) {
+// MTU of what leads from this address to other hosts. Of a larger one than there is nodes' large
+// frames would be lost between hosts without a word.
+Result<uint32_t> MtuOfUnderlay(const Settings& settings, net::Ipv4 address) {
   ASSIGN_OR_RETURN(const auto links, net::ObserveLinks());
   for (const net::ObservedLink& link : links) {
     const bool is_ours =
         std::any_of(link.addresses.begin(), link.addresses.end(),
                     [&](const net::Ipv4Prefix& one) { return one.base == address; });
-    if (!is_ours || link.mtu >= settings.underlay_mtu) continue;
+    if (!is_ours) continue;
+    if (settings.underlay_mtu == 0) {
+      // Loopback has no network behind it.
+      return link.mtu >= net::kUnderlayMtuMax ? kEthernetMtu : link.mtu;
+    }
+    if (link.mtu >= settings.underlay_mtu) break;
     return Error(Code::kFailedPrecondition,
                  "link " + link.name + " with " + address.ToString() + " has an MTU of " +
                      std::to_string(link.mtu) + ", --underlay-mtu is " +
-                     std::to_string(settings.underlay_mtu) + ": start all workers with " +
-                     std::to_string(link.mtu) + ", or raise it");
+                     std::to_string(settings.underlay_mtu) + ": leave that out, or raise it");
+  }
+  return settings.underlay_mtu == 0 ? kEthernetMtu : settings.underlay_mtu;
+}
+
+Status SetUnderlay(const Settings& settings, HostConfig* config) {
+  ASSIGN_OR_RETURN(config->underlay,
+                   net::Ipv4::Parse(settings.listen.substr(0, settings.listen.rfind(':'))),
+                   "--listen");
+  ASSIGN_OR_RETURN(config->link_mtu, MtuOfUnderlay(settings, *config->underlay));
+  if (config->link_mtu < net::kUnderlayMtuMin) {
+    return Error(Code::kFailedPrecondition,
+                 "the link with " + config->underlay->ToString() + " has an MTU of " +
+                     std::to_string(config->link_mtu) + ": overlays need " +
+                     std::to_string(net::kUnderlayMtuMin));
+  }
+  // Of Vclusters whose masters did not say; those had this one.
+  config->underlay_mtu =
+      settings.underlay_mtu == 0 ? std::min(config->link_mtu, kEthernetMtu) : settings.underlay_mtu;
+  config->vxlan_port = settings.vxlan_port;
+  config->fabric_port = settings.fabric_port;
+  if (settings.fabric_endpoint == "none") return Ok();
+  std::string endpoint = settings.fabric_endpoint;
+  if (endpoint.empty()) endpoint = config->underlay->ToString();
+  if (endpoint.find(':') == std::string::npos) {
+    endpoint += ":" + std::to_string(settings.fabric_port);
+  }
+  ASSIGN_OR_RETURN(config->fabric_endpoint, net::Endpoint::Parse(endpoint), "--fabric-endpoint");
+  const bool given = !settings.fabric_endpoint.empty();
+  if (given && (!config->fabric_endpoint->ipv4() || !config->fabric_endpoint->IsOfAHost())) {
+    return Error(Code::kInvalidArgument,
+                 "--fabric-endpoint is an IPv4 address that other hosts reach, or none");
   }
   return Ok();
 }
@@ -99,12 +141,7 @@ Status RunWorker(const Settings& settings) {
   ASSIGN_OR_RETURN(HostConfig config, MakeHostConfig(settings));
   ASSIGN_OR_RETURN(const std::string authority, ReadFile(membership->AuthorityPath()));
   ASSIGN_OR_RETURN(config.pool6, ChoosePool6(settings, authority));
-  ASSIGN_OR_RETURN(config.underlay,
-                   net::Ipv4::Parse(settings.listen.substr(0, settings.listen.rfind(':'))),
-                   "--listen");
-  config.underlay_mtu = settings.underlay_mtu;
-  RETURN_IF_ERROR(CheckUnderlay(settings, *config.underlay));
-  config.vxlan_port = settings.vxlan_port;
+  RETURN_IF_ERROR(SetUnderlay(settings, &config));
   Obedience::Options obeys;
   for (const MasterAddress& master : masters) obeys.masters.insert(master.host);
   obeys.fence_after = std::chrono::milliseconds(settings.fence_ms);
@@ -126,6 +163,10 @@ Status RunWorker(const Settings& settings) {
   services.push_back(MakeWorkerImageService(*nodes, *membership, obedience));
   rpc::TlsServerOptions tls;
   tls.addresses = {settings.listen};
+  // Masters call a host behind a NAT by its address in the fabric, which it does not have yet.
+  if (!config.fabric_endpoint) {
+    tls.addresses = {"0.0.0.0" + settings.listen.substr(settings.listen.rfind(':'))};
+  }
   tls.identity_path = membership->IdentityPath();
   tls.authority_path = membership->AuthorityPath();
   ASSIGN_OR_RETURN(const auto server, rpc::TlsServer::Start(tls, std::move(services)));
@@ -133,12 +174,16 @@ Status RunWorker(const Settings& settings) {
   options.masters = masters;
   options.address = settings.listen;
   ASSIGN_OR_RETURN(options.capacity, CapacityOf(config));
+  options.underlay_mtu = config.link_mtu;
   options.capacity.mutable_labels()->Assign(settings.labels.begin(), settings.labels.end());
   {
     const Fence fence(obedience, [&] { nodes->PauseFenced(); });
+    WorkerFabric fabric(*nodes, [&] { teller.TellFabric(); });
     WorkerClient client(
         options, *membership, obedience, [&] { return nodes->Statuses(/*with_usage=*/false); },
-        [&] { return AddressesOf(config.host); }, [&] { return nodes->Load(); });
+        [&] { return AddressesOf(config.host); }, [&] { return nodes->Load(); },
+        {[&] { return fabric.Report(); },
+         [&](const host::v1::FabricOrder& order) { fabric.Take(order); }});
     std::unique_ptr<http::MetricsPage> metrics;
     if (!settings.metrics.empty()) {
       ASSIGN_OR_RETURN(

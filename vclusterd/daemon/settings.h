@@ -61,7 +61,11 @@ struct Settings {
   std::string openid_client;
   std::string openid_secret_file;
   std::string openid_redirect;
-  uint32_t underlay_mtu = 1500;
+  uint32_t underlay_mtu = 0;  // 0: of the link to other hosts.
+  std::string fabric = "off";
+  std::string fabric_subnet = "10.89.0.0/16";
+  std::string fabric_endpoint;  // "192.0.2.1[:51820]", "none"; empty: where `listen` is.
+  uint16_t fabric_port = 51820;
   uint16_t vxlan_port = 4789;
 };
 

@@ -12,6 +12,7 @@
 #include "net/ip_address.h"
 #include "net/ipv4.h"
 #include "net/ports.h"
+#include "net/secure/desired_fabric.h"
 #include "vclusterd/runtime/node_spec.h"
 
 namespace strata::vcluster {
@@ -26,6 +27,10 @@ struct HostConfig {
   // bridge may reach the other hosts that have nodes of it.
   std::optional<net::Ipv4> underlay;
   uint32_t underlay_mtu = 1500;
+  // Where the other hosts call this one in the fabric; absent: it is behind a NAT.
+  std::optional<net::Endpoint> fabric_endpoint;
+  uint16_t fabric_port = net::kFabricPort;
+  uint32_t link_mtu = 1500;  // Of the link that the fabric's packets take.
   uint16_t vxlan_port = net::kVxlanPort;
   // Who makes the networks; empty: this process, and only while it runs they are mended.
   std::string vnetd_socket;

@@ -108,15 +108,16 @@ void AddPeerBridge(net::Bridge bridge, uint32_t peer, net::DesiredNetwork* desir
 }  // namespace
 
 // The way to the Vcluster's nodes on other hosts.
-std::optional<net::Overlay> HostNodes::OverlayOf(uint32_t number, const Peers& peers) const {
+std::optional<net::Overlay> HostNodes::OverlayOf(const host::v1::Part& order, uint32_t number,
+                                                 const Peers& peers) const {
   if (!config_.underlay.has_value()) return std::nullopt;
   net::Overlay overlay;
   overlay.vni = number;
-  overlay.local = *config_.underlay;
-  overlay.underlay_mtu = config_.underlay_mtu;
+  overlay.local = *OwnAddress(order);
+  overlay.underlay_mtu = UnderlayMtuOf(order);
   overlay.port = config_.vxlan_port;
   for (const host::v1::Peer& peer : peers) {
-    const auto host = HostOf(peer);
+    const auto host = HostOf(order, peer);
     if (!host.has_value()) continue;
     net::RemoteNode& remote = overlay.remotes.emplace_back();
     // Checked when the order was taken.
@@ -128,12 +129,22 @@ std::optional<net::Overlay> HostNodes::OverlayOf(uint32_t number, const Peers& p
   return overlay;
 }
 
-std::optional<net::Ipv4> HostNodes::HostOf(const host::v1::Peer& peer) const {
+// Addresses are checked when an order is taken.
+std::optional<net::Ipv4> HostNodes::OwnAddress(const host::v1::Part& order) const {
+  if (!config_.underlay.has_value()) return std::nullopt;
+  return net::Ipv4::Parse(order.host_address()).value_or(*config_.underlay);
+}
+
+std::optional<net::Ipv4> HostNodes::HostOf(const host::v1::Part& order,
+                                           const host::v1::Peer& peer) const {
   const auto host = net::Ipv4::Parse(peer.host_address());
-  if (!host.ok() || !config_.underlay.has_value() || *host == *config_.underlay) {
-    return std::nullopt;
-  }
+  const std::optional<net::Ipv4> own = OwnAddress(order);
+  if (!host.ok() || !own.has_value() || *host == *own) return std::nullopt;
   return *host;
+}
+
+uint32_t HostNodes::UnderlayMtuOf(const host::v1::Part& order) const {
+  return order.underlay_mtu() == 0 ? config_.underlay_mtu : order.underlay_mtu();
 }
 
 Status HostNodes::UpdateNetwork() {
@@ -152,7 +163,7 @@ Status HostNodes::AddNetworkOf(const Part& part, net::DesiredNetwork* desired) c
   const uint32_t number = order.number();
   ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(order.subnet()));
   net::Bridge bridge = net::MakeBridge(desired->instance, number, prefix, config_.pool6);
-  bridge.overlay = OverlayOf(number, order.peers());
+  bridge.overlay = OverlayOf(order, number, order.peers());
   AddGroupRules(order, &bridge);
   bridge.names = NamesOf(order, bridge);
   std::map<uint32_t, uint64_t> rates;
@@ -165,7 +176,7 @@ Status HostNodes::AddNetworkOf(const Part& part, net::DesiredNetwork* desired) c
     if (local != part.nodes.end()) balanced.AddNode(node, local->second->local);
   }
   for (const host::v1::Peer& peer : order.peers()) {
-    if (const auto host = HostOf(peer)) balanced.AddRemote(peer, *host);
+    if (const auto host = HostOf(order, peer)) balanced.AddRemote(peer, *host);
   }
   balanced.AddTo(&bridge);
   for (const auto& [index, node] : part.nodes) {
@@ -193,7 +204,8 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
   desired.pool6 = config_.pool6;
   // With a file that cannot be read it is not known what belongs to it.
   desired.keep_unknown_veths = !unreadable_.empty();
-  std::vector<std::pair<uint32_t, host::v1::PeerVcluster>> peers;  // Whose, and which.
+  ASSIGN_OR_RETURN(desired.fabric, DesiredFabric());
+  std::vector<std::pair<PartPtr, host::v1::PeerVcluster>> peers;  // Whose, and which.
   std::map<uint32_t, std::pair<uint64_t, uint64_t>> limits;  // Of owners: as of revision, and what.
   const std::lock_guard lock(mutex_);
   for (const auto& [number, part] : parts_) {
@@ -202,7 +214,7 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
     RETURN_IF_ERROR(AddNetworkOf(*part, &desired));
     const host::v1::Part& order = part->order;
     for (const host::v1::PeerVcluster& peer : order.peer_vclusters()) {
-      peers.emplace_back(number, peer);
+      peers.emplace_back(part, peer);
     }
     auto& limit = limits[order.owner_uid()];
     limit = std::max(limit, {order.revision(), order.owner_network_bits_per_s()});
@@ -214,13 +226,15 @@ Result<net::DesiredNetwork> HostNodes::DesiredNetwork() {
     return std::any_of(desired.bridges.begin(), desired.bridges.begin() + own,
                        [&](const net::Bridge& bridge) { return bridge.number == number; });
   };
-  for (const auto& [number, peer] : peers) {
+  for (const auto& [part, peer] : peers) {
     if (is_here(peer.number())) continue;
+    const std::lock_guard part_lock(part->mutex);
+    const host::v1::Part& order = part->order;
     ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix, net::Ipv4Prefix::Parse(peer.subnet()));
     net::Bridge bridge = net::MakeBridge(desired.instance, peer.number(), prefix, config_.pool6);
-    bridge.overlay = OverlayOf(peer.number(), peer.nodes());
+    bridge.overlay = OverlayOf(order, peer.number(), peer.nodes());
     if (!bridge.overlay.has_value() || bridge.overlay->remotes.empty()) continue;
-    AddPeerBridge(std::move(bridge), number, &desired);
+    AddPeerBridge(std::move(bridge), order.number(), &desired);
   }
   return desired;
 }

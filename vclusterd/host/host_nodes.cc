@@ -46,6 +46,7 @@ Result<std::unique_ptr<net::NetworkMaker>> OpenNetwork(const HostConfig& config)
   net::NetworkKeeper::Options options;
   options.instance = config.host.instance;
   options.run_dir = config.host.run_dir;
+  options.state_dir = config.state_dir;
   ASSIGN_OR_RETURN(auto keeper, net::NetworkKeeper::Open(std::move(options)));
   return std::unique_ptr<net::NetworkMaker>(std::move(keeper));
 }
@@ -73,6 +74,7 @@ Result<std::unique_ptr<HostNodes>> HostNodes::Open(HostConfig config,
   std::unique_ptr<HostNodes> nodes(
       new HostNodes(std::move(config), std::move(owners), std::move(listener)));
   ASSIGN_OR_RETURN(nodes->network_, OpenNetwork(nodes->config_), "network");
+  RETURN_IF_ERROR(nodes->LoadFabric());
   ASSIGN_OR_RETURN(nodes->life_, NodeLife::Create(nodes->config_, images));
   ASSIGN_OR_RETURN(nodes->tasks_,
                    NodeTasks::Open(*nodes->life_, nodes->config_.state_dir + "/vclusterd/tasks",
@@ -184,6 +186,7 @@ Result<std::vector<PartStatus>> HostNodes::Apply(const std::vector<host::v1::Par
 }
 
 Status HostNodes::RemoveAll(bool force) {
+  RETURN_IF_ERROR(ForgetFabric());
   std::vector<host::v1::Part> removals;
   for (const PartStatus& status : Statuses(/*with_usage=*/false)) {
     host::v1::Part& removal = removals.emplace_back();

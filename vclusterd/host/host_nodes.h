@@ -51,6 +51,7 @@
 
 namespace strata::net {
 class NetworkMaker;
+struct DesiredFabric;
 struct DesiredNetwork;
 struct Overlay;
 }  // namespace strata::net
@@ -84,6 +85,13 @@ class HostNodes {
   // (NodeOrder.fenced). The next order for such a node has it go on, or removes it.
   // A node that cannot be frozen in time is killed.
   void PauseFenced();
+
+  // host_fabric.cc
+  // The host's part in the fabric is to be so. Durable; Ok: it is.
+  Status SetFabric(const host::v1::FabricOrder& order);
+  host::v1::FabricOrder FabricOrdered();
+  // What other hosts must know of this one.
+  Result<host::v1::FabricPart> FabricPart();
 
   // `with_usage`: also what the changes of each node take, which costs a look at its volume.
   std::vector<host::v1::PartStatus> Statuses(bool with_usage);
@@ -226,9 +234,14 @@ class HostNodes {
   Result<net::DesiredNetwork> DesiredNetwork();
   Status AddNetworkOf(const Part& part, net::DesiredNetwork* desired) const;
   using Peers = google::protobuf::RepeatedPtrField<host::v1::Peer>;
-  std::optional<net::Overlay> OverlayOf(uint32_t number, const Peers& peers) const;
+  // Of network `number`, whose nodes are `peers`, as an order says of where this host is.
+  std::optional<net::Overlay> OverlayOf(const host::v1::Part& order, uint32_t number,
+                                        const Peers& peers) const;
+  uint32_t UnderlayMtuOf(const host::v1::Part& order) const;
+  // This host, as others reach it.
+  std::optional<net::Ipv4> OwnAddress(const host::v1::Part& order) const;
   // Another host, which has it.
-  std::optional<net::Ipv4> HostOf(const host::v1::Peer& peer) const;
+  std::optional<net::Ipv4> HostOf(const host::v1::Part& order, const host::v1::Peer& peer) const;
 
   // host_recovery.cc
   Status Recover();
@@ -298,6 +311,11 @@ class HostNodes {
   Status RecoverTasks();
   void SyncTasks(const PartPtr& part);
 
+  // host_fabric.cc
+  Status LoadFabric();
+  Status ForgetFabric();
+  Result<std::optional<net::DesiredFabric>> DesiredFabric();
+
   // Chooses ports of the host for the node's, and keeps those that it has.
   Status AssignPorts(Job& job);
   void TryAgainLater(const Job& job, bool failed);
@@ -340,6 +358,8 @@ class HostNodes {
   std::mutex ports_mutex_;            // One choice of ports at a time; taken before network_mutex_.
   std::mutex network_mutex_;          // Held while a state of the parts is told to network_.
   std::unique_ptr<net::NetworkMaker> network_;
+  std::mutex fabric_mutex_;                      // Guards fabric_; taken last.
+  host::v1::FabricOrder fabric_;                 // As ordered last.
   std::atomic<bool> network_is_broken_ = false;  // The last work on it failed.
   std::mutex mutex_;                   // Guards parts_, removed_, load_, totals_, history_.
   std::condition_variable changed_;    // A part was told.

@@ -35,7 +35,7 @@ NodeSpec HostNodes::SpecOf(const Job& job) const {
   const NodeOrder& node = *job.wanted;
   NodeSpec spec;
   spec.id = job.id;
-  if (config_.underlay.has_value()) spec.mtu = config_.underlay_mtu - net::kVxlanHeaderBytes;
+  if (config_.underlay.has_value()) spec.mtu = UnderlayMtuOf(order) - net::kVxlanHeaderBytes;
   spec.prefix = net::Ipv4Prefix::Parse(order.subnet()).value_or(net::Ipv4Prefix());
   const auto network_of = [&](uint32_t number, const net::Ipv4Prefix& prefix) {
     const bool has_ipv6 = spec.mtu >= net::kIpv6MtuMin;

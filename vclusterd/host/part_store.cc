@@ -212,6 +212,11 @@ Status CheckPart(const Part& part) {
   if (limit != 0 && (limit < net::kBitsPerSecondMin || limit > net::kUserBitsPerSecondMax)) {
     return Wrong("a limit of the owner out of range");
   }
+  if (!part.host_address().empty()) RETURN_IF_ERROR(net::Ipv4::Parse(part.host_address()));
+  if (part.underlay_mtu() != 0 &&
+      (part.underlay_mtu() < net::kUnderlayMtuMin || part.underlay_mtu() > net::kUnderlayMtuMax)) {
+    return Wrong("no network has such an MTU");
+  }
   RETURN_IF_ERROR(CheckPeers(part.peers(), prefix));
   RETURN_IF_ERROR(CheckPeerVclusters(part));
   return CheckAccepts(part);

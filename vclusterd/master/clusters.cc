@@ -201,6 +201,11 @@ Status Clusters::Drain(const Caller& caller, const std::string& host, bool drain
                         drain ? "drain" : "resume", [&] { return master_.Drain(host, drain); });
 }
 
+Status Clusters::RotateFabricKeys(const Caller& caller) {
+  return users_.Perform(caller, Operation::kHostDrain, {std::nullopt, "all hosts", ""},
+                        "rotate fabric keys", [&] { return master_.RotateFabricKeys(); });
+}
+
 Result<std::string> Clusters::Why(const Caller& caller, const std::string& node) {
   ASSIGN_OR_RETURN(const Found found, Find(caller, Operation::kVclusterList, node));
   RETURN_IF_ERROR(users_.Authorize(caller, Operation::kVclusterList, found.target));

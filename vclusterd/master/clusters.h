@@ -196,6 +196,8 @@ class Clusters {
   // What a whole host used, likewise, for who may list hosts. kUnavailable: it is lost.
   Result<host::v1::UsageHistory> HostHistory(const Caller& caller, const std::string& host);
   Status Drain(const Caller& caller, const std::string& host, bool drain);
+  // See Master.
+  Status RotateFabricKeys(const Caller& caller);
   // Tells of the host that is drained, at every change, until nothing on it will move any more; its
   // last view is answered. kUnavailable: it is lost.
   using HostFn = std::function<void(const Master::HostView&)>;

@@ -29,6 +29,10 @@ class HostLink {
   virtual host::v1::Capacity Capacity() = 0;
   // Where other hosts reach this one's nodes; empty: there are none.
   virtual std::string UnderlayAddress() { return {}; }
+  // Of its link to other hosts. 0: not told.
+  virtual uint32_t UnderlayMtu() { return 0; }
+  // Its part in the fabric, as its worker has said at first.
+  virtual host::v1::FabricReport Fabric() { return {}; }
   // Another limit of disk for a node, which the next order repeats.
   virtual Status Resize(uint32_t number, uint32_t index, uint64_t disk_bytes) = 0;
   // What the whole host used lately; nullopt: it was not measured yet.

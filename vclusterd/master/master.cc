@@ -36,6 +36,7 @@ Result<std::unique_ptr<Master>> Master::Open(MasterOptions options, records::Rec
     terms.now = master->options_.steady_now;
     ASSIGN_OR_RETURN(master->lead_, Lead::Take(std::move(terms), store));
     RETURN_IF_ERROR(master->ClaimShared());
+    master->fabric_.Begin(master->epoch());
     RETURN_IF_ERROR(master->Load());
   }
   if (!master->options_.pause) master->thread_ = std::thread([raw = master.get()] { raw->Work(); });
@@ -89,6 +90,7 @@ Status Master::Load() {
                                 auto vcluster = ParseVcluster(value);
                                 if (!vcluster.ok())
                                   return vcluster.error().Wrap("record of Vcluster " + key);
+                                RETURN_IF_ERROR(CheckFabricOf((*vcluster)->record));
                                 touched_.insert((*vcluster)->record.number());
                                 Hold(std::move(*vcluster));
                                 return Ok();
@@ -181,6 +183,7 @@ void Master::Forget(uint32_t number) {
   index_.Remove(gone->record);
   with_peers_.erase(number);
   TouchPeersOf(*gone);
+  FitAgain(gone->record);
   WakeJobsOf(number);
   if (options_.retired) options_.retired(gone->record);
 }
@@ -230,12 +233,15 @@ Status Master::GiveNumbers(std::vector<master::v1::Vcluster>* records,
   std::vector<net::Ipv4Prefix> taken = options_.reserved;
   for (const auto& [number, entry] : entries_) taken.push_back(entry.vcluster->prefix);
   std::set<uint32_t> given;
+  const uint32_t underlay_mtu = UnderlayMtu();
   for (master::v1::Vcluster& record : *records) {
     ASSIGN_OR_RETURN(const Definition definition, ParseDefinitionJson(record.definition()));
     ASSIGN_OR_RETURN(const net::Ipv4Prefix prefix,
                      net::ChoosePrefix(options_.pool, PrefixLengthOf(definition), taken, links));
     taken.push_back(prefix);
     record.set_subnet(prefix.ToString());
+    record.set_underlay_mtu(underlay_mtu);
+    record.set_in_fabric(fabric_.is_on());
     if (entries_.size() + given.size() >= kNumbersMax - 1) {
       return Error(Code::kResourceExhausted, "there are too many Vclusters");
     }

@@ -36,6 +36,7 @@
 #include "vclusterd/api/host.pb.h"
 #include "vclusterd/jobs/engine.h"
 #include "vclusterd/master/autoscale.h"
+#include "vclusterd/master/fabric_book.h"
 #include "vclusterd/master/host_book.h"
 #include "vclusterd/master/host_link.h"
 #include "vclusterd/master/job_book.h"
@@ -66,6 +67,7 @@ struct MasterOptions {
   // How often nodes are moved for a better balance; 0: only when somebody asks.
   std::chrono::milliseconds rebalance_every{0};
   PlacerOptions placer;
+  std::optional<FabricOptions> fabric;  // Absent: hosts talk in plain.
   // With the volumes of Vclusters, as this host mounts it; absent: there are none.
   std::optional<SharedDir> shared;
   // The name of an owner on hosts and in lineages.
@@ -129,6 +131,16 @@ class Master {
   std::shared_ptr<HostLink> LinkTo(const std::string& host);
   // What a host says of one Vcluster. Repeated, late and unknown ones are fine.
   void Report(const std::string& host, const host::v1::PartStatus& status);
+
+  // What a host says of its part in the fabric; what it has to be told, unless it has it so.
+  std::optional<host::v1::FabricOrder> ReportFabric(const std::string& host,
+                                                    const host::v1::FabricReport& report);
+  // Where masters call the worker of a host that is behind a NAT: its address in the fabric, which
+  // it is given, if it has none. Empty: where it says.
+  std::string ReachInFabric(const std::string& host, const host::v1::FabricReport& report);
+  // All hosts get new keys of the fabric (fabric_book.h). Durable. kFailedPrecondition: there is
+  // none.
+  Status RotateFabricKeys();
 
   // New Vclusters get numbers and subnets; all or none. kAlreadyExists: the owner has one of that
   // name.
@@ -202,6 +214,8 @@ class Master {
     uint32_t nodes = 0;
     std::string provider;  // It is rented there.
     double price_per_hour = 0;
+    std::string notice;  // Why it gets no nodes although it is there, or whom it cannot reach.
+    std::string fabric_address;  // Empty: there is no fabric.
     // Of a host that is drained, when its nodes have been looked at. What is on the way, or still
     // to be removed there, has left only when it is gone.
     bool looked = false;
@@ -367,6 +381,7 @@ class Master {
       : options_(std::move(options)),
         store_(store),
         placer_(options_.placer),
+        fabric_(options_.fabric),
         next_look_(options_.steady_now() + options_.every) {}
   Status Load();
   // master_threads.cc
@@ -468,7 +483,19 @@ class Master {
   // Orders of those that name it may be others now.
   void TouchPeersOf(const Vcluster& vcluster);
   std::string PeerNotice(const Vcluster& vcluster) const;
-  void NoteAddress(const std::string& host, const std::string& address);
+  void NoteHost(const std::string& host, HostLink& link, const host::v1::FabricReport& report);
+  void NoteRecord(master::v1::Host record);
+  // master_fabric.cc
+  HostCondition ConditionOf(const std::string& host) const;
+  uint32_t MtuTo(const std::string& host) const;  // Of packets of overlays. 0: not known.
+  std::string WhyNoNodes(const std::string& host) const;
+  std::string NoticeOf(const std::string& host) const;
+  // Hosts whose packets were too small for a Vcluster that is gone may get nodes again.
+  void FitAgain(const master::v1::Vcluster& gone);
+  // kFailedPrecondition: it was made for larger packets than the fabric has.
+  Status CheckFabricOf(const master::v1::Vcluster& record) const;
+  // For a new Vcluster: the least of all hosts that may get its nodes. 0: not known.
+  uint32_t UnderlayMtu() const;
   // master_volumes.cc
   Status ClaimShared();
   bool DiscardVolumes(uint32_t number, Entry& entry);
@@ -502,6 +529,7 @@ class Master {
   Placer placer_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;  // Those that are there.
   HostBook known_hosts_;
+  FabricBook fabric_;
   Clock::time_point next_look_;              // At everything.
   Clock::time_point next_try_;               // To read what is uncertain.
   std::set<uint32_t> touched_;               // To be looked at by the loop.

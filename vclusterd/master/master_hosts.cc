@@ -13,12 +13,12 @@ void Master::AddHost(const std::string& name, std::shared_ptr<HostLink> link,
   auto host = std::make_shared<Host>();
   host->name = name;
   host->link = std::move(link);
-  NoteAddress(name, host->link->UnderlayAddress());
+  fabric_.Forget(name);
+  NoteHost(name, *host->link, host->link->Fabric());
   if (!options_.pause) host->sender = std::thread([this, host] { Send(host); });
   hosts_[name] = host;
   known_hosts_.Came(name);
-  placer_.PutHost(name, host->link->Capacity(),
-                  known_hosts_.IsDraining(name) ? HostCondition::kDraining : HostCondition::kReady);
+  placer_.PutHost(name, host->link->Capacity(), ConditionOf(name));
   for (auto& [number, entry] : entries_) {
     entry.told.erase(name);  // It may have lost what it was told.
     entry.heard.erase(name);
@@ -61,13 +61,28 @@ std::shared_ptr<HostLink> Master::LinkTo(const std::string& host) {
   return found == hosts_.end() ? nullptr : found->second->link;
 }
 
-void Master::NoteAddress(const std::string& host, const std::string& address) {
-  known_hosts_.SetAddress(host, address);
-  master::v1::Host record = known_hosts_.RecordOf(host);
-  if (record.address() == address || uncertain_hosts_.contains(host)) return;
+void Master::NoteHost(const std::string& host, HostLink& link,
+                      const host::v1::FabricReport& report) {
+  auto heard = fabric_.Heard(host, report, known_hosts_);
+  if (!heard.ok()) LOG_WARNING("host " + host + ": " + heard.error().message());
+  master::v1::Host record = heard.ok() ? *heard : known_hosts_.RecordOf(host);
   record.set_name(host);
-  record.set_address(address);
-  if (Status noted = Commit({{kHostsTable, host, record.SerializeAsString()}}); noted.ok()) {
+  const std::string& in_fabric = record.fabric().address();
+  // In the fabric others reach it there, or not at all.
+  record.set_address(fabric_.is_on() && !in_fabric.empty() ? in_fabric : link.UnderlayAddress());
+  record.set_underlay_mtu(link.UnderlayMtu());
+  known_hosts_.SetAddress(host, record.address());
+  // Of a single host there is nothing to say.
+  const bool says = !record.address().empty() || !known_hosts_.RecordOf(host).name().empty();
+  if (says) NoteRecord(std::move(record));
+}
+
+void Master::NoteRecord(master::v1::Host record) {
+  const std::string host = record.name();
+  const std::string bytes = record.SerializeAsString();
+  if (uncertain_hosts_.contains(host)) return;
+  if (bytes == known_hosts_.RecordOf(host).SerializeAsString()) return;
+  if (Status noted = Commit({{kHostsTable, host, bytes}}); noted.ok()) {
     known_hosts_.Put(host, std::move(record));
   } else {
     LOG_WARNING("where host " + host + " is reached is not recorded: " + noted.error().message());
@@ -91,7 +106,7 @@ Status Master::SetDraining(const std::string& name, bool drain) {
   staying_.erase(name);
   drain_due_ = true;
   if (hosts_.contains(name)) {
-    placer_.SetCondition(name, drain ? HostCondition::kDraining : HostCondition::kReady);
+    placer_.SetCondition(name, ConditionOf(name));
   }
   for (const auto& [number, entry] : entries_) touched_.insert(number);
   work_.notify_one();
@@ -110,6 +125,10 @@ std::vector<Master::HostView> Master::Hosts() {
   for (const auto& [name, host] : hosts_) {
     views[name].present = true;
     views[name].capacity = host->link->Capacity();
+    views[name].notice = NoticeOf(name);
+    if (fabric_.is_on()) {
+      views[name].fabric_address = known_hosts_.RecordOf(name).fabric().address();
+    }
     const auto load = host->link->Load();
     if (load.has_value() && IsPlausible(load->usage())) views[name].load = load;
   }

@@ -209,6 +209,10 @@ Part OrderFor(const Vcluster& vcluster, const std::string& host, const OrderCont
   part.set_ssh_host_seed(record.ssh_host_seed());
   part.set_ssh_login_seed_before(record.ssh_login_seed_before());
   part.set_ssh_host_seed_before(record.ssh_host_seed_before());
+  if (const auto own = context.host_addresses.find(host); own != context.host_addresses.end()) {
+    part.set_host_address(own->second);
+  }
+  part.set_underlay_mtu(record.underlay_mtu());
   if (MountsVolumes(vcluster.definition)) part.set_shared_id(context.shared_id);
   for (const master::v1::Node& node : record.nodes()) {
     if (!node.leaving()) AddPeer(vcluster, node, host, context, &part);

@@ -40,13 +40,13 @@ class MasterServiceImpl final : public host::v1::MasterService::Service {
   }
 
   grpc::Status Report(grpc::ServerContext* context, const host::v1::ReportRequest* request,
-                      host::v1::ReportResponse*) override {
+                      host::v1::ReportResponse* response) override {
     return ForHost(membership_, context, "report", [&](const std::string& host) -> Status {
       const LeaderView leader = find_();
       if (leader.sessions == nullptr) {
         return Error(Code::kFailedPrecondition, "this master does not lead");
       }
-      return leader.sessions->Report(host, *request);
+      return leader.sessions->Report(host, *request, response);
     });
   }
 
@@ -87,18 +87,17 @@ class MasterServiceImpl final : public host::v1::MasterService::Service {
 }  // namespace
 
 HostSessions::HostSessions(HostSessionsOptions options, Master& master, Membership& membership)
-    : HostSessions(std::move(options), master,
-                   [&membership, epoch = master.epoch()](
-                       const std::string& host,
-                       const host::v1::HelloRequest& request) -> Result<std::shared_ptr<HostLink>> {
-                     ASSIGN_OR_RETURN(std::vector<net::ObservedLink> links, LinksOf(request));
-                     ASSIGN_OR_RETURN(const auto channel,
-                                      membership.Connect(request.address(), host),
-                                      "the worker's address");
-                     return std::make_shared<RemoteHost>(host, channel, epoch, request.hello(),
-                                                         std::move(links), request.capacity(),
-                                                         HostPartOf(request.address()));
-                   }) {}
+    : HostSessions(
+          std::move(options), master,
+          [&membership, epoch = master.epoch()](
+              const std::string& host,
+              const host::v1::HelloRequest& request) -> Result<std::shared_ptr<HostLink>> {
+            ASSIGN_OR_RETURN(std::vector<net::ObservedLink> links, LinksOf(request));
+            ASSIGN_OR_RETURN(const auto channel, membership.Connect(request.address(), host),
+                             "the worker's address");
+            return std::make_shared<RemoteHost>(host, channel, epoch, request, std::move(links),
+                                                HostPartOf(request.address()));
+          }) {}
 
 HostSessions::HostSessions(HostSessionsOptions options, Master& master, MakeLink make_link)
     : options_(std::move(options)), master_(master), make_link_(std::move(make_link)) {
@@ -117,7 +116,12 @@ HostSessions::~HostSessions() {
 Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest& request,
                            host::v1::HelloResponse* response) {
   if (!master_.Leads()) return Error(Code::kUnavailable, "it is not sure that this master leads");
-  ASSIGN_OR_RETURN(const auto link, make_link_(host, request));
+  host::v1::HelloRequest reached = request;
+  if (const std::string in_fabric = master_.ReachInFabric(host, request.fabric());
+      !in_fabric.empty()) {
+    reached.set_address(in_fabric + request.address().substr(request.address().rfind(':')));
+  }
+  ASSIGN_OR_RETURN(const auto link, make_link_(host, reached));
   std::shared_ptr<std::mutex> joining;
   {
     const std::lock_guard lock(mutex_);
@@ -147,12 +151,16 @@ Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest
     return Error(Code::kUnavailable, "host '" + host + "' has to say hello again");
   }
   response->set_epoch(master_.epoch());
+  if (auto order = master_.ReportFabric(host, request.fabric())) {
+    *response->mutable_fabric() = std::move(*order);
+  }
   response->set_report_every_ms(static_cast<uint32_t>(options_.report_every.count()));
-  LOG_INFO("host " + host + " is there, at " + request.address());
+  LOG_INFO("host " + host + " is there, at " + reached.address());
   return Ok();
 }
 
-Status HostSessions::Report(const std::string& host, const host::v1::ReportRequest& request) {
+Status HostSessions::Report(const std::string& host, const host::v1::ReportRequest& request,
+                            host::v1::ReportResponse* response) {
   // Who is heard need not stop what may run elsewhere soon, so only a leader may hear.
   if (!master_.Leads()) return Error(Code::kUnavailable, "it is not sure that this master leads");
   {
@@ -166,6 +174,9 @@ Status HostSessions::Report(const std::string& host, const host::v1::ReportReque
     if (request.has_load()) found->second.link->SetLoad(request.load());
   }
   for (const host::v1::PartStatus& part : request.parts()) master_.Report(host, part);
+  if (auto order = master_.ReportFabric(host, request.fabric())) {
+    *response->mutable_fabric() = std::move(*order);
+  }
   return Ok();
 }
 

@@ -45,7 +45,8 @@ class HostSessions {
   Status Hello(const std::string& host, const host::v1::HelloRequest& request,
                host::v1::HelloResponse* response);
   // kFailedPrecondition: its session is not known here.
-  Status Report(const std::string& host, const host::v1::ReportRequest& request);
+  Status Report(const std::string& host, const host::v1::ReportRequest& request,
+                host::v1::ReportResponse* response);
   // Ends the sessions of workers that have been silent for too long.
   void Look();
 

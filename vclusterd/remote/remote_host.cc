@@ -17,14 +17,16 @@ void SetDeadline(grpc::ClientContext* context) {
 }  // namespace
 
 RemoteHost::RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-                       uint64_t hello, std::vector<net::ObservedLink> links,
-                       host::v1::Capacity capacity, std::string underlay_address)
+                       const host::v1::HelloRequest& hello, std::vector<net::ObservedLink> links,
+                       std::string underlay_address)
     : name_(std::move(name)),
       epoch_(epoch),
-      hello_(hello),
+      hello_(hello.hello()),
       links_(std::move(links)),
-      capacity_(std::move(capacity)),
+      capacity_(hello.capacity()),
       underlay_address_(std::move(underlay_address)),
+      underlay_mtu_(hello.underlay_mtu()),
+      fabric_(hello.fabric()),
       stub_(host::v1::WorkerService::NewStub(channel)),
       images_(host::v1::WorkerImageService::NewStub(channel)) {}
 

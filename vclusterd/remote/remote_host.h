@@ -18,9 +18,9 @@ namespace strata::vcluster {
 
 class RemoteHost final : public HostLink {
  public:
-  // `hello`: of its worker's call. `links`: of the host itself, as its worker said.
+  // `hello`: its worker's call. `links`: of the host itself, as its worker said.
   RemoteHost(std::string name, std::shared_ptr<grpc::Channel> channel, uint64_t epoch,
-             uint64_t hello, std::vector<net::ObservedLink> links, host::v1::Capacity capacity,
+             const host::v1::HelloRequest& hello, std::vector<net::ObservedLink> links,
              std::string underlay_address);
 
   Result<std::vector<host::v1::PartStatus>> Apply(
@@ -28,6 +28,8 @@ class RemoteHost final : public HostLink {
   Result<std::vector<net::ObservedLink>> Links() override { return links_; }
   host::v1::Capacity Capacity() override { return capacity_; }
   std::string UnderlayAddress() override { return underlay_address_; }
+  uint32_t UnderlayMtu() override { return underlay_mtu_; }
+  host::v1::FabricReport Fabric() override { return fabric_; }
   std::optional<host::v1::HostLoad> Load() override;
   void SetLoad(host::v1::HostLoad load) override;
   Result<host::v1::UsageHistory> History(uint32_t number, uint32_t index) override;
@@ -52,6 +54,8 @@ class RemoteHost final : public HostLink {
   const std::vector<net::ObservedLink> links_;
   const host::v1::Capacity capacity_;
   const std::string underlay_address_;
+  const uint32_t underlay_mtu_;
+  const host::v1::FabricReport fabric_;
   const std::unique_ptr<host::v1::WorkerService::Stub> stub_;
   const std::unique_ptr<host::v1::WorkerImageService::Stub> images_;
   std::mutex mutex_;  // Guards load_.

@@ -42,13 +42,14 @@ Result<std::vector<MasterAddress>> ParseMasters(const std::string& text) {
 }
 
 WorkerClient::WorkerClient(Options options, Membership& membership, Obedience& obedience,
-                           Statuses statuses, Addresses addresses, Load load)
+                           Statuses statuses, Addresses addresses, Load load, Fabric fabric)
     : options_(std::move(options)),
       membership_(membership),
       obedience_(obedience),
       statuses_(std::move(statuses)),
       addresses_(std::move(addresses)),
       load_(std::move(load)),
+      fabric_(std::move(fabric)),
       session_(NewSession()),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -61,6 +62,12 @@ void WorkerClient::Tell(const host::v1::PartStatus& status) {
   const std::lock_guard lock(mutex_);
   host::v1::PartStatus& last = changed_[status.number()];
   if (status.sequence() > last.sequence()) last = status;
+  wake_.notify_all();
+}
+
+void WorkerClient::TellFabric() {
+  const std::lock_guard lock(mutex_);
+  fabric_changed_ = true;
   wake_.notify_all();
 }
 
@@ -102,6 +109,8 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
   request.set_address(options_.address);
   request.set_session(session_);
   *request.mutable_capacity() = options_.capacity;
+  request.set_underlay_mtu(options_.underlay_mtu);
+  if (fabric_.report) *request.mutable_fabric() = fabric_.report();
   ASSIGN_OR_RETURN(const auto addresses, addresses_());
   request.mutable_used_addresses()->Assign(addresses.begin(), addresses.end());
   {
@@ -129,6 +138,7 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
   if (!obedience_.HelloTaken(number)) {
     return Error(Code::kUnavailable, "master " + master.host + " answered too late");
   }
+  if (hello_.has_fabric() && fabric_.take) fabric_.take(hello_.fabric());
   leader_ = std::move(stub);
   const std::lock_guard lock(mutex_);
   leader_channel_ = channel;
@@ -143,8 +153,9 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
     request.set_epoch(hello_.epoch());
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, stop, every, [&] { return !changed_.empty(); });
+      wake_.wait_for(lock, stop, every, [&] { return !changed_.empty() || fabric_changed_; });
       if (stop.stop_requested()) return;
+      fabric_changed_ = false;
       // What does not fit follows at once.
       size_t bytes = 0;
       while (!changed_.empty() && bytes < kReportBytesMax) {
@@ -153,6 +164,7 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
         changed_.erase(changed_.begin());
       }
     }
+    if (fabric_.report) *request.mutable_fabric() = fabric_.report();
     if (auto load = load_()) *request.mutable_load() = std::move(*load);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + options_.answer_max);
@@ -164,6 +176,7 @@ void WorkerClient::ReportOn(const std::stop_token& stop) {
       return;  // Hello says everything again.
     }
     obedience_.ReportTaken(begun);
+    if (response.has_fabric() && fabric_.take) fabric_.take(response.fabric());
     if (obedience_.IsSilent()) return;  // What it ordered before does not count any more.
   }
 }

@@ -34,6 +34,7 @@ class WorkerClient {
     std::vector<MasterAddress> masters;
     std::string address;  // Where our own worker listens.
     host::v1::Capacity capacity;
+    uint32_t underlay_mtu = 0;
     std::chrono::milliseconds retry_pause{500};
     std::chrono::milliseconds answer_max{5000};
   };
@@ -42,14 +43,21 @@ class WorkerClient {
   // What the host uses, when that was measured since the last call.
   using Load = std::function<std::optional<host::v1::HostLoad>()>;
   using Addresses = std::function<Result<std::vector<std::string>>()>;
+  // The host's part in the fabric: how it is, and how it should be. May be empty.
+  struct Fabric {
+    std::function<host::v1::FabricReport()> report;
+    std::function<void(const host::v1::FabricOrder&)> take;
+  };
 
   // `membership` and `obedience` must outlive this.
   WorkerClient(Options options, Membership& membership, Obedience& obedience, Statuses statuses,
-               Addresses addresses, Load load);
+               Addresses addresses, Load load, Fabric fabric = {});
   ~WorkerClient();
 
   // Of a part that has changed; told to the leader at once.
   void Tell(const host::v1::PartStatus& status);
+  // The part in the fabric has changed; told to the leader at once.
+  void TellFabric();
   // To the leader that takes our reports; nullptr: there is none just now.
   std::shared_ptr<grpc::Channel> Leader();
 
@@ -65,6 +73,7 @@ class WorkerClient {
   const Statuses statuses_;
   const Addresses addresses_;
   const Load load_;
+  const Fabric fabric_;
   const uint64_t session_;
   std::unique_ptr<host::v1::MasterService::Stub> leader_;  // Of the thread.
   host::v1::HelloResponse hello_;                          // Of the thread.
@@ -72,6 +81,7 @@ class WorkerClient {
   std::condition_variable_any wake_;
   std::shared_ptr<grpc::Channel> leader_channel_;
   std::map<uint32_t, host::v1::PartStatus> changed_;  // Not told yet, by number.
+  bool fabric_changed_ = false;                       // Nor this.
   std::jthread thread_;                               // Last.
 };
 

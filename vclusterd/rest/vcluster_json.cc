@@ -273,6 +273,7 @@ Json ToJson(const std::vector<Master::HostView>& hosts) {
                  {"disk_bytes", host.capacity.disk_bytes()},
                  {"labels", std::move(labels)},
                  {"nodes", host.nodes}};
+    if (!host.notice.empty()) json["notice"] = host.notice;
     if (host.load.has_value()) {
       json["usage"] = UsageJson(host.load->usage());
       json["disk_free_bytes"] = host.load->disk_free_bytes();

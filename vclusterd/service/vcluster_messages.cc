@@ -120,6 +120,8 @@ void ToProto(const Master::HostView& host, v1::HostInfo* info) {
   info->set_nodes(host.nodes);
   info->set_provider(host.provider);
   info->set_price_per_hour(host.price_per_hour);
+  info->set_notice(host.notice);
+  info->set_fabric_address(host.fabric_address);
   info->set_left(host.left);
   info->set_moving(host.moving);
   for (const auto& [node, why] : host.staying) {

@@ -196,6 +196,15 @@ class VclusterServiceImpl final : public Base {
     return Answer((*clusters)->Hosts(caller_), response);
   }
 
+  grpc::Status RotateFabricKeys(grpc::ServerContext*, const v1::RotateFabricKeysRequest*,
+                                v1::Hosts* response) override {
+    const auto clusters = source_();
+    if (!clusters.ok()) return rpc::ToGrpc(clusters.error());
+    const Status begun = (*clusters)->RotateFabricKeys(caller_);
+    if (!begun.ok()) return rpc::ToGrpc(begun.error());
+    return Answer((*clusters)->Hosts(caller_), response);
+  }
+
   grpc::Status Why(grpc::ServerContext*, const v1::WhyRequest* request,
                    v1::WhyResponse* response) override {
     const auto clusters = source_();

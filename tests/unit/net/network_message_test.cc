@@ -60,5 +60,69 @@ TEST(NetworkMessage, RefusesPolicyThatSaysNothing) {
   EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_networks(1)->set_prefix("10.90.1.0/24"); }));
 }
 
+v1::HostNetworks WithFabric() {
+  v1::HostNetworks message;
+  message.set_instance("1a2b3");
+  message.set_pool("10.90.0.0/16");
+  v1::Fabric* fabric = message.mutable_fabric();
+  fabric->set_kind(v1::Fabric::ESP);
+  fabric->set_prefix("10.88.0.0/16");
+  fabric->set_address("10.88.0.1");
+  fabric->set_port(51821);
+  fabric->set_endpoint("192.0.2.1:51821");
+  fabric->set_behind_nat(true);
+  fabric->set_underlay_mtu(1400);
+  fabric->set_ipv6_endpoints(true);
+  const auto key = [](char fill) {
+    PublicKey made;
+    made.bytes.fill(static_cast<uint8_t>(fill));
+    return made.ToString();
+  };
+  fabric->set_follow_key(key(1));
+  fabric->set_use_key(key(2));
+  v1::FabricPeer* peer = fabric->add_peers();
+  peer->set_host("h2");
+  peer->set_address("10.88.0.2");
+  peer->set_key(key(3));
+  peer->set_next_key(key(4));
+  peer->set_session(key(5));
+  peer->set_endpoint("[2001:db8::2]:51820");
+  v1::Network* network = message.add_networks();
+  network->set_number(7);
+  network->set_prefix("10.90.7.0/24");
+  network->mutable_overlay()->set_local("10.88.0.1");
+  return message;
+}
+
+TEST(NetworkMessage, KeepsAllOfAFabricAndFitsOverlaysIntoIt) {
+  v1::HostNetworks message = WithFabric();
+  const auto read = FromMessage(message);
+  ASSERT_TRUE(read.ok()) << read.error().message();
+  EXPECT_EQ(ToMessage(*read).fabric().SerializeAsString(), message.fabric().SerializeAsString());
+  EXPECT_EQ(read->bridges[0].mtu(), 1400u - 80 - 50);
+}
+
+TEST(NetworkMessage, RefusesAFabricThatCannotBe) {
+  const auto refused = [&](const auto& spoil) {
+    v1::HostNetworks bad = WithFabric();
+    spoil(&bad);
+    const auto read = FromMessage(bad);
+    return !read.ok() && read.error().code() == Code::kInvalidArgument;
+  };
+  const auto peer = [](v1::HostNetworks* bad) { return bad->mutable_fabric()->mutable_peers(0); };
+  EXPECT_TRUE(refused([&](auto* bad) { peer(bad)->set_key("x"); }));
+  EXPECT_TRUE(refused([&](auto* bad) { peer(bad)->set_endpoint("host:1"); }));
+  EXPECT_TRUE(refused([&](auto* bad) { peer(bad)->set_address(""); }));
+  EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_fabric()->set_use_key("AAAA"); }));
+  EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_fabric()->set_port(70000); }));
+  EXPECT_TRUE(refused([&](auto* bad) { bad->mutable_fabric()->set_prefix("10.90.0.0/20"); }));
+  EXPECT_TRUE(refused(
+      [&](auto* bad) { bad->mutable_fabric()->set_kind(static_cast<v1::Fabric::Kind>(7)); }));
+  EXPECT_TRUE(refused(
+      [&](auto* bad) { bad->mutable_networks(0)->mutable_overlay()->set_local("10.88.0.9"); }));
+  EXPECT_TRUE(refused(
+      [&](auto* bad) { bad->mutable_networks(0)->mutable_overlay()->set_underlay_mtu(1321); }));
+}
+
 }  // namespace
 }  // namespace strata::net

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -15,6 +17,7 @@ namespace strata::net {
 namespace {
 
 constexpr char kPool[] = "10.90.0.0/16";
+constexpr char kFabricPrefix[] = "10.88.0.0/16";
 
 }  // namespace
 
@@ -24,6 +27,8 @@ std::string NameOf(Means means) {
       return "Linux";
     case Means::kFastPath:
       return "LinuxFastPath";
+    case Means::kSecure:
+      return "LinuxSecure";
     case Means::kOvsVxlan:
       return "OvsVxlan";
     case Means::kOvsGre:
@@ -40,12 +45,15 @@ World::World(Means means, int hosts) : means_(means) {
   for (int i = 0; i < hosts; ++i) AddHost();
 }
 
-// Processes that answer for names end with the networks that have any.
+// Processes that answer for names, or keep fabrics, end with what they are for.
 World::~World() {
-  if (!HasNames()) return;
-  nodes_.clear();
+  if (!HasNames() && means_ != Means::kSecure) return;
   for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
-    EXPECT_TRUE(Make(host).ok());
+    DesiredNetwork nothing;
+    nothing.instance = InstanceOf(host);
+    Host& one = hosts_[static_cast<size_t>(host)];
+    const auto made = one.space->In([&] { return one.network->Make(nothing, [] {}); });
+    EXPECT_TRUE(made.ok()) << made.error().message();
   }
 }
 
@@ -54,13 +62,45 @@ bool World::HasNames() const {
                      [](const auto& network) { return !network.second.names.names.empty(); });
 }
 
+std::string World::InstanceOf(int host) const {
+  if (means_ != Means::kSecure) return kInstance;
+  char text[kInstanceDigits + 1];
+  const auto number = static_cast<unsigned>(::getpid()) * 16 + static_cast<unsigned>(host);
+  std::snprintf(text, sizeof(text), "%05x", number & 0xfffff);
+  return text;
+}
+
+uint32_t World::mtu() const {
+  return (means_ == Means::kSecure ? FabricMtu(1500, false) : 1500) - kVxlanHeaderBytes;
+}
+
+Ipv4 World::AddressAmongHosts(int host) const {
+  if (means_ != Means::kSecure) return Ipv4::Parse(HostAddress(host)).value();
+  return Ipv4Prefix::Parse(kFabricPrefix).value().Host(static_cast<uint32_t>(host) + 1);
+}
+
+DesiredFabric World::FabricOf(int host) const {
+  DesiredFabric fabric;
+  fabric.prefix = Ipv4Prefix::Parse(kFabricPrefix).value();
+  fabric.address = AddressAmongHosts(host);
+  for (int other = 0; other < static_cast<int>(hosts_.size()); ++other) {
+    if (other == host) continue;
+    FabricMember& peer = fabric.peers.emplace_back();
+    peer.host = PortOf(other);
+    peer.address = AddressAmongHosts(other);
+    peer.key = hosts_[static_cast<size_t>(other)].key;
+    peer.endpoint = Endpoint::Of(Ipv4::Parse(HostAddress(other)).value(), kFabricPort);
+  }
+  return fabric;
+}
+
 void World::AddHost() {
   const int number = static_cast<int>(hosts_.size());
   Host& host = hosts_.emplace_back();
   const std::string port = PortOf(number);
   const std::string address = HostAddress(number) + "/24";
   HostNetwork::Options options;
-  options.instance = kInstance;
+  options.instance = InstanceOf(number);
   if (is_ovs()) {
     host.ovs = std::make_unique<OvsHost>();
     host.space = &host.ovs->space;
@@ -74,7 +114,7 @@ void World::AddHost() {
     host.own = std::make_unique<NetNamespace>();
     host.space = host.own.get();
     Join(*host.space, "up0", address, fabric_, port, "");
-    options.fast_path = means_ == Means::kFastPath;
+    options.fast_path = means_ != Means::kLinux;
   }
   fabric_.Ip({"link", "set", port, "master", "br0"});
   host.space->Ip(
@@ -84,10 +124,15 @@ void World::AddHost() {
   host.space->Set("net/ipv6/conf/all/forwarding", "1");
   options.run_dir = run_dirs_.path() + "/" + port;
   options.names_program = NamesProgram();
+  if (means_ == Means::kSecure) options.state_dir = options.run_dir;
   auto network = host.space->In([&] { return HostNetwork::Open(options); });
   CHECK(network.ok());
   host.network = std::move(*network);
   CHECK(host.network->NeedsChecksums() == (is_ovs() && TestDatapath() == Datapath::kNetdev));
+  if (means_ != Means::kSecure) return;
+  const auto view = host.network->LookAtFabric(std::nullopt);
+  CHECK(view.ok());
+  host.key = view->key;
 }
 
 void World::Shape(const std::string& rate) {
@@ -166,23 +211,27 @@ void World::EndForwards() {
 }
 
 DesiredNetwork World::DesiredOf(int host) const {
-  DesiredNetwork desired{kInstance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
+  const std::string instance = InstanceOf(host);
+  DesiredNetwork desired{instance, Ipv4Prefix::Parse(kPool).value(), {}, {}};
+  if (means_ == Means::kSecure) desired.fabric = FabricOf(host);
   desired.pool6 = Pool6For(kInstance);
   desired.resolvers = {IpAddress::Parse("127.0.0.1").value()};  // Nobody is there.
   for (const auto& [number, network] : networks_) {
     Bridge bridge = network;
+    bridge.name = BridgeName(instance, number);
     Overlay& overlay = bridge.overlay.emplace();
     overlay.vni = number;
-    overlay.local = Ipv4::Parse(HostAddress(host)).value();
+    overlay.local = AddressAmongHosts(host);
+    overlay.underlay_mtu = mtu() + kVxlanHeaderBytes;
     bool is_here = false;
     for (const auto& [node, placed] : nodes_) {
       if (node.first != number) continue;
       if (placed.host == host) {
         is_here = true;
-        desired.veths.push_back(MakeVeth(kInstance, number, node.second, 0));
+        desired.veths.push_back(MakeVeth(instance, number, node.second, 0));
       } else {
-        overlay.remotes.push_back({Ipv4::Parse(AddressOf(node)).value(), MacOf(node),
-                                   Ipv4::Parse(HostAddress(placed.host)).value()});
+        overlay.remotes.push_back(
+            {Ipv4::Parse(AddressOf(node)).value(), MacOf(node), AddressAmongHosts(placed.host)});
       }
     }
     for (const PlacedForward& one : forwards_) {
@@ -193,8 +242,7 @@ DesiredNetwork World::DesiredOf(int host) const {
         is_here = true;
       } else if (node->second.host == host) {
         bridge.remote_forwards.push_back({one.forward.protocol, one.forward.address,
-                                          one.forward.node_port,
-                                          Ipv4::Parse(HostAddress(one.host)).value()});
+                                          one.forward.node_port, AddressAmongHosts(one.host)});
       }
     }
     if (is_here) desired.bridges.push_back(std::move(bridge));
@@ -236,17 +284,17 @@ void World::Link(Node node, int on) {
   const NetNamespace& host = HostSpace(on);
   const NetNamespace& space = *placed.space;
   const std::string& link = placed.link;
-  const std::string veth = VethName(kInstance, node.first, node.second);
-  const std::string mtu = "1450";
+  const std::string veth = VethName(InstanceOf(on), node.first, node.second);
+  const std::string bytes = std::to_string(mtu());
   const std::string metric = std::to_string(placed.metric);
-  host.Ip({"link", "add", veth, "mtu", mtu, "type", "veth", "peer", "name", link, "address",
-           ToString(MacOf(node)), "mtu", mtu, "netns", space.path()});
+  host.Ip({"link", "add", veth, "mtu", bytes, "type", "veth", "peer", "name", link, "address",
+           ToString(MacOf(node)), "mtu", bytes, "netns", space.path()});
   if (hosts_[static_cast<size_t>(on)].network->NeedsChecksums()) {
     const Status filled = space.In([&] { return FillInChecksums(link); });
     ASSERT_TRUE(filled.ok()) << filled.error().message();
   }
   if (!is_ovs()) {
-    host.Ip({"link", "set", veth, "master", BridgeName(kInstance, node.first)});
+    host.Ip({"link", "set", veth, "master", BridgeName(InstanceOf(on), node.first)});
   }
   space.Ip({"address", "add", AddressOf(node) + "/24", "dev", link, "metric", metric});
   host.Ip({"link", "set", veth, "up"});

@@ -16,7 +16,8 @@
 
 namespace strata::net {
 
-enum class Means { kLinux, kFastPath, kOvsVxlan, kOvsGre };
+// kSecure: as kFastPath, over an encrypted network of the hosts.
+enum class Means { kLinux, kFastPath, kSecure, kOvsVxlan, kOvsGre };
 std::string NameOf(Means means);
 
 class World {
@@ -26,6 +27,7 @@ class World {
 
   World(Means means, int hosts);
   ~World();
+  World(const World&) = delete;
 
   // Its addresses are 10.90.NUMBER.0/24, and what Pool6For gives.
   void AddNetwork(uint32_t number);
@@ -70,6 +72,10 @@ class World {
   static Mac MacOf(Node node);
   static std::string HostAddress(int host) { return "192.0.2." + std::to_string(host + 1); }
   static std::string HostAddress6(int host) { return "2001:db8::" + std::to_string(host + 1); }
+  // Of a host's names: with kSecure each has its own, as programs of all are in one place.
+  std::string InstanceOf(int host) const;
+  // Of what nodes send.
+  uint32_t mtu() const;
   bool is_ovs() const { return means_ == Means::kOvsVxlan || means_ == Means::kOvsGre; }
 
  private:
@@ -78,6 +84,7 @@ class World {
     std::unique_ptr<NetNamespace> own;
     const NetNamespace* space = nullptr;
     std::unique_ptr<HostNetwork> network;
+    PublicKey key;  // …this.
   };
   struct Placed {
     std::unique_ptr<NetNamespace> space;
@@ -93,6 +100,9 @@ class World {
     Forward forward;
   };
   static std::string PortOf(int host) { return "host" + std::to_string(host); }
+  // Where the others reach it: in the fabric, if there is one.
+  Ipv4 AddressAmongHosts(int host) const;
+  DesiredFabric FabricOf(int host) const;
   void AddHost();
   bool HasNames() const;
   void Link(Node node, int host);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <chrono>
@@ -110,7 +111,12 @@ TEST_F(FabricTest, AProcessThatHangsIsStartedAnew) {
   for (int i = 0; i < 2; ++i) {
     const std::vector<pid_t> processes = a_.Processes();
     ASSERT_EQ(processes.size(), IsKernelUnderTest() ? 0u : 1u);
-    for (const pid_t pid : processes) ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+    for (const pid_t pid : processes) {
+      ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+      // Before its last thread has stopped it may still answer.
+      siginfo_t info;
+      ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOWAIT), 0);
+    }
     a_.Make();
     EXPECT_TRUE(a_.IsMade());
     if (!IsKernelUnderTest()) {

@@ -94,6 +94,8 @@ class FakeHost final : public HostLink {
   }
   host::v1::Capacity Capacity() override { return capacity_; }
   std::string UnderlayAddress() override { return underlay_address; }
+  uint32_t UnderlayMtu() override { return underlay_mtu; }
+  host::v1::FabricReport Fabric() override { return fabric; }
   std::optional<host::v1::HostLoad> Load() override {
     const std::lock_guard lock(mutex_);
     return load_;
@@ -272,6 +274,8 @@ class FakeHost final : public HostLink {
   std::function<void(host::v1::ImagesChange)> on_images;  // Before it changes any, or looks.
   std::string name;
   std::string underlay_address;
+  uint32_t underlay_mtu = 0;
+  host::v1::FabricReport fabric;
   RunLedger* ledger = nullptr;
   std::function<Status(uint32_t index, uint64_t disk_bytes)> on_resize;
   // End hooks of nodes that are removed run as long as this is so; set before they are made.
