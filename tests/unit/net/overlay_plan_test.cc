@@ -215,7 +215,7 @@ TEST(OverlayPlan, OfAnotherHostsForwardHasAWayBackToThatHost) {
   there[0].addresses.push_back({A("240.255.255.254"), 32});
   for (const char* host : {"192.0.2.2", "192.0.2.9"}) {
     const Mac mac = MacForHost(7, A(host));
-    there[0].neighbours[{A(host).value % (1u << 24) + (240u << 24)}] = mac;
+    there[0].neighbours[Ipv4{A(host).value % (1u << 24) + (240u << 24)}] = mac;
     there[1].remotes[mac] = {A(host), true, true};
   }
   EXPECT_EQ(Plan(ForwardedTo(), there), "");
