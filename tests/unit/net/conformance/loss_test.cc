@@ -214,7 +214,9 @@ TEST_P(LossTest, AMoveIsShortAndEndsNoConnection) {
   const auto whole = stream.IsWhole();
   // A switch in user space may still hand over what the node has sent before its link ended, when
   // its first host's rules know nothing of it any more; a node that is frozen first sends nothing.
-  if (!world.is_ovs()) EXPECT_TRUE(whole);
+  if (!world.is_ovs()) {
+    EXPECT_TRUE(whole);
+  }
   if (!whole) std::printf("%s: TCP has ended: %s\n", driver.c_str(), whole.message());
   for (size_t flow = 0; flow < kFlows; ++flow) {
     std::printf("%s: %.1f ms (%.1f-%.1f) of what is sent %s are lost\n", driver.c_str(),
