@@ -18,6 +18,27 @@ TEST(NetworkMessage, KeepsAllThatIsPolicy) {
   EXPECT_EQ(FormatNetworks(*read), FormatNetworks(desired));
 }
 
+TEST(NetworkMessage, KeepsNamesAndResolvers) {
+  DesiredNetwork desired = MakePolicy();
+  desired.resolvers = {IpAddress::Parse("9.9.9.9").value(), IpAddress::Parse("::1").value()};
+  desired.bridges[0].names = {
+      "hpc",
+      {{"web", {IpAddress::Parse("10.90.7.2").value(), IpAddress::Parse("fd00::2").value()}}}};
+  const auto read = ParseNetworks(FormatNetworks(desired));
+  ASSERT_TRUE(read.ok()) << read.error().message();
+  EXPECT_EQ(FormatNetworks(*read), FormatNetworks(desired));
+  EXPECT_EQ(read->resolvers, desired.resolvers);
+  ASSERT_EQ(read->bridges[0].names.names.size(), 1u);
+  EXPECT_EQ(read->bridges[0].names.domain, "hpc");
+  EXPECT_EQ(read->bridges[0].names.names[0].addresses, desired.bridges[0].names.names[0].addresses);
+  v1::HostNetworks bad = ToMessage(desired);
+  bad.mutable_networks(0)->mutable_names()->mutable_names(0)->set_name("Web");
+  EXPECT_FALSE(FromMessage(bad).ok());
+  bad = ToMessage(desired);
+  bad.mutable_networks(0)->mutable_names()->mutable_names(0)->set_addresses(0, "web");
+  EXPECT_FALSE(FromMessage(bad).ok());
+}
+
 TEST(NetworkMessage, RefusesPolicyThatSaysNothing) {
   const v1::HostNetworks good = ToMessage(MakePolicy());
   ASSERT_TRUE(FromMessage(good).ok());
