@@ -273,7 +273,7 @@ TEST_P(NetworkConformanceTest, TheHostIsReachedByPingAlone) {
 
 TEST_P(NetworkConformanceTest, TheGatewayAnswersForNamesOfItsNetworkToItsNodesAlone) {
   for (const Node& node : {kFirst, kFar, kOther}) {
-    HostNames& names = world_->NetworkOf(node.first).names;
+    HostNames& names = world_->BridgeOf(node.first).names;
     names.domain = "of" + std::to_string(node.first);
     const IpAddress address = IpAddress::Parse(World::AddressOf(node)).value();
     names.names.push_back({"node-" + std::to_string(node.second), {address}});
@@ -299,8 +299,8 @@ TEST_P(NetworkConformanceTest, TheGatewayAnswersForNamesOfItsNetworkToItsNodesAl
   }
   EXPECT_THAT(ask(kOther, "node-0", "10.90.2.1", Protocol::kUdp).data,
               ElementsAre(World::AddressOf(kOther)));
-  world_->NetworkOf(1).peers = {2};
-  world_->NetworkOf(2).peers = {1};
+  world_->BridgeOf(1).peers = {2};
+  world_->BridgeOf(2).peers = {1};
   world_->Settle();
   EXPECT_EQ(ask(kFirst, "node-0.of2", "10.90.1.1", Protocol::kUdp).rcode, 2) << "a peer's name";
   ExpectAllAreDone();

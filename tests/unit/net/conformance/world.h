@@ -31,6 +31,9 @@ class World {
 
   // Its addresses are 10.90.NUMBER.0/24, and what Pool6For gives.
   void AddNetwork(uint32_t number);
+  Bridge& BridgeOf(uint32_t number) {
+    return networks_.at(number);
+  }  // Without what is of one host.
   // Settle makes it so, then its link is there.
   void AddNode(Node node, int host);
   // As a live migration does it: another link with the same MAC and address, on another host; what
