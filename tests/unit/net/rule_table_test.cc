@@ -93,7 +93,7 @@ TEST(RuleTables, DifferencesLeadWhereWholeRulesetsDo) {
         Must(nft, FormatRuleset(from));
         const auto difference = FormatDifference(from, to);
         ASSERT_TRUE(difference.has_value());
-        EXPECT_LT(std::count(difference->begin(), difference->end(), '\n'), 60) << *difference;
+        EXPECT_LT(std::count(difference->begin(), difference->end(), '\n'), 80) << *difference;
         Must(nft, *difference);
         EXPECT_EQ(Listed(nft), wanted);
       }
