@@ -148,6 +148,7 @@ class OverlayTest : public ::testing::Test {
     for (TestHost& host : hosts_) {
       // What devices of the host say of themselves would be counted as floods.
       host.space.Set("net/ipv6/conf/default/disable_ipv6", "1");
+      host.desired = WithoutIpv6(host.desired);
       host.Apply();
     }
     for (int node = 0; node < kHosts * kNodesPerHost; ++node) {

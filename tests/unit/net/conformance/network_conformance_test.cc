@@ -421,6 +421,24 @@ TEST_P(NetworkConformanceTest, WithoutNodesNothingOfOursIsLeft) {
   }
 }
 
+TEST(HostWithoutIpv6Test, HasItsNetworksWithIpv4Alone) {
+  World world(Means::kLinux, 2);
+  world.HostSpace(0).Set("net/ipv6/conf/all/disable_ipv6", "1");
+  world.AddNetwork(1);
+  const std::vector<Node> nodes = {{1, 0}, {1, 1}, {1, 2}};
+  for (uint32_t i = 0; i < 3; ++i) world.AddNode(nodes[i], i < 2 ? 0 : 1);
+  world.Settle();
+  for (const Node& to : {nodes[1], nodes[2]}) {
+    EXPECT_TRUE(Ping(world.SpaceOf(nodes[0]), World::AddressOf(to))) << to.second;
+  }
+  EXPECT_FALSE(Ping(world.SpaceOf(nodes[0]), World::Address6Of(nodes[2]), 100, kSilence));
+  for (int host = 0; host < 2; ++host) {
+    const auto plan = world.Plan(host);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    EXPECT_THAT(plan->changes, IsEmpty()) << "host " << host;
+  }
+}
+
 // Eight hosts behind links of 100 Mbit/s, each with a node of the same network.
 class ManyHostsTest : public ::testing::TestWithParam<Means> {};
 
