@@ -92,10 +92,10 @@ class Groups {
   // what a node sends to a forward keeps the node's MAC, but has the gateway's address.
   void AddRule(const GroupRule& rule) {
     const std::string mac = ToString(bridge_.mac()) + " ";
-    auto [rules, first] = rules_.try_emplace(rule.to_group);
-    if (first) rules->second.push_back("jump answers");
+    std::vector<std::string>& rules = rules_[rule.to_group];
+    if (rules.empty()) rules.push_back("jump answers");
     const auto add = [&](const std::string& from) {
-      rules->second.push_back(from + What(rule) + "accept");
+      rules.push_back(from + What(rule) + "accept");
     };
     switch (rule.from) {
       case GroupRule::From::kAny:

@@ -47,12 +47,13 @@ class HostNetwork {
   Result<Made> Make(DesiredNetwork desired, const std::function<void()>& before_rules);
 
   RulesInForce& rules() { return rules_; }
-  NameServers* names() { return names_ ? &*names_ : nullptr; }  // Null: gateways serve none.
+  NameServers& names() { return names_; }
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;
 
  private:
-  explicit HostNetwork(Options options) : options_(std::move(options)) {}
+  explicit HostNetwork(Options options)
+      : options_(std::move(options)), names_({options_.names_program, options_.run_dir}) {}
   // The links, after Open vSwitch has done its part.
   Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired, Made* made);
   Status MakeFast(const DesiredNetwork& desired, const std::vector<ObservedLink>& links);
@@ -64,8 +65,8 @@ class HostNetwork {
 
   const Options options_;
   RulesInForce rules_;
+  NameServers names_;
   std::optional<OvsSwitch> ovs_;
-  std::optional<NameServers> names_;
   std::unique_ptr<FastPath> fast_;
   std::set<std::string> linked_;  // Nodes' links that were there the last time.
   bool rules_were_put_ = false;   // By this process.
