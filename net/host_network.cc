@@ -41,10 +41,6 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
   } else if (network->options_.fast_path) {
     network->fast_ = FastPath::OpenOrLog();
   }
-  if (!network->options_.names_program.empty()) {
-    network->names_.emplace(
-        NameServers::Options{network->options_.names_program, network->options_.run_dir});
-  }
   if (!network->options_.state_dir.empty()) {
     HostFabric::Options fabric;
     fabric.instance = network->options_.instance;
@@ -57,7 +53,7 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Open(Options options) {
 
 Result<PlannedChanges> HostNetwork::Plan(DesiredNetwork desired) {
   if (!HasIpv6()) desired = WithoutIpv6(std::move(desired));
-  if (names_) names_->Mark(&desired);
+  names_.Mark(&desired);
   PlannedChanges planned;
   ASSIGN_OR_RETURN(const std::vector<ObservedLink> links, ObserveLinks());
   if (fabric_.has_value()) {
@@ -134,18 +130,16 @@ Status HostNetwork::MakeFast(const DesiredNetwork& desired,
 }
 
 Result<bool> HostNetwork::ServeNames(DesiredNetwork* desired) {
-  if (!names_ || !names_->Serve(*desired)) return false;
-  names_->Mark(desired);
+  if (!names_.Serve(*desired)) return false;
+  names_.Mark(desired);
   return rules_.Put(MakeRuleset(*desired));
 }
 
 Result<HostNetwork::Made> HostNetwork::MakeAll(DesiredNetwork desired,
                                                const std::function<void()>& before_rules) {
   Made made;
-  if (names_) {
-    names_->Prepare(desired);
-    names_->Mark(&desired);
-  }
+  names_.Prepare(desired);
+  names_.Mark(&desired);
   if (!desired.bridges.empty()) {
     RETURN_IF_ERROR(EnableForwarding(MarkerPath()));
     if (desired.pool6) RETURN_IF_ERROR(EnableForwarding6(Marker6Path()));

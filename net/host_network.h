@@ -54,14 +54,15 @@ class HostNetwork {
     return ovs_.has_value() && ovs_->settings().datapath == Datapath::kNetdev;
   }
   RulesInForce& rules() { return rules_; }
-  NameServers* names() { return names_ ? &*names_ : nullptr; }  // Null: gateways serve none.
+  NameServers& names() { return names_; }
   // Of `desired`, as it was made last. kFailedPrecondition: there can be none here.
   Result<FabricView> LookAtFabric(const std::optional<DesiredFabric>& desired);
   // What the fast path counted; nullopt: there is none.
   std::optional<FastProgram::Counts> FastCounts() const;
 
  private:
-  explicit HostNetwork(Options options) : options_(std::move(options)) {}
+  explicit HostNetwork(Options options)
+      : options_(std::move(options)), names_({options_.names_program, options_.run_dir}) {}
   // The links, after Open vSwitch has done its part.
   Result<std::vector<ObservedLink>> MakeSwitch(const DesiredNetwork& desired,
                                                const std::function<void()>& before_rules,
@@ -78,8 +79,8 @@ class HostNetwork {
 
   const Options options_;
   RulesInForce rules_;
+  NameServers names_;
   std::optional<OvsSwitch> ovs_;
-  std::optional<NameServers> names_;
   std::unique_ptr<FastPath> fast_;
   std::optional<HostFabric> fabric_;
   std::set<std::string> linked_;  // Nodes' links that were there the last time.

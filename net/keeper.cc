@@ -163,11 +163,9 @@ NetworkKeeper::State NetworkKeeper::Look() const {
     state.fast_frames =
         std::accumulate(counts->begin(), counts->begin() + kFastSentOn, uint64_t{0});
   }
-  if (NameServers* const names = network_->names()) {
-    state.name_counts = names->Count().value_or(NameCounts());
-    state.names_problem = names->problem();
-    if (state.desired) names->Mark(&*state.desired);
-  }
+  state.name_counts = network_->names().Count().value_or(NameCounts());
+  state.names_problem = network_->names().problem();
+  if (state.desired) network_->names().Mark(&*state.desired);
   return state;
 }
 
@@ -282,9 +280,9 @@ void NetworkKeeper::Run() {
   auto gathered_at = kNever;  // What was heard since the last look is waited with no longer.
   NetworkWatch::Clock::duration gather = options_.gather;
   while (true) {
-    if (ServesNames()) {
+    {
       const std::lock_guard lock(mutex_);
-      watch_->Follow(network_->names()->descriptor());
+      watch_->Follow(network_->names().descriptor());
     }
     const NetworkWatch::Heard heard = watch_->Wait(next);
     const std::lock_guard lock(mutex_);

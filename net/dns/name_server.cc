@@ -202,7 +202,7 @@ Status NameServers::Connect() {
 }
 
 void NameServers::Prepare(const DesiredNetwork& desired) {
-  if (AnyNames(desired)) {
+  if (AnyNames(desired) && !options_.program.empty()) {
     if (descriptor() >= 0) return;
     if (control_.valid()) LOG_WARNING("vnet-names has ended, and is started again");
     Forget();

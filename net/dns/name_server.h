@@ -23,7 +23,8 @@ namespace strata::net {
 class NameServers {
  public:
   struct Options {
-    std::string program;  // vnet-names
+    // vnet-names. Empty: it is not started, and one that an earlier vnetd has started ends.
+    std::string program;
     std::string run_dir;  // Its socket is there, and the empty directory that is its root.
   };
 

@@ -36,6 +36,18 @@ for from in 0 1 2; do
   for to in 0 1 2; do reach $from $to || die "keeper-$from does not reach keeper-$to"; done
 done
 
+echo "== and find each other by name through their gateways, without /etc/hosts"
+vc exec spread/keeper-0 -- head -n2 /etc/resolv.conf | grep -q '^search spread' || die "nothing is searched"
+asked() {  # NODE NAME: the addresses that its gateway has for it.
+  vc exec "spread/keeper-$1" -- busybox nslookup "$2" 2>/dev/null | sed -n '3,$s/^Address: //p' | sort | xargs
+}
+all=$(vc list spread --json | jq -r '[.clusters[0].nodes[].address] | sort | join(" ")')
+for i in 0 1 2; do
+  address=$(node spread spread/keeper-$i address)
+  [ "$(asked 0 "keeper-$i")" = "$address" ] || die "keeper-0 is not told of keeper-$i"
+  [ "$(asked $i keeper.spread)" = "$all" ] || die "keeper-$i is not told of all"
+done
+
 echo "== a node is saved on the host that has it"
 where=$(node spread spread/keeper-1 host)
 on h1 vsave spread/keeper-1 kept >/dev/null

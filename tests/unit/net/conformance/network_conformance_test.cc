@@ -155,7 +155,7 @@ TEST_P(NetworkConformanceTest, NodesReachEachOtherByIpv6WhereverTheyAre) {
   for (const Node& to : {kNeighbour, kFar}) {
     EXPECT_TRUE(Reaches6(kFirst, to)) << to.second;
     EXPECT_TRUE(Reaches6(to, kFirst)) << to.second;
-    EXPECT_TRUE(Reaches6(kFirst, to, 1450)) << to.second << ": the largest packet is lost";
+    EXPECT_TRUE(Reaches6(kFirst, to, world_->mtu())) << to.second << ": the largest packet is lost";
     EXPECT_GT(
         StreamMbits(world_->SpaceOf(kFirst), world_->SpaceOf(to), World::Address6Of(to), 1 << 20),
         0)

@@ -80,7 +80,7 @@ class NameServerTest : public ::testing::Test {
     HostNetwork::Options options;
     options.instance = TestHost::kInstance;
     options.run_dir = directory_.path();
-    options.names_program = NamesProgram();
+    options.names_program = program_;
     auto network = host_.space.In([&] { return HostNetwork::Open(options); });
     CHECK(network.ok());
     network_ = std::move(*network);
@@ -93,13 +93,14 @@ class NameServerTest : public ::testing::Test {
     return AskName(alice_->space, kGateway, name, type, protocol);
   }
   std::string Problem() const {
-    const auto problem = network_->names()->problem();
+    const auto problem = network_->names().problem();
     return problem ? problem->message() : "";
   }
-  NameCounts Counts() { return network_->names()->Count().value_or(NameCounts()); }
+  NameCounts Counts() { return network_->names().Count().value_or(NameCounts()); }
 
   TemporaryDirectory directory_ =
       std::move(*TemporaryDirectory::Create("/var/tmp", "strata-names."));
+  std::string program_ = NamesProgram();
   TestHost host_;
   NetNamespace outside_;
   std::unique_ptr<HostNetwork> network_;
@@ -214,14 +215,25 @@ TEST_F(NameServerTest, WhoTakesOverFindsItAndNamesGoOnMeanwhile) {
   EXPECT_THAT(Ask("web-0").data, ElementsAre("10.90.1.7"));
 }
 
+TEST_F(NameServerTest, WhoTakesOverAndServesNoNamesEndsIt) {
+  program_.clear();
+  Open();
+  Make();
+  EXPECT_EQ(AskName(alice_->space, kGateway, "web-0", kTypeA, Protocol::kUdp, kSilence).rcode, -1);
+  const auto until = std::chrono::steady_clock::now() + kAnswer;
+  while (!NameServersOf(directory_.path()).empty() && std::chrono::steady_clock::now() < until) {
+  }
+  EXPECT_THAT(NameServersOf(directory_.path()), IsEmpty());
+}
+
 TEST_F(NameServerTest, OneThatIsKilledIsStartedAgain) {
   const auto before = NameServersOf(directory_.path());
   ASSERT_EQ(before.size(), 1u);
-  ASSERT_GE(network_->names()->descriptor(), 0);
+  ASSERT_GE(network_->names().descriptor(), 0);
   ::kill(before[0], SIGKILL);
-  pollfd gone = {network_->names()->descriptor(), POLLRDHUP, 0};
+  pollfd gone = {network_->names().descriptor(), POLLRDHUP, 0};
   ASSERT_TRUE(gone.fd < 0 || ::poll(&gone, 1, static_cast<int>(kAnswer.count())) == 1);
-  EXPECT_EQ(network_->names()->descriptor(), -1);
+  EXPECT_EQ(network_->names().descriptor(), -1);
   EXPECT_EQ(Ask("web-0").rcode, -1) << "a dead one answers";
   const auto until =
       std::chrono::steady_clock::now() + kAnswer;  // Not more often than each second.
@@ -248,7 +260,7 @@ TEST_F(NameServerTest, WhereAnotherProgramHasThePortNobodyIsLetToItAndAllElseGoe
   Make();
   EXPECT_THAT(Problem(), HasSubstr("Address already in use"));
   EXPECT_EQ(AskWho(bob_->space, Protocol::kUdp, "10.90.2.1", 53, others, kSilence), std::nullopt);
-  const auto findings = ExamineNames(host_.desired, network_->names()->problem());
+  const auto findings = ExamineNames(host_.desired, network_->names().problem());
   ASSERT_EQ(findings.size(), 1u);
   EXPECT_THAT(findings[0].remedy, HasSubstr("port 53"));
   others.reset();

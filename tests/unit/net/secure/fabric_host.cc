@@ -42,6 +42,7 @@ FabricHost::FabricHost(int number) {
   // What devices say of themselves would be seen on the wire.
   space.Set("net/ipv6/conf/all/disable_ipv6", "1");
   space.Set("net/ipv6/conf/default/disable_ipv6", "1");
+  desired = WithoutIpv6(desired);
   fabric.instance = InstanceOf(number);
   fabric.prefix = Ipv4Prefix::Parse("10.88.0.0/16").value();
   fabric.address = fabric.prefix.Host(static_cast<uint32_t>(number));
