@@ -15,11 +15,12 @@ constexpr Ipv4Prefix kTransit{{0xf0000000}, kTransitPrefixLength};
 // After connections are known (-200), before anything is translated (-100).
 constexpr char kHook[] = "type filter hook prerouting priority mangle; policy accept;";
 
-// What the node itself begins is of this host's connections. Peers are reached by this host, which
-// may see one half of a connection only.
+// Answers of connections that began by this host. Not what the node itself began from the port: of
+// an answer that came when these rules were not there, the kernel makes such a connection, and
+// would keep it for days. Peers are reached by this host, which may see one half of a connection
+// only.
 constexpr char kOwn[] = R"(
-  ct state established,related accept
-  tcp flags & (fin | syn | rst | ack) == syn accept
+  ct direction reply ct state established,related accept
   iifname . ip daddr @peers accept
 )";
 constexpr char kAnswers[] = R"(

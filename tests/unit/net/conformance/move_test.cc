@@ -125,6 +125,43 @@ TEST_P(MoveTest, ConnectionsOfSeveralHostsAreToldApart) {
   EXPECT_GT(CountOf(0, "stray_answer"), 0u) << "of the other host's";
 }
 
+// What was sent from the port before is taken for a connection that the node began by that host.
+TEST_P(MoveTest, WhatAHostHasSeenOfTheNodeBeforeDoesNotMisleadIt) {
+  world_->RemoveForwards();
+  world_->MoveNode(kMoving, 1);
+  const UniqueFd server = OpenServer(Moving(), Protocol::kUdp, kUdpOfNode);
+  const UniqueFd client = OpenServer(Outside(), Protocol::kUdp, 5555);
+  SetPatience(server, kSilence);
+  SetPatience(client, kSilence);
+  char number = 0;
+  // What is sent to `to` arrives at `at`, whatever is there twice from before; who has sent it.
+  const auto pass = [&](const UniqueFd& from, const sockaddr_in& to, const UniqueFd& at) {
+    ++number;
+    for (int tries = 0; tries < 20; ++tries) {
+      ::sendto(from.get(), &number, 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+      sockaddr_in sender = {};
+      socklen_t size = sizeof(sender);
+      char seen = 0;
+      while (::recvfrom(at.get(), &seen, 1, 0, reinterpret_cast<sockaddr*>(&sender), &size) == 1) {
+        if (seen == number) return std::optional(sender);
+      }
+    }
+    return std::optional<sockaddr_in>();
+  };
+  const auto as_seen = pass(server, Address(kOutside, 5555), client);
+  ASSERT_TRUE(as_seen.has_value());
+  ASSERT_EQ(ntohl(as_seen->sin_addr.s_addr), Ipv4::Parse(World::HostAddress(1))->value);
+  ASSERT_TRUE(pass(client, *as_seen, server).has_value());
+  world_->AddForward(0, kMoving, {Protocol::kUdp, kUdpPort, {}, kUdpOfNode});
+  world_->Settle();
+  const auto asked = pass(client, Address(World::HostAddress(0), kUdpPort), server);
+  ASSERT_TRUE(asked.has_value());
+  const auto answered = pass(server, *asked, client);
+  ASSERT_TRUE(answered.has_value());
+  EXPECT_EQ(ntohl(answered->sin_addr.s_addr), Ipv4::Parse(World::HostAddress(0))->value);
+  EXPECT_EQ(ntohs(answered->sin_port), kUdpPort);
+}
+
 TEST_P(MoveTest, ItDoesNotMatterWhetherBridgedFramesAreFiltered) {
   constexpr char kSetting[] = "net/bridge/bridge-nf-call-iptables";
   const bool can_be = PathExists(std::string("/proc/sys/") + kSetting);  // The module br_netfilter.
