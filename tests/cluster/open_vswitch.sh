@@ -49,7 +49,8 @@ fetch() {  # VCLUSTER FROM TO
   vc exec "$1/$2" -- sh -c "busybox timeout 20 wget -q -O /tmp/got http://$3/busybox &&
     busybox cmp /tmp/got /bin/busybox" 2>"$root/fetch.log"
 }
-reaches() { fetch "$1" "$2" "$3" || die "$1: $2 gets nothing from $3: $(cat "$root/fetch.log")"; }
+# The switch takes links in by itself, in its own time.
+reaches() { await fetch "$1" "$2" "$3" || die "$1: $2 gets nothing from $3: $(cat "$root/fetch.log")"; }
 file() {  # NAME PLACEMENT [PORTS]
   printf 'name: %s\nimage: tiny\nroles:\n  web:\n    count: 3\n    placement: %s\n' "$1" "$2"
   printf '    command: [/bin/httpd, -f, -p, "80", -h, /bin]\n%s' "${3:+    ports: $3

@@ -12,7 +12,8 @@ make_cluster 3
 # A node's name on ports 80 and 81.
 serve="busybox mkdir -p /srv && hostname >/srv/name && httpd -p 81 -h /srv && echo \$\$ >/pid && exec httpd -f -p 80 -h /srv"
 apply() { vc apply -f - >/dev/null; }
-get() { vc exec "$1" -- wget -q -T 3 -O - "http://$2/name" 2>/dev/null; }
+# Without -T: with it this wget ends by a signal.
+get() { vc exec "$1" -- busybox timeout 3 wget -q -O - "http://$2/name" 2>/dev/null; }
 asks() { [ "$(get "$1" "$2")" = "${2%%[.:]*}" ]; }
 not() { ! "$@"; }
 pings() { vc exec "$1" -- ping -c1 -W1 "$2" >/dev/null; }
@@ -69,7 +70,7 @@ not get shop/worker-0 web-0:80 || die "web-0 answers somebody"
 [ "$(pids shop)" = "$before" ] || die "nodes were restarted"
 
 echo "== a port of each host leads to all nodes of the role"
-fetch() { inside "$1" busybox wget -q -T 3 -O - "http://$(address "$2"):18080/name" 2>/dev/null; }
+fetch() { inside "$1" busybox timeout 3 wget -q -O - "http://$(address "$2"):18080/name" 2>/dev/null; }
 seen_at() {  # HOST COUNT: names that many requests see.
   for _ in $(seq "$2"); do fetch h1 "$1" || echo nothing; done | sort -u | xargs
 }
@@ -155,7 +156,7 @@ command: "busybox mkdir -p /srv && head -c 5000000 /dev/zero >/srv/blob && exec 
 YAML
 where=$(vc list alice/mine --json | jq -r '[.clusters[0].nodes[].host] | unique | join(" ")')
 [ "${where/ /}" = "$where" ] || die "its nodes are on $where"
-fetch_blob() { inside "$where" busybox wget -q -T 60 -O /dev/null "http://$1/blob"; }
+fetch_blob() { inside "$where" busybox timeout 60 wget -q -O /dev/null "http://$1/blob"; }
 both_ms() {  # How long it takes to get one of each node at once.
   local start=${EPOCHREALTIME/./} pids=() i
   for i in 0 1; do
