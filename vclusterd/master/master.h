@@ -133,8 +133,13 @@ class Master {
   std::optional<host::v1::FabricOrder> ReportFabric(const std::string& host,
                                                     const host::v1::FabricReport& report);
   // Where masters call the worker of a host that is behind a NAT: its address in the fabric, which
-  // it is given, if it has none. Empty: where it says.
-  std::string ReachInFabric(const std::string& host, const host::v1::FabricReport& report);
+  // it is given, if it has none. Empty: where it says. It is not called before it has done what
+  // `first` says.
+  struct InFabric {
+    std::string address;
+    std::optional<host::v1::FabricOrder> first;
+  };
+  InFabric ReachInFabric(const std::string& host, const host::v1::FabricReport& report);
   // All hosts get new keys of the fabric (fabric_book.h). Durable. kFailedPrecondition: there is
   // none.
   Status RotateFabricKeys();

@@ -28,15 +28,20 @@ std::optional<host::v1::FabricOrder> Master::ReportFabric(const std::string& hos
   return fabric_.OrderFor(host, known_hosts_);
 }
 
-std::string Master::ReachInFabric(const std::string& host, const host::v1::FabricReport& report) {
+Master::InFabric Master::ReachInFabric(const std::string& host,
+                                       const host::v1::FabricReport& report) {
   const std::lock_guard lock(mutex_);
   if (!fabric_.is_on() || report.part().key().empty() || !report.part().endpoint().empty())
-    return "";
+    return {};
   auto heard = fabric_.Heard(host, report, known_hosts_);
-  if (!heard.ok()) return "";
+  if (!heard.ok()) return {};
   heard->set_name(host);
+  heard->set_address(heard->fabric().address());
   NoteRecord(std::move(*heard));
-  return known_hosts_.RecordOf(host).fabric().address();
+  const std::string address = known_hosts_.RecordOf(host).fabric().address();
+  if (address.empty()) return {};          // It was not recorded.
+  known_hosts_.SetAddress(host, address);  // The others hear of it.
+  return {address, fabric_.OrderFor(host, known_hosts_)};
 }
 
 HostCondition Master::ConditionOf(const std::string& host) const {

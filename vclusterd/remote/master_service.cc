@@ -34,7 +34,7 @@ class MasterServiceImpl final : public host::v1::MasterService::Service {
       response->set_leader(leader.leader);
       if (leader.sessions == nullptr) return Ok();
       RETURN_IF_ERROR(leader.sessions->Hello(host, *request, response));
-      response->set_leads(true);
+      response->set_leads(response->epoch() != 0);
       return Ok();
     });
   }
@@ -117,9 +117,13 @@ Status HostSessions::Hello(const std::string& host, const host::v1::HelloRequest
                            host::v1::HelloResponse* response) {
   if (!master_.Leads()) return Error(Code::kUnavailable, "it is not sure that this master leads");
   host::v1::HelloRequest reached = request;
-  if (const std::string in_fabric = master_.ReachInFabric(host, request.fabric());
-      !in_fabric.empty()) {
-    reached.set_address(in_fabric + request.address().substr(request.address().rfind(':')));
+  Master::InFabric in_fabric = master_.ReachInFabric(host, request.fabric());
+  if (in_fabric.first) {
+    *response->mutable_fabric() = std::move(*in_fabric.first);
+    return Ok();
+  }
+  if (!in_fabric.address.empty()) {
+    reached.set_address(in_fabric.address + request.address().substr(request.address().rfind(':')));
   }
   ASSIGN_OR_RETURN(const auto link, make_link_(host, reached));
   std::shared_ptr<std::mutex> joining;

@@ -42,6 +42,8 @@ class HostSessions {
   HostSessions(HostSessionsOptions options, Master& master, MakeLink make_link);
   ~HostSessions();
 
+  // Ok without an epoch: the host is to make the fabric that the response says, by which it is
+  // called, and to say hello again.
   Status Hello(const std::string& host, const host::v1::HelloRequest& request,
                host::v1::HelloResponse* response);
   // kFailedPrecondition: its session is not known here.

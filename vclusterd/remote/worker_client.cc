@@ -130,6 +130,11 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
   const grpc::Status status = stub->Hello(&context, request, &hello_);
   if (!status.ok()) return rpc::FromGrpc(status).Wrap("master " + master.host);
   *leader = hello_.leader();
+  if (hello_.has_fabric() && fabric_.take) fabric_.take(hello_.fabric());
+  if (hello_.has_fabric() && !hello_.leads()) {
+    return Error(Code::kUnavailable,
+                 "master " + master.host + " calls this host in the fabric, which is being made");
+  }
   if (!hello_.leads()) {
     return Error(Code::kUnavailable,
                  "master " + master.host + " does not lead" +
@@ -138,7 +143,6 @@ Status WorkerClient::SayHello(const MasterAddress& master, std::string* leader) 
   if (!obedience_.HelloTaken(number)) {
     return Error(Code::kUnavailable, "master " + master.host + " answered too late");
   }
-  if (hello_.has_fabric() && fabric_.take) fabric_.take(hello_.fabric());
   leader_ = std::move(stub);
   const std::lock_guard lock(mutex_);
   leader_channel_ = channel;

@@ -361,12 +361,24 @@ TEST_F(MasterWithFabric, NewKeysAreRootsToAskFor) {
   EXPECT_EQ(order->follow_key(), "h1-key");
 }
 
-TEST_F(MasterWithFabric, CallsAHostBehindANatThroughIt) {
+TEST_F(MasterWithFabric, CallsAHostBehindANatThroughItOnceItHasIt) {
   ASSERT_TRUE(Open(Options()).ok());
-  EXPECT_EQ(master_->ReachInFabric("h1", Says("k", "192.0.2.1:51820")), "");
-  EXPECT_EQ(master_->ReachInFabric("h2", Says("l", "")), "10.89.0.1");
-  EXPECT_EQ(master_->ReachInFabric("h2", Says("l", "")), "10.89.0.1");
-  EXPECT_EQ(master_->ReachInFabric("h3", Says("", "")), "");
+  EXPECT_EQ(master_->ReachInFabric("h1", Says("k", "192.0.2.1:51820")).address, "");
+  EXPECT_EQ(master_->ReachInFabric("h3", Says("", "")).address, "");
+  FabricReport report = Says("l", "");
+  const Master::InFabric before = master_->ReachInFabric("h2", report);
+  EXPECT_EQ(before.address, "10.89.0.1");
+  ASSERT_TRUE(before.first.has_value());
+  EXPECT_EQ(before.first->address(), "10.89.0.1");
+  AddHost("h1");
+  const auto order = master_->ReportFabric("h1", hosts_["h1"]->fabric);
+  ASSERT_TRUE(order.has_value());
+  ASSERT_EQ(order->peers_size(), 1) << "the others do not hear of it";
+  for (auto next = before; next.first; next = master_->ReachInFabric("h2", report)) {
+    EXPECT_EQ(next.address, "10.89.0.1");
+    report.set_revision(next.first->revision());
+  }
+  EXPECT_EQ(master_->ReachInFabric("h2", report).address, "10.89.0.1");
 }
 
 }  // namespace
