@@ -38,8 +38,8 @@ done
 
 echo "== and find each other by name through their gateways, without /etc/hosts"
 vc exec spread/keeper-0 -- head -n2 /etc/resolv.conf | grep -q '^search spread' || die "nothing is searched"
-asked() {  # NODE NAME: the addresses that its gateway has for it.
-  vc exec "spread/keeper-$1" -- busybox nslookup "$2" 2>/dev/null | sed -n '3,$s/^Address: //p' | sort | xargs
+asked() {  # NODE NAME: the addresses of IPv4 that its gateway has for it.
+  vc exec "spread/keeper-$1" -- busybox nslookup "$2" 2>/dev/null | sed -n '3,$s/^Address: //p' | grep -v : | sort | xargs
 }
 all=$(vc list spread --json | jq -r '[.clusters[0].nodes[].address] | sort | join(" ")')
 for i in 0 1 2; do
@@ -47,6 +47,7 @@ for i in 0 1 2; do
   [ "$(asked 0 "keeper-$i")" = "$address" ] || die "keeper-0 is not told of keeper-$i"
   [ "$(asked $i keeper.spread)" = "$all" ] || die "keeper-$i is not told of all"
 done
+vc exec spread/keeper-0 -- busybox nslookup keeper-1 2>/dev/null | grep -q '^Address: fd' || die "nobody has IPv6"
 
 echo "== a node is saved on the host that has it"
 where=$(node spread spread/keeper-1 host)
