@@ -276,13 +276,22 @@ TEST_F(NameServerTest, ANodeThatFloodsDoesNotKeepOthersWaiting) {
   ASSERT_EQ(::connect(flood.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
   const std::string junk(100, 'j');
   std::atomic<bool> stop = false;
+  std::atomic<int> sent = 0;
   std::thread flooder([&] {
-    while (!stop) (void)::send(flood.get(), junk.data(), junk.size(), MSG_DONTWAIT);
+    while (!stop) {
+      if (::send(flood.get(), junk.data(), junk.size(), MSG_DONTWAIT) > 0) ++sent;
+    }
   });
   milliseconds slowest(0);
-  for (int i = 0; i < 100; ++i) {
+  constexpr int kFlood = 20'000;  // Far above what rules let through at once.
+  for (int i = 0; i < 100 || sent < kFlood; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_EQ(AskName(bob_->space, "10.90.2.1", "web-0").rcode, 0);
+    // What fills the queue of a CPU has the kernel lose others' packets too; resolvers ask again.
+    int rcode = -1;
+    for (int tries = 0; rcode != 0 && tries < 5; ++tries) {
+      rcode = AskName(bob_->space, "10.90.2.1", "web-0", kTypeA, Protocol::kUdp, kSilence).rcode;
+    }
+    EXPECT_EQ(rcode, 0);
     slowest = std::max(slowest, std::chrono::duration_cast<milliseconds>(
                                     std::chrono::steady_clock::now() - start));
   }
