@@ -225,8 +225,9 @@ Status FabricDevice::Apply(const FabricPlan& plan, bool is_esp) {
   if (plan.remove) {
     told_.clear();
     RETURN_IF_ERROR(DeleteLink(plan.name));
-    RETURN_IF_ERROR(wireguard_go_->Forget(plan.name));
   }
+  // A process whose link somebody else has deleted may have the port for a moment more.
+  if (plan.remove || plan.create) RETURN_IF_ERROR(wireguard_go_->Forget(plan.name));
   if (plan.change.port) RETURN_IF_ERROR(CheckHostPortFree(Protocol::kUdp, *plan.change.port));
   if (plan.create && is_esp) RETURN_IF_ERROR(esp_.CreateLink(plan.name));
   if (plan.create && !is_esp) RETURN_IF_ERROR(driver_->Create(plan.name));
