@@ -15,7 +15,6 @@
 namespace strata::net {
 namespace {
 
-using ::testing::IsEmpty;
 using Node = World::Node;
 using std::chrono::milliseconds;
 
@@ -69,13 +68,6 @@ class MoveTest : public ::testing::TestWithParam<Means> {
     }
     return 0;
   }
-  void ExpectAllAreDone() {
-    for (int host = 0; host < kHosts; ++host) {
-      const auto plan = world_->Plan(host);
-      ASSERT_TRUE(plan.ok()) << plan.error().message();
-      EXPECT_THAT(plan->changes, IsEmpty()) << "host " << host;
-    }
-  }
 
   std::optional<World> world_;
 };
@@ -99,7 +91,7 @@ TEST_P(MoveTest, ConnectionsThroughAPortOfTheHostGoOn) {
       EXPECT_TRUE(connection->Answers(kPatience)) << name << ", to host " << to;
       EXPECT_TRUE(connection->Works(kPatience)) << name << ", to host " << to;
     }
-    ExpectAllAreDone();
+    world_->ExpectAllAreDone();
   }
   EXPECT_EQ(CountOf(0, "stray_answer"), 0u);
 }
@@ -209,7 +201,7 @@ TEST_P(MoveTest, APortOfTheHostIsLeftWhenItHasNoConnections) {
   EXPECT_EQ(Connections(Protocol::kTcp), 0u);
   world_->RemoveForwards();
   world_->Settle();
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
 }
 
 // Nobody is told by the node that it has moved, and nobody needs to be.

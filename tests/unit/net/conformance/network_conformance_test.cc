@@ -68,13 +68,6 @@ class NetworkConformanceTest : public ::testing::TestWithParam<Means> {
     return Connection(world_->SpaceOf(client), World::AddressOf(server), port,
                       world_->SpaceOf(server), port);
   }
-  void ExpectAllAreDone() {
-    for (int host = 0; host < kHosts; ++host) {
-      const auto plan = world_->Plan(host);
-      ASSERT_TRUE(plan.ok()) << plan.error().message();
-      EXPECT_THAT(plan->changes, IsEmpty()) << "host " << host;
-    }
-  }
 
   std::optional<World> world_;
 };
@@ -259,7 +252,7 @@ TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnectionsOfIpv6) {
     EXPECT_TRUE(far.Works(milliseconds(20'000))) << "to host " << host;
     EXPECT_TRUE(near.Works(milliseconds(20'000))) << "to host " << host;
   }
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
 }
 
 TEST_P(NetworkConformanceTest, TheHostIsReachedByPingAlone) {
@@ -303,7 +296,7 @@ TEST_P(NetworkConformanceTest, TheGatewayAnswersForNamesOfItsNetworkToItsNodesAl
   world_->BridgeOf(2).peers = {1};
   world_->Settle();
   EXPECT_EQ(ask(kFirst, "node-0.of2", "10.90.1.1", Protocol::kUdp).rcode, 2) << "a peer's name";
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
 }
 
 TEST_P(NetworkConformanceTest, OutsideIsReachedWithTheHostsAddress) {
@@ -348,7 +341,7 @@ TEST_P(NetworkConformanceTest, ANodeThatMovesKeepsItsConnections) {
     EXPECT_TRUE(near.Works(milliseconds(20'000))) << "to host " << host;
     std::printf("%s: nothing passed for %.0f ms\n", NameOf(GetParam()).c_str(), gone.count());
   }
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
 }
 
 TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
@@ -369,7 +362,7 @@ TEST_P(NetworkConformanceTest, ConnectionsOutliveAHostThatIsCutOffForAWhile) {
   world_->Mend(1);
   EXPECT_TRUE(far.Works(milliseconds(20'000)));
   EXPECT_TRUE(Reaches(kFar, late));
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
 }
 
 TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
@@ -378,7 +371,7 @@ TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
   world_->RemoveNode(kFirst);
   world_->Settle();
   EXPECT_TRUE(stays.Works());
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
   world_->AddNode(kFirst, 2);
   world_->Settle();
   EXPECT_TRUE(Reaches(kNeighbour, kFirst));
@@ -386,7 +379,7 @@ TEST_P(NetworkConformanceTest, NodesThatGoAreForgottenAndTheOthersAreNot) {
 }
 
 TEST_P(NetworkConformanceTest, WhatIsDoneIsNotDoneAgain) {
-  ExpectAllAreDone();
+  world_->ExpectAllAreDone();
   for (int host = 0; host < kHosts; ++host) {
     const auto made = world_->Make(host);
     ASSERT_TRUE(made.ok()) << made.error().message();

@@ -278,6 +278,14 @@ void World::Settle() {
   if (any) make_all();  // Of links that have come.
 }
 
+void World::ExpectAllAreDone() {
+  for (int host = 0; host < static_cast<int>(hosts_.size()); ++host) {
+    const auto plan = Plan(host);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    EXPECT_TRUE(plan->changes.empty()) << "host " << host << ": " << plan->changes.front();
+  }
+}
+
 // As liblxc makes it.
 void World::Link(Node node, int on) {
   const Placed& placed = nodes_.at(node);

@@ -59,6 +59,7 @@ class World {
   Result<PlannedChanges> Plan(int host);
   // All hosts.
   void Settle();
+  void ExpectAllAreDone();  // Plans of all hosts are empty.
 
   const NetNamespace& SpaceOf(Node node) const { return *nodes_.at(node).space; }
   const NetNamespace& HostSpace(int host) const { return *hosts_[static_cast<size_t>(host)].space; }
